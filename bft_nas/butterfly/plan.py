@@ -1,0 +1,97 @@
+"""How a butterfly transform of any size is cut into stages, and what it costs. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+
+@cache
+def factorize(n: int, radix: int) -> tuple[int, ...]:
+    """The stage sizes of a square butterfly transform of ``n`` channels, largest first; their product is ``n``.
+
+    As few stages as possible with no composite factor above ``radix`` (a prime above it cannot be split),
+    and of those the factors with the smallest sum, which is the cheapest: 64 at radix 16 is 8*8, not 16*4.
+    A single channel is one stage of size 1. Mixed radix as in FFTs, so ``n`` is never padded.
+
+    Raises ValueError when ``n < 1`` or ``radix < 2``.
+
+    >>> factorize(64, 4), factorize(24, 4), factorize(88, 4), factorize(512, 16)
+    ((4, 4, 4), (4, 3, 2), (11, 4, 2), (8, 8, 8))
+    """
+    if n < 1:
+        raise ValueError(f"a butterfly transform needs at least 1 channel, got {n}")
+    if radix < 2:
+        raise ValueError(f"a butterfly radix is 2 or more, got {radix}")
+    return _fewest_then_smallest(n, radix) if n > 1 else (1,)
+
+
+@cache
+def _fewest_then_smallest(n: int, radix: int) -> tuple[int, ...]:
+    if n == 1:
+        return ()
+    divisors = {d for low in range(1, int(n**0.5) + 1) if n % low == 0 for d in (low, n // low)}
+    candidates = (
+        tuple(sorted((d, *_fewest_then_smallest(n // d, radix)), reverse=True))
+        for d in divisors
+        if d > 1 and (d <= radix or _is_prime(d))
+    )
+    return min(candidates, key=lambda factors: (len(factors), sum(factors), factors))
+
+
+def _is_prime(n: int) -> bool:
+    return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))
+
+
+@dataclass(frozen=True)
+class ButterflyPlan:
+    """The layout of a butterfly transform from ``n_in`` to ``n_out`` channels.
+
+    Built from square transforms of ``size = min(n_in, n_out)`` channels: side by side and cut to ``n_out`` when
+    it grows, one a chunk of the zero-padded input and summed when it shrinks (Alizadeh-Vahid et al., CVPR 2020,
+    section 3.3).
+
+    >>> plan = ButterflyPlan(64, 96, radix=4)
+    >>> plan.size, plan.copies, plan.factors, plan.macs, plan.weights
+    (64, 2, (4, 4, 4), 1664, 1536)
+    """
+
+    n_in: int
+    n_out: int
+    radix: int
+
+    @cached_property
+    def size(self) -> int:
+        """Channels of each square transform."""
+        return min(self.n_in, self.n_out)
+
+    @cached_property
+    def copies(self) -> int:
+        """Number of square transforms."""
+        return -(-max(self.n_in, self.n_out) // self.size)
+
+    @cached_property
+    def factors(self) -> tuple[int, ...]:
+        """Stage sizes, the stage that mixes the most distant channels first."""
+        return factorize(self.size, self.radix)
+
+    @cached_property
+    def weights(self) -> int:
+        """Number of weights."""
+        return self.copies * self.size * sum(self.factors)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates per pixel: n * sum(factors) a square transform, and n for its residual."""
+        return self.weights + self.residual_macs
+
+    @cached_property
+    def residual_macs(self) -> int:
+        """The accumulates per pixel of the residuals, the part of ``macs`` that no counter of products sees."""
+        return self.copies * self.size
+
+
+@cache
+def butterfly_macs(n_in: int, n_out: int, radix: int) -> int:
+    """Multiply-accumulates per pixel of a butterfly transform; see `ButterflyPlan.macs`."""
+    return ButterflyPlan(n_in, n_out, radix).macs

@@ -1,0 +1,29 @@
+"""Networks as descriptions: counted without torch, built with it."""
+
+from bft_nas.lazy import lazy_exports
+from bft_nas.network.architecture import (
+    DENSE,
+    Architecture,
+    Block,
+    Head,
+    Stem,
+    butterfly_fusion,
+    fusion_radix,
+)
+from bft_nas.network.cost import Cost, Layer, cost
+
+__all__ = [
+    "DENSE",
+    "Architecture",
+    "Block",
+    "Cost",
+    "Head",
+    "Layer",
+    "Stem",
+    "build",
+    "butterfly_fusion",
+    "cost",
+    "fusion_radix",
+]
+
+__getattr__ = lazy_exports(__name__, {"build": "bft_nas.network.build"})
