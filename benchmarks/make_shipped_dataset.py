@@ -3,8 +3,8 @@
     python benchmarks/make_shipped_dataset.py
 
 Writes bft_nas/datasets/fashion-mnist.npz, the same bytes each time with the same zlib: 10,000 training and
-3,000 validation images from the original training file, 4,000 test images from the original test file, as many
-of each class. A picture that occurs twice in the originals is taken at most once: no part shows another's.
+3,000 validation images from the original training file, 4,000 test images from the original test file, each
+class equally often. A picture that occurs twice in the originals is taken at most once.
 """
 
 import argparse

@@ -143,8 +143,8 @@ def _decode_pickle(files: Files, batch: str) -> tuple[Pixels, npt.NDArray[np.int
             in_labels = True
         elif isinstance(value, str | bytes) and len(value) == _PIXEL_BYTES:
             data, in_labels = value, False
-        elif isinstance(value, int) and opcode.name in _INTEGER_OPCODES:
-            labels += [value] * in_labels
+        elif in_labels and isinstance(value, int) and opcode.name in _INTEGER_OPCODES:
+            labels.append(value)
         elif opcode.name not in _LIST_OPCODES:
             in_labels = False
     # pickletools gives the byte strings of Python 2 as text in which each byte is one character.

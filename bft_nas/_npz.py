@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +64,10 @@ def read_test(path: Path) -> Part:
 def _open(path: Path) -> Iterator[Mapping[str, object]]:
     try:
         arrays = np.load(path, allow_pickle=False)
-    # NumPy takes a file that is neither a zip nor an array for a pickle, and zipfile has its own exceptions.
-    except (ValueError, EOFError, BadZipFile):
+    except OSError:
+        raise
+    # NumPy takes an unknown file for a pickle, and zipfile has many exceptions for a damaged one.
+    except Exception:
         arrays = None
     if not isinstance(arrays, np.lib.npyio.NpzFile):
         raise UserError(

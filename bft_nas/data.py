@@ -42,6 +42,7 @@ Labels = npt.NDArray[np.int64]
 
 _FASHION_MNIST_FILE = Path(__file__).parent / "datasets" / "fashion-mnist.npz"
 _CIFAR10_VALIDATION = 5_000
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _VALIDATION_FOLDERS = ("val", "valid", "validation")
 _FOR_VALIDATION = "one of them for validation"
 
@@ -126,12 +127,20 @@ def _user_errors(source: str) -> Iterator[None]:
 
 
 def _existing(source: str) -> Path:
-    path = Path(source).expanduser()
+    path = _path(source)
     if not source or not path.exists():
         raise UserError(f"{source or 'empty source'}: no such dataset, file or folder; expected {SOURCES}")
     if not path.is_dir() and path.suffix.lower() != ".npz":
         raise UserError(f"{source}: not a dataset; expected {SOURCES}")
     return path
+
+
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    # ~someone, whom this machine does not know, is then reported as a path that is not there.
+    except RuntimeError:
+        return Path(name)
 
 
 def _dataset(name: str, classes: tuple[str, ...], train: Split, validation: Split) -> Dataset:
@@ -189,11 +198,9 @@ def _check_images(images: int | None, classes: Sequence[str], source: Path | str
 
 
 def _select(split: Split, positions: Sequence[int]) -> Split:
-    return (
-        split
-        if len(positions) == len(split.labels)
-        else Split(split.images[positions], split.labels[positions])
-    )
+    if len(positions) == len(split.labels):
+        return split
+    return Split(split.images[positions], split.labels[positions])
 
 
 # CIFAR-10
@@ -207,24 +214,24 @@ def _cifar10_folder(source: str) -> Path | None:
     if source == "cifar10":
         return None
     folder = source.removeprefix("cifar10=")
-    if not folder or not Path(folder).expanduser().exists():
+    if not folder or not _path(folder).exists():
         raise UserError(f"{source}: no such folder; expected cifar10=FOLDER, the folder that holds CIFAR-10")
-    return Path(folder).expanduser()
+    return _path(folder)
 
 
 def _load_cifar10(source: str, images: int | None) -> tuple[tuple[str, ...], Split, Split]:
     """Reads the batches that ``images`` asks for, and the last, whose second half is for validation."""
     _check_images(images, _cifar10.CLASSES, "cifar10")
-    last = _cifar10.TRAIN_BATCHES[-1]
-    most = _cifar10.BATCH_IMAGES * len(_cifar10.TRAIN_BATCHES) - _CIFAR10_VALIDATION
-    used = min(images or most, most)
-    first = _cifar10.TRAIN_BATCHES[: min(4, -(-used // _cifar10.BATCH_IMAGES))]
-    read = Split(*_cifar10.read(_cifar10.find(_cifar10_folder(source)), [*first, last]))
-    validation = Split(read.images[-_CIFAR10_VALIDATION:], read.labels[-_CIFAR10_VALIDATION:])
-    end = len(read.labels) - _CIFAR10_VALIDATION
-    if used <= len(first) * _cifar10.BATCH_IMAGES:
-        end = len(first) * _cifar10.BATCH_IMAGES
-    pool = Split(read.images[:end], read.labels[:end])
+    archive = _cifar10.find(_cifar10_folder(source))
+    *first, last = _cifar10.TRAIN_BATCHES
+    if images is not None:
+        first = first[: -(-images // _cifar10.BATCH_IMAGES)]
+    pixels, labels = _cifar10.read(archive, [*first, last])
+    validation = Split(pixels[-_CIFAR10_VALIDATION:], labels[-_CIFAR10_VALIDATION:])
+    end = len(first) * _cifar10.BATCH_IMAGES
+    if images is None or images > end:
+        end = len(labels) - _CIFAR10_VALIDATION
+    pool = Split(pixels[:end], labels[:end])
     chosen, _ = _divide(pool.labels.tolist(), map(str, range(end)), images, hold_out=False)
     return _cifar10.CLASSES, _select(pool, chosen), validation
 
@@ -337,7 +344,7 @@ def _decode_one(path: Path, size: int) -> Images:
 
     try:
         # Naming the formats keeps out those that Pillow hands to other programs, such as PostScript.
-        with Image.open(path, formats=("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             # A JPEG can be decoded at a fraction of its size; twice the side leaves the resizing its quality.
             image.draft("RGB", (2 * size, 2 * size))
             image.load()
@@ -346,7 +353,7 @@ def _decode_one(path: Path, size: int) -> Images:
             upright = ImageOps.exif_transpose(image).convert("RGB")
             return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC))
     except UnidentifiedImageError:
-        raise UserError(f"{path}: not an image; expected {', '.join(EXTENSIONS)} content") from None
+        raise UserError(f"{path}: not an image; expected {', '.join(_FORMATS)}") from None
     # Pillow's decoders raise many kinds of exception for damaged bytes.
     except Exception as error:
         raise UserError(f"{path}: cannot be decoded ({error}); expected a complete image") from None
