@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from bft_nas._space_file import FamilyFile
 from bft_nas.network.architecture import DENSE, Architecture, Block, Head, Stem
@@ -34,7 +35,7 @@ def width_grid(largest: int = 1 << 15) -> tuple[int, ...]:
 def _width_steps() -> tuple[float, ...]:
     """Where rounding passes from one width of the grid to the next: halfway, as ratios go."""
     grid = width_grid()
-    return tuple(math.sqrt(low * high) for low, high in zip(grid, grid[1:], strict=False))
+    return tuple(math.sqrt(low * high) for low, high in pairwise(grid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from bft_nas._space_file import FamilyFile, StageFile, parse_space
 from bft_nas._widths import Stage, Structure, WidthSolver
 from bft_nas.errors import UserError
 from bft_nas.network.architecture import DENSE, Architecture, Block, butterfly_fusion
+from bft_nas.units import format_macs
 
 SHIPPED = Path(__file__).parent / "search_spaces"
 
@@ -210,19 +210,6 @@ def find_space(name: str) -> Path:
 def shipped_spaces() -> tuple[str, ...]:
     """Names of the spaces that come with the package."""
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
-
-
-def format_macs(macs: int, *, up: bool = False) -> str:
-    """MACs for people, in millions with three digits; rounded down unless ``up``, so that a bound stays a bound.
-
-    >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(2_345_678_901)
-    ('50M', '1.24M', '2345M')
-    """
-    digits = max(0, 2 - int(math.log10(macs / 1e6))) if macs > 0 else 0
-    scale = 10**digits
-    scaled = macs * scale / 1e6
-    value = (math.ceil(scaled) if up else math.floor(scaled)) / scale
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".") + "M" if digits else f"{value:.0f}M"
 
 
 def _family_text(family: str, beside: Path) -> str | None:

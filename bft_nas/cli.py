@@ -1,0 +1,418 @@
+"""The command line: parses and prints, decides nothing. Everything slow is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import bft_nas
+from bft_nas.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bft_nas.run import Run, Settings
+    from bft_nas.search import Clock
+    from bft_nas.train import Images
+
+WHAT_COUNTS = (
+    "A MAC is a multiply-accumulate for one image at the deployment resolution; papers call this FLOPs. "
+    "Counted: convolutions, linear layers, butterfly stages and a butterfly's residual. Not counted: bias, "
+    "batch norm, activations, pooling, skip additions."
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a search as Ctrl-C does."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for a mistake of the user, 130 and 143 when interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser().parse_args(_with_signs(given))
+        return int(options.command(options, given))
+    except UserError as error:
+        print(f"bft-nas: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever reads has seen enough; Python's own flush at exit must not complain about it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _with_signs(arguments: list[str]) -> list[str]:
+    """``--flops -3M`` as ``--flops=-3M``, so that the value is judged and not taken for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"-\.?\d.*", argument) and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bft-nas",
+        description="Search mobile image networks under a hard MAC budget, butterfly transforms included.",
+        epilog="example: bft-nas search --flops 50M",
+    )
+    parser.add_argument("--version", action="version", version=f"bft-nas {bft_nas.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_search(commands)
+
+    show = _add(commands, "show", "print a candidate layer by layer", "bft-nas show mobile-50M --candidate 7")
+    show.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    show.add_argument("--candidate", type=int, metavar="N", help="which one (default: the winner)")
+    show.set_defaults(command=_show)
+
+    export = _add(
+        commands,
+        "export",
+        "write a candidate as an ordinary PyTorch model",
+        "bft-nas export mobile-50M -o winner",
+        "Writes architecture.json, weights.safetensors, model.pt2, model.onnx and model.py (plain PyTorch, "
+        "without bft_nas), and checks each against the trained network.",
+    )
+    export.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    export.add_argument("--candidate", type=int, metavar="N", help="which one (default: the winner)")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    export.set_defaults(command=_export)
+
+    runs = _add(commands, "runs", "list the runs", "bft-nas runs")
+    runs.set_defaults(command=_runs)
+    for command in (show, export, runs):
+        _add_runs_folder(command)
+
+    spaces = _add(commands, "spaces", "list the search spaces that come with bft-nas", "bft-nas spaces")
+    spaces.set_defaults(command=_spaces)
+    return parser
+
+
+def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
+    search = _add(
+        commands,
+        "search",
+        "search networks within a budget",
+        "bft-nas search --flops 50M\n"
+        "         bft-nas search --flops 20M,50M --data photos/ --time 2h\n"
+        "         bft-nas search --resume mobile-50M --trials 40",
+        WHAT_COUNTS,
+    )
+    option = search.add_argument
+    option("--flops", metavar="MACS", help="hard budget such as 50M, 0.05G, 50e6; several: 20M,50M")
+    option("--space", metavar="SPACE", help="a space's name or a .yaml file (default: mobile)")
+    option(
+        "--data",
+        metavar="DATA",
+        help="fashion-mnist (default, comes along), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
+    )
+    option(
+        "--trials", type=_positive, metavar="N", help="candidates to train (default: 16, or as --time allows)"
+    )
+    option("--time", metavar="TIME", help="stop after a time such as 30m or 1h30m")
+    option("--seed", type=_natural, metavar="N", help="of the proposals (default: 0)")
+    option("--sampler", metavar="NAME", help="tpe (default), nsga2 or random")
+    option("--name", metavar="NAME", help="of the run (default: made from space and budget)")
+    option("--resolution", metavar="N,N", help="deployment resolutions in pixels, instead of the space's")
+    option(
+        "--classes",
+        type=_positive,
+        metavar="N",
+        help="classes at deployment (default: 1000 for fashion-mnist and cifar10, else the data's own)",
+    )
+    option("--epochs", type=_positive, metavar="N", help="of each proxy training (default: 2)")
+    option("--images", type=_positive, metavar="N", help="most images to train on (default: 8000)")
+    option("--batch-size", type=_positive, metavar="N", help="images a step (default: 64)")
+    option(
+        "--proxy-divisor",
+        type=_positive,
+        metavar="N",
+        help="train at the deployment resolution divided by this (default: 4, less for small images)",
+    )
+    option("--resume", metavar="RUN", help="go on with a run; --trials and --time may be given anew")
+    _add_runs_folder(search)
+    search.set_defaults(command=_search)
+
+
+def _add(
+    commands: argparse._SubParsersAction[_Parser], name: str, does: str, example: str, more: str = ""
+) -> _Parser:
+    return commands.add_parser(
+        name,
+        help=does,
+        description=f"{does[0].upper()}{does[1:]}. {more}".strip(),
+        epilog=f"example: {example}",
+        formatter_class=_HelpFormatter,
+    )
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Wraps the description and keeps the example's lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("example:") else super()._fill_text(text, width, indent)
+
+
+def _add_runs_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs are (default: runs)"
+    )
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdecimal() or not least <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a whole number of {least} or more")
+    return int(text)
+
+
+def _search(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.run import DataFacts, Run
+    from bft_nas.search import check_protocol, prepare
+    from bft_nas.space import SearchSpace
+
+    if options.resume is not None:
+        run = Run.open(options.resume, runs=options.runs)
+        run.lock()
+        prepared = prepare(_resumed_settings(options, run), run.space)
+        check_protocol(run, prepared.protocol)
+    else:
+        settings = _new_settings(options)
+        space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
+        prepared = prepare(settings, space)
+        facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
+        run = Run.create(
+            options.name,
+            prepared.settings,
+            prepared.space,
+            prepared.protocol,
+            data=facts,
+            runs=options.runs,
+            command=shlex.join(["bft-nas", *given]),
+        )
+        run.lock()
+    console = tables.make_console()
+    tables.print_facts(console, tables.plan_facts(prepared, run))
+    console.print()
+    return _run_search(console, run, prepared.settings, prepared.images)
+
+
+def _run_search(console: Console, run: Run, settings: Settings, images: Images) -> int:
+    from bft_nas.progress import show_progress
+    from bft_nas.search import Clock, search
+
+    known = run.results()["accuracy"].dropna()
+    clock, code = Clock(), 0
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with show_progress(
+            console,
+            trials=settings.trials,
+            seconds=settings.seconds,
+            epochs=run.protocol.epochs,
+            best=None if known.empty else float(known.max()),
+        ) as watcher:
+            search(run, images, watcher, clock, trials=settings.trials, seconds=settings.seconds)
+    except KeyboardInterrupt as interrupt:
+        code = 143 if isinstance(interrupt, _Terminated) else 130
+        console.print(f"interrupted; go on with: bft-nas search --resume {shlex.quote(run.name)}")
+    _conclude(console, run, clock)
+    return code
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _conclude(console: Console, run: Run, clock: Clock) -> None:
+    import time
+
+    from bft_nas import tables
+    from bft_nas.dashboard import write_report
+
+    started = time.perf_counter()
+    run.write_results()
+    results = run.results()
+    report = run.folder / "report.html"
+    write_report(
+        report,
+        title=f"bft-nas: {run.name}",
+        results=results,
+        curves=run.curves(),
+        budgets=run.settings.budgets,
+        facts=tables.result_facts(run, results),
+    )
+    clock.recording += time.perf_counter() - started
+    console.print()
+    tables.print_front(console, run, results)
+    tables.print_clock(console, clock)
+    quoted = shlex.quote(run.name)
+    console.print(f"\nreport   {report}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
+    console.print(f"export   bft-nas export {quoted} -o {quoted}-winner", markup=False, highlight=False)
+    console.print(
+        f"go on    bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _new_settings(options: argparse.Namespace) -> Settings:
+    from bft_nas.run import Settings
+    from bft_nas.search import SAMPLERS
+    from bft_nas.units import parse_duration, parse_macs
+
+    if options.flops is None:
+        raise UserError("--flops: missing; expected a budget in MACs such as --flops 50M")
+    sampler = options.sampler or "tpe"
+    if sampler not in SAMPLERS:
+        raise UserError(f"--sampler '{sampler}': unknown; expected {', '.join(SAMPLERS)}")
+    seconds = parse_duration(options.time) if options.time else None
+    return Settings(
+        budgets=tuple(sorted({parse_macs(part) for part in options.flops.split(",")})),
+        space=options.space or "mobile",
+        resolutions=_resolutions(options.resolution) if options.resolution else (),
+        classes=options.classes or 0,
+        data=options.data or "fashion-mnist",
+        images=options.images or 8000,
+        epochs=options.epochs or 2,
+        batch_size=options.batch_size or 64,
+        proxy_divisor=options.proxy_divisor or 0,
+        sampler=sampler,
+        seed=options.seed or 0,
+        trials=options.trials or (16 if seconds is None else None),
+        seconds=seconds,
+    )
+
+
+def _resolutions(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and 8 <= int(part) <= 2048 for part in parts):
+        raise UserError(f"--resolution {text[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
+    """The run's own settings, with what may change on the way: how long it goes on, and the protocol's check."""
+    from dataclasses import replace
+
+    from bft_nas.units import parse_duration
+
+    for name in ("flops", "space", "sampler", "seed", "name", "resolution", "classes"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name}: a resumed run keeps its own; expected --resume without it")
+    settings = run.settings
+    seconds = parse_duration(options.time) if options.time else None
+    return replace(
+        settings,
+        data=options.data or settings.data,
+        images=options.images or settings.images,
+        epochs=options.epochs or settings.epochs,
+        batch_size=options.batch_size or settings.batch_size,
+        proxy_divisor=options.proxy_divisor or settings.proxy_divisor,
+        trials=options.trials or (settings.trials if seconds is None else None),
+        seconds=seconds if options.trials or seconds else settings.seconds,
+    )
+
+
+def _show(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.run import Run
+
+    run = Run.open(options.run, runs=options.runs)
+    number = _candidate(run, options.candidate)
+    row = run.row(number)
+    console = tables.make_console()
+    tables.print_facts(console, tables.candidate_facts(run, row))
+    console.print()
+    tables.print_layers(console, run.architecture(number))
+    return 0
+
+
+def _export(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.export import ExportError, export
+    from bft_nas.run import Run
+
+    run = Run.open(options.run, runs=options.runs)
+    number = _candidate(run, options.candidate)
+    state = run.weights(number)
+    try:
+        report = export(
+            run.architecture(number),
+            state,
+            options.output,
+            classes=run.data.classes,
+            normalisation=(run.data.mean, run.data.std),
+        )
+    except ExportError as error:
+        print(f"bft-nas: error: {error}", file=sys.stderr)
+        return 1
+    console = tables.make_console()
+    console.print(f"candidate {number} of {run.name}", highlight=False)
+    tables.print_export(console, report)
+    return 0
+
+
+def _candidate(run: Run, number: int | None) -> int:
+    """The candidate asked for, or the winner of the largest budget."""
+    if number is not None:
+        return number
+    from bft_nas.pareto import winners
+
+    best = winners(run.results(), run.settings.budgets)
+    if best.empty:
+        raise UserError(f"run '{run.name}': no trained candidate yet; expected a run with a winner")
+    return int(best.iloc[-1]["number"])
+
+
+def _runs(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.run import Run, run_names
+
+    names = run_names(options.runs)
+    console = tables.make_console()
+    if names:
+        tables.print_runs(console, [Run(options.runs / name) for name in names])
+    else:
+        console.print(f"no runs under '{options.runs}'; begin with: bft-nas search --flops 50M")
+    return 0
+
+
+def _spaces(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.space import SearchSpace, shipped_spaces
+
+    tables.print_spaces(tables.make_console(), [SearchSpace.load(name) for name in shipped_spaces()])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,482 @@
+"""A run's directory: its settings, the study, a folder a candidate, and the results as a DataFrame.
+
+::
+
+    runs/NAME/run.yaml                      the command, settings, protocol, space and versions
+              study.journal                 Optuna's storage: what was proposed and what came of it
+              candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only)
+              results.csv, report.html
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import bft_nas
+from bft_nas.errors import UserError
+from bft_nas.files import write_text, write_whole
+from bft_nas.network import Architecture, cost
+from bft_nas.space import Proposal, SearchSpace
+from bft_nas.units import format_macs
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from torch import Tensor
+
+    from bft_nas.train import Epoch, Protocol
+
+RUNS = Path("runs")
+STUDY = "search"
+COLUMNS = (
+    "number",
+    "state",
+    "family",
+    "resolution",
+    "budget",
+    "macs",
+    "params",
+    "peak_memory",
+    "butterfly_share",
+    "fusions",
+    "accuracy",
+    "epochs",
+    "seconds",
+    "reason",
+    "hash",
+)
+"""Of `Run.results`: accuracy is 0 to 1 and NaN where training failed, peak_memory in bytes, seconds of training."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a search was asked to do."""
+
+    budgets: tuple[int, ...]
+    space: str
+    resolutions: tuple[int, ...]
+    classes: int
+    data: str
+    images: int | None
+    epochs: int
+    batch_size: int
+    proxy_divisor: int
+    sampler: str
+    seed: int
+    trials: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a network trained on the run's data needs to know of it."""
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of the training pixels, a channel each, on a scale of 0 to 1."""
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial of the study that has an architecture."""
+
+    number: int
+    architecture: Architecture
+    macs: int
+    budget: int
+    """What it was proposed for, in MACs."""
+
+
+class Run:
+    """One search's directory under ``runs/``.
+
+    Raises:
+        UserError: the directory cannot be written, or is no run.
+
+    >>> run = Run.open("mobile-50M")  # doctest: +SKIP
+    >>> run.results().sort_values("accuracy").tail(3)  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            content = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+            settings = dict(content["settings"])
+            settings["budgets"] = tuple(settings["budgets"])
+            settings["resolutions"] = tuple(settings["resolutions"])
+            self.settings = Settings(**settings)
+            self.created = str(content["created"])
+            self.space_text = str(content["space"])
+            self.data = DataFacts(**{k: tuple(v) for k, v in dict(content["data"]).items()})
+            self._protocol: dict[str, Any] = dict(content["protocol"])
+            self.protocol_hash = str(content["protocol_hash"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"run '{folder}': run.yaml cannot be read ({' '.join(str(error).split())})"
+            ) from None
+        self._lock: io.TextIOBase | None = None
+
+    @classmethod
+    def create(
+        cls,
+        name: str | None,
+        settings: Settings,
+        space: SearchSpace,
+        protocol: Protocol,
+        *,
+        data: DataFacts,
+        runs: Path = RUNS,
+        command: str = "",
+    ) -> Run:
+        """Make a new run's directory, complete or not at all; without a name, one is made from the settings."""
+        if name is not None and (not name.strip(".") or Path(name).name != name or name.startswith("-")):
+            raise UserError(f"--name '{name}': expected the name of a folder, without slashes")
+        folder = runs / name if name else _free_folder(runs, settings)
+        if folder.exists():
+            raise UserError(f"run '{name}': there is one already; expected a new name, or --resume {name}")
+        content = {
+            "command": command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()},
+            "protocol_hash": protocol.hash,
+            "protocol": protocol.to_dict(),
+            "data": {k: list(v) for k, v in asdict(data).items()},
+            "versions": _versions(),
+            "space": space.text,
+        }
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=runs))
+        except OSError as error:
+            raise UserError(f"--runs '{runs}': cannot be written ({error.strerror})") from None
+        try:
+            temporary.chmod(0o755)
+            (temporary / "candidates").mkdir()
+            write_text(temporary / "run.yaml", yaml.dump(content, Dumper=_Dumper, sort_keys=False))
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return cls(folder)
+
+    @classmethod
+    def open(cls, name: str, *, runs: Path = RUNS) -> Run:
+        """The run of that name under ``runs``, or in the folder of that path."""
+        for folder in (runs / name, Path(name)):
+            if (folder / "run.yaml").is_file():
+                return cls(folder)
+        known = ", ".join(run_names(runs)) or "a run, but there is none yet"
+        raise UserError(f"run '{name}': not found under '{runs}'; expected {known}")
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return self.folder.resolve().name
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The space as it was when the search began."""
+        settings = self.settings
+        return SearchSpace.parse(
+            self.space_text,
+            where=f"{self.folder}/run.yaml",
+            name=Path(settings.space).stem,
+            resolutions=settings.resolutions,
+            classes=settings.classes,
+        )
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol under which every candidate of the run is trained."""
+        from bft_nas.train import Protocol
+
+        return Protocol.from_dict(self._protocol)
+
+    @cached_property
+    def storage(self) -> optuna.storages.BaseStorage:
+        """Optuna's storage, which owns the study."""
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        return JournalStorage(JournalFileBackend(str(self.folder / "study.journal")))
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Optuna's study: accuracy up, MACs down."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        return optuna.create_study(
+            storage=self.storage,
+            study_name=STUDY,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+
+    def lock(self) -> None:
+        """Keep other searches out of the run until this process ends; UserError if one is at it."""
+        file = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise UserError(f"run '{self.name}': another search is working on it") from None
+        self._lock = file
+
+    def propose(self, trial: optuna.Trial, proposal: Proposal, budget: int) -> Candidate:
+        """Record what is about to be trained."""
+        architecture = proposal.architecture
+        write_text(self._file(trial.number, "architecture.json"), architecture.to_json())
+        counted = cost(architecture)
+        trial.set_user_attr(
+            "candidate",
+            {
+                "family": architecture.family,
+                "resolution": architecture.resolution,
+                "budget": budget,
+                "macs": counted.macs,
+                "params": counted.params,
+                "peak_memory": counted.peak_memory,
+                "butterfly_share": round(counted.butterfly_share, 4),
+                "fusions": architecture.fusion_pattern,
+                "hash": architecture.hash,
+            },
+        )
+        return Candidate(trial.number, architecture, counted.macs, budget)
+
+    def finish(
+        self, candidate: Candidate, curve: Sequence[Epoch], state: Mapping[str, Tensor], seconds: float
+    ) -> None:
+        """Record a trained candidate; its weights are kept as long as it is on the front."""
+        from safetensors.torch import save_file
+
+        self._write_curve(candidate.number, curve)
+        accuracy, macs = curve[-1].accuracy, candidate.macs
+        if self._on_front(accuracy, macs):
+            weights = self._file(candidate.number, "weights.safetensors")
+            write_whole(weights, lambda path: save_file(dict(state), path))
+        self._outcome(candidate.number, {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds})
+        self.study.tell(candidate.number, [accuracy, macs])
+        self._forget_weights_behind_the_front()
+
+    def fail(self, candidate: Candidate, reason: str, seconds: float) -> None:
+        """Record that a candidate's training came to nothing, and why."""
+        import optuna
+
+        self._outcome(candidate.number, {"reason": reason, "seconds": seconds})
+        self.study.tell(candidate.number, state=optuna.trial.TrialState.FAIL)
+
+    def repeat(self, trial: optuna.Trial, proposal: Proposal, earlier: int) -> None:
+        """Answer a proposal that was evaluated before from the record of then."""
+        import optuna
+
+        trial.set_user_attr("repeats", earlier)
+        known = self.study.trials[earlier]
+        if known.state == optuna.trial.TrialState.COMPLETE:
+            self.study.tell(trial, known.values)
+        else:
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+    def unfinished(self) -> tuple[Candidate, ...]:
+        """Candidates that were proposed but have no outcome: their search was killed meanwhile.
+
+        Those that had been trained to the end are told to the study here; proposals that were cut off before
+        their architecture was on disk are closed.
+        """
+        import optuna
+
+        left = []
+        for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            outcome, attributes = trial.user_attrs.get("outcome"), trial.user_attrs.get("candidate")
+            if attributes is None:
+                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            elif outcome is None:
+                architecture = self.architecture(trial.number)
+                left.append(Candidate(trial.number, architecture, attributes["macs"], attributes["budget"]))
+            elif "reason" in outcome:
+                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            else:
+                self.study.tell(trial.number, [outcome["accuracy"], attributes["macs"]])
+        return tuple(left)
+
+    def proposed(self) -> int:
+        """How many proposals came as far as an architecture, repeated ones included: the sampler's position."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum("candidate" in t.user_attrs or "repeats" in t.user_attrs for t in trials)
+
+    def known(self) -> dict[str, int]:
+        """The number of every candidate that has an outcome, by the hash of its architecture."""
+        return {
+            trial.user_attrs["candidate"]["hash"]: trial.number
+            for trial in self.study.get_trials(deepcopy=False)
+            if "candidate" in trial.user_attrs and trial.state.is_finished()
+        }
+
+    def results(self) -> pd.DataFrame:
+        """One row a candidate with an outcome, in order of number; the columns are `COLUMNS`."""
+        import pandas as pd
+
+        rows = []
+        for trial in self.study.get_trials(deepcopy=False):
+            if "candidate" not in trial.user_attrs or not trial.state.is_finished():
+                continue
+            outcome = trial.user_attrs.get("outcome", {})
+            rows.append(
+                {
+                    "number": trial.number,
+                    "state": "complete" if trial.values else "failed",
+                    "accuracy": trial.values[0] if trial.values else float("nan"),
+                    "epochs": outcome.get("epochs", 0),
+                    "seconds": outcome.get("seconds", 0.0),
+                    "reason": outcome.get("reason", ""),
+                    **trial.user_attrs["candidate"],
+                }
+            )
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def curves(self) -> pd.DataFrame:
+        """The learning curves of all candidates: number, epoch, train_loss, accuracy, seconds."""
+        import pandas as pd
+
+        frames = []
+        for number in self.results()["number"]:
+            path = self._file(number, "curve.csv")
+            if path.is_file():
+                frame = pd.read_csv(path)
+                frame.insert(0, "number", number)
+                frames.append(frame)
+        columns = ["number", "epoch", "train_loss", "accuracy", "seconds"]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+    def write_results(self) -> Path:
+        """Write `results` as results.csv and return its path."""
+        path = self.folder / "results.csv"
+        results = self.results()
+        write_whole(path, lambda temporary: results.to_csv(temporary, index=False))
+        return path
+
+    def row(self, number: int) -> dict[str, Any]:
+        """A candidate's row of `results`; UserError naming the ones there are when there is none."""
+        results = self.results()
+        found = results[results["number"] == number]
+        if found.empty:
+            numbers = ", ".join(map(str, results["number"])) or "none, as none is finished"
+            raise UserError(f"candidate {number}: not in run '{self.name}'; expected {_shorten(numbers)}")
+        return {str(key): value for key, value in found.iloc[0].items()}
+
+    def architecture(self, number: int) -> Architecture:
+        """A candidate's architecture, from its folder."""
+        path = self._file(number, "architecture.json")
+        try:
+            return Architecture.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: expected an architecture ({' '.join(str(error).split())})") from None
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """A candidate's trained weights; UserError when it failed or is not on the front."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        row = self.row(number)
+        if row["state"] == "failed":
+            raise UserError(
+                f"candidate {number}: its training failed ({row['reason']}); expected a trained one"
+            )
+        path = self._file(number, "weights.safetensors")
+        if not path.is_file():
+            kept = sorted(int(p.parent.name) for p in self.folder.glob("candidates/*/weights.safetensors"))
+            raise UserError(
+                f"candidate {number}: weights are kept for the front only; expected one of "
+                f"{', '.join(map(str, kept))}"
+            )
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: expected weights ({' '.join(str(error).split())})") from None
+
+    def _on_front(self, accuracy: float, macs: int) -> bool:
+        import optuna
+
+        complete = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        return not any(
+            t.values[0] >= accuracy and t.values[1] <= macs and tuple(t.values) != (accuracy, macs)
+            for t in complete
+        )
+
+    def _forget_weights_behind_the_front(self) -> None:
+        for path in self.folder.glob("candidates/*/weights.safetensors"):
+            values = self.study.trials[int(path.parent.name)].values
+            if values and not self._on_front(*values):
+                path.unlink()
+
+    def _outcome(self, number: int, outcome: Mapping[str, Any]) -> None:
+        study_id = self.storage.get_study_id_from_name(STUDY)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        self.storage.set_trial_user_attr(trial_id, "outcome", dict(outcome))
+
+    def _write_curve(self, number: int, curve: Sequence[Epoch]) -> None:
+        rows = [f"{row.epoch},{row.train_loss:.6f},{row.accuracy:.6f},{row.seconds:.3f}\n" for row in curve]
+        write_text(self._file(number, "curve.csv"), "epoch,train_loss,accuracy,seconds\n" + "".join(rows))
+
+    def _file(self, number: int, name: str) -> Path:
+        folder = self.folder / "candidates" / f"{number:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+
+def run_names(runs: Path = RUNS) -> tuple[str, ...]:
+    """The names of the runs in a folder, the newest last."""
+    found = [path.parent for path in runs.glob("*/run.yaml")]
+    return tuple(path.name for path in sorted(found, key=lambda path: (path.stat().st_ctime, path.name)))
+
+
+def _free_folder(runs: Path, settings: Settings) -> Path:
+    stem = f"{Path(settings.space).stem}-{'-'.join(map(format_macs, settings.budgets))}"
+    names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, sys.maxsize))
+    return next(runs / name for name in names if not (runs / name).exists())
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+    import optuna
+    import torch
+
+    return {
+        "bft_nas": bft_nas.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "optuna": optuna.__version__,
+        "numpy": numpy.__version__,
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, since people read run.yaml."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

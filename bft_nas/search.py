@@ -1,0 +1,222 @@
+"""The search itself: propose, cost, train, record."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import bft_nas.train
+from bft_nas.data import load_dataset
+from bft_nas.errors import UserError
+from bft_nas.run import Candidate, Run, Settings
+from bft_nas.space import Proposal, SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+    from bft_nas.train import Epoch, Images
+
+SAMPLERS = ("tpe", "nsga2", "random")
+BENCHMARKS = ("fashion-mnist", "cifar10")
+"""Data that stands in for ImageNet, whose networks are counted with ImageNet's classes."""
+IMAGENET_CLASSES = 1000
+REPEATS_IN_A_ROW = 200
+"""After so many proposals that were all evaluated before, the space is taken to be exhausted."""
+
+
+class Watcher(Protocol):
+    """What is told of a search's progress; see `bft_nas.progress`."""
+
+    def begin(self, candidate: Candidate, done: int) -> None:
+        """A candidate's training begins, after ``done`` others in this search."""
+
+    def step(self, done: int, total: int) -> None:
+        """So many of a training's steps are done."""
+
+    def epoch(self, row: Epoch) -> None:
+        """An epoch of the training is over."""
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        """The candidate is recorded: with its accuracy, or with the reason why it has none."""
+
+
+@dataclass
+class Clock:
+    """Where the seconds of a search went."""
+
+    proposing: float = 0.0
+    training: float = 0.0
+    recording: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def whole(self) -> float:
+        """Seconds since the search began."""
+        return time.perf_counter() - self.started
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a search needs, checked before anything is written."""
+
+    settings: Settings
+    space: SearchSpace
+    dropped: tuple[str, ...]
+    """Families of the space that cannot stay within the smallest budget."""
+    protocol: bft_nas.train.Protocol
+    images: Images
+
+
+def prepare(settings: Settings, space: SearchSpace) -> Prepared:
+    """Load the data and check that budgets, classes and space go together.
+
+    ``classes`` of 0 in the settings stands for ImageNet's at the benchmarks and for the data's own otherwise;
+    ``proxy_divisor`` of 0 for `bft_nas.train.default_divisor`.
+
+    Raises:
+        UserError: data that cannot be used, too few classes, or a budget out of reach.
+    """
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    divisor = settings.proxy_divisor or bft_nas.train.default_divisor(space.resolutions)
+    largest = round(max(space.resolutions) / divisor)
+    dataset = load_dataset(settings.data, size=largest, images=settings.images)
+    own = len(dataset.classes)
+    benchmark = settings.data.partition("=")[0] in BENCHMARKS
+    classes = settings.classes or (IMAGENET_CLASSES if benchmark else own)
+    if classes < own:
+        raise UserError(f"--classes {classes}: the data has {own} classes; expected {own} or more")
+    space = replace(space, classes=classes)
+    within = space.within(min(settings.budgets))
+    dropped = tuple(f.name for f in space.families if f not in within.families)
+    protocol = bft_nas.train.Protocol(
+        data=dataset.name,
+        data_digest=dataset.digest,
+        data_classes=own,
+        train_images=len(dataset.train.labels),
+        validation_images=len(dataset.validation.labels),
+        resolution_divisor=divisor,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        precision="bfloat16" if device.type == "cuda" else "float32",
+    )
+    settings = replace(settings, classes=classes, proxy_divisor=divisor, resolutions=tuple(space.resolutions))
+    return Prepared(settings, within, dropped, protocol, bft_nas.train.Images(dataset, device))
+
+
+def check_protocol(run: Run, protocol: bft_nas.train.Protocol) -> None:
+    """UserError naming what differs when a run's accuracies would not compare with those of a protocol."""
+    if run.protocol_hash == protocol.hash:
+        return
+    then, now = run.protocol.to_dict(), protocol.to_dict()
+    differing = [f"{k} {then[k]} there, {now[k]} here" for k in then if then[k] != now[k]]
+    raise UserError(
+        f"run '{run.name}': searched under protocol {run.protocol_hash}, this would be {protocol.hash}"
+        f" ({'; '.join(differing)}); expected the same protocol, or a new run"
+    )
+
+
+def search(
+    run: Run,
+    images: Images,
+    watcher: Watcher,
+    clock: Clock,
+    *,
+    trials: int | None,
+    seconds: float | None,
+) -> None:
+    """Propose, train and record candidates until the run has ``trials`` of them or ``seconds`` have passed.
+
+    A candidate that was being trained when an earlier search of the run was killed is trained first, under its
+    own number. The i-th proposal depends only on the seed and on what is recorded, so that a search which was
+    killed and resumed proposes what an undisturbed one does. ``clock`` is kept up to date throughout, for whoever
+    interrupts.
+    """
+    space = run.space.within(min(run.settings.budgets))
+    pending = list(run.unfinished())
+    done = len(run.known())
+    trained = 0
+    while trials is None or done < trials:
+        average = clock.training / trained if trained else 0.0
+        if seconds is not None and clock.whole + average > seconds:
+            break
+        started = time.perf_counter()
+        candidate = pending.pop(0) if pending else propose_new(run, space)
+        clock.proposing += time.perf_counter() - started
+        if candidate is None:
+            break
+        _train_and_record(run, images, candidate, watcher, clock, done)
+        done, trained = done + 1, trained + 1
+
+
+def propose_new(run: Run, space: SearchSpace) -> Candidate | None:
+    """The next candidate that was not evaluated before; None when the space seems to hold no other."""
+    for _ in range(REPEATS_IN_A_ROW):
+        run.study.sampler = _sampler(run.settings.sampler, _seed_of(run.settings.seed, run.proposed()))
+        trial = run.study.ask()
+        budget = _budget(trial, run.settings.budgets)
+        proposal = _propose(space, trial, budget)
+        earlier = run.known().get(proposal.architecture.hash)
+        if earlier is None:
+            return run.propose(trial, proposal, budget)
+        run.repeat(trial, proposal, earlier)
+    return None
+
+
+def _propose(space: SearchSpace, trial: optuna.Trial, budget: int) -> Proposal:
+    return space.propose(lambda name, values: trial.suggest_categorical(name, list(values)), budget)
+
+
+def _budget(trial: optuna.Trial, budgets: Sequence[int]) -> int:
+    if len(budgets) == 1:
+        return budgets[0]
+    return int(trial.suggest_categorical("budget", list(budgets)))
+
+
+def _train_and_record(
+    run: Run, images: Images, candidate: Candidate, watcher: Watcher, clock: Clock, done: int
+) -> None:
+    watcher.begin(candidate, done)
+    started = time.perf_counter()
+    curve: tuple[Epoch, ...] = ()
+    weights: Mapping[str, Any] = {}
+    reason = ""
+    try:
+        curve, weights = bft_nas.train.evaluate(
+            candidate.architecture, run.protocol, images, on_epoch=watcher.epoch, on_step=watcher.step
+        )
+    except bft_nas.train.TrainingFailed as failure:
+        reason = str(failure)
+    seconds = time.perf_counter() - started
+    clock.training += seconds
+    started = time.perf_counter()
+    if curve:
+        run.finish(candidate, curve, weights, seconds)
+    else:
+        run.fail(candidate, reason, seconds)
+    clock.recording += time.perf_counter() - started
+    watcher.end(candidate, curve[-1].accuracy if curve else None, reason, seconds)
+
+
+def _seed_of(seed: int, position: int) -> int:
+    """A sampler of its own for each proposal, so that nothing depends on how often a search was resumed."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{position}".encode()).digest()[:4])
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    import warnings
+
+    import optuna
+
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Choices depend on the family and the fusion: grouped, each part is modelled over the trials that have it.
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)

@@ -1,0 +1,306 @@
+"""One training loop, and the protocol: everything that makes two accuracies comparable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import bft_nas
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.data import Dataset, Split
+from bft_nas.errors import UserError
+from bft_nas.network import Architecture, build
+
+SMALLEST_PROXY = 32
+"""Pixels on a side below which a network of five halvings is left with a single pixel."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a candidate is trained and judged. Accuracies under different hashes do not compare.
+
+    The butterfly weights are a parameter group of their own: no weight decay, which shrinks the product along a
+    path by every edge, and a rate of their own, since short trainings at a rate good for dense layers leave
+    butterflies behind (measured by ``benchmarks/proxy_rates.py``).
+    """
+
+    data: str
+    data_digest: str
+    data_classes: int
+    train_images: int
+    validation_images: int
+    resolution_divisor: int
+    """A candidate for 224x224 images is trained on images of 224/divisor pixels on a side."""
+    epochs: int = 2
+    batch_size: int = 64
+    learning_rate: float = 0.3
+    butterfly_rate: float = 5.0
+    """The rate of butterfly weights over that of all others."""
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 0.15
+    """Part of all steps over which the rate rises linearly; then it falls to zero along a cosine."""
+    label_smoothing: float = 0.05
+    flip: bool = True
+    shift: float = 1 / 14
+    """Largest random shift, as a part of the image's side."""
+    precision: str = "float32"
+    """``float32``, or ``bfloat16`` for autocast on CUDA."""
+    seed: int = 0
+    torch_version: str = str(torch.__version__)
+    bft_nas_version: str = bft_nas.__version__
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits that stand for all of the fields."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    def proxy_resolution(self, resolution: int) -> int:
+        """The side in pixels of the images that stand for those of a deployment resolution."""
+        return round(resolution / self.resolution_divisor)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for YAML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Protocol:
+        """The inverse of `to_dict`; raises UserError when keys are missing or unknown."""
+        names = {field.name for field in fields(cls)}
+        if set(content) != names:
+            odd = sorted(set(content) ^ names)
+            raise UserError(
+                f"protocol: key '{odd[0]}' is missing or unknown; expected {', '.join(sorted(names))}"
+            )
+        return cls(**content)
+
+
+def default_divisor(resolutions: tuple[int, ...]) -> int:
+    """By how much a proxy may shrink these deployment resolutions: 4, 2 or 1, so that `SMALLEST_PROXY` is left."""
+    return next((d for d in (4, 2) if min(resolutions) >= d * SMALLEST_PROXY), 1)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of a learning curve."""
+
+    epoch: int
+    train_loss: float
+    accuracy: float
+    """On the validation split, 0 to 1."""
+    seconds: float
+
+
+class TrainingFailed(Exception):  # noqa: N818 - it is an outcome of a candidate, not a defect of the program
+    """A training that came to nothing, with the reason that the record keeps."""
+
+
+@dataclass(frozen=True)
+class _Tensors:
+    train: Tensor
+    train_labels: Tensor
+    validation: Tensor
+    validation_labels: Tensor
+
+
+class Images:
+    """A dataset on a device, at whatever size a network asks for; the sizes seen so far are kept.
+
+    Pixels are uint8 (n, channels, size, size); `normalise` makes the float images (n, 3, size, size) that
+    networks take.
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset = dataset
+        self.device = device
+        pixels = dataset.train.images.reshape(-1, dataset.train.images.shape[-1])
+        self.mean = tuple(float(m) / 255 for m in pixels.mean(0))
+        self.std = tuple(max(float(s) / 255, 1e-3) for s in pixels.std(0))
+        self._sizes: dict[int, _Tensors] = {}
+
+    def at(self, size: int) -> _Tensors:
+        """Both splits at ``size`` x ``size`` pixels."""
+        if size not in self._sizes:
+            train, validation = self.dataset.train, self.dataset.validation
+            self._sizes[size] = _Tensors(
+                _resized(train, size).to(self.device),
+                torch.from_numpy(train.labels).to(self.device),
+                _resized(validation, size).to(self.device),
+                torch.from_numpy(validation.labels).to(self.device),
+            )
+        return self._sizes[size]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 pixels to float images of three channels, zero mean and unit deviation, channels last."""
+        mean, std = (torch.tensor(v, device=self.device).view(-1, 1, 1) * 255 for v in (self.mean, self.std))
+        images = (pixels.float() - mean) / std
+        return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _resized(split: Split, size: int) -> Tensor:
+    pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2)
+    if pixels.shape[-2:] == (size, size):
+        return pixels.contiguous()
+    chunks = [
+        F.interpolate(chunk.float(), (size, size), mode="bilinear", antialias=True).round().to(torch.uint8)
+        for chunk in pixels.split(1024)
+    ]
+    return torch.cat(chunks)
+
+
+def evaluate(
+    architecture: Architecture,
+    protocol: Protocol,
+    images: Images,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[tuple[Epoch, ...], dict[str, Tensor]]:
+    """Build a network, train it under a protocol and return its learning curve and its weights (on the CPU).
+
+    Raises:
+        TrainingFailed: the loss became NaN, infinite or far worse than chance, or memory ran out.
+    """
+    torch.manual_seed(protocol.seed)
+    try:
+        model = build(architecture).to(images.device)
+        curve = train(
+            model,
+            protocol,
+            images,
+            protocol.proxy_resolution(architecture.resolution),
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingFailed(f"out of memory: {str(error).splitlines()[0][:200]}") from None
+    # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    return curve, state
+
+
+def train(
+    model: nn.Module,
+    protocol: Protocol,
+    images: Images,
+    size: int,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Epoch, ...]:
+    """Train a model in place on images of ``size`` x ``size`` pixels and return its learning curve.
+
+    The model may have more outputs than the data has classes, as a network that is counted with 1000 classes
+    and tried out on ten: loss and accuracy read the first ones, the others get no gradient.
+
+    Args:
+        on_epoch: told each row of the curve.
+        on_step: told how many of all steps are done.
+
+    Raises:
+        TrainingFailed: the loss became NaN, infinite or far worse than chance.
+    """
+    data = images.at(size)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = _optimiser(model, protocol)
+    steps_per_epoch = max(1, len(data.train) // protocol.batch_size)
+    total = protocol.epochs * steps_per_epoch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / total, protocol.warmup))
+    generator = torch.Generator().manual_seed(protocol.seed)
+    chance = math.log(max(2, protocol.data_classes))
+    curve = []
+    for epoch in range(1, protocol.epochs + 1):
+        started = time.perf_counter()
+        model.train()
+        losses = torch.zeros((), device=images.device)
+        order = torch.randperm(len(data.train), generator=generator)
+        for step, picked in enumerate(order.split(protocol.batch_size)[:steps_per_epoch], start=1):
+            pixels = _augmented(data.train[picked.to(images.device)], protocol, generator)
+            labels = data.train_labels[picked.to(images.device)]
+            with _precision(protocol, images.device):
+                logits = model(images.normalise(pixels))[:, : protocol.data_classes]
+                loss = F.cross_entropy(logits, labels, label_smoothing=protocol.label_smoothing)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            losses += loss.detach()
+            on_step((epoch - 1) * steps_per_epoch + step, total)
+        train_loss = float(losses) / steps_per_epoch
+        if not math.isfinite(train_loss):
+            raise TrainingFailed(f"the training loss became {train_loss} in epoch {epoch}")
+        if train_loss > 3 * chance:
+            raise TrainingFailed(
+                f"diverged: training loss {train_loss:.1f} in epoch {epoch}, guessing gives {chance:.1f}"
+            )
+        row = Epoch(epoch, train_loss, accuracy(model, protocol, images, size), time.perf_counter() - started)
+        curve.append(row)
+        on_epoch(row)
+    return tuple(curve)
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) -> float:
+    """The part, 0 to 1, of the validation images that a model classifies rightly."""
+    data = images.at(size)
+    model.eval()
+    right = torch.zeros((), dtype=torch.int64, device=images.device)
+    for pixels, labels in zip(data.validation.split(250), data.validation_labels.split(250), strict=True):
+        with _precision(protocol, images.device):
+            logits = model(images.normalise(pixels))[:, : protocol.data_classes]
+        right += (logits.argmax(1) == labels).sum()
+    return int(right) / len(data.validation)
+
+
+def _precision(protocol: Protocol, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bfloat16")
+
+
+def _rate(progress: float, warmup: float) -> float:
+    if progress < warmup:
+        return (progress + 1e-3) / (warmup + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def _optimiser(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
+    butterflies = {id(p) for p in _butterfly_weights(model)}
+    others = [p for p in model.parameters() if id(p) not in butterflies]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": protocol.weight_decay},
+        {"params": [p for p in others if p.dim() <= 1]},
+        {
+            "params": [p for p in model.parameters() if id(p) in butterflies],
+            "lr": protocol.learning_rate * protocol.butterfly_rate,
+        },
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.SGD(groups, lr=protocol.learning_rate, momentum=protocol.momentum, nesterov=True)
+
+
+def _butterfly_weights(model: nn.Module) -> Iterator[nn.Parameter]:
+    for module in model.modules():
+        if isinstance(module, ButterflyTransform):
+            yield from module.stages
+
+
+def _augmented(pixels: Tensor, protocol: Protocol, generator: torch.Generator) -> Tensor:
+    """Each image shifted by itself, the edge pixels repeated, and half of them flipped: one gather for both."""
+    n, size = len(pixels), pixels.shape[-1]
+    most = round(protocol.shift * size)
+    shift_y, shift_x = torch.randint(-most, most + 1, (2, n, 1), generator=generator)
+    flipped = torch.rand(n, 1, generator=generator) < (0.5 if protocol.flip else 0.0)
+    line = torch.arange(size)
+    rows = (line + shift_y).clamp_(0, size - 1).to(pixels.device)
+    columns = (torch.where(flipped, size - 1 - line, line) + shift_x).clamp_(0, size - 1).to(pixels.device)
+    image = torch.arange(n, device=pixels.device)[:, None, None]
+    picked = pixels.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)
