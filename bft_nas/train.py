@@ -42,7 +42,7 @@ class Protocol:
     """A candidate for 224x224 images is trained on images of 224/divisor pixels on a side."""
     epochs: int = 2
     batch_size: int = 64
-    learning_rate: float = 0.3
+    learning_rate: float = 0.1
     butterfly_rate: float = 5.0
     """The rate of butterfly weights over that of all others."""
     momentum: float = 0.9
