@@ -152,7 +152,7 @@ def _resized(split: Split, size: int) -> Tensor:
         return pixels.contiguous()
     chunks = [
         F.interpolate(chunk.float(), (size, size), mode="bilinear", antialias=True).round().to(torch.uint8)
-        for chunk in pixels.split(1024)
+        for chunk in torch.split(pixels, 1024)
     ]
     return torch.cat(chunks)
 
@@ -223,7 +223,7 @@ def train(
         model.train()
         losses = torch.zeros((), device=images.device)
         order = torch.randperm(len(data.train), generator=generator)
-        for step, picked in enumerate(order.split(protocol.batch_size)[:steps_per_epoch], start=1):
+        for step, picked in enumerate(torch.split(order, protocol.batch_size)[:steps_per_epoch], start=1):
             pixels = _augmented(data.train[picked.to(images.device)], protocol, generator)
             labels = data.train_labels[picked.to(images.device)]
             with _precision(protocol, images.device):
@@ -254,7 +254,8 @@ def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) ->
     data = images.at(size)
     model.eval()
     right = torch.zeros((), dtype=torch.int64, device=images.device)
-    for pixels, labels in zip(data.validation.split(250), data.validation_labels.split(250), strict=True):
+    batches = zip(torch.split(data.validation, 250), torch.split(data.validation_labels, 250), strict=True)
+    for pixels, labels in batches:
         with _precision(protocol, images.device):
             logits = model(images.normalise(pixels))[:, : protocol.data_classes]
         right += (logits.argmax(1) == labels).sum()

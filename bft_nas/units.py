@@ -25,7 +25,7 @@ def parse_macs(text: str) -> int:
     if match is None or len(text) > 40:
         raise UserError(f"--flops {' '.join(text.split())[:40]}: {expected}")
     number, exponent, suffix = match.groups()
-    macs = round(float(number) * 10 ** int(exponent or 0) * _SCALE[suffix.lower()])
+    macs = round(float(number) * 10.0 ** int(exponent or 0) * _SCALE[suffix.lower()])
     if macs < 1:
         raise UserError(f"--flops {text.strip()}: {expected}")
     return macs

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_samples import (
+from tests.data_samples import (
     CIFAR10_ARCHIVES,
     CIFAR10_TRAIN,
     cifar10_batch,

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 
 @cache
 def factorize(n: int, radix: int) -> tuple[int, ...]:
-    """The stage sizes of a square butterfly transform of ``n`` channels, largest first; their product is ``n``.
+    """Stage sizes of a square butterfly transform of ``n`` channels, largest first; their product is ``n``.
 
     As few stages as possible with no composite factor above ``radix`` (a prime above it cannot be split),
     and of those the factors with the smallest sum, which is the cheapest: 64 at radix 16 is 8*8, not 16*4.
@@ -47,9 +47,9 @@ def _is_prime(n: int) -> bool:
 class ButterflyPlan:
     """The layout of a butterfly transform from ``n_in`` to ``n_out`` channels.
 
-    Built from square transforms of ``size = min(n_in, n_out)`` channels: side by side and cut to ``n_out`` when
-    it grows, one a chunk of the zero-padded input and summed when it shrinks (Alizadeh-Vahid et al., CVPR 2020,
-    section 3.3).
+    Built from square transforms of ``size = min(n_in, n_out)`` channels: side by side and cut to ``n_out``
+    when it grows, one a chunk of the zero-padded input and summed when it shrinks (Alizadeh-Vahid et al.,
+    CVPR 2020, section 3.3).
 
     >>> plan = ButterflyPlan(64, 96, radix=4)
     >>> plan.size, plan.copies, plan.factors, plan.macs, plan.weights
@@ -87,7 +87,7 @@ class ButterflyPlan:
 
     @cached_property
     def residual_macs(self) -> int:
-        """The accumulates per pixel of the residuals, the part of ``macs`` that no counter of products sees."""
+        """Accumulates per pixel of the residuals, the part of ``macs`` that no counter of products sees."""
         return self.copies * self.size
 
 

@@ -14,18 +14,18 @@ from bft_nas.butterfly.plan import ButterflyPlan
 
 Form = Literal["auto", "structured", "composed"]
 
-# Below this many channels the eager structured form is bound by memory traffic and launches, and composing the
-# dense matrix once a step is faster: measured by benchmarks/butterfly.py.
+# Below this many channels the eager structured form is bound by memory traffic and launches, and composing
+# the dense matrix once a step is faster: measured by benchmarks/butterfly.py.
 STRUCTURED_FROM = 512
 
 
 def butterfly(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out: int) -> Tensor:
     """Apply a butterfly transform to the rows of ``x``: (n_in, pixels) to (n_out, pixels).
 
-    Stage ``s`` holds one factor x factor block for every group of channels that it mixes, as a tensor of shape
-    (groups, outputs, inputs); the shapes are those of `ButterflyTransform`. Each stage contracts the leading
-    digit of the channel index and appends the new digit at the end (the order of Stockham's FFT), so that every
-    stage is one batched matrix product without a copy, and the channels leave in their natural order.
+    Stage ``s`` holds one factor x factor block for every group of channels that it mixes, as a tensor of
+    shape (groups, outputs, inputs); the shapes are those of `ButterflyTransform`. Each stage contracts the
+    leading digit of the channel index and appends the new digit at the end (the order of Stockham's FFT), so
+    that every stage is one batched matrix product without a copy, and the channels leave in natural order.
     """
     n_in, pixels = x.shape
     size = min(n_in, n_out)
@@ -51,7 +51,7 @@ def butterfly(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out
 
 
 class ButterflyTransform(nn.Module):
-    """Fuse channels with a butterfly transform, in place of a 1x1 convolution, at O(n log n) instead of O(n^2).
+    """Fuse channels with a butterfly transform, in place of a 1x1 convolution, at O(n log n), not O(n^2).
 
     Maps (N, in_channels, *spatial) to (N, out_channels, *spatial), the spatial size divided by ``stride``.
     Any channel counts from 1 and any radix from 2; a residual runs from the input of the first stage to the
@@ -63,8 +63,8 @@ class ButterflyTransform(nn.Module):
         radix: the largest size of a stage; sizes are chosen by `factorize`.
         stride: keep every stride-th pixel, as a strided 1x1 convolution does.
         bias: add a learned bias to each output channel. Off, since batch norm follows in every network here.
-        form: ``structured`` multiplies stage by stage; ``composed`` multiplies the stages into the dense matrix
-            first and convolves with it (same result, same gradients); ``auto`` takes the faster by size.
+        form: ``structured`` multiplies stage by stage; ``composed`` multiplies the stages into the dense
+            matrix first and convolves with it (same result and gradients); ``auto`` takes the faster by size.
 
     Raises:
         ValueError: a channel count below 1, or a radix below 2.
@@ -106,7 +106,7 @@ class ButterflyTransform(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw each edge so that a path's product has the mean size of a Xavier-uniform weight (section 4)."""
+        """Draw edges so that a path's product has the mean size of a Xavier-uniform weight (section 4)."""
         stages = len(self.factors)
         xavier = (6 / (self.in_channels + self.out_channels)) ** 0.5
         bound = xavier ** (1 / stages) * 2 ** ((stages - 1) / stages)

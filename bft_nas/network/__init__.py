@@ -1,5 +1,7 @@
 """Networks as descriptions: counted without torch, built with it."""
 
+from typing import TYPE_CHECKING
+
 from bft_nas.lazy import lazy_exports
 from bft_nas.network.architecture import (
     DENSE,
@@ -11,6 +13,9 @@ from bft_nas.network.architecture import (
     fusion_radix,
 )
 from bft_nas.network.cost import Cost, Layer, cost
+
+if TYPE_CHECKING:
+    from bft_nas.network.builder import build
 
 __all__ = [
     "DENSE",
@@ -26,4 +31,4 @@ __all__ = [
     "fusion_radix",
 ]
 
-__getattr__ = lazy_exports(__name__, {"build": "bft_nas.network.build"})
+__getattr__ = lazy_exports(__name__, {"build": "bft_nas.network.builder"})

@@ -10,9 +10,9 @@ from bft_nas.butterfly.transform import ButterflyTransform
 
 def pointwise(in_channels: int, out_channels: int, fusion: str) -> nn.Module:
     """A channel fusion without bias: a 1x1 convolution for ``dense``, a transform for ``butterfly-RADIX``."""
-    if fusion == "dense":
-        return nn.Conv2d(in_channels, out_channels, 1, bias=False)
-    return ButterflyTransform(in_channels, out_channels, radix=int(fusion.removeprefix("butterfly-")))
+    if fusion != "dense":
+        return ButterflyTransform(in_channels, out_channels, radix=int(fusion.removeprefix("butterfly-")))
+    return nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
 
 def depthwise(channels: int, kernel: int, stride: int) -> nn.Conv2d:
@@ -149,7 +149,7 @@ class Inverted(nn.Module):
 
 
 class Head(nn.Module):
-    """A last channel fusion, average pooling and a hidden linear layer, each left out where its count is 0."""
+    """A last channel fusion, average pooling and a hidden linear layer; a count of 0 leaves its layer out."""
 
     def __init__(self, in_channels: int, channels: int, fusion: str, hidden: int, activation: str) -> None:
         super().__init__()

@@ -41,9 +41,9 @@ def test_dense_pointwise_convolutions_are_replaced_and_shapes_stay() -> None:
 
 def test_where_decides_by_name_and_convolution() -> None:
     model = Residual()
-    assert replace_pointwise(model, where=lambda name, conv: name.startswith("body") and conv.out_channels > 24) == (
-        "body.4",
-    )
+    assert replace_pointwise(
+        model, where=lambda name, conv: name.startswith("body") and conv.out_channels > 24
+    ) == ("body.4",)
 
 
 def test_dtype_is_kept_and_the_new_weights_train() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyPlan, ButterflyTransform
+from bft_nas.butterfly.transform import Form
 
 AWKWARD = [1, 2, 3, 7, 8, 13, 24, 64, 88, 97, 128, 1000]
 channels = st.one_of(st.integers(1, 130), st.sampled_from(AWKWARD))
@@ -67,7 +68,8 @@ def by_definition(transform: ButterflyTransform, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     ("n_in", "n_out", "radix"),
-    [(16, 16, 4), (8, 8, 2), (24, 24, 4), (6, 6, 16), (1, 1, 2), (7, 7, 2), (8, 20, 2), (20, 8, 2), (5, 3, 2), (12, 40, 4)],
+    [(16, 16, 4), (8, 8, 2), (24, 24, 4), (6, 6, 16), (1, 1, 2), (7, 7, 2)]
+    + [(8, 20, 2), (20, 8, 2), (5, 3, 2), (12, 40, 4)],
 )
 def test_the_factors_follow_the_papers_definition(n_in: int, n_out: int, radix: int) -> None:
     torch.manual_seed(0)
@@ -79,9 +81,9 @@ def test_the_factors_follow_the_papers_definition(n_in: int, n_out: int, radix: 
 
 @few
 @given(channels, channels, radices, st.sampled_from(["structured", "composed", "auto"]))
-def test_dense_is_the_equivalent_matrix(n_in: int, n_out: int, radix: int, form: str) -> None:
+def test_dense_is_the_equivalent_matrix(n_in: int, n_out: int, radix: int, form: Form) -> None:
     torch.manual_seed(n_in * 1009 + n_out)
-    transform = ButterflyTransform(n_in, n_out, radix, form=form)  # type: ignore[arg-type]
+    transform = ButterflyTransform(n_in, n_out, radix, form=form)
     x = torch.randn(2, n_in, 3, 2)
     with torch.no_grad():
         expected = torch.einsum("oi,nihw->nohw", transform.dense().double(), x.double()).float()
@@ -106,13 +108,14 @@ def test_every_input_reaches_every_output(n_in: int, n_out: int, radix: int) -> 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (6, 6), (12, 5), (5, 12), (16, 16), (7, 24)])
 @pytest.mark.parametrize("form", ["structured", "composed"])
-def test_gradients(n_in: int, n_out: int, form: str) -> None:
+def test_gradients(n_in: int, n_out: int, form: Form) -> None:
     torch.manual_seed(1)
-    transform = ButterflyTransform(n_in, n_out, 4, bias=True, form=form).double()  # type: ignore[arg-type]
+    transform = ButterflyTransform(n_in, n_out, 4, bias=True, form=form).double()
     names = [name for name, _ in transform.named_parameters()]
 
     def call(x: Tensor, *parameters: Tensor) -> Tensor:
-        return torch.func.functional_call(transform, dict(zip(names, parameters, strict=True)), (x,))
+        y: Tensor = torch.func.functional_call(transform, dict(zip(names, parameters, strict=True)), (x,))
+        return y
 
     x = torch.randn(2, n_in, 2, 3, dtype=torch.float64, requires_grad=True)
     parameters = [p.detach().clone().requires_grad_() for p in transform.parameters()]
@@ -124,9 +127,10 @@ def test_gradients(n_in: int, n_out: int, form: str) -> None:
 def test_any_batch_and_spatial_size(n_in: int, n_out: int, radix: int, batch: int, pixels: list[int]) -> None:
     x = torch.randn(batch, n_in, *pixels)
     results = []
-    for form in ("structured", "composed"):
+    forms: tuple[Form, ...] = ("structured", "composed")
+    for form in forms:
         torch.manual_seed(0)
-        transform = ButterflyTransform(n_in, n_out, radix, form=form)  # type: ignore[arg-type]
+        transform = ButterflyTransform(n_in, n_out, radix, form=form)
         results.append(transform(x).detach())
         assert results[-1].shape == (batch, n_out, *pixels)
     assert close(results[0], results[1])
@@ -134,8 +138,8 @@ def test_any_batch_and_spatial_size(n_in: int, n_out: int, radix: int, batch: in
 
 @pytest.mark.parametrize("form", ["structured", "composed"])
 @pytest.mark.parametrize(("n_in", "n_out"), [(24, 24), (24, 40), (40, 24)])
-def test_channels_last_goes_in_and_comes_out(n_in: int, n_out: int, form: str) -> None:
-    transform = ButterflyTransform(n_in, n_out, 4, form=form)  # type: ignore[arg-type]
+def test_channels_last_goes_in_and_comes_out(n_in: int, n_out: int, form: Form) -> None:
+    transform = ButterflyTransform(n_in, n_out, 4, form=form)
     transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(3, n_in, 5, 7)
     plain = transform(x)
@@ -154,15 +158,16 @@ def test_input_that_is_not_contiguous() -> None:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_stride_and_bias_are_those_of_a_1x1_convolution(stride: int) -> None:
     transform = ButterflyTransform(12, 20, 4, stride=stride, bias=True)
-    nn.init.normal_(transform.bias)  # type: ignore[arg-type]
+    assert transform.bias is not None
+    nn.init.normal_(transform.bias)
     x = torch.randn(2, 12, 7, 8)
     expected = F.conv2d(x, transform.dense()[:, :, None, None], transform.bias, stride)
     assert close(transform(x), expected)
 
 
 @pytest.mark.parametrize("form", ["structured", "composed"])
-def test_bfloat16(form: str) -> None:
-    transform = ButterflyTransform(64, 64, 4, form=form)  # type: ignore[arg-type]
+def test_bfloat16(form: Form) -> None:
+    transform = ButterflyTransform(64, 64, 4, form=form)
     x = torch.randn(2, 64, 4, 4)
     expected = transform(x)
     half = copy.deepcopy(transform).bfloat16()(x.bfloat16())
@@ -203,8 +208,8 @@ def test_a_path_begins_as_large_as_a_weight_of_xaviers() -> None:
 
 
 @pytest.mark.parametrize("form", ["structured", "composed"])
-def test_compiles_whole(form: str) -> None:
-    transform = ButterflyTransform(24, 40, 4, form=form)  # type: ignore[arg-type]
+def test_compiles_whole(form: Form) -> None:
+    transform = ButterflyTransform(24, 40, 4, form=form)
     x = torch.randn(2, 24, 5, 5)
     # The eager backend traces as any other does, and needs no compiler on the machine.
     compiled = torch.compile(transform, fullgraph=True, backend="aot_eager")
@@ -214,8 +219,8 @@ def test_compiles_whole(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["structured", "composed"])
-def test_exports_with_a_batch_that_varies(form: str) -> None:
-    transform = ButterflyTransform(24, 40, 4, form=form).eval()  # type: ignore[arg-type]
+def test_exports_with_a_batch_that_varies(form: Form) -> None:
+    transform = ButterflyTransform(24, 40, 4, form=form).eval()
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(transform, (torch.randn(2, 24, 5, 5),), dynamic_shapes=({0: batch},))
     for n in (1, 7):

@@ -1,0 +1,71 @@
+"""The style of the HTML report: CSS alone, for light and dark pages, wide and narrow windows."""
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --page: #ffffff; --panel: #f6f7f9; --line: #e1e4e9; --ink: #1b1f24; --soft: #5b6470; --grid: #dfe3e8;
+  --accent: #c2410c; --butterfly: #d5efe6; --butterfly-ink: #0b5a43; --dense: #e9ecf1; --dense-ink: #3d4651;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #14171b; --panel: #1c2026; --line: #2e343c; --ink: #e8eaed; --soft: #a2abb7; --grid: #30363e;
+    --accent: #ff9166; --butterfly: #12402f; --butterfly-ink: #a4ebcf; --dense: #2a3038; --dense-ink: #c3cad3;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+}
+main { max-width: 1180px; margin: 0 auto; padding: 40px 28px 64px; }
+h1 {
+  font-size: 1.9rem; line-height: 1.2; letter-spacing: -0.015em; margin: 0 0 20px; overflow-wrap: anywhere;
+}
+h2 { font-size: 1.2rem; letter-spacing: -0.005em; margin: 48px 0 4px; }
+p { margin: 0 0 12px; max-width: 76ch; }
+.about { color: var(--soft); }
+.facts {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 14px 24px; margin: 0;
+  padding: 18px 20px; background: var(--panel); border: 1px solid var(--line); border-radius: 10px;
+}
+.facts dt { color: var(--soft); font-size: 0.82rem; }
+.facts dd { margin: 0; font-weight: 550; overflow-wrap: anywhere; }
+figure { margin: 12px 0 0; height: 560px; }
+figure.curves { height: 460px; }
+.scroll { overflow-x: auto; margin-top: 12px; border: 1px solid var(--line); border-radius: 10px; }
+.scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
+th, td { padding: 8px 14px; text-align: left; vertical-align: top; white-space: nowrap; }
+thead th {
+  background: var(--panel); color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--line);
+}
+tbody tr + tr > * { border-top: 1px solid var(--line); }
+tbody th { font-weight: 600; }
+th:first-child { position: sticky; left: 0; background: var(--page); z-index: 1; }
+thead th:first-child { background: var(--panel); }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+.failed { color: var(--soft); }
+tbody .reason td { border-top: 0; padding-top: 0; color: var(--accent); }
+.reason div { white-space: normal; overflow-wrap: anywhere; width: max-content; max-width: min(76ch, 74vw); }
+code { font: 0.86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
+.stages {
+  display: flex; flex-wrap: wrap; gap: 4px; list-style: none; margin: 0; padding: 0; min-width: 300px;
+}
+.stages code { padding: 1px 6px; border-radius: 5px; background: var(--dense); color: var(--dense-ink); }
+.stages .butterfly { background: var(--butterfly); color: var(--butterfly-ink); }
+.key { display: inline-flex; vertical-align: middle; min-width: 0; }
+/* The figures come in greys that read on any page; here the page's own colours are known. */
+.js-plotly-plot .xtick text, .js-plotly-plot .ytick text, .js-plotly-plot .legendtext,
+.js-plotly-plot .xtitle, .js-plotly-plot .ytitle,
+.js-plotly-plot .colorbar text { fill: var(--soft) !important; }
+.js-plotly-plot .annotation-text { fill: var(--ink) !important; }
+.js-plotly-plot .gridlayer path { stroke: var(--grid) !important; stroke-opacity: 1 !important; }
+@media (max-width: 600px) {
+  main { padding: 24px 16px 48px; }
+  h1 { font-size: 1.5rem; }
+  figure { height: 640px; }
+  .facts { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); padding: 14px; }
+  th, td { padding: 7px 10px; }
+}
+@media print { .scroll { overflow: visible; } th, td { white-space: normal; } }
+"""

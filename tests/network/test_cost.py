@@ -1,0 +1,219 @@
+"""The one MAC rule, against published counts, thop and torch's own counter."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import thop
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.network import Architecture, Block, Cost, Head, Stem, cost
+from bft_nas.network.blocks import Network
+from bft_nas.network.builder import build
+from bft_nas.space import SearchSpace
+
+SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]
+ROWS_V1 = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+
+
+def mobilenet_v1(width: float, resolution: int, fusion: str = "dense") -> Architecture:
+    rows = [Block("separable", int(c * width), stride=s, fusion=fusion) for c, s in ROWS_V1]
+    return Architecture("mobilenet_v1", resolution, Stem(int(32 * width)), tuple(rows), Head())
+
+
+def shufflenet_v2(widths: tuple[int, int, int, int], resolution: int, fusion: str = "dense") -> Architecture:
+    rows = [
+        Block("shuffle", channels, stride=2 if i == 0 else 1, fusion=fusion)
+        for channels, repeats in zip(widths, (4, 8, 4), strict=False)
+        for i in range(repeats)
+    ]
+    return Architecture(
+        "shufflenet_v2", resolution, Stem(24, pool=True), tuple(rows), Head(widths[3], fusion)
+    )
+
+
+def mobilenet_v3_small() -> Architecture:
+    """The published table: kernel, expanded, out, squeeze-excite, activation, stride."""
+    table = [
+        (3, 16, 16, 8, "relu", 2),
+        (3, 72, 24, 0, "relu", 2),
+        (3, 88, 24, 0, "relu", 1),
+        (5, 96, 40, 24, "hard_swish", 2),
+        (5, 240, 40, 64, "hard_swish", 1),
+        (5, 240, 40, 64, "hard_swish", 1),
+        (5, 120, 48, 32, "hard_swish", 1),
+        (5, 144, 48, 40, "hard_swish", 1),
+        (5, 288, 96, 72, "hard_swish", 2),
+        (5, 576, 96, 144, "hard_swish", 1),
+        (5, 576, 96, 144, "hard_swish", 1),
+    ]
+    rows = [
+        Block("inverted", out, kernel, stride, activation, expanded=expanded, squeeze=squeeze)  # type: ignore[arg-type]
+        for kernel, expanded, out, squeeze, activation, stride in table
+    ]
+    head = Head(576, hidden=1024, activation="hard_swish")
+    return Architecture("mobilenet_v3", 224, Stem(16, activation="hard_swish"), tuple(rows), head)
+
+
+@pytest.mark.parametrize(
+    ("network", "macs", "params"),
+    [
+        pytest.param(mobilenet_v1(1.0, 224), 569e6, 4.23e6, id="MobileNetV1-1.0"),
+        pytest.param(mobilenet_v1(0.5, 224), 149.5e6, 1.33e6, id="MobileNetV1-0.5"),
+        pytest.param(mobilenet_v1(0.25, 224), 41.0e6, 0.47e6, id="MobileNetV1-0.25"),
+        pytest.param(mobilenet_v1(0.25, 128), 13.6e6, 0.47e6, id="MobileNetV1-0.25@128"),
+        pytest.param(shufflenet_v2((48, 96, 192, 1024), 224), 40.5e6, 1.37e6, id="ShuffleNetV2-0.5"),
+        pytest.param(shufflenet_v2((116, 232, 464, 1024), 224), 144.9e6, 2.28e6, id="ShuffleNetV2-1.0"),
+        pytest.param(mobilenet_v3_small(), 56.5e6, 2.54e6, id="MobileNetV3-Small"),
+    ],
+)
+def test_published_networks_have_their_published_counts(
+    network: Architecture, macs: float, params: float
+) -> None:
+    counted = cost(network)
+    assert counted.macs == pytest.approx(macs, rel=0.005)
+    assert counted.params == pytest.approx(params, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("network", "macs"),
+    [
+        (mobilenet_v1(1.0, 96, "butterfly-4"), 14e6),
+        (mobilenet_v1(1.0, 128, "butterfly-4"), 23e6),
+        (mobilenet_v1(1.0, 160, "butterfly-4"), 35e6),
+        (mobilenet_v1(1.0, 192, "butterfly-4"), 51e6),
+        (mobilenet_v1(2.0, 128, "butterfly-4"), 52e6),
+        (mobilenet_v1(2.0, 192, "butterfly-4"), 112e6),
+        (mobilenet_v1(2.0, 224, "butterfly-4"), 150e6),
+    ],
+)
+def test_the_papers_butterfly_networks_have_their_counts(network: Architecture, macs: float) -> None:
+    assert cost(network).macs == pytest.approx(macs, rel=0.06)
+
+
+def random_architectures(space: str, count: int) -> Iterator[Architecture]:
+    loaded, rng = SearchSpace.load(space), random.Random(space)
+    for i in range(count):
+        budget = (10, 50, 150)[i % 3] * 10**6
+        yield loaded.sample(rng, budget).architecture
+
+
+def built_without_memory(architecture: Architecture) -> Network:
+    """The network on torch's meta device: shapes without numbers, so that 800 of them are counted in seconds."""
+    with torch.device("meta"):
+        model = build(architecture).eval()
+    for module in model.modules():
+        if isinstance(module, ButterflyTransform):
+            module.form = "structured"
+    return model
+
+
+def image_of(architecture: Architecture) -> Tensor:
+    size = architecture.resolution
+    return torch.zeros(1, architecture.in_channels, size, size, device="meta")
+
+
+def counted_by_others(model: nn.Module, image: Tensor) -> tuple[dict[str, int], dict[str, int]]:
+    """Multiply-accumulates by dotted name of the module: by torch's FlopCounterMode, and by thop.
+
+    thop is told that batch norm and pooling cost nothing, and the butterfly's rule. Both watch one forward pass.
+    """
+
+    def butterfly(module: ButterflyTransform, inputs: tuple[Tensor], output: Tensor) -> None:
+        products = sum(weight.numel() for weight in module.stages)
+        small, large = sorted((module.in_channels, module.out_channels))
+        each_pixel = products + -(-large // small) * small
+        module.total_ops += each_pixel * output.shape[2] * output.shape[3]
+
+    def nothing(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        return
+
+    rules: dict[type[nn.Module], object] = {ButterflyTransform: butterfly}
+    rules |= dict.fromkeys((nn.BatchNorm2d, nn.MaxPool2d, nn.Hardswish, nn.Hardsigmoid, nn.ReLU), nothing)
+    with FlopCounterMode(display=False) as counter:
+        *_, tree = thop.profile(model, (image,), custom_ops=rules, verbose=False, ret_layer_info=True)
+    counts = counter.get_flop_counts()
+    by_torch = {name.partition(".")[2]: sum(each.values()) // 2 for name, each in counts.items()}
+
+    def flat(children: dict[str, tuple[float, float, Any]], prefix: str = "") -> Iterator[tuple[str, int]]:
+        for name, (macs, _, below) in children.items():
+            yield prefix + name, int(macs)
+            yield from flat(below, f"{prefix}{name}.")
+
+    return by_torch, dict(flat(tree))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_200_random_networks_are_counted_as_torch_counts_them_layer_by_layer(space: str) -> None:
+    for architecture in random_architectures(space, 200):
+        counted = cost(architecture)
+        model, image = built_without_memory(architecture), image_of(architecture)
+        seen_by_torch, seen_by_thop = counted_by_others(model, image)
+        for layer in counted.layers:
+            unseen = layer.plan.residual_macs * layer.size**2 if layer.plan else 0
+            assert seen_by_torch[layer.name] + unseen == layer.macs, (architecture, layer)
+            assert seen_by_thop[layer.name] == layer.macs, (architecture, layer)
+        # Nothing is counted beside the layers: each counter's whole is the sum of them.
+        assert sum(seen_by_torch.get(name, 0) for name in TOP) == counted.macs - residuals(counted)
+        assert sum(seen_by_thop[name] for name in TOP) == counted.macs
+        assert sum(p.numel() for p in model.parameters()) == counted.params
+
+
+TOP = ("stem", "blocks", "head", "classifier")
+
+
+def residuals(counted: Cost) -> int:
+    return sum(layer.plan.residual_macs * layer.size**2 for layer in counted.layers if layer.plan)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_peak_memory_is_that_of_the_layer_with_the_largest_input_output_and_held_values(
+    space: str,
+) -> None:
+    """Inputs and outputs are read off the running network; what a skip holds is checked where it is simple."""
+    for architecture in random_architectures(space, 10):
+        model, image = built_without_memory(architecture), image_of(architecture)
+        sizes: dict[str, int] = {}
+
+        def note(name: str, module: nn.Module, sizes: dict[str, int] = sizes) -> None:
+            def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+                sizes[name] = inputs[0].numel() + output.numel()
+
+            module.register_forward_hook(hook)
+
+        for name, module in model.named_modules():
+            note(name, module)
+        model(image)
+        counted = cost(architecture)
+        for layer in counted.layers:
+            assert layer.memory == 4 * (sizes[layer.name] + layer.held)
+        assert counted.peak_memory == max(layer.memory for layer in counted.layers)
+
+
+def test_a_skip_holds_the_blocks_input() -> None:
+    block = Block("inverted", 16, expanded=64, kernel=3)
+    layers = {layer.name: layer for layer in cost(Architecture("one", 8, Stem(16), (block,), Head())).layers}
+    assert layers["blocks.0.depthwise"].held == 16 * 4 * 4
+    assert layers["blocks.0.project"].held == 16 * 4 * 4
+    assert layers["blocks.0.expand"].held == 0
+
+
+def test_the_butterfly_share_is_of_the_fusions_alone() -> None:
+    assert cost(mobilenet_v1(0.25, 128)).butterfly_share == 0
+    assert cost(mobilenet_v1(0.25, 128, "butterfly-4")).butterfly_share == 1
+
+
+def test_counting_needs_no_torch() -> None:
+    code = (
+        "import sys, bft_nas.network, bft_nas.space;"
+        "bft_nas.space.SearchSpace.load('mobile').reach; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
