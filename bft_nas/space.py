@@ -118,12 +118,12 @@ class SearchSpace:
     @cached_property
     def reach(self) -> Reach:
         """The fewest and the most MACs over all choices and widths."""
-        reaches = [self._family_reach(family) for family in self.families]
+        reaches = [reach for _, reach in self._extremes.values()]
         return Reach(min(r.smallest for r in reaches), max(r.largest for r in reaches))
 
     def within(self, budget: int) -> SearchSpace:
         """The families that can stay within a budget in MACs; UserError with the reach if there is none."""
-        reachable = tuple(f for f in self.families if self._family_reach(f).smallest <= budget)
+        reachable = tuple(f for f in self.families if self._extremes[f.name][1].smallest <= budget)
         if not reachable:
             reach = self.reach
             raise UserError(
@@ -141,11 +141,11 @@ class SearchSpace:
         """Turn one suggested value per choice into an architecture of at most ``budget`` MACs.
 
         The structure is suggested first, then the share of the budget; the width multiplier is solved last. A
-        structure that is too heavy at its smallest width is made lighter: resolution, then kernels, expansions,
-        depths, each to the next smaller choice.
+        structure that is too heavy at its smallest width is made lighter: resolution, then kernels, expansions
+        and depths, at last everything.
 
         Raises:
-            UserError: no width and no lighter structure of the suggested family stays within the budget.
+            UserError: nothing of the suggested family stays within the budget; `within` leaves such families out.
         """
         parameters: dict[str, Any] = {}
 
@@ -161,34 +161,51 @@ class SearchSpace:
         structure = _suggest_structure(family, resolution, choose)
         share = choose("budget_share", self.budget_shares)
         for allowance in (int(share * budget), budget):
-            for lighter in _lighter(structure, family, self.resolutions):
+            for lighter in self._lighter(structure):
                 widths = WidthSolver(lighter, self.classes).solve(allowance)
                 if widths is not None:
                     macs, architecture = widths
                     return Proposal(architecture, macs, allowance, parameters)
         raise UserError(f"family {family.name}: no network within {format_macs(budget)}")
 
-    def _family_reach(self, family: FamilyFile) -> Reach:
-        def extreme(pick: Callable[..., Any], resolution: int, width: float) -> int:
+    @cached_property
+    def _extremes(self) -> dict[str, tuple[Structure, Reach]]:
+        """Of each family, the structure with the fewest MACs, and its reach."""
+        return {family.name: self._extremes_of(family) for family in self.families}
+
+    def _extremes_of(self, family: FamilyFile) -> tuple[Structure, Reach]:
+        def extreme(pick: Callable[..., Any], resolution: int, width: float) -> tuple[Structure, int]:
             """Separable but for neighbouring widths: choice by choice, twice over, finds the extreme."""
             chosen: dict[str, Any] = {}
 
-            def macs_with(name: str | None = None, value: Any = None) -> int:
+            def counted(name: str | None = None, value: Any = None) -> tuple[Structure, int]:
                 def choose(choice: str, values: Sequence[Any]) -> Any:
                     return value if choice == name else chosen.get(choice, values[0])
 
-                solver = WidthSolver(_suggest_structure(family, resolution, choose), self.classes)
-                return solver.macs(solver.widths(width))
+                structure = _suggest_structure(family, resolution, choose)
+                solver = WidthSolver(structure, self.classes)
+                return structure, solver.macs(solver.widths(width))
 
             for _ in range(2):
                 for name, values in _choices(family, resolution):
-                    chosen[name] = pick(values, key=lambda value, name=name: macs_with(name, value))
-            return macs_with()
+                    chosen[name] = pick(values, key=lambda value, name=name: counted(name, value)[1])
+            return counted()
 
-        return Reach(
-            extreme(min, min(self.resolutions), family.width_min),
-            extreme(max, max(self.resolutions), family.width_max),
-        )
+        lightest, smallest = extreme(min, min(self.resolutions), family.width_min)
+        _, largest = extreme(max, max(self.resolutions), family.width_max)
+        return lightest, Reach(smallest, largest)
+
+    def _lighter(self, structure: Structure) -> Iterator[Structure]:
+        """The structure itself, then ever lighter ones that the space holds too."""
+        yield structure
+        for resolution in sorted((r for r in self.resolutions if r < structure.resolution), reverse=True):
+            structure = replace(structure, resolution=resolution)
+            yield structure
+        for change in (_smallest_kernel, _smallest_expansion, _smallest_depth):
+            pairs = zip(structure.stages, structure.family.stages, strict=True)
+            structure = replace(structure, stages=tuple(change(stage, choices) for stage, choices in pairs))
+            yield structure
+        yield self._extremes[structure.family.name][0]
 
     def _resolution_text(self) -> str:
         low, high = min(self.resolutions), max(self.resolutions)
@@ -285,40 +302,17 @@ def _size(family: FamilyFile) -> int:
     return size
 
 
-def _lighter(structure: Structure, family: FamilyFile, resolutions: Sequence[int]) -> Iterator[Structure]:
-    """The structure itself, then ever lighter ones that the space holds too."""
-    yield structure
-    for resolution in sorted((r for r in resolutions if r < structure.resolution), reverse=True):
-        structure = replace(structure, resolution=resolution)
-        yield structure
-
-    def each_stage(change: Callable[[Stage, StageFile], Stage]) -> Structure:
-        pairs = zip(structure.stages, family.stages, strict=True)
-        return replace(structure, stages=tuple(change(stage, choices) for stage, choices in pairs))
-
-    def smallest_kernel(stage: Stage, choices: StageFile) -> Stage:
-        return replace(stage, block=replace(stage.block, kernel=min(choices.kernel)))
-
-    def smallest_expansion(stage: Stage, choices: StageFile) -> Stage:
-        expansion = min(choices.expansion) if choices.block == "inverted" else stage.expansion
-        block = stage.block if expansion > 1 else replace(stage.block, expand_fusion=DENSE)
-        return replace(stage, expansion=expansion, block=block)
-
-    def smallest_depth(stage: Stage, choices: StageFile) -> Stage:
-        return replace(stage, depth=min(choices.depth))
-
-    def cheapest_rest(stage: Stage, choices: StageFile) -> Stage:
-        """What still costs at the smallest width: squeeze-excite, and a radix above the stage's fewest MACs."""
-        block = replace(stage.block, fusion=_lightest(choices.fusion, choices.radix))
-        if choices.block == "inverted" and stage.expansion > 1:
-            block = replace(block, expand_fusion=_lightest(choices.expand_fusion, choices.expand_radix))
-        squeeze = min(choices.squeeze_excite) if choices.block == "inverted" else False
-        return replace(stage, block=block, squeeze_excite=squeeze)
-
-    for change in (smallest_kernel, smallest_expansion, smallest_depth, cheapest_rest):
-        structure = each_stage(change)
-        yield structure
+def _smallest_kernel(stage: Stage, choices: StageFile) -> Stage:
+    return replace(stage, block=replace(stage.block, kernel=min(choices.kernel)))
 
 
-def _lightest(fusions: Sequence[str], radices: Sequence[int]) -> str:
-    return butterfly_fusion(min(radices)) if "butterfly" in fusions else DENSE
+def _smallest_expansion(stage: Stage, choices: StageFile) -> Stage:
+    if choices.block != "inverted":
+        return stage
+    expansion = min(choices.expansion)
+    block = stage.block if expansion > 1 else replace(stage.block, expand_fusion=DENSE)
+    return replace(stage, expansion=expansion, block=block)
+
+
+def _smallest_depth(stage: Stage, choices: StageFile) -> Stage:
+    return replace(stage, depth=min(choices.depth))

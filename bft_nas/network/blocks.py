@@ -9,7 +9,7 @@ from bft_nas.butterfly.transform import ButterflyTransform
 
 
 def pointwise(in_channels: int, out_channels: int, fusion: str) -> nn.Module:
-    """A channel fusion without bias: a 1x1 convolution for ``dense``, a transform for ``butterfly-RADIX``."""
+    """A channel fusion without bias: a 1x1 convolution for ``dense``, or the transform that ``fusion`` names."""
     if fusion != "dense":
         return ButterflyTransform(in_channels, out_channels, radix=int(fusion.removeprefix("butterfly-")))
     return nn.Conv2d(in_channels, out_channels, 1, bias=False)
