@@ -195,8 +195,10 @@ def _whole(text: str, least: int) -> int:
 def _search(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas import tables
     from bft_nas.run import DataFacts, Run
-    from bft_nas.search import check_protocol, prepare
+    from bft_nas.search import Clock, check_protocol, prepare
     from bft_nas.space import SearchSpace
+
+    clock = Clock()
 
     if options.resume is not None:
         run = Run.open(options.resume, runs=options.runs)
@@ -221,15 +223,16 @@ def _search(options: argparse.Namespace, given: list[str]) -> int:
     console = tables.make_console()
     tables.print_facts(console, tables.plan_facts(prepared, run))
     console.print()
-    return _run_search(console, run, prepared.settings, prepared.images)
+    clock.preparing = clock.whole
+    return _run_search(console, run, prepared.settings, prepared.images, clock)
 
 
-def _run_search(console: Console, run: Run, settings: Settings, images: Images) -> int:
+def _run_search(console: Console, run: Run, settings: Settings, images: Images, clock: Clock) -> int:
     from bft_nas.progress import show_progress
-    from bft_nas.search import Clock, search
+    from bft_nas.search import search
 
     known = run.results()["accuracy"].dropna()
-    clock, code = Clock(), 0
+    code = 0
     signal.signal(signal.SIGTERM, _terminate)
     try:
         with show_progress(

@@ -45,8 +45,9 @@ class Watcher(Protocol):
 
 @dataclass
 class Clock:
-    """Where the seconds of a search went."""
+    """Where the seconds of a search went, from the reading of its data on."""
 
+    preparing: float = 0.0
     proposing: float = 0.0
     training: float = 0.0
     recording: float = 0.0

@@ -134,7 +134,7 @@ def print_clock(console: Console, clock: Clock) -> None:
     whole = clock.whole
     outside = 100 * (whole - clock.training) / whole if whole else 0.0
     console.print(
-        f"{whole:.1f} s: proposing {clock.proposing:.1f} s, training {clock.training:.1f} s, "
+        f"{whole:.1f} s: preparing {clock.preparing:.1f} s, proposing {clock.proposing:.1f} s, training {clock.training:.1f} s, "
         f"recording {clock.recording:.1f} s ({outside:.1f} % outside training)",
         highlight=False,
     )

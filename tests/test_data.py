@@ -12,6 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import bft_nas.data
+from bft_nas.data import EXTENSIONS, FASHION_MNIST_CLASSES, Dataset, Split, load_dataset, load_test
+from bft_nas.errors import UserError
 from tests.data_samples import (
     CIFAR10_ARCHIVES,
     CIFAR10_TRAIN,
@@ -26,13 +33,6 @@ from tests.data_samples import (
     write_files,
     write_tarball,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
-import bft_nas.data
-from bft_nas.data import EXTENSIONS, FASHION_MNIST_CLASSES, Dataset, Split, load_dataset, load_test
-from bft_nas.errors import UserError
 
 SHIPPED = Path(bft_nas.data.__file__).parent / "datasets"
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

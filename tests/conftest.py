@@ -1,0 +1,90 @@
+"""What several tests share: small real images, small spaces, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from bft_nas.data import load_dataset
+from bft_nas.run import DataFacts, Run, Settings
+from bft_nas.search import Prepared, prepare
+from bft_nas.space import SearchSpace
+from bft_nas.train import Images
+
+SPACE = """
+family: tiny
+resolution: [64, 96]
+budget_share: [0.5, 0.75, 1.0]
+width: {min: 0.25, max: 4}
+stem: {channels: 16}
+stages:
+  - {block: separable, channels: 32, stride: 2, depth: [1, 2], kernel: [3, 5],
+     fusion: [dense, butterfly], radix: [2, 4, 8]}
+  - {block: separable, channels: 64, stride: 2, depth: [1, 2], kernel: [3, 5],
+     fusion: [dense, butterfly], radix: [2, 4, 8]}
+"""
+"""Networks that train in about a second, with choices enough that proposals differ."""
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def tiny_space(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture
+def bft_nas(tmp_path: Path) -> Command:
+    """Runs ``bft-nas`` in an empty directory and returns what it printed and its exit code."""
+
+    def run(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bft_nas.cli", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    return Images(load_dataset("fashion-mnist", size=24, images=300), torch.device("cpu"))
+
+
+def tiny_settings(**changes: object) -> Settings:
+    given: dict[str, object] = {
+        "budgets": (3_000_000,),
+        "space": "tiny",
+        "resolutions": (64, 96),
+        "classes": 0,
+        "data": "fashion-mnist",
+        "images": 300,
+        "epochs": 1,
+        "batch_size": 32,
+        "proxy_divisor": 4,
+        "sampler": "random",
+        "seed": 0,
+        "trials": 3,
+        "seconds": None,
+    }
+    return Settings(**(given | changes))  # type: ignore[arg-type]
+
+
+def tiny_prepared(**changes: object) -> Prepared:
+    return prepare(tiny_settings(**changes), SearchSpace.parse(SPACE, where="tiny.yaml", name="tiny"))
+
+
+def tiny_run(folder: Path, prepared: Prepared, name: str = "tiny") -> Run:
+    facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
+    return Run.create(name, prepared.settings, prepared.space, prepared.protocol, data=facts, runs=folder)

@@ -1,0 +1,299 @@
+"""The loop and the record: what is proposed, kept, answered from the record, and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+import bft_nas.train
+from bft_nas.errors import UserError
+from bft_nas.network import build, cost
+from bft_nas.pareto import front
+from bft_nas.run import COLUMNS, Candidate, Run, run_names
+from bft_nas.search import Clock, Prepared, check_protocol, prepare, propose_new, search
+from bft_nas.space import SearchSpace
+from bft_nas.train import TrainingFailed
+from tests.conftest import tiny_prepared, tiny_run, tiny_settings
+
+
+class Silent:
+    """A watcher that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[int, float | None, str]] = []
+
+    def begin(self, candidate: Candidate, done: int) -> None: ...
+
+    def step(self, done: int, total: int) -> None: ...
+
+    def epoch(self, row: Any) -> None: ...
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        self.ended.append((candidate.number, accuracy, reason))
+
+
+def go(run: Run, prepared: Prepared, trials: int | None = 3, seconds: float | None = None) -> Silent:
+    watcher = Silent()
+    search(run, prepared.images, watcher, Clock(), trials=trials, seconds=seconds)
+    return watcher
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Prepared:
+    return tiny_prepared()
+
+
+@pytest.fixture(scope="module")
+def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
+    go(run, prepared, trials=6)
+    run.write_results()
+    return run
+
+
+def test_every_candidate_is_within_the_budget_and_on_record(finished: Run) -> None:
+    results = finished.results()
+    assert tuple(results.columns) == COLUMNS
+    assert list(results["state"]) == ["complete"] * 6
+    assert (results["macs"] <= 3_000_000).all()
+    assert results["hash"].is_unique
+    for row in results.to_dict("records"):
+        architecture = finished.architecture(row["number"])
+        assert architecture.hash == row["hash"]
+        assert cost(architecture).macs == row["macs"]
+        assert cost(architecture).params == row["params"]
+
+
+def test_results_csv_holds_the_results(finished: Run) -> None:
+    read = pd.read_csv(finished.folder / "results.csv", keep_default_na=False)
+    assert list(read.columns) == list(COLUMNS)
+    assert list(read["hash"]) == list(finished.results()["hash"])
+
+
+def test_each_candidate_has_its_folder_and_only_the_front_its_weights(finished: Run) -> None:
+    for number in finished.results()["number"]:
+        folder = finished.folder / "candidates" / f"{number:04d}"
+        json.loads((folder / "architecture.json").read_text())
+        with (folder / "curve.csv").open() as file:
+            assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+    kept = {int(p.parent.name) for p in finished.folder.glob("candidates/*/weights.safetensors")}
+    assert kept == set(front(finished.results())["number"])
+
+
+def test_the_kept_weights_give_the_recorded_accuracy(finished: Run, prepared: Prepared) -> None:
+    row = front(finished.results()).iloc[-1]
+    architecture = finished.architecture(int(row["number"]))
+    model = build(architecture)
+    model.load_state_dict(finished.weights(int(row["number"])))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = finished.protocol.proxy_resolution(architecture.resolution)
+    accuracy = bft_nas.train.accuracy(model, finished.protocol, prepared.images, size)
+    assert accuracy == pytest.approx(row["accuracy"], abs=1e-9)
+
+
+def test_run_yaml_holds_all_that_made_the_run(finished: Run, prepared: Prepared) -> None:
+    content = yaml.safe_load((finished.folder / "run.yaml").read_text())
+    assert content["protocol_hash"] == prepared.protocol.hash
+    assert set(content) >= {"command", "created", "settings", "protocol", "space", "versions", "data"}
+    again = Run.open(str(finished.folder))
+    assert again.settings == prepared.settings
+    assert again.protocol == prepared.protocol
+    assert again.space.families == prepared.space.families
+    assert again.data.classes == prepared.images.dataset.classes
+
+
+def test_the_study_has_both_objectives(finished: Run) -> None:
+    assert [d.name for d in finished.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    values = [trial.values for trial in finished.study.trials]
+    results = finished.results()
+    assert values == [[a, m] for a, m in zip(results["accuracy"], results["macs"], strict=True)]
+
+
+def hashes(run: Run) -> list[str]:
+    return list(run.results()["hash"])
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_a_search_in_pieces_proposes_what_one_in_one_piece_does(sampler: str, tmp_path: Path) -> None:
+    prepared = tiny_prepared(sampler=sampler, images=64, seed=3)
+    whole = tiny_run(tmp_path, prepared, "whole")
+    tiny_run(tmp_path, prepared, "pieces")
+    go(whole, prepared, trials=13)
+    for trials in (2, 11, 13):
+        go(Run.open("pieces", runs=tmp_path), prepared, trials=trials)
+    assert hashes(Run.open("pieces", runs=tmp_path)) == hashes(whole)
+
+
+def test_another_seed_proposes_something_else(tmp_path: Path) -> None:
+    runs = []
+    for seed in (0, 1):
+        prepared = tiny_prepared(images=64, seed=seed)
+        runs.append(tiny_run(tmp_path, prepared, f"seed{seed}"))
+        go(runs[-1], prepared)
+    assert not set(hashes(runs[0])) & set(hashes(runs[1]))
+
+
+def test_several_budgets_share_a_run_and_none_is_exceeded(tmp_path: Path) -> None:
+    prepared = tiny_prepared(budgets=(1_500_000, 4_000_000), images=64)
+    run = tiny_run(tmp_path, prepared)
+    go(run, prepared, trials=10)
+    results = run.results()
+    assert set(results["budget"]) == {1_500_000, 4_000_000}
+    assert (results["macs"] <= results["budget"]).all()
+
+
+def test_a_failed_training_is_recorded_with_its_reason_and_the_search_goes_on(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = bft_nas.train.evaluate, []
+
+    def fails_second(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise TrainingFailed("the training loss became nan in epoch 1")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(bft_nas.train, "evaluate", fails_second)
+    run = tiny_run(tmp_path, prepared)
+    watcher = go(run, prepared, trials=3)
+    assert [reason for _, _, reason in watcher.ended] == ["", "the training loss became nan in epoch 1", ""]
+    results = run.results()
+    assert list(results["state"]) == ["complete", "failed", "complete"]
+    assert results["reason"][1] == "the training loss became nan in epoch 1"
+    with pytest.raises(UserError, match="candidate 1: its training failed"):
+        run.weights(1)
+
+
+def test_a_proposal_evaluated_before_is_answered_from_the_record(tmp_path: Path) -> None:
+    one_point = "family: dot\nresolution: 64\nwidth: {min: 1, max: 1}\nstem: {channels: 16}\n" + (
+        "stages: [{block: separable, channels: 32, kernel: [3, 5]}]\n"
+    )
+    space = SearchSpace.parse(one_point, where="dot.yaml", name="dot")
+    prepared = prepare(tiny_settings(resolutions=(64,), images=64), space)
+    run = tiny_run(tmp_path, prepared)
+    watcher = go(run, prepared, trials=10)
+    assert len(watcher.ended) == 2
+    assert len(run.results()) == 2
+    repeats = [t for t in run.study.trials if "repeats" in t.user_attrs]
+    assert repeats
+    assert all(t.values == run.study.trials[t.user_attrs["repeats"]].values for t in repeats)
+
+
+def interrupted_at(place: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Make ``Run.place`` die before it does anything, as under a kill; returns how to undo it."""
+
+    def dies(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    original = getattr(Run, place)
+    monkeypatch.setattr(Run, place, dies)
+    return lambda: monkeypatch.setattr(Run, place, original)
+
+
+@pytest.mark.parametrize("place", ["propose", "finish", "_outcome", "_forget_weights_behind_the_front"])
+def test_whenever_a_search_dies_nothing_is_lost_or_done_twice(
+    place: str, prepared: Prepared, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    go(run, prepared, trials=2)
+    undo = interrupted_at(place, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, trials=6)
+    undo()
+    again = Run.open("tiny", runs=tmp_path)
+    watcher = go(again, prepared, trials=6)
+    results = again.results()
+    assert hashes(again) == hashes(finished)
+    assert list(results["accuracy"]) == list(finished.results()["accuracy"])
+    assert not set(results["number"][:2]) & {number for number, *_ in watcher.ended}
+
+
+def test_a_candidate_that_was_trained_but_not_told_is_not_trained_again(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    run = tiny_run(tmp_path, prepared)
+    real = optuna.Study.tell
+
+    def dies(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optuna.Study, "tell", dies)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, trials=1)
+    monkeypatch.setattr(optuna.Study, "tell", real)
+    again = Run.open("tiny", runs=tmp_path)
+    assert go(again, prepared, trials=1).ended == []
+    assert len(again.results()) == 1
+    assert again.weights(0)
+
+
+def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepared, tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, prepared)
+    assert go(run, prepared, trials=None, seconds=1e-9).ended == []
+    assert len(go(run, prepared, trials=None, seconds=3.0).ended) >= 1
+
+
+def test_only_one_search_at_a_time_works_on_a_run(prepared: Prepared, tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, prepared)
+    run.lock()
+    with pytest.raises(UserError, match="another search is working on it"):
+        Run.open("tiny", runs=tmp_path).lock()
+
+
+def test_another_protocol_is_refused_and_what_differs_is_named(finished: Run) -> None:
+    check_protocol(finished, tiny_prepared().protocol)
+    with pytest.raises(UserError, match="epochs 1 there, 2 here"):
+        check_protocol(finished, tiny_prepared(epochs=2).protocol)
+
+
+def test_a_name_in_use_is_refused_and_a_missing_name_is_made_up(prepared: Prepared, tmp_path: Path) -> None:
+    tiny_run(tmp_path, prepared, "mine")
+    with pytest.raises(UserError, match="there is one already"):
+        tiny_run(tmp_path, prepared, "mine")
+    for name in ("../up", "a/b", "", ".", "-x"):
+        with pytest.raises(UserError):
+            tiny_run(tmp_path, prepared, name)
+    facts = Run.open("mine", runs=tmp_path).data
+    arguments = (prepared.settings, prepared.space, prepared.protocol)
+    names = [Run.create(None, *arguments, data=facts, runs=tmp_path).name for _ in range(2)]
+    assert names == ["tiny-3M", "tiny-3M-2"]
+    assert set(run_names(tmp_path)) == {"mine", *names}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_unknown_run_or_candidate_lists_the_known_ones(finished: Run) -> None:
+    with pytest.raises(UserError, match="expected tiny"):
+        Run.open("nobody", runs=finished.folder.parent)
+    with pytest.raises(UserError, match="expected 0, 1, 2, 3, 4, 5"):
+        finished.row(99)
+
+
+def test_a_broken_run_yaml_is_named(finished: Run, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for text in ("{", "settings: 3\n", "[]", "settings: {}\nprotocol: {}\n"):
+        (broken / "run.yaml").write_text(text)
+        with pytest.raises(UserError, match=r"run\.yaml cannot be read") as caught:
+            Run.open(str(broken))
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_proposing_alone_is_the_same_under_any_data(tmp_path: Path) -> None:
+    """What is proposed depends on the seed and on accuracies, not on the images themselves."""
+    names = []
+    for images in (64, 128):
+        prepared = tiny_prepared(images=images)
+        run = tiny_run(tmp_path, prepared, f"with{images}")
+        space = run.space
+        names.append([c.architecture.hash for c in (propose_new(run, space) for _ in range(10)) if c])
+    assert names[0] == names[1]

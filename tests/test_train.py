@@ -1,0 +1,206 @@
+"""The training loop and the protocol."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from torch import nn
+
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.errors import UserError
+from bft_nas.network import Architecture, Block, Head, Stem
+from bft_nas.train import (
+    Images,
+    Protocol,
+    TrainingFailed,
+    _augmented,
+    _optimiser,
+    _rate,
+    default_divisor,
+    evaluate,
+    train,
+)
+
+NET = Architecture(
+    "tiny",
+    96,
+    Stem(16),
+    (
+        Block("separable", 32, stride=2, fusion="butterfly-4"),
+        Block("separable", 64, stride=2, fusion="dense"),
+    ),
+    Head(),
+    classes=1000,
+)
+
+
+def protocol_of(images: Images, **changes: object) -> Protocol:
+    dataset = images.dataset
+    protocol = Protocol(
+        data=dataset.name,
+        data_digest=dataset.digest,
+        data_classes=len(dataset.classes),
+        train_images=len(dataset.train.labels),
+        validation_images=len(dataset.validation.labels),
+        resolution_divisor=4,
+        batch_size=32,
+    )
+    return replace(protocol, **changes)  # type: ignore[arg-type]
+
+
+def test_a_small_network_learns_from_real_images(images: Images) -> None:
+    curve, _ = evaluate(NET, protocol_of(images, epochs=8), images)
+    assert [row.epoch for row in curve] == list(range(1, 9))
+    assert curve[-1].accuracy > 0.45
+    assert curve[-1].train_loss < curve[0].train_loss
+
+
+def test_the_same_protocol_gives_the_same_accuracy_and_weights(images: Images) -> None:
+    protocol = protocol_of(images)
+    (first, weights), (second, again) = (evaluate(NET, protocol, images) for _ in range(2))
+    assert [row.accuracy for row in first] == [row.accuracy for row in second]
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    other, _ = evaluate(NET, replace(protocol, seed=1), images)
+    assert [row.train_loss for row in other] != [row.train_loss for row in first]
+
+
+def test_the_network_trained_is_the_network_counted(images: Images) -> None:
+    _, weights = evaluate(NET, protocol_of(images, epochs=1), images)
+    assert weights["classifier.weight"].shape == (1000, 64)
+    # Outputs beyond the data's ten classes take no part: their weights only decay.
+    torch.manual_seed(0)
+    fresh = nn.init.normal_(torch.empty(1000, 64), std=0.01)
+    assert weights["classifier.bias"][10:].abs().max() == 0
+    assert weights["classifier.weight"][10:].std() == pytest.approx(float(fresh[10:].std()), rel=0.05)
+
+
+def test_progress_is_told_step_by_step_and_epoch_by_epoch(images: Images) -> None:
+    steps: list[tuple[int, int]] = []
+    epochs: list[int] = []
+    evaluate(
+        NET,
+        protocol_of(images),
+        images,
+        on_epoch=lambda row: epochs.append(row.epoch),
+        on_step=lambda done, total: steps.append((done, total)),
+    )
+    assert epochs == [1, 2]
+    assert steps == [(i, 18) for i in range(1, 19)]
+
+
+def test_a_training_that_breaks_down_fails_with_its_reason(images: Images) -> None:
+    with pytest.raises(TrainingFailed, match=r"diverged|became nan|became inf"):
+        evaluate(NET, protocol_of(images, learning_rate=1e4), images)
+
+
+def test_nan_fails_with_its_reason(images: Images) -> None:
+    class Poisoned(nn.Module):
+        """A network that gives NaN from the first image on."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x.mean((2, 3))) * math.nan  # type: ignore[no-any-return]
+
+    with pytest.raises(TrainingFailed, match="became nan in epoch 1"):
+        train(Poisoned(), protocol_of(images), images, 24)
+
+
+def test_out_of_memory_fails_with_its_reason(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(architecture: Architecture) -> nn.Module:
+        raise MemoryError("cannot allocate 8 GiB")
+
+    monkeypatch.setattr("bft_nas.train.build", exhausted)
+    with pytest.raises(TrainingFailed, match="out of memory: cannot allocate 8 GiB"):
+        evaluate(NET, protocol_of(images), images)
+
+
+def test_butterfly_weights_have_a_rate_of_their_own_and_do_not_decay(images: Images) -> None:
+    protocol = protocol_of(images)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), ButterflyTransform(8, 8, 2))
+    groups = {
+        tuple(sorted(tuple(p.shape) for p in group["params"])): (group["lr"], group["weight_decay"])
+        for group in _optimiser(model, protocol).param_groups
+    }
+    assert groups == {
+        ((8, 3, 3, 3),): (protocol.learning_rate, protocol.weight_decay),
+        ((8,), (8,), (8,)): (protocol.learning_rate, 0),
+        ((4, 2, 2),) * 3: (protocol.learning_rate * protocol.butterfly_rate, 0),
+    }
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [_rate(step / 100, 0.15) for step in range(101)]
+    assert rates[0] < 0.01
+    assert max(rates) == pytest.approx(1)
+    assert rates.index(max(rates)) == 15
+    assert rates[15:] == sorted(rates[15:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_augmentation_flips_and_shifts_each_image_by_itself(images: Images) -> None:
+    pixels = images.at(24).train[:64]
+    protocol = protocol_of(images)
+    same = _augmented(pixels, replace(protocol, flip=False, shift=0), torch.Generator())
+    assert torch.equal(same, pixels)
+    flipped = _augmented(pixels, replace(protocol, shift=0), torch.Generator().manual_seed(0))
+    kinds = [
+        "same" if torch.equal(a, b) else "flipped" if torch.equal(a, b.flip(-1)) else "other"
+        for a, b in zip(flipped, pixels, strict=True)
+    ]
+    assert 15 < kinds.count("flipped") < 49
+    assert "other" not in kinds
+    shifted = _augmented(pixels, replace(protocol, flip=False), torch.Generator().manual_seed(0))
+    assert shifted.shape == pixels.shape
+    offsets = {
+        next(((dy, dx) for dy in (-2, -1, 0, 1, 2) for dx in (-2, -1, 0, 1, 2) if _inner(a, dy, dx, b)), None)
+        for a, b in zip(shifted, pixels, strict=True)
+    }
+    assert None not in offsets
+    assert len(offsets) > 10
+
+
+def _inner(shifted: torch.Tensor, dy: int, dx: int, pixels: torch.Tensor) -> bool:
+    moved = torch.roll(pixels, (-dy, -dx), (1, 2))
+    return torch.equal(shifted[:, 2:-2, 2:-2], moved[:, 2:-2, 2:-2])
+
+
+def test_images_are_normalised_to_three_channels_in_channels_last(images: Images) -> None:
+    batch = images.normalise(images.at(24).train)
+    assert batch.shape[1:] == (3, 24, 24)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    native = images.normalise(images.at(28).train)
+    assert abs(float(native.mean())) < 0.01
+    assert float(native.std()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("resolutions", "divisor"), [((128, 224), 4), ((224,), 4), ((64, 224), 2), ((32,), 1), ((96,), 2)]
+)
+def test_the_proxy_shrinks_images_as_far_as_a_mobile_network_can_bear(
+    resolutions: tuple[int, ...], divisor: int
+) -> None:
+    assert default_divisor(resolutions) == divisor
+
+
+def test_every_field_of_the_protocol_changes_its_hash(images: Images) -> None:
+    protocol = protocol_of(images)
+    hashes = {protocol.hash}
+    for field in fields(Protocol):
+        value = getattr(protocol, field.name)
+        other = (not value) if isinstance(value, bool) else value + ("x" if isinstance(value, str) else 1)
+        hashes.add(replace(protocol, **{field.name: other}).hash)
+    assert len(hashes) == 1 + len(fields(Protocol))
+
+
+def test_a_protocol_is_read_back_whole_or_not_at_all(images: Images) -> None:
+    protocol = protocol_of(images)
+    assert Protocol.from_dict(protocol.to_dict()) == protocol
+    for broken in ({}, protocol.to_dict() | {"colour": 1}):
+        with pytest.raises(UserError, match="protocol: key"):
+            Protocol.from_dict(broken)
