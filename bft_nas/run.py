@@ -87,7 +87,7 @@ class DataFacts:
 
     classes: tuple[str, ...]
     mean: tuple[float, ...]
-    """Of the training pixels, a channel each, on a scale of 0 to 1."""
+    """Of the training pixels on a scale of 0 to 1, for each of a network's three input channels."""
     std: tuple[float, ...]
 
 

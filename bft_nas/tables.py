@@ -133,11 +133,9 @@ def print_clock(console: Console, clock: Clock) -> None:
     """Where the seconds went."""
     whole = clock.whole
     outside = 100 * (whole - clock.training) / whole if whole else 0.0
-    console.print(
-        f"{whole:.1f} s: preparing {clock.preparing:.1f} s, proposing {clock.proposing:.1f} s, training {clock.training:.1f} s, "
-        f"recording {clock.recording:.1f} s ({outside:.1f} % outside training)",
-        highlight=False,
-    )
+    parts = ("preparing", "proposing", "training", "recording")
+    each = ", ".join(f"{part} {getattr(clock, part):.1f} s" for part in parts)
+    console.print(f"{whole:.1f} s: {each} ({outside:.1f} % outside training)", highlight=False)
 
 
 def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:

@@ -363,6 +363,7 @@ def test_a_live_display_fits_a_terminal() -> None:
         assert isinstance(display, LiveProgress)
         display.begin(Candidate(0, net, 49_900_000, 50_000_000), 0)
         display.step(1, 4)
+        display.progress.refresh()
         display.epoch(Epoch(1, 1.0, 0.75, 1.0))
         display.progress.refresh()
         display.end(Candidate(0, net, 49_900_000, 50_000_000), 0.8, "", 3.0)

@@ -15,7 +15,7 @@ import pytest
 from bft_nas.run import Run
 from tests.conftest import Command
 
-SEARCH = ("search", "--flops", "10M,20M", "--trials", "6", "--images", "1200", "--epochs", "2", "--seed", "4")
+SEARCH = ("search", "--flops", "10M,20M", "--trials", "6", "--images", "4000", "--epochs", "2", "--seed", "4")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -68,7 +68,7 @@ def test_every_finished_candidate_is_kept_and_none_is_evaluated_twice(
     pd.testing.assert_frame_equal(after.head(2), before, check_dtype=False)
     assert after["hash"].is_unique
     assert (after["macs"] <= after["budget"]).all()
-    assert after["accuracy"].max() > 0.3
+    assert after["accuracy"].max() > 0.5
     assert not list((folder / "runs").rglob("*.tmp"))
 
 

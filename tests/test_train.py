@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
+from bft_nas.data import load_dataset
 from bft_nas.errors import UserError
-from bft_nas.network import Architecture, Block, Head, Stem
+from bft_nas.network import Architecture, Block, Head, Stem, build
 from bft_nas.train import (
     Images,
     Protocol,
@@ -120,6 +122,28 @@ def test_out_of_memory_fails_with_its_reason(images: Images, monkeypatch: pytest
         evaluate(NET, protocol_of(images), images)
 
 
+def test_batch_norm_is_judged_by_the_weights_of_now_and_not_by_a_lagging_average() -> None:
+    images = Images(load_dataset("fashion-mnist", size=24, images=256), torch.device("cpu"))
+    model = build(NET)
+    train(model, protocol_of(images, epochs=1), images, 24)
+    depthwise, norm = (
+        model.get_submodule("blocks.0.depthwise"),
+        model.get_submodule("blocks.0.depthwise_norm"),
+    )
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.momentum == 0.1
+    outputs: list[torch.Tensor] = []
+    depthwise.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    # What the layers in front were normalised with was the statistics of each batch of 128, not their average.
+    model.stem.train()
+    with torch.no_grad():
+        model(images.normalise(images.at(24).train))
+    spread = outputs[0].std((0, 2, 3))
+    difference = (norm.running_mean - outputs[0].mean((0, 2, 3))).abs()
+    assert (difference < 0.05 * spread).all()
+
+
 def test_butterfly_weights_have_a_rate_of_their_own_and_do_not_decay(images: Images) -> None:
     protocol = protocol_of(images)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), ButterflyTransform(8, 8, 2))
@@ -194,7 +218,8 @@ def test_every_field_of_the_protocol_changes_its_hash(images: Images) -> None:
     for field in fields(Protocol):
         value = getattr(protocol, field.name)
         other = (not value) if isinstance(value, bool) else value + ("x" if isinstance(value, str) else 1)
-        hashes.add(replace(protocol, **{field.name: other}).hash)
+        changed: dict[str, Any] = {field.name: other}
+        hashes.add(replace(protocol, **changed).hash)
     assert len(hashes) == 1 + len(fields(Protocol))
 
 
