@@ -126,7 +126,7 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="fashion-mnist (default, comes along), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
     )
     option(
-        "--trials", type=_positive, metavar="N", help="candidates to train (default: 16, or as --time allows)"
+        "--trials", type=_positive, metavar="N", help="candidates to train (default: 20, or as --time allows)"
     )
     option("--time", metavar="TIME", help="stop after a time such as 30m or 1h30m")
     option("--seed", type=_natural, metavar="N", help="of the proposals (default: 0)")
@@ -310,7 +310,7 @@ def _new_settings(options: argparse.Namespace) -> Settings:
         proxy_divisor=options.proxy_divisor or 0,
         sampler=sampler,
         seed=options.seed or 0,
-        trials=options.trials or (16 if seconds is None else None),
+        trials=options.trials or (20 if seconds is None else None),
         seconds=seconds,
     )
 

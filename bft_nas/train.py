@@ -254,6 +254,8 @@ def train(
             raise TrainingFailed(
                 f"diverged: training loss {train_loss:.1f} in epoch {epoch}, guessing gives {chance:.1f}"
             )
+        settling = order[: protocol.norm_images].to(images.device)
+        _settle_norms(model, protocol, images, data.train[settling])
         row = Epoch(epoch, train_loss, accuracy(model, protocol, images, size), time.perf_counter() - started)
         curve.append(row)
         on_epoch(row)

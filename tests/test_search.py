@@ -22,6 +22,7 @@ from bft_nas.search import Clock, Prepared, check_protocol, prepare, propose_new
 from bft_nas.space import SearchSpace
 from bft_nas.train import TrainingFailed
 from tests.conftest import tiny_prepared, tiny_run, tiny_settings
+from tests.data_samples import cifar10_files, write_files
 
 
 class Silent:
@@ -288,12 +289,14 @@ def test_a_broken_run_yaml_is_named(finished: Run, tmp_path: Path) -> None:
         assert len(str(caught.value).splitlines()) == 1
 
 
-def test_proposing_alone_is_the_same_under_any_data(tmp_path: Path) -> None:
-    """What is proposed depends on the seed and on accuracies, not on the images themselves."""
-    names = []
-    for images in (64, 128):
-        prepared = tiny_prepared(images=images)
-        run = tiny_run(tmp_path, prepared, f"with{images}")
-        space = run.space
-        names.append([c.architecture.hash for c in (propose_new(run, space) for _ in range(10)) if c])
-    assert names[0] == names[1]
+def test_the_same_seed_proposes_the_same_networks_under_both_data_choices(tmp_path: Path) -> None:
+    """Fashion-MNIST and CIFAR-10, the default sampler and space: all that it proposes before it learns anything."""
+    write_files(tmp_path / "cifar", cifar10_files("cifar-10-batches-bin"))
+    proposed = []
+    for data in ("fashion-mnist", f"cifar10={tmp_path / 'cifar'}"):
+        settings = tiny_settings(budgets=(50_000_000,), data=data, sampler="tpe", images=64)
+        prepared = prepare(settings, SearchSpace.load("mobile"))
+        run = tiny_run(tmp_path, prepared, data.partition("=")[0])
+        proposed.append([c.architecture.hash for c in (propose_new(run, run.space) for _ in range(10)) if c])
+    assert len(proposed[0]) == 10
+    assert proposed[0] == proposed[1]
