@@ -1,8 +1,8 @@
 """The eager forms of the butterfly transform against the dense pointwise convolution, forward and backward.
 
 Prints times as ratios to `nn.Conv2d` in channels_last, the faster dense layout in training; medians of interleaved
-rounds. This is what chose `bft_nas.butterfly.transform.STRUCTURED_FROM`. Set these, or large outputs measure page
-faults:
+rounds. This is what chose `CHANNELS_PER_STAGE` in `bft_nas/butterfly/transform.py`. Set these, or large outputs
+measure page faults:
 
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864 python benchmarks/butterfly.py
 """
@@ -86,7 +86,7 @@ def main() -> None:
                     for kind in ("step", "forward")
                     for name in ("dense", *(f"{form}{layout}" for form in forms for layout in ("", " CL")))
                 ]
-                print(f"{n:<5} {size:<4} {radix:<8} {ratio:>7.2f}  " + "  ".join(cells), flush=True)
+                print(f"{n:<5} {size:<4} {radix:<9} {ratio:>7.2f}  " + "  ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -320,7 +320,7 @@ def _exported(path: Path, difference: float | None, macs: int | None) -> Exporte
 
 
 def _run_weights(folder: Path, images: Sequence[Tensor]) -> _Answer:
-    """Architecture and weights as a later session would read them."""
+    """Architecture and weights as another program would read them."""
     from safetensors.torch import load_file
 
     architecture = Architecture.from_json((folder / "architecture.json").read_text(encoding="utf-8"))

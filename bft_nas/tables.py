@@ -77,7 +77,7 @@ def result_facts(run: Run, results: pd.DataFrame) -> Facts:
         ("Sampler", f"{settings.sampler}, seed {settings.seed}"),
         ("Candidates", f"{len(results)}" + (f", {failed} failed" if failed else "")),
         ("Training", format_duration(float(results["seconds"].sum()))),
-        ("Started", run.created),
+        ("Started", f"{run.created[:16].replace('T', ' ')} UTC"),
     ]
 
 

@@ -193,8 +193,11 @@ def evaluate(
             on_epoch=on_epoch,
             on_step=on_step,
         )
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingFailed(f"out of memory: {str(error).splitlines()[0][:200]}") from None
+    except (MemoryError, RuntimeError) as error:
+        # torch's own OutOfMemoryError is of the GPU; on the CPU it raises a plain RuntimeError.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise TrainingFailed(f"out of memory: {' '.join(str(error).split())[:200]}") from None
     # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
     state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     return curve, state

@@ -14,9 +14,10 @@ from bft_nas.butterfly.plan import ButterflyPlan
 
 Form = Literal["auto", "structured", "composed"]
 
-# Below this many channels the eager structured form is bound by memory traffic and launches, and composing
-# the dense matrix once a step is faster: measured by benchmarks/butterfly.py.
-STRUCTURED_FROM = 512
+# With fewer channels a stage than this, the eager structured form is bound by memory traffic, and composing the dense
+# matrix once a step is faster: measured by benchmarks/butterfly.py. Channels last costs a transpose at either end.
+CHANNELS_PER_STAGE = 64
+CHANNELS_PER_STAGE_CHANNELS_LAST = 170
 
 
 def butterfly(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out: int) -> Tensor:
@@ -124,11 +125,14 @@ class ButterflyTransform(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.stride > 1:
             x = x[(slice(None), slice(None), *(slice(None, None, self.stride) for _ in x.shape[2:]))]
-        structured = self.form == "structured" or (
-            self.form == "auto" and min(self.in_channels, self.out_channels) >= STRUCTURED_FROM
-        )
-        y = self._structured(x) if structured else self._composed(x)
+        y = self._structured(x) if self._is_structured(x) else self._composed(x)
         return y if self.bias is None else y + self.bias.view(-1, *(1 for _ in x.shape[2:]))
+
+    def _is_structured(self, x: Tensor) -> bool:
+        if self.form != "auto":
+            return self.form == "structured"
+        least = CHANNELS_PER_STAGE_CHANNELS_LAST if _is_channels_last(x) else CHANNELS_PER_STAGE
+        return min(self.in_channels, self.out_channels) >= least * len(self.factors)
 
     def _composed(self, x: Tensor) -> Tensor:
         weight = self.dense().view(self.out_channels, self.in_channels, 1, 1)
@@ -142,7 +146,7 @@ class ButterflyTransform(nn.Module):
     def _structured(self, x: Tensor) -> Tensor:
         batch, pixels = x.shape[0], x.shape[2:]
         # A transposed copy of two dimensions is several times faster than the general one of four.
-        channels_last = x.dim() == 4 and x.stride(1) == 1 and not x.is_contiguous()
+        channels_last = _is_channels_last(x)
         if channels_last:
             rows = x.permute(0, 2, 3, 1).reshape(-1, self.in_channels).t().contiguous()
         else:
@@ -155,3 +159,7 @@ class ButterflyTransform(nn.Module):
     def extra_repr(self) -> str:
         factors = "*".join(map(str, self.factors))
         return f"{self.in_channels}, {self.out_channels}, radix={self.radix}, stages={factors}"
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.stride(1) == 1 and not x.is_contiguous()
