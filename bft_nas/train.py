@@ -62,6 +62,19 @@ class Protocol:
     torch_version: str = str(torch.__version__)
     bft_nas_version: str = bft_nas.__version__
 
+    @classmethod
+    def of(cls, dataset: Dataset, resolution_divisor: int, **others: Any) -> Protocol:
+        """The protocol for a dataset, the defaults where ``others`` names nothing else."""
+        return cls(
+            data=dataset.name,
+            data_digest=dataset.digest,
+            data_classes=len(dataset.classes),
+            train_images=len(dataset.train.labels),
+            validation_images=len(dataset.validation.labels),
+            resolution_divisor=resolution_divisor,
+            **others,
+        )
+
     @property
     def hash(self) -> str:
         """12 hex digits that stand for all of the fields."""
