@@ -52,16 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     dataset = load_dataset("fashion-mnist", size=56, images=options.images)
     images = Images(dataset, torch.device("cpu"))
-    protocol = Protocol(
-        data=dataset.name,
-        data_digest=dataset.digest,
-        data_classes=len(dataset.classes),
-        train_images=len(dataset.train.labels),
-        validation_images=len(dataset.validation.labels),
-        resolution_divisor=4,
-        epochs=options.epochs,
-        batch_size=options.batch,
-    )
+    protocol = Protocol.of(dataset, 4, epochs=options.epochs, batch_size=options.batch)
 
     def mean_accuracy(architecture: Architecture, rate: float, multiplier: float) -> float:
         accuracies = []

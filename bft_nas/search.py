@@ -94,13 +94,9 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     space = replace(space, classes=classes)
     within = space.within(min(settings.budgets))
     dropped = tuple(f.name for f in space.families if f not in within.families)
-    protocol = bft_nas.train.Protocol(
-        data=dataset.name,
-        data_digest=dataset.digest,
-        data_classes=own,
-        train_images=len(dataset.train.labels),
-        validation_images=len(dataset.validation.labels),
-        resolution_divisor=divisor,
+    protocol = bft_nas.train.Protocol.of(
+        dataset,
+        divisor,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         precision="bfloat16" if device.type == "cuda" else "float32",

@@ -39,18 +39,8 @@ NET = Architecture(
 )
 
 
-def protocol_of(images: Images, **changes: object) -> Protocol:
-    dataset = images.dataset
-    protocol = Protocol(
-        data=dataset.name,
-        data_digest=dataset.digest,
-        data_classes=len(dataset.classes),
-        train_images=len(dataset.train.labels),
-        validation_images=len(dataset.validation.labels),
-        resolution_divisor=4,
-        batch_size=32,
-    )
-    return replace(protocol, **changes)  # type: ignore[arg-type]
+def protocol_of(images: Images, **changes: Any) -> Protocol:
+    return Protocol.of(images.dataset, 4, **({"batch_size": 32} | changes))
 
 
 def test_a_small_network_learns_from_real_images(images: Images) -> None:
