@@ -245,9 +245,14 @@ def _run_search(console: Console, run: Run, settings: Settings, images: Images, 
             search(run, images, watcher, clock, trials=settings.trials, seconds=settings.seconds)
     except KeyboardInterrupt as interrupt:
         code = 143 if isinstance(interrupt, _Terminated) else 130
-        console.print(f"interrupted; go on with: bft-nas search --resume {shlex.quote(run.name)}")
+        console.print(f"interrupted; go on with: bft-nas search --resume {shlex.quote(_as_named(run))}")
     _conclude(console, run, clock)
     return code
+
+
+def _as_named(run: Run) -> str:
+    """What a command finds the run by: its name, or its folder where that is not under ``runs``."""
+    return run.name if run.folder.parent == Path("runs") else str(run.folder)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -276,10 +281,11 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
     console.print()
     tables.print_front(console, run, results)
     tables.print_clock(console, clock)
-    quoted = shlex.quote(run.name)
+    quoted = shlex.quote(_as_named(run))
+    winner = shlex.quote(f"{run.name}-winner")
     console.print(f"\nreport   {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
-    console.print(f"export   bft-nas export {quoted} -o {quoted}-winner", markup=False, highlight=False)
+    console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
     console.print(
         f"go on    bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
         markup=False,

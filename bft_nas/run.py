@@ -125,6 +125,7 @@ class Run:
             self.data = DataFacts(**{k: tuple(v) for k, v in dict(content["data"]).items()})
             self._protocol: dict[str, Any] = dict(content["protocol"])
             self.protocol_hash = str(content["protocol_hash"])
+            self.data_name = str(self._protocol["data"])
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"run '{folder}': run.yaml cannot be read ({' '.join(str(error).split())})"

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import bft_nas.train
@@ -101,8 +102,22 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
         batch_size=settings.batch_size,
         precision="bfloat16" if device.type == "cuda" else "float32",
     )
-    settings = replace(settings, classes=classes, proxy_divisor=divisor, resolutions=tuple(space.resolutions))
+    settings = replace(
+        settings,
+        data=_anchored(settings.data),
+        classes=classes,
+        proxy_divisor=divisor,
+        resolutions=tuple(space.resolutions),
+    )
     return Prepared(settings, within, dropped, protocol, bft_nas.train.Images(dataset, device))
+
+
+def _anchored(data: str) -> str:
+    """A path that still holds when the run is resumed from another directory."""
+    kind, equals, place = data.partition("=")
+    if equals and kind in BENCHMARKS:
+        return f"{kind}={Path(place).expanduser().absolute()}"
+    return data if data in BENCHMARKS else str(Path(data).expanduser().absolute())
 
 
 def check_protocol(run: Run, protocol: bft_nas.train.Protocol) -> None:

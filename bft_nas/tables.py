@@ -222,7 +222,7 @@ def print_runs(console: Console, runs: Sequence[Run]) -> None:
             run.created[:16].replace("T", " "),
             run.settings.space,
             ", ".join(map(format_macs, run.settings.budgets)),
-            run.settings.data,
+            run.data_name,
             str(len(results)),
             format_percent(best) if best is not None else "",
             run.protocol_hash,

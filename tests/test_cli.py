@@ -294,6 +294,16 @@ def test_resume_goes_on_and_refuses_another_protocol(
     assert len(after.splitlines()) == 4
 
 
+def test_a_run_is_resumed_from_another_directory(
+    searched: tuple[Path, str], tmp_path: Path, cli: Cli
+) -> None:
+    run = searched[0] / "runs" / "first"
+    code, out, err = cli("search", "--resume", str(run), "--trials", "2")
+    assert code == 0, err
+    assert f"bft-nas show {run}" in out
+    assert files_under(tmp_path) == set()
+
+
 def test_a_resumed_run_whose_images_changed_is_refused(
     searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
