@@ -49,14 +49,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    forms: tuple[Form, ...] = ("structured", "composed")
+    forms: tuple[Form, ...] = ("fused", "structured", "composed")
     print(
         f"threads {torch.get_num_threads()}, batch {options.batch}; time over that of nn.Conv2d in channels_last"
     )
     print(f"{'':20} {'MACs':>6}  {'training step':^44}  {'forward':^44}")
     kinds = ["dense NCHW", *(f"{form}{layout}" for form in forms for layout in ("", " CL"))]
     print(
-        f"{'n   size radix':20} {'ratio':>6}  " + ("  ".join(f"{kind[:13]:>13}" for kind in kinds) + "  ") * 2
+        f"{'n   size radix':20} {'ratio':>6}  " + ("  ".join(f"{kind[:10]:>10}" for kind in kinds) + "  ") * 2
     )
     for n in options.channels:
         for size in options.sizes:
@@ -82,7 +82,7 @@ def main() -> None:
                 transform = ButterflyTransform(n, n, radix)
                 ratio = (sum(transform.factors) + 1) / n
                 cells = [
-                    f"{median[f'{kind} {name}'] / median[f'{kind} dense CL']:>13.2f}"
+                    f"{median[f'{kind} {name}'] / median[f'{kind} dense CL']:>10.2f}"
                     for kind in ("step", "forward")
                     for name in ("dense", *(f"{form}{layout}" for form in forms for layout in ("", " CL")))
                 ]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bft_nas.butterfly.plan import ButterflyPlan
 
-Form = Literal["auto", "structured", "composed"]
+Form = Literal["auto", "fused", "structured", "composed"]
 
 # With fewer channels a stage than this, the eager structured form is bound by memory traffic, and composing the dense
 # matrix once a step is faster: measured by benchmarks/butterfly.py. Channels last costs a transpose at either end.
@@ -125,13 +125,20 @@ class ButterflyTransform(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.stride > 1:
             x = x[(slice(None), slice(None), *(slice(None, None, self.stride) for _ in x.shape[2:]))]
-        y = self._structured(x) if self._is_structured(x) else self._composed(x)
-        return y if self.bias is None else y + self.bias.view(-1, *(1 for _ in x.shape[2:]))
+        if self.form in ("auto", "fused"):
+            from bft_nas.butterfly.fused import fits, fused_butterfly
+
+            if self.form == "fused" or fits(x):
+                return self._biased(fused_butterfly(x, list(self.stages), self.factors, self.out_channels))
+        return self._biased(self._structured(x) if self._is_structured(x) else self._composed(x))
+
+    def _biased(self, y: Tensor) -> Tensor:
+        return y if self.bias is None else y + self.bias.view(-1, *(1 for _ in y.shape[2:]))
 
     def _is_structured(self, x: Tensor) -> bool:
         if self.form != "auto":
             return self.form == "structured"
-        least = CHANNELS_PER_STAGE_CHANNELS_LAST if _is_channels_last(x) else CHANNELS_PER_STAGE
+        least = CHANNELS_PER_STAGE_CHANNELS_LAST if is_channels_last(x) else CHANNELS_PER_STAGE
         return min(self.in_channels, self.out_channels) >= least * len(self.factors)
 
     def _composed(self, x: Tensor) -> Tensor:
@@ -146,7 +153,7 @@ class ButterflyTransform(nn.Module):
     def _structured(self, x: Tensor) -> Tensor:
         batch, pixels = x.shape[0], x.shape[2:]
         # A transposed copy of two dimensions is several times faster than the general one of four.
-        channels_last = _is_channels_last(x)
+        channels_last = is_channels_last(x)
         if channels_last:
             rows = x.permute(0, 2, 3, 1).reshape(-1, self.in_channels).t().contiguous()
         else:
@@ -161,5 +168,6 @@ class ButterflyTransform(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, radix={self.radix}, stages={factors}"
 
 
-def _is_channels_last(x: Tensor) -> bool:
+def is_channels_last(x: Tensor) -> bool:
+    """Whether the channels of each pixel, and not the pixels of each channel, lie side by side in memory."""
     return x.dim() == 4 and x.stride(1) == 1 and not x.is_contiguous()

@@ -1,0 +1,188 @@
+"""The fused kernel against the PyTorch form: same results and gradients, whatever the shape, layout or thread."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.butterfly.fused import available
+
+pytestmark = pytest.mark.skipif(not available(), reason="installed without a C compiler")
+
+channels = st.one_of(st.integers(1, 70), st.sampled_from([88, 97, 128, 192, 256, 520]))
+# Tiles are of 16 to 64 pixels: sizes on either side of that, and images that end in the middle of one.
+sizes = st.sampled_from([(1, 1), (3, 5), (4, 4), (7, 7), (8, 8), (1, 17), (14, 14), (9, 15)])
+few = settings(max_examples=150, deadline=None)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def results(transform: ButterflyTransform, x: Tensor, gradient: Tensor) -> list[Tensor]:
+    """Output and gradients, of the input first."""
+    x = x.detach().requires_grad_()
+    y = transform(x)
+    return [y, *torch.autograd.grad(y, [x, *transform.parameters()], gradient)]
+
+
+def agree(actual: list[Tensor], expected: list[Tensor], tolerance: float = 1e-5) -> bool:
+    return all(
+        a.shape == e.shape and float((a - e).abs().max()) <= tolerance * max(1e-6, float(e.abs().max()))
+        for a, e in zip(actual, expected, strict=True)
+        if e.numel()
+    )
+
+
+@few
+@given(
+    channels,
+    channels,
+    st.integers(2, 17),
+    sizes,
+    st.integers(1, 4),
+    st.booleans(),
+    st.sampled_from([1, 2, 3]),
+)
+def test_forward_and_backward_are_those_of_the_pytorch_form(
+    n_in: int, n_out: int, radix: int, size: tuple[int, int], batch: int, last: bool, threads: int
+) -> None:
+    torch.manual_seed(n_in + 1000 * n_out)
+    torch.set_num_threads(threads)
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = torch.randn(batch, n_in, *size).contiguous(memory_format=layout)
+    gradient = torch.randn(batch, n_out, *size).contiguous(memory_format=layout)
+    fused = ButterflyTransform(n_in, n_out, radix, form="fused")
+    plain = copy.deepcopy(fused).double()
+    plain.form = "structured"
+    expected = [each.float() for each in results(plain, x.double(), gradient.double())]
+    assert agree(results(fused, x, gradient), expected)
+
+
+def test_auto_is_fused_for_float32_on_the_cpu_and_nothing_else() -> None:
+    def operators(x: Tensor, transform: ButterflyTransform) -> set[str]:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            transform(x)
+        return {event.name for event in profile.events()}
+
+    transform = ButterflyTransform(24, 24, 4)
+    x = torch.randn(1, 24, 5, 5)
+    assert "bft_nas::butterfly" in operators(x, transform)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "bft_nas::butterfly" not in operators(x, transform)
+    assert "bft_nas::butterfly" not in operators(x.double(), copy.deepcopy(transform).double())
+
+
+@pytest.mark.parametrize("shape", [(0, 12, 5, 5), (2, 12, 0, 5), (3, 12), (3, 12, 19), (2, 12, 3, 4, 5)])
+def test_any_number_of_dimensions_and_nothing_at_all(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    fused = ButterflyTransform(12, 20, 4, form="fused")
+    plain = copy.deepcopy(fused)
+    plain.form = "structured"
+    gradient = torch.randn(fused(x).shape)
+    assert agree(results(fused, x, gradient), results(plain, x, gradient))
+
+
+def test_input_and_gradient_with_gaps() -> None:
+    fused = ButterflyTransform(12, 12, 4, form="fused")
+    x = torch.randn(2, 24, 6, 18).transpose(2, 3)[:, ::2, 1:, ::2]
+    gradient = torch.randn(2, 12, 3, 17).permute(0, 1, 3, 2)
+    dense = [t.contiguous() for t in (x, gradient)]
+    assert agree(results(fused, x, gradient), results(fused, dense[0], dense[1]))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_layouts_come_out_as_they_went_in(last: bool) -> None:
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = torch.randn(2, 24, 5, 7).contiguous(memory_format=layout).requires_grad_()
+    y = ButterflyTransform(24, 40, 4, form="fused")(x)
+    assert y.is_contiguous(memory_format=layout)
+    (of_x,) = torch.autograd.grad(y.sum(), [x])
+    assert of_x.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_threads_give_the_same_bits(threads: int) -> None:
+    torch.set_num_threads(threads)
+    fused = ButterflyTransform(64, 64, 4, form="fused")
+    x, gradient = torch.randn(2, 32, 64, 14, 14)
+    first, second = (results(fused, x, gradient) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_two_threads_that_call_one_module_agree_with_one() -> None:
+    fused = ButterflyTransform(96, 96, 8, form="fused")
+    inputs = [torch.randn(4, 96, 14, 14) for _ in range(8)]
+    gradients = [torch.randn(4, 96, 14, 14) for _ in range(8)]
+    expected = [results(fused, x, g) for x, g in zip(inputs, gradients, strict=True)]
+    found: dict[int, list[Tensor]] = {}
+
+    def work(indices: range) -> None:
+        for i in indices:
+            found[i] = results(fused, inputs[i], gradients[i])
+
+    workers = [threading.Thread(target=work, args=(range(k, 8, 2),)) for k in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(agree(found[i], expected[i]) for i in range(8))
+
+
+def test_nan_stays_where_it_is() -> None:
+    fused = ButterflyTransform(16, 16, 4, form="fused")
+    x = torch.randn(2, 16, 4, 4)
+    x[1, 3, 2, 1] = float("nan")
+    y = fused(x)
+    assert y[1, :, 2, 1].isnan().all()
+    assert int(y.isnan().sum()) == 16
+
+
+def test_flop_counter_sees_the_products() -> None:
+    fused = ButterflyTransform(64, 96, 4, form="fused")
+    plain = copy.deepcopy(fused)
+    plain.form = "structured"
+    x = torch.randn(2, 64, 7, 7, requires_grad=True)
+    counts = []
+    for transform in (fused, plain):
+        with FlopCounterMode(display=False) as counter:
+            transform(x).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1]
+
+
+def test_the_operator_is_a_good_citizen_of_torch() -> None:
+    stages = [stage.detach().requires_grad_() for stage in ButterflyTransform(12, 20, 4).stages]
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.randn(2, 12, 3, 5).contiguous(memory_format=layout).requires_grad_()
+        torch.library.opcheck(torch.ops.bft_nas.butterfly.default, (x, stages, [4, 3], 20))
+
+
+def test_without_the_kernel_it_runs_in_pytorch_and_says_so_once() -> None:
+    code = (
+        "import importlib.util as u, sys, warnings\n"
+        "real = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name.endswith('_kernel') else real(name, *a)\n"
+        "import torch\n"
+        "from bft_nas.butterfly import ButterflyTransform\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    for _ in range(3): ButterflyTransform(8, 8, 2)(torch.randn(1, 8, 2, 2))\n"
+        "print(len([w for w in caught if 'without a C compiler' in str(w.message)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
