@@ -19,9 +19,9 @@ typedef vec loose __attribute__((aligned(4), may_alias)); /* in memory, anywhere
 typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
 
 #define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__gnu_linux__)
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(VERSIONS)
 #define VERSIONS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
+#elif !defined(VERSIONS)
 #define VERSIONS
 #endif
 
