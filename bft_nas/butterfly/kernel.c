@@ -6,8 +6,9 @@
    through a packed copy. Layouts and shapes are those of bft_nas/butterfly/transform.py: stage s is a tensor of
    (groups, rows, columns), contracts the leading digit of the channel index and appends the new one at the end.
 
-   No header beyond the C library's is needed. Functions return 0, or 1 when memory ran out. */
+   No header beyond those of the C library and its threads is needed. Functions return 0, or 1 when memory ran out. */
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -353,8 +354,32 @@ INLINE void backward_tile(const job *j, const scratch *s, float *gw, float *cons
 
 /* ---- workers ------------------------------------------------------------------------------------------------- */
 
-/* Memory for one worker, all of it in one piece; NULL when there is none. */
-static void *make_scratch(const job *j, scratch *s) {
+/* Memory that a thread keeps for its next call, since fresh pages cost as much as the work of a small one. */
+static pthread_key_t kept_memory;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_key(void) { pthread_key_create(&kept_memory, free); }
+
+static void *reserve(size_t bytes) {
+    pthread_once(&once, make_key);
+    size_t *block = pthread_getspecific(kept_memory);
+#ifdef __SANITIZE_ADDRESS__
+    int large_enough = 0; /* an access beyond what was asked for is to be seen */
+#else
+    int large_enough = block && *block >= bytes;
+#endif
+    if (!large_enough) {
+        free(block);
+        block = malloc(sizeof *block + bytes);
+        pthread_setspecific(kept_memory, block);
+        if (!block) return NULL;
+        *block = bytes;
+    }
+    return block + 1;
+}
+
+/* Memory for one worker, all of it in one piece; 0 when there is none. */
+static int make_scratch(const job *j, scratch *s) {
     const transform *t = &j->t;
     int backward = j->gw != NULL;
     long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
@@ -364,8 +389,8 @@ static void *make_scratch(const job *j, scratch *s) {
     long kept = backward ? t->stages : 2;
     long values = row + block * (4 + kept + 2);
     long tables = (t->stages + 1 + 8) * widest;
-    char *memory = malloc(64 + sizeof(float) * values + sizeof(void *) * tables);
-    if (!memory) return NULL;
+    char *memory = reserve(64 + sizeof(float) * values + sizeof(void *) * tables);
+    if (!memory) return 0;
     float *f = (float *)(((uintptr_t)memory + 63) / 64 * 64);
     s->zeros = f, f += row;
     memset(s->zeros, 0, sizeof(float) * row);
@@ -386,7 +411,7 @@ static void *make_scratch(const job *j, scratch *s) {
     s->gx = (float **)p, p += widest;
     s->out = (float **)p, p += widest;
     s->turned_out = (float **)p;
-    return memory;
+    return 1;
 }
 
 VERSIONS static void forward_range(const job *j, const scratch *s, long begin_tile, long end) {
@@ -402,9 +427,9 @@ static void work(void *argument) {
     job *j = argument;
     const transform *t = &j->t;
     scratch s;
-    void *memory = make_scratch(j, &s);
+    int ready = make_scratch(j, &s);
     float *transposed[MAX_STAGES] = {0}, *copies = NULL;
-    if (memory && j->gw) {
+    if (ready && j->gw) {
         copies = malloc(sizeof(float) * j->weights);
         float *to = copies;
         for (long i = 0; copies && i < t->stages; i++) {
@@ -415,7 +440,7 @@ static void work(void *argument) {
                         *to++ = t->weights[i][(g * t->rows[i] + r) * t->columns[i] + c];
         }
     }
-    if (!memory || (j->gw && !copies)) atomic_store(&j->failed, 1);
+    if (!ready || (j->gw && !copies)) atomic_store(&j->failed, 1);
     long worker;
     while ((worker = atomic_fetch_add(&j->next, 1)) < j->workers && !atomic_load(&j->failed)) {
         long first = worker * j->tiles / j->workers, end = (worker + 1) * j->tiles / j->workers;
@@ -425,7 +450,6 @@ static void work(void *argument) {
             forward_range(j, &s, first, end);
     }
     free(copies);
-    free(memory);
 }
 
 static int run(job *j, long threads, parallel in_parallel) {
