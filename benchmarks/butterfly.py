@@ -1,4 +1,4 @@
-"""The eager forms of the butterfly transform against the dense pointwise convolution, forward and backward.
+"""The forms of the butterfly transform against the dense pointwise convolution, forward and backward.
 
 Prints times as ratios to `nn.Conv2d` in channels_last, the faster dense layout in training; medians of interleaved
 rounds. This is what chose `CHANNELS_PER_STAGE` in `bft_nas/butterfly/transform.py`. Set these, or large outputs
