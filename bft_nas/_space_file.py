@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import yaml
 
-from bft_nas.errors import UserError
+from bft_nas.errors import UserError, one_line
 from bft_nas.network.architecture import DENSE, Activation, BlockKind
 
 Check = tuple[Callable[[Any], bool], str]
@@ -165,7 +165,7 @@ class _Reader:
 
 def shown(value: object) -> str:
     """A value as it stands in a message: one line, not too long."""
-    text = " ".join(repr(value).split())
+    text = one_line(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -304,6 +304,6 @@ def _load(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}" if mark else "somewhere"
-        raise UserError(f"{where}: broken YAML in {line}: {' '.join(str(error.problem).split())}") from None
+        raise UserError(f"{where}: broken YAML in {line}: {one_line(error.problem)}") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{where}: broken YAML: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{where}: broken YAML: {one_line(error)[:200]}") from None

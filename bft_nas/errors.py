@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""The one exception that a user's mistake raises, and how other messages are quoted in it."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,12 @@ class UserError(ValueError):
 
     The command line prints it after ``bft-nas: error:`` and exits with 2; nothing has been written by then.
     """
+
+
+def one_line(text: object) -> str:
+    """An exception or any other text without line breaks and runs of blanks.
+
+    >>> one_line("expected a name\\n  in line 3")
+    'expected a name in line 3'
+    """
+    return " ".join(str(text).split())

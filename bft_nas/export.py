@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from bft_nas._model_source import Normalisation, model_source
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.errors import UserError
+from bft_nas.errors import UserError, one_line
 from bft_nas.network import Architecture, build, cost
 
 TOLERANCE = 1e-4
@@ -200,7 +200,9 @@ def _staged(folder: Path) -> Iterator[Path]:
             with suppress(OSError):
                 parent.rmdir()
         if isinstance(error, OSError):
-            raise UserError(f"{folder}: cannot be written ({error.strerror or _one_line(error)})") from None
+            raise UserError(
+                f"{folder}: cannot be written ({error.strerror or one_line(error)[:300]})"
+            ) from None
         raise
 
 
@@ -273,7 +275,7 @@ def _write_graphs(network: nn.Module, architecture: Architecture, folder: Path) 
     except OSError:
         raise
     except Exception as error:
-        raise ExportError(f"{name}: cannot be written ({_one_line(error)})") from error
+        raise ExportError(f"{name}: cannot be written ({one_line(error)[:300]})") from error
     model = onnx.load(folder / name)
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -299,7 +301,7 @@ def _verify(
         except ExportError:
             raise
         except Exception as error:
-            raise ExportError(f"{name}: cannot be run ({_one_line(error)})") from error
+            raise ExportError(f"{name}: cannot be run ({one_line(error)[:300]})") from error
         pairs = zip(answer.logits, expected, strict=True)
         difference = max((got - wanted).abs().max().item() for got, wanted in pairs) / largest
         # Not-a-number is no agreement either.
@@ -406,7 +408,3 @@ def _quiet() -> Iterator[None]:
         stack.callback(logger.setLevel, level)
         logger.setLevel(logging.ERROR)
         yield
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import bft_nas
-from bft_nas.errors import UserError
+from bft_nas.errors import UserError, one_line
 from bft_nas.files import write_text, write_whole
 from bft_nas.network import Architecture, cost
 from bft_nas.space import Proposal, SearchSpace
@@ -127,9 +127,7 @@ class Run:
             self.protocol_hash = str(content["protocol_hash"])
             self.data_name = str(self._protocol["data"])
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"run '{folder}': run.yaml cannot be read ({' '.join(str(error).split())})"
-            ) from None
+            raise UserError(f"run '{folder}': run.yaml cannot be read ({one_line(error)})") from None
         self._lock: io.TextIOBase | None = None
 
     @classmethod
@@ -242,7 +240,9 @@ class Run:
     def propose(self, trial: optuna.Trial, proposal: Proposal, budget: int) -> Candidate:
         """Record what is about to be trained."""
         architecture = proposal.architecture
-        write_text(self._file(trial.number, "architecture.json"), architecture.to_json())
+        description = self._file(trial.number, "architecture.json")
+        description.parent.mkdir(parents=True, exist_ok=True)
+        write_text(description, architecture.to_json())
         counted = cost(architecture)
         trial.set_user_attr(
             "candidate",
@@ -268,9 +268,8 @@ class Run:
 
         self._write_curve(candidate.number, curve)
         accuracy, macs = curve[-1].accuracy, candidate.macs
-        if self._on_front(accuracy, macs):
-            weights = self._file(candidate.number, "weights.safetensors")
-            write_whole(weights, lambda path: save_file(dict(state), path))
+        weights = self._file(candidate.number, "weights.safetensors")
+        write_whole(weights, lambda path: save_file(dict(state), path))
         self._outcome(candidate.number, {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds})
         self.study.tell(candidate.number, [accuracy, macs])
         self._forget_weights_behind_the_front()
@@ -386,7 +385,7 @@ class Run:
         try:
             return Architecture.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: expected an architecture ({' '.join(str(error).split())})") from None
+            raise UserError(f"{path}: expected an architecture ({one_line(error)})") from None
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """A candidate's trained weights; UserError when it failed or is not on the front."""
@@ -408,21 +407,14 @@ class Run:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: expected weights ({' '.join(str(error).split())})") from None
-
-    def _on_front(self, accuracy: float, macs: int) -> bool:
-        import optuna
-
-        complete = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        return not any(
-            t.values[0] >= accuracy and t.values[1] <= macs and tuple(t.values) != (accuracy, macs)
-            for t in complete
-        )
+            raise UserError(f"{path}: expected weights ({one_line(error)})") from None
 
     def _forget_weights_behind_the_front(self) -> None:
+        from bft_nas.pareto import front
+
+        kept = set(front(self.results())["number"])
         for path in self.folder.glob("candidates/*/weights.safetensors"):
-            values = self.study.trials[int(path.parent.name)].values
-            if values and not self._on_front(*values):
+            if int(path.parent.name) not in kept:
                 path.unlink()
 
     def _outcome(self, number: int, outcome: Mapping[str, Any]) -> None:
@@ -435,9 +427,7 @@ class Run:
         write_text(self._file(number, "curve.csv"), "epoch,train_loss,accuracy,seconds\n" + "".join(rows))
 
     def _file(self, number: int, name: str) -> Path:
-        folder = self.folder / "candidates" / f"{number:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        return self.folder / "candidates" / f"{number:04d}" / name
 
 
 def run_names(runs: Path = RUNS) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bft_nas._space_file import FamilyFile, StageFile, parse_space
 from bft_nas._widths import Stage, Structure, WidthSolver
-from bft_nas.errors import UserError
+from bft_nas.errors import UserError, one_line
 from bft_nas.network.architecture import DENSE, Architecture, Block, butterfly_fusion
 from bft_nas.units import format_macs
 
@@ -77,7 +77,7 @@ class SearchSpace:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as text ({_one_line(error)})") from None
+            raise UserError(f"{path}: cannot be read as text ({one_line(error)})") from None
         return cls.parse(
             text,
             where=str(name_or_path),
@@ -235,10 +235,6 @@ def _family_text(family: str, beside: Path) -> str | None:
         if path.is_file():
             return path.read_text(encoding="utf-8")
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _suggest_structure(family: FamilyFile, resolution: int, choose: Suggest) -> Structure:

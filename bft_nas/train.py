@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import bft_nas
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.data import Dataset, Split
-from bft_nas.errors import UserError
+from bft_nas.errors import UserError, one_line
 from bft_nas.network import Architecture, build
 
 SMALLEST_PROXY = 32
@@ -210,7 +210,7 @@ def evaluate(
         # torch's own OutOfMemoryError is of the GPU; on the CPU it raises a plain RuntimeError.
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
-        raise TrainingFailed(f"out of memory: {' '.join(str(error).split())[:200]}") from None
+        raise TrainingFailed(f"out of memory: {one_line(error)[:200]}") from None
     # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
     state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     return curve, state

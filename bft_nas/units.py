@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from bft_nas.errors import UserError
+from bft_nas.errors import UserError, one_line
 
 _MACS = re.compile(r"(\d+\.?\d*|\.\d+)(?:[eE]\+?(\d{1,2}))?\s*([kKmMgG]?)")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -23,7 +23,7 @@ def parse_macs(text: str) -> int:
     expected = "expected a number of MACs above zero, such as 50M, 0.05G, 50e6 or 50000000"
     match = _MACS.fullmatch(text.strip()) if text.isascii() else None
     if match is None or len(text) > 40:
-        raise UserError(f"--flops {' '.join(text.split())[:40]}: {expected}")
+        raise UserError(f"--flops {one_line(text)[:40]}: {expected}")
     number, exponent, suffix = match.groups()
     macs = round(float(number) * 10.0 ** int(exponent or 0) * _SCALE[suffix.lower()])
     if macs < 1:
@@ -57,9 +57,7 @@ def parse_duration(text: str) -> float:
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total < 10**8:
-        raise UserError(
-            f"--time {' '.join(text.split())[:40]}: expected a time above zero such as 90s, 30m or 1h30m"
-        )
+        raise UserError(f"--time {one_line(text)[:40]}: expected a time above zero such as 90s, 30m or 1h30m")
     return float(total)
 
 

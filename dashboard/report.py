@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard.figures import candidates_text, front_figure, learning_curves_figure
+from bft_nas.files import write_text
 from bft_nas.pareto import front, winners
 from bft_nas.units import format_macs
 
@@ -66,13 +66,7 @@ def write_report(
     Raises:
         OSError: the file cannot be written; an older one is then as it was.
     """
-    page = _page(title, results, curves, budgets, facts)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_text(path, _page(title, results, curves, budgets, facts))
 
 
 def _page(

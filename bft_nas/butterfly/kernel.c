@@ -295,7 +295,7 @@ INLINE void products(const float *const *gout, const float *const *in, float *gw
 }
 
 /* Forward up to the last stage, whose inputs are kept; then back. The data's gradient of a stage is a stage with the
-   transposed weights, `t->transposed`, whose tables are those of the stage turned round. */
+   transposed weights, whose tables are those of the stage turned round. */
 INLINE void backward_tile(const job *j, const scratch *s, float *gw, float *const *transposed, long index) {
     const transform *t = &j->t;
     tile at = tile_of(j, index);
