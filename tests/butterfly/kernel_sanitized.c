@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#define VERSIONS
 #include "kernel.c"
 
 static unsigned state = 1;
@@ -27,29 +26,54 @@ static long factorize(long n, long radix, long *factors) {
 }
 
 /* Exactly as large as needed, so that one value too far is seen. */
-static float *numbers(long count) {
-    float *values = malloc(count ? sizeof(float) * count : 1);
-    for (long i = 0; i < count; i++) values[i] = (float)(i % 7) - 3;
+static void *numbers(long count, long type) {
+    long size = type == DOUBLE ? 8 : type == HALF ? 2 : 4;
+    void *values = malloc(count ? size * count : 1);
+    for (long i = 0; i < count; i++) {
+        float value = (float)(i % 7) - 3;
+        if (type == DOUBLE)
+            ((double *)values)[i] = value;
+        else if (type == FLOAT)
+            ((float *)values)[i] = value;
+        else
+            memcpy((char *)values + 2 * i, (char *)&value + 2, 2);
+    }
     return values;
 }
 
+static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, unsigned flags) {
+    (void)threads, (void)flags;
+    work(job); /* the first thread to come takes every share */
+}
+
+static int first_thread(void) { return 0; }
+
 int main(void) {
-    for (int round = 0; round < 1000; round++) {
-        long n_in = 1 + below(140), n_out = 1 + below(140), radix = 2 + below(16);
-        long batch = below(4), pixels = below(90), channels_last = below(2), factors[MAX_STAGES];
-        long stages = factorize(n_in < n_out ? n_in : n_out, radix, factors);
-        const float *weights[MAX_STAGES] = {0};
-        job shape = {0};
-        describe(&shape, weights, factors, stages, n_in, n_out);
-        for (long s = 0; s < stages; s++)
-            weights[s] = numbers(shape.t.groups[s] * shape.t.rows[s] * shape.t.columns[s]);
-        float *x = numbers(batch * n_in * pixels), *gx = numbers(batch * n_in * pixels);
-        float *y = numbers(batch * n_out * pixels), *gw = numbers(shape.weights);
-        int failed = bft_forward(x, y, weights, factors, stages, n_in, n_out, batch, pixels, channels_last, 1, NULL);
-        failed |= bft_backward(x, y, gx, gw, weights, factors, stages, n_in, n_out, batch, pixels, channels_last, 1, NULL);
+    bft_use(workers_in_turn, first_thread);
+    for (int round = 0; round < 1500; round++) {
+        long n_in = 1 + below(140), n_out = 1 + below(140), radix = 2 + below(16), type = below(3);
+        bft_shape shape = {.n_in = n_in, .n_out = n_out};
+        shape.stages = factorize(n_in < n_out ? n_in : n_out, radix, shape.factors);
+        bft_call *call = malloc(sizeof *call + 2 * shape.stages * sizeof(void *));
+        *call = (bft_call){.shape = &shape, .type = type, .threads = 1 + below(3), .channels_last = below(2),
+                           .batch = below(4), .pixels = below(90)};
+        long pixels = call->batch * call->pixels;
+        job sizes = batch_of(call);
+        long parallel_transforms = sizes.t.chunks > sizes.t.copies ? sizes.t.chunks : sizes.t.copies;
+        for (long s = 0; s < shape.stages; s++) {
+            long count = parallel_transforms * sizes.t.size * shape.factors[s];
+            call->stages[s] = numbers(count, type == DOUBLE ? DOUBLE : FLOAT);
+            call->stages[shape.stages + s] = numbers(count, type == DOUBLE ? DOUBLE : FLOAT);
+        }
+        void *x = numbers(n_in * pixels, type), *gx = numbers(n_in * pixels, type), *y = numbers(n_out * pixels, type);
+        call->x = x, call->y = y, call->gy = y, call->gx = NULL;
+        int failed = bft_forward(call);
+        call->gx = gx;
+        failed |= bft_backward(call);
         if (failed) return 1;
-        free(x), free(gx), free(y), free(gw);
-        for (long s = 0; s < stages; s++) free((float *)weights[s]);
+        free(x), free(gx), free(y);
+        for (long s = 0; s < 2 * shape.stages; s++) free(call->stages[s]);
+        free(call);
     }
     puts("clean");
     return 0;

@@ -6,7 +6,7 @@ import copy
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import torch
@@ -73,18 +73,102 @@ def test_forward_and_backward_are_those_of_the_pytorch_form(
     assert agree(results(fused, x, gradient), expected)
 
 
-def test_auto_is_fused_for_float32_on_the_cpu_and_nothing_else() -> None:
-    def operators(x: Tensor, transform: ButterflyTransform) -> set[str]:
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-            transform(x)
-        return {event.name for event in profile.events()}
+def operators(transform: ButterflyTransform, x: Tensor) -> set[str]:
+    """Names of what a call runs."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        transform(x)
+    return {event.name for event in profile.events()}
 
+
+def test_auto_is_fused_on_the_cpu_for_what_the_kernel_takes() -> None:
     transform = ButterflyTransform(24, 24, 4)
     x = torch.randn(1, 24, 5, 5)
-    assert "bft_nas::butterfly" in operators(x, transform)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        assert "bft_nas::butterfly" in operators(copy.deepcopy(transform).to(dtype), x.to(dtype))
+    assert "bft_nas::butterfly" not in operators(copy.deepcopy(transform).half(), x.half())
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (9, 15)])
+@pytest.mark.parametrize(("n_in", "n_out"), [(24, 24), (24, 56), (56, 24), (5, 3)])
+def test_bfloat16_has_sums_of_float32(n_in: int, n_out: int, size: tuple[int, int], last: bool) -> None:
+    layout = torch.channels_last if last else torch.contiguous_format
+    x, gradient = (
+        torch.randn(3, n, *size).bfloat16().contiguous(memory_format=layout) for n in (n_in, n_out)
+    )
+    fused = ButterflyTransform(n_in, n_out, 4, form="fused").bfloat16()
+    plain = copy.deepcopy(fused).float()
+    plain.form = "structured"
+    actual, expected = results(fused, x, gradient), results(plain, x.float(), gradient.float())
+    assert all(each.dtype == torch.bfloat16 for each in actual)
+    # One rounding of each result, to 8 bits.
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a.float(), e, rtol=2**-8, atol=1e-6)
+
+
+def test_autocast_is_bfloat16_over_the_same_weights() -> None:
+    fused = ButterflyTransform(24, 40, 4, form="fused")
+    x = torch.randn(2, 24, 9, 9, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
-        assert "bft_nas::butterfly" not in operators(x, transform)
-    assert "bft_nas::butterfly" not in operators(x.double(), copy.deepcopy(transform).double())
+        y = fused(x)
+    y.float().sum().backward()
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, fused(x.bfloat16()))
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in fused.parameters())
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "radix"), [(12, 12, 4), (4, 10, 2), (10, 4, 2), (1, 1, 2), (7, 7, 4)]
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_gradients_are_those_of_the_function(n_in: int, n_out: int, radix: int, last: bool) -> None:
+    fused = ButterflyTransform(n_in, n_out, radix, form="fused").double()
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = torch.randn(2, n_in, 3, 3, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+
+    def run(x: Tensor, *weights: Tensor) -> Tensor:
+        names = dict(fused.named_parameters())
+        given = dict(zip(names, weights, strict=True))
+        result: Tensor = torch.func.functional_call(fused, given, (x,))
+        return result
+
+    assert torch.autograd.gradcheck(run, (x, *fused.parameters()))
+
+
+def test_torch_compile_keeps_the_kernel() -> None:
+    transform = ButterflyTransform(24, 40, 4)
+    x = torch.randn(2, 24, 5, 5, requires_grad=True)
+    gradient = torch.randn(2, 40, 5, 5)
+    seen: list[str] = []
+
+    def look(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    compiled = torch.compile(transform, backend=look, fullgraph=True)
+    expected = results(transform, x, gradient)
+    y = compiled(x)
+    assert agree([y, *torch.autograd.grad(y, [x, *transform.parameters()], gradient)], expected)
+    assert any("bft_nas.butterfly" in name for name in seen)
+
+
+def test_an_exported_program_needs_no_operator_of_ours() -> None:
+    program = torch.export.export(ButterflyTransform(24, 40, 4), (torch.randn(2, 24, 5, 5),))
+    assert "bft_nas" not in program.graph_module.code
+
+
+def test_functional_transforms_go_through() -> None:
+    transform = ButterflyTransform(12, 12, 4)
+    x = torch.randn(2, 12, 3, 3)
+    names = dict(transform.named_parameters())
+
+    def loss(weights: Mapping[str, Tensor]) -> Tensor:
+        result: Tensor = torch.func.functional_call(transform, dict(weights), (x,)).square().sum()
+        return result
+
+    functional = torch.func.grad(loss)({name: p.detach() for name, p in names.items()})
+    direct = torch.autograd.grad(loss(names), list(names.values()))
+    assert agree(list(functional.values()), list(direct))
 
 
 @pytest.mark.parametrize("shape", [(0, 12, 5, 5), (2, 12, 0, 5), (3, 12), (3, 12, 19), (2, 12, 3, 4, 5)])
