@@ -1,8 +1,9 @@
-"""The forms of the butterfly transform against the dense pointwise convolution, forward and backward.
+"""The fused butterfly kernel against every dense pointwise convolution at hand, and against older formulations.
 
-Prints times as ratios to `nn.Conv2d` in channels_last, the faster dense layout in training; medians of interleaved
-rounds. This is what chose `CHANNELS_PER_STAGE` in `bft_nas/butterfly/transform.py`. Set these, or large outputs
-measure page faults:
+Forward: n channels to n, against the best of `nn.Conv2d` in NCHW, in channels_last, oneDNN's convolution called
+directly, and ONNX Runtime. Training step (forward and backward): against the better layout of `nn.Conv2d`, beside the
+structured and composed forms in PyTorch and the dense matrix from path products of the authors of the transform. All
+times are medians of interleaved rounds of one run. Set these, or large outputs measure page faults:
 
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864 python benchmarks/butterfly.py
 """
@@ -10,32 +11,185 @@ measure page faults:
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
+import itertools
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from timing import medians
 from torch import Tensor, nn
 
-from bft_nas.butterfly import ButterflyTransform
+from bft_nas.butterfly import ButterflyPlan, ButterflyTransform
 from bft_nas.butterfly.transform import Form
+
+LAYOUTS = {"": torch.contiguous_format, " CL": torch.channels_last}
+MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
+SECONDS_PER_ROUND = 0.003
+
+
+class PathProducts(nn.Module):
+    """The authors' formulation: each entry of the dense matrix is the product of its path's edges, at every step."""
+
+    def __init__(self, channels: int, radix: int) -> None:
+        super().__init__()
+        self.transform = ButterflyTransform(channels, channels, radix, form="structured")
+        factors = self.transform.factors
+        outputs, inputs = torch.meshgrid(torch.arange(channels), torch.arange(channels), indexing="ij")
+        rest, before = channels, 1
+        for s, factor in enumerate(factors):
+            rest //= factor
+            row, column = outputs // (channels // before // factor) % factor, inputs // rest % factor
+            group = inputs % rest * before + outputs // (channels // before)
+            self.register_buffer(f"path{s}", (group * factor + row) * factor + column)
+            before *= factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        matrix = torch.eye(x.shape[1])
+        product: Tensor | None = None
+        for s, stage in enumerate(self.transform.stages):
+            edges = stage.flatten()[self.get_buffer(f"path{s}")]
+            product = edges if product is None else product * edges
+        assert product is not None
+        return F.conv2d(x, (matrix + product)[..., None, None])
 
 
 def training_step(module: nn.Module, x: Tensor) -> Callable[[], object]:
     """Forward and backward, for the input and the weights."""
+    x = x.detach().requires_grad_()
     inputs = [x, *module.parameters()]
     gradient = torch.randn_like(module(x))
     return lambda: torch.autograd.grad(module(x), inputs, gradient)
 
 
-def forward(module: nn.Module, x: Tensor) -> Callable[[], object]:
-    """Inference."""
+def onnx_runtime(convolution: nn.Module, x: Tensor, threads: int) -> Callable[[], object]:
+    """The same convolution there, input and output bound beforehand."""
+    import onnxruntime
 
-    def run() -> object:
-        with torch.inference_mode():
-            return module(x)
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(convolution, (x,), file.name, dynamo=False)
+        model = Path(file.name).read_bytes()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that go on spinning after a run would be measured with whatever comes next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    output = torch.empty_like(x)
+    for bind, put, tensor in (
+        (binding.bind_input, session.get_inputs()[0].name, x),
+        (binding.bind_output, session.get_outputs()[0].name, output),
+    ):
+        bind(put, "cpu", 0, "float32", tuple(tensor.shape), tensor.data_ptr())
+    run = onnxruntime.RunOptions()
+    return lambda: (session.run_with_iobinding(binding, run), x, output)
 
-    return run
+
+@dataclass(frozen=True)
+class Cell:
+    """One shape on one number of threads."""
+
+    channels: int
+    size: int
+    batch: int
+    threads: int
+
+    def images(self, layout: torch.memory_format) -> Tensor:
+        shape = (self.batch, self.channels, self.size, self.size)
+        return torch.randn(shape).contiguous(memory_format=layout)
+
+    def __str__(self) -> str:
+        return f"{self.channels} | {self.size}x{self.size} | {self.batch} | {self.threads}"
+
+
+def dense_layers(channels: int) -> Iterator[tuple[str, torch.memory_format, nn.Module]]:
+    for name, layout in LAYOUTS.items():
+        convolution = nn.Conv2d(channels, channels, 1, bias=False)
+        yield name, layout, convolution.to(memory_format=layout)  # type: ignore[call-overload]
+
+
+def forward_times(cell: Cell, radices: list[int], rounds: int) -> dict[str, float]:
+    runs: dict[str, Callable[[], object]] = {}
+    torch.set_num_threads(cell.threads)
+    for name, layout, convolution in dense_layers(cell.channels):
+        x = cell.images(layout)
+        runs[f"dense Conv2d{name}"] = partial(convolution, x)
+        if layout is torch.contiguous_format:
+            weight = convolution.get_parameter("weight").detach()
+            geometry = ((0, 0), (1, 1), (1, 1), 1)
+            runs["dense oneDNN"] = partial(torch.mkldnn_convolution, x, weight, None, *geometry)
+            runs["dense ONNX Runtime"] = onnx_runtime(convolution, x, cell.threads)
+            runs["copy"] = partial(torch.empty_like(x).copy_, x)
+        for radix in radices:
+            transform = ButterflyTransform(cell.channels, cell.channels, radix, form="fused")
+            runs[f"fused {radix}{name}"] = partial(transform, x)
+    with torch.inference_mode():
+        return medians(runs, rounds, SECONDS_PER_ROUND)
+
+
+def print_forward(cells: list[Cell], radices: list[int], rounds: int) -> None:
+    print("\n### Forward, over the best dense pointwise convolution\n")
+    print(
+        "fused: the better layout of the two, and its time over the best dense one; x promise: that ratio over the "
+        "ratio of MACs; x copy: over a plain copy of the activations.\n"
+    )
+    columns = "".join(f" fused r{radix} | CL | x promise | x copy |" for radix in radices)
+    print(f"| n | size | batch | threads | best dense | us | copy us |{columns}")
+    print("|---" * (7 + 4 * len(radices)) + "|")
+    slower, beyond, all_cells = [], [], 0
+    for cell in cells:
+        times = forward_times(cell, radices, rounds)
+        best = min((name for name in times if name.startswith("dense")), key=times.__getitem__)
+        row = f"| {cell} | {best.removeprefix('dense ')} | {times[best] * 1e6:.0f} | {times['copy'] * 1e6:.1f} |"
+        for radix in radices:
+            planar, last = times[f"fused {radix}"], times[f"fused {radix} CL"]
+            ratio = min(planar, last) / times[best]
+            promise = ButterflyPlan(cell.channels, cell.channels, radix).macs / cell.channels**2
+            row += f" {planar / times[best]:.2f} | {last / times[best]:.2f} | {ratio / promise:.1f} |"
+            row += f" {min(planar, last) / times['copy']:.1f} |"
+            all_cells += 1
+            if ratio >= 1:
+                slower.append(f"{cell} r{radix}: {ratio:.2f}")
+            if radix == 4 and cell.channels >= 128 and ratio > 2.5 * promise:
+                beyond.append(f"{cell}: {ratio / promise:.1f}")
+        print(row, flush=True)
+    print(f"\nslower than the best dense: {len(slower)} of {all_cells} cells", *slower, sep="\n- ")
+    print(f"\nradix 4 from 128 channels beyond 2.5 x promise: {len(beyond)} cells", *beyond, sep="\n- ")
+
+
+def step_times(cell: Cell, radix: int, rounds: int) -> dict[str, float]:
+    runs: dict[str, Callable[[], object]] = {}
+    torch.set_num_threads(cell.threads)
+    forms: tuple[Form, ...] = ("fused", "structured", "composed")
+    for name, layout, convolution in dense_layers(cell.channels):
+        x = cell.images(layout)
+        runs[f"dense{name}"] = training_step(convolution, x)
+        for form in forms:
+            transform = ButterflyTransform(cell.channels, cell.channels, radix, form=form)
+            runs[f"{form}{name}"] = training_step(transform, x)
+        if layout is torch.channels_last:
+            runs["paths"] = training_step(PathProducts(cell.channels, radix), x)
+    return medians(runs, rounds, SECONDS_PER_ROUND)
+
+
+def print_steps(cells: list[Cell], radices: list[int], rounds: int) -> None:
+    print("\n### Training step (forward and backward), over the better layout of nn.Conv2d\n")
+    names = ["fused", "fused CL", "structured", "structured CL", "composed", "composed CL", "paths"]
+    print("paths: the authors' dense matrix from path products, the rest as in form=.\n")
+    print("| n | size | batch | threads | radix | MACs | Conv2d us | " + " | ".join(names) + " |")
+    print("|---" * (7 + len(names)) + "|")
+    for cell, radix in itertools.product(cells, radices):
+        times = step_times(cell, radix, rounds)
+        best = min(times["dense"], times["dense CL"])
+        macs = ButterflyPlan(cell.channels, cell.channels, radix).macs / cell.channels**2
+        ratios = " | ".join(f"{times[name] / best:.2f}" for name in names)
+        print(f"| {cell} | {radix} | {macs:.2f} | {best * 1e6:.0f} | {ratios} |", flush=True)
 
 
 def main() -> None:
@@ -43,50 +197,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--channels", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
+    parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 96, 128, 256, 512, 1024])
     parser.add_argument("--radices", type=int, nargs="+", default=[2, 4, 8, 16])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[4, 7, 14])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[7, 14, 28])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--step-batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", choices=["forward", "step"])
     options = parser.parse_args()
-    forms: tuple[Form, ...] = ("fused", "structured", "composed")
-    print(
-        f"threads {torch.get_num_threads()}, batch {options.batch}; time over that of nn.Conv2d in channels_last"
-    )
-    print(f"{'':20} {'MACs':>6}  {'training step':^44}  {'forward':^44}")
-    kinds = ["dense NCHW", *(f"{form}{layout}" for form in forms for layout in ("", " CL"))]
-    print(
-        f"{'n   size radix':20} {'ratio':>6}  " + ("  ".join(f"{kind[:10]:>10}" for kind in kinds) + "  ") * 2
-    )
-    for n in options.channels:
-        for size in options.sizes:
-            for radix in options.radices:
-                runs: dict[str, Callable[[], object]] = {}
-                for layout, memory in (("", torch.contiguous_format), (" CL", torch.channels_last)):
-                    x = torch.randn(options.batch, n, size, size).contiguous(memory_format=memory)
-                    x.requires_grad_()
-                    modules: dict[str, nn.Module] = {"dense": nn.Conv2d(n, n, 1, bias=False)}
-                    modules |= {form: ButterflyTransform(n, n, radix, form=form) for form in forms}
-                    for name, module in modules.items():
-                        module.to(memory_format=memory)  # type: ignore[call-overload]
-                        runs[f"step {name}{layout}"] = training_step(module, x)
-                        runs[f"forward {name}{layout}"] = forward(module, x.detach())
-                times: dict[str, list[float]] = {name: [] for name in runs}
-                for round_number in range(options.rounds + 1):
-                    for name, run in runs.items():
-                        started = time.perf_counter()
-                        run()
-                        if round_number:
-                            times[name].append(time.perf_counter() - started)
-                median = {name: statistics.median(each) for name, each in times.items()}
-                transform = ButterflyTransform(n, n, radix)
-                ratio = (sum(transform.factors) + 1) / n
-                cells = [
-                    f"{median[f'{kind} {name}'] / median[f'{kind} dense CL']:>10.2f}"
-                    for kind in ("step", "forward")
-                    for name in ("dense", *(f"{form}{layout}" for form in forms for layout in ("", " CL")))
-                ]
-                print(f"{n:<5} {size:<4} {radix:<9} {ratio:>7.2f}  " + "  ".join(cells), flush=True)
+    missing = [name for name in MALLOC if name not in os.environ]
+    if missing:
+        print(f"not set, so large outputs measure page faults: {', '.join(missing)}")
+    if options.only != "step":
+        shapes = itertools.product(options.channels, options.sizes, options.batches, options.threads)
+        print_forward([Cell(*shape) for shape in shapes], options.radices, options.rounds)
+    if options.only != "forward":
+        shapes = itertools.product(options.channels, options.sizes, [options.step_batch], options.threads)
+        print_steps([Cell(*shape) for shape in shapes], options.radices, options.rounds)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bft_nas.butterfly.dispatch import chosen_form
+from bft_nas.butterfly.fused import fused_butterfly
 from bft_nas.butterfly.plan import ButterflyPlan
 
 Form = Literal["auto", "fused", "structured", "composed"]
-
-# With fewer channels a stage than this, the eager structured form is bound by memory traffic, and composing the dense
-# matrix once a step is faster: measured by benchmarks/butterfly.py. Channels last costs a transpose at either end.
-CHANNELS_PER_STAGE = 64
-CHANNELS_PER_STAGE_CHANNELS_LAST = 170
 
 
 def butterfly(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out: int) -> Tensor:
@@ -64,8 +61,9 @@ class ButterflyTransform(nn.Module):
         radix: the largest size of a stage; sizes are chosen by `factorize`.
         stride: keep every stride-th pixel, as a strided 1x1 convolution does.
         bias: add a learned bias to each output channel. Off, since batch norm follows in every network here.
-        form: ``structured`` multiplies stage by stage; ``composed`` multiplies the stages into the dense
-            matrix first and convolves with it (same result and gradients); ``auto`` takes the faster by size.
+        form: ``fused`` is one kernel on the CPU; ``structured`` multiplies stage by stage; ``composed`` multiplies
+            the stages into the dense matrix and convolves with it. Results and gradients are the same; ``auto``
+            takes the fastest (`bft_nas.butterfly.dispatch`).
 
     Raises:
         ValueError: a channel count below 1, or a radix below 2.
@@ -125,23 +123,17 @@ class ButterflyTransform(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.stride > 1:
             x = x[(slice(None), slice(None), *(slice(None, None, self.stride) for _ in x.shape[2:]))]
-        if self.form in ("auto", "fused"):
-            from bft_nas.butterfly.fused import fits, fused_butterfly
-
-            if self.form == "fused" or fits(x):
-                # Iterating over a ParameterList takes 4 us, as long as a small transform.
-                stages = [*self._modules["stages"]._parameters.values()]  # type: ignore[union-attr]
-                return self._biased(fused_butterfly(x, stages, self.factors, self.out_channels))
-        return self._biased(self._structured(x) if self._is_structured(x) else self._composed(x))
+        form = self.form
+        if form == "auto":
+            form = chosen_form(x, self)
+        if form == "fused":
+            # Iterating over a ParameterList takes 4 us, as long as a small transform.
+            stages = [*self._modules["stages"]._parameters.values()]  # type: ignore[union-attr]
+            return self._biased(fused_butterfly(x, stages, self.factors, self.out_channels))
+        return self._biased(self._structured(x) if form == "structured" else self._composed(x))
 
     def _biased(self, y: Tensor) -> Tensor:
         return y if self.bias is None else y + self.bias.view(-1, *(1 for _ in y.shape[2:]))
-
-    def _is_structured(self, x: Tensor) -> bool:
-        if self.form != "auto":
-            return self.form == "structured"
-        least = CHANNELS_PER_STAGE_CHANNELS_LAST if is_channels_last(x) else CHANNELS_PER_STAGE
-        return min(self.in_channels, self.out_channels) >= least * len(self.factors)
 
     def _composed(self, x: Tensor) -> Tensor:
         weight = self.dense().view(self.out_channels, self.in_channels, 1, 1)
