@@ -16,7 +16,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-$(INSTALLED): pyproject.toml bft_nas/butterfly/kernel.c bft_nas/butterfly/tile.h
+$(INSTALLED): pyproject.toml $(wildcard bft_nas/butterfly/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	@touch $@

@@ -57,7 +57,7 @@ _dispatcher: Dispatcher = default_form
 
 
 def chosen_form(x: Tensor, transform: ButterflyTransform) -> Form:
-    """What the dispatcher says, told the transform (channels, factors, training) and its input (device, type, shape)."""
+    """What the dispatcher says, told the transform (channels, factors, training) and the input (device, type)."""
     return _dispatcher(x, transform)
 
 

@@ -20,7 +20,8 @@ enum { MAX_STAGES = 32, MAX_WORKERS = 256 };
    the sums over a tile's pixels cost something of their own); bytes of a row buffer in the second cache; of the rows
    that go through all remaining stages in the nearest; and of a batch beyond which memory is fetched a tile ahead,
    since the rows of a tile are too short for the hardware to see where they lead. */
-enum { WORK_OF_A_THREAD = 100000, TILE = 64, LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 16 << 20 };
+enum { WORK_OF_A_THREAD = 600000, TILE = 64 };
+enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 16 << 20 };
 
 enum { FLOAT, DOUBLE, HALF };
 
@@ -72,6 +73,7 @@ void bft_use(parallel run, int (*number)(void)) { in_parallel = run, thread_numb
 #define LANES 4
 #define VECTORS 2
 #define HALVES 0
+#define RADIX_8 0
 #define NAME(x) x##_double
 #include "tile.h"
 static const code doubles = {4, 2, bytes_double, share_double, add_double, merge_double, part_double};
@@ -81,6 +83,7 @@ static const code doubles = {4, 2, bytes_double, share_double, add_double, merge
 #define LANES 4
 #define VECTORS 2
 #define HALVES 1
+#define RADIX_8 0
 #define NAME(x) x##_plain
 #include "tile.h"
 static const code plain = {4, 2, bytes_plain, share_plain, add_plain, merge_plain, part_plain};
@@ -93,6 +96,7 @@ static const code plain = {4, 2, bytes_plain, share_plain, add_plain, merge_plai
 #define LANES 8
 #define VECTORS 2
 #define HALVES 1
+#define RADIX_8 0
 #define NAME(x) x##_avx2
 #include "tile.h"
 static const code avx2 = {8, 2, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_avx2};
@@ -105,6 +109,7 @@ static const code avx2 = {8, 2, bytes_avx2, share_avx2, add_avx2, merge_avx2, pa
 #define LANES 16
 #define VECTORS 4
 #define HALVES 1
+#define RADIX_8 1
 #define NAME(x) x##_avx512
 #include "tile.h"
 static const code avx512 = {16, 4, bytes_avx512, share_avx512, add_avx512, merge_avx512, part_avx512};

@@ -2,7 +2,8 @@
 
      REAL      float or double                 LANES    numbers in a vector
      INTEGER   of the same size                VECTORS  vectors of a row that are worked on together: as many as leave
-     NAME(x)   x with a suffix of its own               BLOCK_ROWS * VECTORS sums in registers
+     NAME(x)   x with a suffix of its own               4 * VECTORS sums in registers
+     HALVES    whether bfloat16 is read and written     RADIX_8  whether there are registers for 16 sums
 
    A tile is a number of vectors of pixels of every channel, a row a channel. Rows are reached through tables of
    pointers: in NCHW the first stage reads the image and the last one writes the result in place, and a tile that does
@@ -35,9 +36,9 @@ typedef struct {
     vec once;                   /* 0 where a lane of the last vector repeats a pixel, else 1 */
 } tile;
 
-/* A stage. Rows are numbered by the digits of their channel, the outputs of earlier stages first and the inputs of later
-   stages last: (e, digit, rest). The stage replaces its digit and leaves the others, so that it can work in place, and
-   what follows is independent for each e. */
+/* A stage. Rows are numbered by the digits of their channel, the outputs of earlier stages first and the inputs of
+   later stages last: (e, digit, rest). The stage replaces its digit and leaves the others, so that it can work in
+   place, and what follows is independent for each e. */
 typedef struct {
     const REAL *w; /* of (rest, e), rows x columns each */
     long rows, columns, before, rest;
@@ -57,144 +58,6 @@ INLINE void NAME(store)(REAL *p, vec v) { *(loose *)p = v; }
 #define load NAME(load)
 #define store NAME(store)
 
-/* ---- stages ------------------------------------------------------------------------------------------------ */
-
-/* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
-typedef struct {
-    long first, in, out, start;
-} span;
-
-INLINE place NAME(place_of)(const job *j, long i) {
-    const transform *p = &j->t;
-    return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i]};
-}
-
-/* out[r] = start[r] + sum over c of w[r, c] * in[c], for R rows and V vectors; rows of `in` are in_step apart. */
-#define BLOCK(R, V)                                                                                                \
-    INLINE void NAME(block_##R##_##V)(REAL *const *in, long in_step, REAL *const *out, REAL *const *start,         \
-                                      long step, const REAL *w, long wr, long wc, long columns, span at) {         \
-        vec sum[R][V], a[V];                                                                                       \
-        UNROLL for (int v = 0; v < V; v++) a[v] = load(in[0] + (v == V - 1 ? at.in : at.first + v * LANES));       \
-        UNROLL for (int r = 0; r < R; r++) {                                                                       \
-            REAL k = w[r * wr];                                                                                    \
-            UNROLL for (int v = 0; v < V; v++) sum[r][v] = k * a[v];                                               \
-            if (start) {                                                                                           \
-                const REAL *p = start[r * step];                                                                   \
-                UNROLL for (int v = 0; v < V; v++)                                                                 \
-                    sum[r][v] += load(p + (v == V - 1 ? at.start : at.first + v * LANES));                         \
-            }                                                                                                      \
-        }                                                                                                          \
-        for (long c = 1; c < columns; c++) {                                                                       \
-            const REAL *p = in[c * in_step];                                                                       \
-            UNROLL for (int v = 0; v < V; v++) a[v] = load(p + (v == V - 1 ? at.in : at.first + v * LANES));       \
-            UNROLL for (int r = 0; r < R; r++) {                                                                   \
-                REAL k = w[r * wr + c * wc];                                                                       \
-                UNROLL for (int v = 0; v < V; v++) sum[r][v] += k * a[v];                                          \
-            }                                                                                                      \
-        }                                                                                                          \
-        UNROLL for (int r = 0; r < R; r++) {                                                                       \
-            REAL *p = out[r * step];                                                                               \
-            UNROLL for (int v = 0; v < V; v++) store(p + (v == V - 1 ? at.out : at.first + v * LANES), sum[r][v]); \
-        }                                                                                                          \
-    }
-
-#define CALL(R, V)                                                                                                 \
-    NAME(block_##R##_##V)                                                                                          \
-    (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at)
-
-/* One group of a stage from `in` to `out`. In place, more rows than a block has need a copy of their input. */
-#define GROUP(V)                                                                                                   \
-    BLOCK(1, V) BLOCK(2, V) BLOCK(3, V) BLOCK(4, V)                                                                \
-    INLINE void NAME(group_##V)(const REAL *w, long rows, long columns, int turned, REAL *const *in,               \
-                                REAL *const *out, REAL *const *start, long step, span at, REAL *const *copy) {     \
-        long wr = turned ? 1 : columns, wc = turned ? rows : 1, in_step = step;                                    \
-        if (copy && rows > 4) {                                                                                    \
-            for (long c = 0; c < columns; c++)                                                                     \
-                UNROLL for (int v = 0; v < V; v++) {                                                               \
-                    long k = v == V - 1 ? at.in : at.first + v * LANES;                                            \
-                    store(copy[c] + k, load(in[c * step] + k));                                                    \
-                }                                                                                                  \
-            in = copy, in_step = 1;                                                                                \
-        }                                                                                                          \
-        long r = 0;                                                                                                \
-        for (; r + 4 <= rows; r += 4) CALL(4, V);                                                                  \
-        if (r + 3 == rows)                                                                                         \
-            CALL(3, V);                                                                                            \
-        else if (r + 2 == rows)                                                                                    \
-            CALL(2, V);                                                                                            \
-        else if (r + 1 == rows)                                                                                    \
-            CALL(1, V);                                                                                            \
-    }                                                                                                              \
-    INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
-                                long first, long end, span at, REAL *const *copy) {                                \
-        long rows = turned ? p->columns : p->rows, columns = turned ? p->rows : p->columns, step = p->rest;        \
-        for (long e = first; e < end; e++)                                                                         \
-            for (long rest = 0; rest < step; rest++) {                                                             \
-                const REAL *w = p->w + (rest * p->before + e) * rows * columns;                                    \
-                REAL *const *from = in->row + e * columns * step + rest;                                           \
-                REAL *const *to = out->row + e * rows * step + rest;                                               \
-                REAL *const *begin = start ? start->row + e * rows * step + rest : NULL;                           \
-                if (in->ahead)                                                                                     \
-                    for (long c = 0; c < columns; c++)                                                             \
-                        UNROLL for (int v = 0; v < V; v++)                                                         \
-                            __builtin_prefetch(from[c * step] + in->ahead + at.first + v * LANES, 0);           \
-                if (out->ahead)                                                                                    \
-                    for (long r = 0; r < rows; r++)                                                                \
-                        UNROLL for (int v = 0; v < V; v++)                                                         \
-                            __builtin_prefetch(to[r * step] + out->ahead + at.first + v * LANES, 1);            \
-                if (rows == 4 && columns == 4)                                                                     \
-                    NAME(group_##V)(w, 4, 4, turned, from, to, begin, step, at, NULL);                             \
-                else if (rows == 2 && columns == 2)                                                                \
-                    NAME(group_##V)(w, 2, 2, turned, from, to, begin, step, at, NULL);                             \
-                else                                                                                               \
-                    NAME(group_##V)(w, rows, columns, turned, from, to, begin, step, at, copy);                    \
-            }                                                                                                      \
-    }
-
-GROUP(1)
-#if VECTORS > 1
-GROUP(2)
-#endif
-#if VECTORS > 2
-GROUP(3)
-GROUP(4)
-#endif
-
-INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const table *out, const table *start, long first,
-                      long end, long vectors, REAL *const *copy) {
-    for (long v = 0; v < vectors; v += VECTORS) {
-        long now = vectors - v < VECTORS ? vectors - v : VECTORS, last = (v + now - 1) * LANES;
-        span at = {v * LANES, last, last, last};
-        if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
-        switch (now) {
-        case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;
-#if VECTORS > 1
-        case 2: NAME(range_2)(p, turned, in, out, start, first, end, at, copy); break;
-#endif
-#if VECTORS > 2
-        case 3: NAME(range_3)(p, turned, in, out, start, first, end, at, copy); break;
-        case 4: NAME(range_4)(p, turned, in, out, start, first, end, at, copy); break;
-#endif
-        }
-    }
-}
-
-/* A stage for the groups of e from `first` to `end`; turned, it takes the gradient of its output to that of its input.
-   Each call is a version of its own. */
-static void NAME(stage)(const place *p, int turned, const table *in, const table *out, const table *start, long first,
-                        long end, long vectors, REAL *const *copy) {
-    if (turned && start)
-        NAME(stage_of)(p, 1, in, out, start, first, end, vectors, copy);
-    else if (turned)
-        NAME(stage_of)(p, 1, in, out, NULL, first, end, vectors, copy);
-    else if (start)
-        NAME(stage_of)(p, 0, in, out, start, first, end, vectors, copy);
-    else
-        NAME(stage_of)(p, 0, in, out, NULL, first, end, vectors, copy);
-}
-
-/* ---- gradients of weights -------------------------------------------------------------------------------------- */
-
 /* In a round with K, a power of two, bit k of the number of a vector and of that of a lane change places. */
 #define PAIR(K, a, b, low_half, high_half)                                                                         \
     {                                                                                                              \
@@ -212,289 +75,9 @@ static void NAME(stage)(const place *p, int turned, const table *in, const table
 #define IOTA ((lanes){0, 1})
 #endif
 
-/* The sum of each of LANES vectors, in order. */
-INLINE vec NAME(sums)(vec a[LANES]) {
-    vec low, high;
-    UNROLL for (int i = 0; i < LANES / 2; i++) { PAIR(1, a[2 * i], a[2 * i + 1], low, high) a[i] = low + high; }
-#if LANES > 2
-    UNROLL for (int i = 0; i < LANES / 4; i++) { PAIR(2, a[2 * i], a[2 * i + 1], low, high) a[i] = low + high; }
-#endif
-#if LANES > 4
-    UNROLL for (int i = 0; i < LANES / 8; i++) { PAIR(4, a[2 * i], a[2 * i + 1], low, high) a[i] = low + high; }
-#endif
-#if LANES > 8
-    { PAIR(8, a[0], a[1], low, high) a[0] = low + high; }
-#endif
-    return a[0];
-}
-
-/* gw[r * columns + c] += sum over pixels of gout[r] * in[c * step], for 4 rows and LANES / 4 columns. */
-#define WIDE (LANES / 4)
-INLINE void NAME(products_block)(REAL *const *gout, long last_out, REAL *const *in, long step, long last_in, REAL *gw,
-                                 long columns, long vectors, vec once) {
-    vec sum[4 * WIDE];
-    UNROLL for (int k = 0; k < 4 * WIDE; k++) sum[k] = (vec){0};
-    for (long v = 0; v < vectors - 1; v++) {
-        vec a[WIDE];
-        UNROLL for (int c = 0; c < WIDE; c++) a[c] = load(in[c * step] + v * LANES);
-        UNROLL for (int r = 0; r < 4; r++) {
-            vec o = load(gout[r * step] + v * LANES);
-            UNROLL for (int c = 0; c < WIDE; c++) sum[r * WIDE + c] += o * a[c];
-        }
-    }
-    vec a[WIDE];
-    UNROLL for (int c = 0; c < WIDE; c++) a[c] = once * load(in[c * step] + last_in);
-    UNROLL for (int r = 0; r < 4; r++) {
-        vec o = load(gout[r * step] + last_out);
-        UNROLL for (int c = 0; c < WIDE; c++) sum[r * WIDE + c] += o * a[c];
-    }
-    vec total = NAME(sums)(sum);
-    if (columns == WIDE)
-        store(gw, load(gw) + total);
-    else
-        UNROLL for (int r = 0; r < 4; r++) UNROLL for (int c = 0; c < WIDE; c++) gw[r * columns + c] += total[r * WIDE + c];
-}
-
-/* Products that are in no full block: their vectors are gathered and summed LANES at a time. */
-typedef struct {
-    vec sum[LANES];
-    REAL *to[LANES];
-    long count;
-} NAME(gathered);
-
-INLINE void NAME(flush)(NAME(gathered) *k) {
-    vec total = NAME(sums)(k->sum);
-    for (long i = 0; i < k->count; i++) *k->to[i] += total[i];
-    k->count = 0;
-}
-
-static void NAME(products)(const place *p, const table *gout, const table *in, REAL *gw, long first, long end,
-                           long vectors, vec once) {
-    long rows = p->rows, columns = p->columns, step = p->rest;
-    long full_rows = rows / 4 * 4, full_columns = columns / WIDE * WIDE;
-    NAME(gathered) others;
-    others.count = 0;
-    for (long e = first; e < end; e++)
-        for (long rest = 0; rest < step; rest++) {
-            REAL *const *o = gout->row + e * rows * step + rest, *const *a = in->row + e * columns * step + rest;
-            REAL *to = gw + (rest * p->before + e) * rows * columns;
-            for (long r = 0; r < full_rows; r += 4)
-                for (long c = 0; c < full_columns; c += WIDE)
-                    NAME(products_block)(o + r * step, gout->last, a + c * step, step, in->last, to + r * columns + c,
-                                         columns, vectors, once);
-            for (long r = 0; r < rows; r++)
-                for (long c = r < full_rows ? full_columns : 0; c < columns; c++) {
-                    vec sum = once * load(o[r * step] + gout->last) * load(a[c * step] + in->last);
-                    for (long v = 0; v < vectors - 1; v++)
-                        sum += load(o[r * step] + v * LANES) * load(a[c * step] + v * LANES);
-                    others.sum[others.count] = sum;
-                    others.to[others.count++] = to + r * columns + c;
-                    if (others.count == LANES) NAME(flush)(&others);
-                }
-        }
-    if (others.count) {
-        for (long k = others.count; k < LANES; k++) others.sum[k] = (vec){0};
-        NAME(flush)(&others);
-    }
-}
-
-/* ---- tiles in and out of an image ---------------------------------------------------------------------------- */
-
-#if HALVES
-INLINE vec NAME(load_half)(const uint16_t *p) {
-    typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-    return (vec)(__builtin_convertvector(*(const halves *)p, lanes) << 16);
-}
-
-INLINE void NAME(store_half)(uint16_t *p, vec v) {
-    typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
-    typedef halves anywhere __attribute__((aligned(2), may_alias));
-    lanes bits = (lanes)v;
-    lanes even = bits + 0x7fff + ((bits >> 16) & 1); /* to the nearest, ties to even */
-    lanes is_nan = v != v;
-    *(anywhere *)p = __builtin_convertvector(((even & ~is_nan) | ((bits | 0x400000) & is_nan)) >> 16, halves);
-}
-
-INLINE REAL NAME(get_half)(const uint16_t *p) {
-    uint32_t bits = (uint32_t)*p << 16;
-    REAL value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-INLINE void NAME(put_half)(uint16_t *p, REAL value) {
-    vec v = {value};
-    uint16_t out[LANES];
-    NAME(store_half)(out, v);
-    *p = out[0];
-}
-#define GET(p, i) (half ? NAME(get_half)((const uint16_t *)(p) + (i)) : ((const REAL *)(p))[i])
-#define PUT(p, i, value)                                                                                           \
-    do {                                                                                                           \
-        if (half)                                                                                                  \
-            NAME(put_half)((uint16_t *)(p) + (i), value);                                                          \
-        else                                                                                                       \
-            ((REAL *)(p))[i] = value;                                                                              \
-    } while (0)
-#define LOAD(p, i) (half ? NAME(load_half)((const uint16_t *)(p) + (i)) : load((const REAL *)(p) + (i)))
-#define STORE(p, i, v)                                                                                             \
-    do {                                                                                                           \
-        if (half)                                                                                                  \
-            NAME(store_half)((uint16_t *)(p) + (i), v);                                                            \
-        else                                                                                                       \
-            store((REAL *)(p) + (i), v);                                                                           \
-    } while (0)
-#else
-#define GET(p, i) (((const REAL *)(p))[i])
-#define PUT(p, i, value) (((REAL *)(p))[i] = (value))
-#define LOAD(p, i) load((const REAL *)(p) + (i))
-#define STORE(p, i, v) store((REAL *)(p) + (i), v)
-#endif
-
-INLINE void NAME(transpose)(vec a[LANES]) {
-#define ROUND(K)                                                                                                   \
-    UNROLL for (int i = 0; i < LANES; i++) if (!(i & K)) {                                                         \
-        vec low, high;                                                                                             \
-        PAIR(K, a[i], a[i + K], low, high)                                                                         \
-        a[i] = low, a[i + K] = high;                                                                               \
-    }
-    ROUND(1)
-#if LANES > 2
-    ROUND(2)
-#endif
-#if LANES > 4
-    ROUND(4)
-#endif
-#if LANES > 8
-    ROUND(8)
-#endif
-#undef ROUND
-}
-
-/* rows[c][p] = pixels[p * channels + c], and back. Blocks that would reach over an edge begin earlier. */
-INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count, REAL *const *rows, int half) {
-    if (channels < LANES || count < LANES) {
-        for (long p = 0; p < count; p++)
-            for (long c = 0; c < channels; c++) rows[c][p] = GET(pixels, p * channels + c);
-        return;
-    }
-    for (long p = 0; p < count; p += LANES)
-        for (long c = 0; c < channels; c += LANES) {
-            long p0 = p + LANES <= count ? p : count - LANES, c0 = c + LANES <= channels ? c : channels - LANES;
-            vec block[LANES];
-            UNROLL for (int i = 0; i < LANES; i++) block[i] = LOAD(pixels, (p0 + i) * channels + c0);
-            NAME(transpose)(block);
-            UNROLL for (int i = 0; i < LANES; i++) store(rows[c0 + i] + p0, block[i]);
-        }
-}
-
-INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL *const *rows, int half) {
-    if (channels < LANES || count < LANES) {
-        for (long p = 0; p < count; p++)
-            for (long c = 0; c < channels; c++) PUT(pixels, p * channels + c, rows[c][p]);
-        return;
-    }
-    for (long p = 0; p < count; p += LANES)
-        for (long c = 0; c < channels; c += LANES) {
-            long p0 = p + LANES <= count ? p : count - LANES, c0 = c + LANES <= channels ? c : channels - LANES;
-            vec block[LANES];
-            UNROLL for (int i = 0; i < LANES; i++) block[i] = load(rows[c0 + i] + p0);
-            NAME(transpose)(block);
-            UNROLL for (int i = 0; i < LANES; i++) STORE(pixels, (p0 + i) * channels + c0, block[i]);
-        }
-}
-
-INLINE void NAME(copy_in)(const void *from, long at, REAL *to, long count, int half) {
-    long i = 0;
-    for (; i + LANES <= count; i += LANES) store(to + i, LOAD(from, at + i));
-    for (; i < count; i++) to[i] = GET(from, at + i);
-}
-
-INLINE void NAME(copy_out)(const REAL *from, void *to, long at, long count, int half) {
-    long i = 0;
-    for (; i + LANES <= count; i += LANES) STORE(to, at + i, load(from + i));
-    for (; i < count; i++) PUT(to, at + i, from[i]);
-}
-
-INLINE tile NAME(tile_of)(const job *j, long index) {
-    tile t = {0};
-    if (j->images_per_tile) { /* several small images side by side */
-        t.image = index * j->images_per_tile;
-        t.images = j->batch - t.image < j->images_per_tile ? j->batch - t.image : j->images_per_tile;
-        t.count = t.images * j->pixels;
-        t.vectors = (t.count + LANES - 1) / LANES;
-        t.once = (vec){0} + 1;
-        return t;
-    }
-    long all = j->channels_last ? j->batch * j->pixels : j->pixels;
-    long vectors = (all + LANES - 1) / LANES;
-    t.image = index / j->tiles_per_image;
-    t.images = 1;
-    index %= j->tiles_per_image;
-    long from = index * vectors / j->tiles_per_image, end = (index + 1) * vectors / j->tiles_per_image;
-    t.first = from * LANES;
-    t.vectors = end - from;
-    t.count = (end * LANES < all ? end * LANES : all) - t.first;
-    long repeated = j->packed ? 0 : t.vectors * LANES - t.count;
-    lanes counted = IOTA >= (INTEGER)repeated;
-    t.once = (vec)((lanes)((vec){0} + 1) & counted);
-    if (!j->packed && t.count < LANES) t.first -= LANES - t.count, t.count = LANES;
-    return t;
-}
-
-/* Bring `channels` channels of the tile within reach of `rows`: in place, or as packed rows. */
-INLINE void NAME(reach)(const job *j, tile t, const void *image, long channels, table *rows, REAL *pack) {
-    if (!j->packed) {
-        REAL *first = (REAL *)image + t.image * channels * j->pixels + t.first;
-        for (long c = 0; c < channels; c++) rows->row[c] = first + c * j->pixels;
-        rows->last = t.count - LANES;
-        rows->ahead = t.ahead_image * channels * j->pixels + t.ahead;
-        return;
-    }
-    for (long c = 0; c < channels; c++) rows->row[c] = pack + c * j->row;
-    rows->last = (t.vectors - 1) * LANES;
-}
-
-INLINE void NAME(rows_in)(const job *j, tile t, const void *image, long channels, table *rows, REAL *pack) {
-    NAME(reach)(j, t, image, channels, rows, pack);
-    if (!j->packed) return;
-    int half = j->half;
-    if (t.count % LANES)
-        for (long c = 0; c < channels; c++) store(rows->row[c] + rows->last, (vec){0});
-    if (j->channels_last) {
-#if HALVES
-        if (half) {
-            NAME(rows_from_pixels)((const uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1);
-            return;
-        }
-#endif
-        NAME(rows_from_pixels)((const REAL *)image + t.first * channels, channels, t.count, rows->row, 0);
-        return;
-    }
-    long each = j->images_per_tile ? j->pixels : t.count;
-    for (long i = 0; i < t.images; i++)
-        for (long c = 0; c < channels; c++)
-            NAME(copy_in)(image, ((t.image + i) * channels + c) * j->pixels + t.first, rows->row[c] + i * each, each, half);
-}
-
-INLINE void NAME(rows_done)(const job *j, tile t, void *image, long channels, const table *rows) {
-    if (!j->packed) return;
-    int half = j->half;
-    if (j->channels_last) {
-#if HALVES
-        if (half) {
-            NAME(pixels_from_rows)((uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1);
-            return;
-        }
-#endif
-        NAME(pixels_from_rows)((REAL *)image + t.first * channels, channels, t.count, rows->row, 0);
-        return;
-    }
-    long each = j->images_per_tile ? j->pixels : t.count;
-    for (long i = 0; i < t.images; i++)
-        for (long c = 0; c < channels; c++)
-            NAME(copy_out)(rows->row[c] + i * each, image, ((t.image + i) * channels + c) * j->pixels + t.first, each, half);
-}
+#include "tile_images.h"
+#include "tile_products.h"
+#include "tile_stages.h"
 
 /* ---- one tile ------------------------------------------------------------------------------------------------ */
 
@@ -672,7 +255,8 @@ INLINE void NAME(merge_of)(long rest, long before, long r0, long c0, long r1, lo
         for (long e = 0; e < before; e++)
             for (long a = 0; a < r0; a++, w1 += r1 * c1) {
                 const REAL *w0 = first + ((k * before + e) * r0 + a) * c0;
-                UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++) UNROLL for (long d = 0; d < c1; d++)
+                UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
+                UNROLL for (long d = 0; d < c1; d++)
                     *to++ = w1[b * c1 + d] * w0[d * rest * before * r0 * c0 + c];
             }
 }
@@ -692,7 +276,8 @@ INLINE void NAME(part_of)(long rest, long before, long r0, long c0, long r1, lon
     for (long k = 0; k < rest; k++)
         for (long e = 0; e < before; e++)
             for (long a = 0; a < r0; a++, at += r1 * c1)
-                UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++) UNROLL for (long d = 0; d < c1; d++) {
+                UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
+                UNROLL for (long d = 0; d < c1; d++) {
                     long w1 = at + b * c1 + d, w0 = (((d * rest + k) * before + e) * r0 + a) * c0 + c;
                     of_second[w1] += *from * first[w0];
                     of_first[w0] += *from++ * second[w1];
@@ -739,4 +324,9 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef LANES
 #undef VECTORS
 #undef HALVES
+#undef RADIX_8
+#undef SQUARE
+#undef SQUARE_4
+#undef SQUARE_8
+#undef KINDS
 #undef NAME

@@ -1,0 +1,199 @@
+/* Stages of a tile, forward and back; included by tile.h. */
+
+/* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
+typedef struct {
+    long first, in, out, start;
+} span;
+
+INLINE place NAME(place_of)(const job *j, long i) {
+    const transform *p = &j->t;
+    return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i]};
+}
+
+/* out[r] = start[r] + sum over c of w[r, c] * in[c], for R rows and V vectors; rows of `in` are in_step apart. */
+#define BLOCK(R, V)                                                                                                \
+    INLINE void NAME(block_##R##_##V)(REAL *const *in, long in_step, REAL *const *out, REAL *const *start,         \
+                                      long step, const REAL *w, long wr, long wc, long columns, span at) {         \
+        vec sum[R][V], a[V];                                                                                       \
+        UNROLL for (int v = 0; v < V; v++) a[v] = load(in[0] + (v == V - 1 ? at.in : at.first + v * LANES));       \
+        UNROLL for (int r = 0; r < R; r++) {                                                                       \
+            REAL k = w[r * wr];                                                                                    \
+            UNROLL for (int v = 0; v < V; v++) sum[r][v] = k * a[v];                                               \
+            if (start) {                                                                                           \
+                const REAL *p = start[r * step];                                                                   \
+                UNROLL for (int v = 0; v < V; v++)                                                                 \
+                    sum[r][v] += load(p + (v == V - 1 ? at.start : at.first + v * LANES));                         \
+            }                                                                                                      \
+        }                                                                                                          \
+        for (long c = 1; c < columns; c++) {                                                                       \
+            const REAL *p = in[c * in_step];                                                                       \
+            UNROLL for (int v = 0; v < V; v++) a[v] = load(p + (v == V - 1 ? at.in : at.first + v * LANES));       \
+            UNROLL for (int r = 0; r < R; r++) {                                                                   \
+                REAL k = w[r * wr + c * wc];                                                                       \
+                UNROLL for (int v = 0; v < V; v++) sum[r][v] += k * a[v];                                          \
+            }                                                                                                      \
+        }                                                                                                          \
+        UNROLL for (int r = 0; r < R; r++) {                                                                       \
+            REAL *p = out[r * step];                                                                               \
+            UNROLL for (int v = 0; v < V; v++) store(p + (v == V - 1 ? at.out : at.first + v * LANES), sum[r][v]); \
+        }                                                                                                          \
+    }
+
+#define CALL(R, V)                                                                                                 \
+    NAME(block_##R##_##V)                                                                                          \
+    (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at)
+
+/* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
+   vectors at once; of radix 8 all rows at once, so that they can be in place, and half the vectors. */
+#define SQUARE_4(V, KIND, TURNED, START)                                                                            \
+    static __attribute__((noinline)) void NAME(square_4_##KIND##_##V)(                                             \
+        const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
+        long count, span at) {                                                                                     \
+        for (; count; count--, in += each, out += each, w += away) {                                               \
+            NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at); \
+            if (START) start += each;                                                                              \
+        }                                                                                                          \
+    }
+#if RADIX_8
+#define SQUARE_8(V, KIND, TURNED, START)                                                                           \
+    static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
+        const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
+        long count, span at) {                                                                                     \
+        long second = at.first + LANES;                                                                            \
+        span low = {at.first, second, second, second}, high = at;                                                  \
+        high.first += 2 * LANES;                                                                                   \
+        for (; count; count--, in += each, out += each, w += away) {                                               \
+            REAL *const *begin = START ? start : NULL;                                                             \
+            long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
+            if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low);                             \
+            if (V % 2)                                                                                             \
+                NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, high);                                   \
+            else                                                                                                   \
+                NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at);                      \
+            if (START) start += each;                                                                              \
+        }                                                                                                          \
+    }
+
+#define KINDS(KIND, V)                                                                                             \
+    (rows == 4 ? NAME(square_4_##KIND##_##V) : NAME(square_8_##KIND##_##V))(w, away, from, to, begin, step, each,  \
+                                                                            count, at);
+#else
+#define SQUARE_8(V, KIND, TURNED, START)
+#define KINDS(KIND, V) NAME(square_4_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);
+#endif
+#define SQUARE(V, KIND, TURNED, START) SQUARE_4(V, KIND, TURNED, START) SQUARE_8(V, KIND, TURNED, START)
+
+/* One group of a stage from `in` to `out`. In place, more rows than a block has need a copy of their input. */
+#define GROUP(V)                                                                                                   \
+    BLOCK(1, V) BLOCK(2, V) BLOCK(3, V) BLOCK(4, V)                                                                \
+    INLINE void NAME(group_##V)(const REAL *w, long rows, long columns, int turned, REAL *const *in,               \
+                                REAL *const *out, REAL *const *start, long step, span at, REAL *const *copy) {     \
+        long wr = turned ? 1 : columns, wc = turned ? rows : 1, in_step = step;                                    \
+        if (copy && rows > 4) {                                                                                    \
+            for (long c = 0; c < columns; c++)                                                                     \
+                UNROLL for (int v = 0; v < V; v++) {                                                               \
+                    long k = v == V - 1 ? at.in : at.first + v * LANES;                                            \
+                    store(copy[c] + k, load(in[c * step] + k));                                                    \
+                }                                                                                                  \
+            in = copy, in_step = 1;                                                                                \
+        }                                                                                                          \
+        long r = 0;                                                                                                \
+        for (; r + 4 <= rows; r += 4) CALL(4, V);                                                                  \
+        if (r + 3 == rows)                                                                                         \
+            CALL(3, V);                                                                                            \
+        else if (r + 2 == rows)                                                                                    \
+            CALL(2, V);                                                                                            \
+        else if (r + 1 == rows)                                                                                    \
+            CALL(1, V);                                                                                            \
+    }                                                                                                              \
+    SQUARE(V, forward, 0, 0) SQUARE(V, forward_start, 0, 1) SQUARE(V, back, 1, 0) SQUARE(V, back_start, 1, 1)          \
+    INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
+                                long first, long end, span at, REAL *const *copy) {                                \
+        long rows = turned ? p->columns : p->rows, columns = turned ? p->rows : p->columns, step = p->rest;        \
+        if (rows == columns && (rows == 4 || (rows == 8 && RADIX_8)) && !in->ahead && !out->ahead) {                \
+            /* All e at once where there is one group of each. */                                                   \
+            long each = step == 1 ? rows : 1, count = step == 1 ? end - first : step;                              \
+            long away = (step == 1 ? 1 : p->before) * rows * rows;                                                 \
+            for (long e = first; e < end; e += step == 1 ? end - first : 1) {                                      \
+                const REAL *w = p->w + e * rows * rows;                                                            \
+                REAL *const *from = in->row + e * rows * step, *const *to = out->row + e * rows * step;            \
+                REAL *const *begin = start ? start->row + e * rows * step : NULL;                                  \
+                if (turned && start)                                                                               \
+                    KINDS(back_start, V)                                                                           \
+                else if (turned)                                                                                   \
+                    KINDS(back, V)                                                                                 \
+                else if (start)                                                                                    \
+                    KINDS(forward_start, V)                                                                        \
+                else                                                                                               \
+                    KINDS(forward, V)                                                                              \
+            }                                                                                                      \
+            return;                                                                                                \
+        }                                                                                                          \
+        for (long e = first; e < end; e++)                                                                         \
+            for (long rest = 0; rest < step; rest++) {                                                             \
+                const REAL *w = p->w + (rest * p->before + e) * rows * columns;                                    \
+                REAL *const *from = in->row + e * columns * step + rest;                                           \
+                REAL *const *to = out->row + e * rows * step + rest;                                               \
+                REAL *const *begin = start ? start->row + e * rows * step + rest : NULL;                           \
+                if (in->ahead)                                                                                     \
+                    for (long c = 0; c < columns; c++)                                                             \
+                        UNROLL for (int v = 0; v < V; v++)                                                         \
+                            __builtin_prefetch(from[c * step] + in->ahead + at.first + v * LANES, 0);           \
+                if (out->ahead)                                                                                    \
+                    for (long r = 0; r < rows; r++)                                                                \
+                        UNROLL for (int v = 0; v < V; v++)                                                         \
+                            __builtin_prefetch(to[r * step] + out->ahead + at.first + v * LANES, 1);            \
+                if (rows == 4 && columns == 4)                                                                     \
+                    NAME(group_##V)(w, 4, 4, turned, from, to, begin, step, at, NULL);                             \
+                else if (rows == 2 && columns == 2)                                                                \
+                    NAME(group_##V)(w, 2, 2, turned, from, to, begin, step, at, NULL);                             \
+                else                                                                                               \
+                    NAME(group_##V)(w, rows, columns, turned, from, to, begin, step, at, copy);                    \
+            }                                                                                                      \
+    }
+
+BLOCK(8, 1)
+#if VECTORS > 1
+BLOCK(8, 2)
+#endif
+GROUP(1)
+#if VECTORS > 1
+GROUP(2)
+#endif
+#if VECTORS > 2
+GROUP(3)
+GROUP(4)
+#endif
+
+INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const table *out, const table *start,
+                           long first, long end, long vectors, REAL *const *copy) {
+    for (long v = 0; v < vectors; v += VECTORS) {
+        long now = vectors - v < VECTORS ? vectors - v : VECTORS, last = (v + now - 1) * LANES;
+        span at = {v * LANES, last, last, last};
+        if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
+        switch (now) {
+        case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;
+#if VECTORS > 1
+        case 2: NAME(range_2)(p, turned, in, out, start, first, end, at, copy); break;
+#endif
+#if VECTORS > 2
+        case 3: NAME(range_3)(p, turned, in, out, start, first, end, at, copy); break;
+        case 4: NAME(range_4)(p, turned, in, out, start, first, end, at, copy); break;
+#endif
+        }
+    }
+}
+
+/* A stage for the groups of e from `first` to `end`; turned, it takes the gradient of its output to that of its input.
+   Each call is a version of its own. */
+static void NAME(stage)(const place *p, int turned, const table *in, const table *out, const table *start, long first,
+                        long end, long vectors, REAL *const *copy) {
+    if (turned && start)
+        NAME(stage_of)(p, 1, in, out, start, first, end, vectors, copy);
+    else if (turned)
+        NAME(stage_of)(p, 1, in, out, NULL, first, end, vectors, copy);
+    else if (start)
+        NAME(stage_of)(p, 0, in, out, start, first, end, vectors, copy);
+    else
+        NAME(stage_of)(p, 0, in, out, NULL, first, end, vectors, copy);
+}
