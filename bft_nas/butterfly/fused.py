@@ -14,7 +14,7 @@ import ctypes
 import importlib.util
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from struct import Struct
@@ -164,11 +164,19 @@ def _layout(pointers: int) -> Struct:
     return Struct(f"P5q4P{pointers}P")
 
 
-def _arguments(
-    images: tuple[int, int, int, int], x: Tensor, factors: tuple[int, ...], n_out: int, *stages: Tensor
-) -> bytes:
-    batch, n_in = x.shape[:2]
-    return _layout(len(stages)).pack(
+def _call(
+    function: Any,
+    x: Tensor,
+    factors: tuple[int, ...],
+    n_out: int,
+    images: tuple[int, ...],
+    stages: Iterable[Tensor],
+) -> None:
+    """Run a function of the kernel on addresses of (x, y, gradient of y, gradient of x) and on stages."""
+    shape = x.shape
+    batch, n_in = shape[0], shape[1]
+    pointers = [stage.data_ptr() for stage in stages]
+    arguments = _layout(len(pointers)).pack(
         _shape(n_in, n_out, factors)[0],
         _TYPES[x.dtype],
         torch.get_num_threads(),
@@ -176,12 +184,9 @@ def _arguments(
         batch,
         x.numel() // (batch * n_in) if batch else 0,
         *images,
-        *[stage.data_ptr() for stage in stages],
+        *pointers,
     )
-
-
-def _check(failed: int) -> None:
-    if failed:
+    if function(arguments):
         raise MemoryError("not enough memory for the tiles of a butterfly transform")
 
 
@@ -191,9 +196,8 @@ def _run(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...], n_out: i
     if not x.is_contiguous():
         x = _compact(x)
     y = torch.empty_like(x) if n_out == x.shape[1] else _empty_like(x, n_out)
-    weights = _numbers(stages, x.dtype)
     images = (x.data_ptr(), y.data_ptr(), 0, 0)
-    _check(library.bft_forward(_arguments(images, x, factors, n_out, *weights)))
+    _call(library.bft_forward, x, factors, n_out, images, _numbers(stages, x.dtype))
     return y
 
 
@@ -203,15 +207,18 @@ def _run_backward(
     """The gradient of ``x``, then those of the stages."""
     library = _library()
     assert library is not None
-    x = _compact(x)
+    if not x.is_contiguous():
+        x = _compact(x)
     layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
     gradient = gradient.contiguous(memory_format=layout)
     of_x = torch.empty_like(x)
     weights = _numbers(stages, x.dtype)
     of_weights = [torch.empty_like(weight) for weight in weights]
     images = (x.data_ptr(), 0, gradient.data_ptr(), of_x.data_ptr())
-    _check(library.bft_backward(_arguments(images, x, factors, gradient.shape[1], *weights, *of_weights)))
-    return [of_x, *[of.to(stage.dtype) for of, stage in zip(of_weights, stages, strict=True)]]
+    _call(library.bft_backward, x, factors, gradient.shape[1], images, (*weights, *of_weights))
+    if weights is not stages:
+        of_weights = [of.to(stage.dtype) for of, stage in zip(of_weights, stages, strict=True)]
+    return [of_x, *of_weights]
 
 
 class _Butterfly(torch.autograd.Function):
