@@ -3,16 +3,15 @@
 Forward: n channels to n, against the best of `nn.Conv2d` in NCHW, in channels_last, oneDNN's convolution called
 directly, and ONNX Runtime. Training step (forward and backward): against the better layout of `nn.Conv2d`, beside the
 structured and composed forms in PyTorch and the dense matrix from path products of the authors of the transform. All
-times are medians of interleaved rounds of one run. Set these, or large outputs measure page faults:
+times are medians of interleaved rounds of one run, with memory kept between calls as in a search (`bft_nas.memory`).
 
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864 python benchmarks/butterfly.py
+    python benchmarks/butterfly.py
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,9 +26,9 @@ from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyPlan, ButterflyTransform
 from bft_nas.butterfly.transform import Form
+from bft_nas.memory import keep_freed_memory
 
 LAYOUTS = {"": torch.contiguous_format, " CL": torch.channels_last}
-MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 SECONDS_PER_ROUND = 0.003
 
 
@@ -206,9 +205,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", choices=["forward", "step"])
     options = parser.parse_args()
-    missing = [name for name in MALLOC if name not in os.environ]
-    if missing:
-        print(f"not set, so large outputs measure page faults: {', '.join(missing)}")
+    keep_freed_memory()
     if options.only != "step":
         shapes = itertools.product(options.channels, options.sizes, options.batches, options.threads)
         print_forward([Cell(*shape) for shape in shapes], options.radices, options.rounds)

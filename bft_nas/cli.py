@@ -228,9 +228,11 @@ def _search(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _run_search(console: Console, run: Run, settings: Settings, images: Images, clock: Clock) -> int:
+    from bft_nas.memory import keep_freed_memory
     from bft_nas.progress import show_progress
     from bft_nas.search import search
 
+    keep_freed_memory()
     known = run.results()["accuracy"].dropna()
     code = 0
     signal.signal(signal.SIGTERM, _terminate)
