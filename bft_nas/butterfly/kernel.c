@@ -20,7 +20,7 @@ enum { MAX_STAGES = 32, MAX_WORKERS = 256 };
    the sums over a tile's pixels cost something of their own); bytes of a row buffer in the second cache; of the rows
    that go through all remaining stages in the nearest; and of a batch beyond which memory is fetched a tile ahead,
    since the rows of a tile are too short for the hardware to see where they lead. */
-enum { WORK_OF_A_THREAD = 600000, TILE = 64 };
+enum { WORK_OF_A_THREAD = 400000, TILE = 64 };
 enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 16 << 20 };
 
 enum { FLOAT, DOUBLE, HALF };

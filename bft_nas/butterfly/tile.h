@@ -328,5 +328,8 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef SQUARE
 #undef SQUARE_4
 #undef SQUARE_8
+#undef SQUARES
+#undef CHOOSE
+#undef FETCH
 #undef KINDS
 #undef NAME

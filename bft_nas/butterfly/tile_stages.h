@@ -3,6 +3,7 @@
 /* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
 typedef struct {
     long first, in, out, start;
+    long ahead_in, ahead_out;
 } span;
 
 INLINE place NAME(place_of)(const job *j, long i) {
@@ -43,28 +44,39 @@ INLINE place NAME(place_of)(const job *j, long i) {
     NAME(block_##R##_##V)                                                                                          \
     (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at)
 
+/* What the next tile will read or write, where that is far away. */
+#define FETCH(V, ROW, COUNT, AHEAD, WRITE)                                                                         \
+    if (AHEAD)                                                                                                     \
+        for (long k = 0; k < COUNT; k++)                                                                           \
+            UNROLL for (int v = 0; v < V; v++)                                                                     \
+                __builtin_prefetch((ROW)[k * step] + (AHEAD) + at.first + v * LANES, WRITE);
+
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
    vectors at once; of radix 8 all rows at once, so that they can be in place, and half the vectors. */
-#define SQUARE_4(V, KIND, TURNED, START)                                                                            \
+#define SQUARE_4(V, KIND, TURNED, START, FAR)                                                                      \
     static __attribute__((noinline)) void NAME(square_4_##KIND##_##V)(                                             \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         for (; count; count--, in += each, out += each, w += away) {                                               \
+            FETCH(V, in, 4, FAR ? at.ahead_in : 0, 0)                                                              \
+            FETCH(V, out, 4, FAR ? at.ahead_out : 0, 1)                                                            \
             NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at); \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
 #if RADIX_8
-#define SQUARE_8(V, KIND, TURNED, START)                                                                           \
+#define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
     static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         long second = at.first + LANES;                                                                            \
-        span low = {at.first, second, second, second}, high = at;                                                  \
+        span low = {at.first, second, second, second, 0, 0}, high = at;                                            \
         high.first += 2 * LANES;                                                                                   \
         for (; count; count--, in += each, out += each, w += away) {                                               \
             REAL *const *begin = START ? start : NULL;                                                             \
             long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
+            FETCH(V, in, 8, FAR ? at.ahead_in : 0, 0)                                                              \
+            FETCH(V, out, 8, FAR ? at.ahead_out : 0, 1)                                                            \
             if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low);                             \
             if (V % 2)                                                                                             \
                 NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, high);                                   \
@@ -78,10 +90,17 @@ INLINE place NAME(place_of)(const job *j, long i) {
     (rows == 4 ? NAME(square_4_##KIND##_##V) : NAME(square_8_##KIND##_##V))(w, away, from, to, begin, step, each,  \
                                                                             count, at);
 #else
-#define SQUARE_8(V, KIND, TURNED, START)
+#define SQUARE_8(V, KIND, TURNED, START, FAR)
 #define KINDS(KIND, V) NAME(square_4_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);
 #endif
-#define SQUARE(V, KIND, TURNED, START) SQUARE_4(V, KIND, TURNED, START) SQUARE_8(V, KIND, TURNED, START)
+#define SQUARES(V, KIND, TURNED, START, FAR)                                                                       \
+    SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
+#define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
+#define CHOOSE(KIND, V)                                                                                            \
+    if (at.ahead_in || at.ahead_out)                                                                               \
+        KINDS(far_##KIND, V)                                                                                       \
+    else                                                                                                           \
+        KINDS(KIND, V)
 
 /* One group of a stage from `in` to `out`. In place, more rows than a block has need a copy of their input. */
 #define GROUP(V)                                                                                                   \
@@ -106,12 +125,12 @@ INLINE place NAME(place_of)(const job *j, long i) {
         else if (r + 1 == rows)                                                                                    \
             CALL(1, V);                                                                                            \
     }                                                                                                              \
-    SQUARE(V, forward, 0, 0) SQUARE(V, forward_start, 0, 1) SQUARE(V, back, 1, 0) SQUARE(V, back_start, 1, 1)          \
+    SQUARE(V, forward, 0, 0) SQUARE(V, forward_start, 0, 1) SQUARE(V, back, 1, 0) SQUARE(V, back_start, 1, 1)      \
     INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
                                 long first, long end, span at, REAL *const *copy) {                                \
         long rows = turned ? p->columns : p->rows, columns = turned ? p->rows : p->columns, step = p->rest;        \
-        if (rows == columns && (rows == 4 || (rows == 8 && RADIX_8)) && !in->ahead && !out->ahead) {                \
-            /* All e at once where there is one group of each. */                                                   \
+        if (rows == columns && (rows == 4 || (rows == 8 && RADIX_8))) {                                            \
+            /* All e at once where there is one group of each. */                                                  \
             long each = step == 1 ? rows : 1, count = step == 1 ? end - first : step;                              \
             long away = (step == 1 ? 1 : p->before) * rows * rows;                                                 \
             for (long e = first; e < end; e += step == 1 ? end - first : 1) {                                      \
@@ -119,13 +138,13 @@ INLINE place NAME(place_of)(const job *j, long i) {
                 REAL *const *from = in->row + e * rows * step, *const *to = out->row + e * rows * step;            \
                 REAL *const *begin = start ? start->row + e * rows * step : NULL;                                  \
                 if (turned && start)                                                                               \
-                    KINDS(back_start, V)                                                                           \
+                    { CHOOSE(back_start, V) }                                                                      \
                 else if (turned)                                                                                   \
-                    KINDS(back, V)                                                                                 \
+                    { CHOOSE(back, V) }                                                                            \
                 else if (start)                                                                                    \
-                    KINDS(forward_start, V)                                                                        \
+                    { CHOOSE(forward_start, V) }                                                                   \
                 else                                                                                               \
-                    KINDS(forward, V)                                                                              \
+                    { CHOOSE(forward, V) }                                                                         \
             }                                                                                                      \
             return;                                                                                                \
         }                                                                                                          \
@@ -135,17 +154,9 @@ INLINE place NAME(place_of)(const job *j, long i) {
                 REAL *const *from = in->row + e * columns * step + rest;                                           \
                 REAL *const *to = out->row + e * rows * step + rest;                                               \
                 REAL *const *begin = start ? start->row + e * rows * step + rest : NULL;                           \
-                if (in->ahead)                                                                                     \
-                    for (long c = 0; c < columns; c++)                                                             \
-                        UNROLL for (int v = 0; v < V; v++)                                                         \
-                            __builtin_prefetch(from[c * step] + in->ahead + at.first + v * LANES, 0);           \
-                if (out->ahead)                                                                                    \
-                    for (long r = 0; r < rows; r++)                                                                \
-                        UNROLL for (int v = 0; v < V; v++)                                                         \
-                            __builtin_prefetch(to[r * step] + out->ahead + at.first + v * LANES, 1);            \
-                if (rows == 4 && columns == 4)                                                                     \
-                    NAME(group_##V)(w, 4, 4, turned, from, to, begin, step, at, NULL);                             \
-                else if (rows == 2 && columns == 2)                                                                \
+                FETCH(V, from, columns, at.ahead_in, 0)                                                            \
+                FETCH(V, to, rows, at.ahead_out, 1)                                                                \
+                if (rows == 2 && columns == 2)                                                                     \
                     NAME(group_##V)(w, 2, 2, turned, from, to, begin, step, at, NULL);                             \
                 else                                                                                               \
                     NAME(group_##V)(w, rows, columns, turned, from, to, begin, step, at, copy);                    \
@@ -169,7 +180,7 @@ INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const ta
                            long first, long end, long vectors, REAL *const *copy) {
     for (long v = 0; v < vectors; v += VECTORS) {
         long now = vectors - v < VECTORS ? vectors - v : VECTORS, last = (v + now - 1) * LANES;
-        span at = {v * LANES, last, last, last};
+        span at = {v * LANES, last, last, last, in->ahead, out->ahead};
         if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
         switch (now) {
         case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;
