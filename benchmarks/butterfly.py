@@ -29,6 +29,7 @@ from bft_nas.butterfly.transform import Form
 from bft_nas.memory import keep_freed_memory
 
 LAYOUTS = {"": torch.contiguous_format, " CL": torch.channels_last}
+FORMS: tuple[Form, ...] = ("fused", "structured", "composed")
 SECONDS_PER_ROUND = 0.003
 
 
@@ -133,43 +134,45 @@ def forward_times(cell: Cell, radices: list[int], rounds: int) -> dict[str, floa
 
 
 def print_forward(cells: list[Cell], radices: list[int], rounds: int) -> None:
-    print("\n### Forward, over the best dense pointwise convolution\n")
+    print("\n### Forward\n")
     print(
-        "fused: the better layout of the two, and its time over the best dense one; x promise: that ratio over the "
-        "ratio of MACs; x copy: over a plain copy of the activations.\n"
+        "r4 and so on: the kernel, the better layout of two, over the best dense pointwise convolution; over promise: "
+        "that over the ratio of MACs at radix 4; over copy: over a plain copy of the activations.\n"
     )
-    columns = "".join(f" fused r{radix} | CL | x promise | x copy |" for radix in radices)
-    print(f"| n | size | batch | threads | best dense | us | copy us |{columns}")
-    print("|---" * (7 + 4 * len(radices)) + "|")
-    slower, beyond, all_cells = [], [], 0
+    columns = "".join(f" r{radix} |" for radix in radices)
+    print(
+        f"| n | size | batch | threads | best dense | us | copy us |{columns} r4 over promise | over copy |"
+    )
+    print("|---" * (9 + len(radices)) + "|")
+    slower, beyond = [], []
     for cell in cells:
         times = forward_times(cell, radices, rounds)
         best = min((name for name in times if name.startswith("dense")), key=times.__getitem__)
+        fused = {radix: min(times[f"fused {radix}"], times[f"fused {radix} CL"]) for radix in radices}
         row = f"| {cell} | {best.removeprefix('dense ')} | {times[best] * 1e6:.0f} | {times['copy'] * 1e6:.1f} |"
-        for radix in radices:
-            planar, last = times[f"fused {radix}"], times[f"fused {radix} CL"]
-            ratio = min(planar, last) / times[best]
-            promise = ButterflyPlan(cell.channels, cell.channels, radix).macs / cell.channels**2
-            row += f" {planar / times[best]:.2f} | {last / times[best]:.2f} | {ratio / promise:.1f} |"
-            row += f" {min(planar, last) / times['copy']:.1f} |"
-            all_cells += 1
+        for radix, seconds in fused.items():
+            ratio = seconds / times[best]
+            row += f" {ratio:.2f} |"
             if ratio >= 1:
                 slower.append(f"{cell} r{radix}: {ratio:.2f}")
-            if radix == 4 and cell.channels >= 128 and ratio > 2.5 * promise:
-                beyond.append(f"{cell}: {ratio / promise:.1f}")
-        print(row, flush=True)
-    print(f"\nslower than the best dense: {len(slower)} of {all_cells} cells", *slower, sep="\n- ")
-    print(f"\nradix 4 from 128 channels beyond 2.5 x promise: {len(beyond)} cells", *beyond, sep="\n- ")
+            if radix == 4:
+                promise = ButterflyPlan(cell.channels, cell.channels, radix).macs / cell.channels**2
+                end = f" {ratio / promise:.1f} | {seconds / times['copy']:.1f} |"
+                if cell.channels >= 128 and ratio > 2.5 * promise:
+                    beyond.append(f"{cell}: {ratio / promise:.1f}")
+        print(row + (end if 4 in radices else " | |"), flush=True)
+    print(f"\nslower than the best dense: {len(slower)} of {len(cells) * len(radices)}", *slower, sep="\n- ")
+    wide = sum(cell.channels >= 128 for cell in cells)
+    print(f"\nbeyond 2.5 of the promise, from 128 channels: {len(beyond)} of {wide}", *beyond, sep="\n- ")
 
 
 def step_times(cell: Cell, radix: int, rounds: int) -> dict[str, float]:
     runs: dict[str, Callable[[], object]] = {}
     torch.set_num_threads(cell.threads)
-    forms: tuple[Form, ...] = ("fused", "structured", "composed")
     for name, layout, convolution in dense_layers(cell.channels):
         x = cell.images(layout)
         runs[f"dense{name}"] = training_step(convolution, x)
-        for form in forms:
+        for form in FORMS:
             transform = ButterflyTransform(cell.channels, cell.channels, radix, form=form)
             runs[f"{form}{name}"] = training_step(transform, x)
         if layout is torch.channels_last:
@@ -178,17 +181,26 @@ def step_times(cell: Cell, radix: int, rounds: int) -> dict[str, float]:
 
 
 def print_steps(cells: list[Cell], radices: list[int], rounds: int) -> None:
-    print("\n### Training step (forward and backward), over the better layout of nn.Conv2d\n")
-    names = ["fused", "fused CL", "structured", "structured CL", "composed", "composed CL", "paths"]
-    print("paths: the authors' dense matrix from path products, the rest as in form=.\n")
-    print("| n | size | batch | threads | radix | MACs | Conv2d us | " + " | ".join(names) + " |")
-    print("|---" * (7 + len(names)) + "|")
-    for cell, radix in itertools.product(cells, radices):
-        times = step_times(cell, radix, rounds)
-        best = min(times["dense"], times["dense CL"])
-        macs = ButterflyPlan(cell.channels, cell.channels, radix).macs / cell.channels**2
-        ratios = " | ".join(f"{times[name] / best:.2f}" for name in names)
-        print(f"| {cell} | {radix} | {macs:.2f} | {best * 1e6:.0f} | {ratios} |", flush=True)
+    print("\n### Training step (forward and backward)\n")
+    print(
+        "Over the better layout of nn.Conv2d. r4 and so on: the kernel, the better layout of two. At radix 4 also the "
+        "forms in PyTorch, and the authors' dense matrix from path products.\n"
+    )
+    columns = "".join(f" r{radix} |" for radix in radices)
+    print(f"| n | size | batch | threads | Conv2d us |{columns} structured | composed | paths |")
+    print("|---" * (8 + len(radices)) + "|")
+    for cell in cells:
+        row, others = "", ""
+        for radix in radices:
+            times = step_times(cell, radix, rounds)
+            dense = min(times["dense"], times["dense CL"])
+            better = {form: min(times[form], times[f"{form} CL"]) / dense for form in FORMS}
+            row += f" {better['fused']:.2f} |"
+            if radix == 4 or not others:
+                paths = times["paths"] / dense
+                others = f" {better['structured']:.2f} | {better['composed']:.2f} | {paths:.2f} |"
+                micros = dense * 1e6
+        print(f"| {cell} | {micros:.0f} |{row}{others}", flush=True)
 
 
 def main() -> None:

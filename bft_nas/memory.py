@@ -14,7 +14,7 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, so that each step of a training does not ask for new pages.
 
     By default glibc gives every large block back when it is freed, and the next activation of that size begins with
-    pages that the kernel has to fill with zeros first: a third to a half of the time of a training step on the CPU
+    pages that the kernel has to fill with zeros first: up to a third of the time of a training step on the CPU
     (benchmarks/RESULTS.md). It is for processes that train and do nothing else, since it holds for all of them: their
     memory does not shrink again. Returns whether the C library knows how; others than glibc do not.
     """
