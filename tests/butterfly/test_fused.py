@@ -171,6 +171,16 @@ def test_functional_transforms_go_through() -> None:
     assert agree(list(functional.values()), list(direct))
 
 
+@pytest.mark.parametrize("radix", [4, 8, 16])
+def test_a_batch_beyond_the_caches(radix: int) -> None:
+    """Memory is fetched a tile ahead there, and the loops are others."""
+    fused = ButterflyTransform(128, 128, radix, form="fused")
+    x, gradient = torch.randn(2, 48, 128, 28, 28)
+    plain = copy.deepcopy(fused)
+    plain.form = "structured"
+    assert agree(results(fused, x, gradient), results(plain, x, gradient), 2e-5)
+
+
 @pytest.mark.parametrize("shape", [(0, 12, 5, 5), (2, 12, 0, 5), (3, 12), (3, 12, 19), (2, 12, 3, 4, 5)])
 def test_any_number_of_dimensions_and_nothing_at_all(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape)
