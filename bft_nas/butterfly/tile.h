@@ -265,6 +265,8 @@ static void NAME(merge)(const transform *p, long i, const void *first, const voi
     long r0 = p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];
     if (r0 == 2 && c0 == 2 && r1 == 2 && c1 == 2)
         NAME(merge_of)(p->rest[i + 1], p->before[i], 2, 2, 2, 2, first, second, both);
+    else if (r0 == 4 && c0 == 4 && r1 == 2 && c1 == 2)
+        NAME(merge_of)(p->rest[i + 1], p->before[i], 4, 4, 2, 2, first, second, both);
     else
         NAME(merge_of)(p->rest[i + 1], p->before[i], r0, c0, r1, c1, first, second, both);
 }
@@ -289,6 +291,8 @@ static void NAME(part)(const transform *p, long i, const void *first, const void
     long r0 = p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];
     if (r0 == 2 && c0 == 2 && r1 == 2 && c1 == 2)
         NAME(part_of)(p->rest[i + 1], p->before[i], 2, 2, 2, 2, first, second, both, of_first, of_second);
+    else if (r0 == 4 && c0 == 4 && r1 == 2 && c1 == 2)
+        NAME(part_of)(p->rest[i + 1], p->before[i], 4, 4, 2, 2, first, second, both, of_first, of_second);
     else
         NAME(part_of)(p->rest[i + 1], p->before[i], r0, c0, r1, c1, first, second, both, of_first, of_second);
 }
