@@ -13,12 +13,14 @@ from bft_nas.network.architecture import (
     fusion_radix,
 )
 from bft_nas.network.cost import Cost, Layer, cost
+from bft_nas.network.references import REFERENCES, reference
 
 if TYPE_CHECKING:
     from bft_nas.network.builder import build
 
 __all__ = [
     "DENSE",
+    "REFERENCES",
     "Architecture",
     "Block",
     "Cost",
@@ -29,6 +31,7 @@ __all__ = [
     "butterfly_fusion",
     "cost",
     "fusion_radix",
+    "reference",
 ]
 
 __getattr__ = lazy_exports(__name__, {"build": "bft_nas.network.builder"})
