@@ -21,12 +21,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from timing import medians
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyPlan, ButterflyTransform
 from bft_nas.butterfly.transform import Form
 from bft_nas.memory import keep_freed_memory
+from bft_nas.timing import medians
 
 LAYOUTS = {"": torch.contiguous_format, " CL": torch.channels_last}
 FORMS: tuple[Form, ...] = ("fused", "structured", "composed")

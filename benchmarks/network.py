@@ -17,28 +17,19 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from timing import medians
 from torch import Tensor, nn
 
 from bft_nas.memory import keep_freed_memory
-from bft_nas.network import Architecture, Block, Head, Stem, build, cost
+from bft_nas.network import Architecture, build, cost, reference
+from bft_nas.timing import medians
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
-# Output channels and stride of each row of MobileNetV1 (arXiv:1704.04861, table 1).
-ROWS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
-
-
-def mobilenet_v1(width: float, resolution: int, fusion: str) -> Architecture:
-    blocks = tuple(
-        Block("separable", round(channels * width), stride=stride, fusion=fusion) for channels, stride in ROWS
-    )
-    return Architecture("mobilenet_v1", resolution, Stem(round(32 * width)), blocks, Head())
 
 
 def dense_like(butterfly: Architecture) -> Architecture:
     """Dense MobileNetV1 of the width, in 64ths, whose MACs are nearest at the same resolution."""
-    wanted = cost(butterfly).macs
-    candidates = [mobilenet_v1(k / 64, butterfly.resolution, "dense") for k in range(4, 129)]
+    wanted, resolution = cost(butterfly).macs, butterfly.resolution
+    candidates = [reference("mobilenet_v1", width=k / 64, resolution=resolution) for k in range(4, 129)]
     return min(candidates, key=lambda each: abs(cost(each).macs - wanted))
 
 
@@ -93,7 +84,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--width", type=float, default=1.0, help="of the butterfly network")
-    parser.add_argument("--radix", type=int, default=4)
     parser.add_argument("--resolutions", type=int, nargs="+", default=[40, 128])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -105,12 +95,12 @@ def main() -> None:
         keep_freed_memory()
     torch.set_num_threads(options.threads)
     for resolution in options.resolutions:
-        butterfly = mobilenet_v1(options.width, resolution, f"butterfly-{options.radix}")
+        butterfly = reference("mobilenet_v1_bft", width=options.width, resolution=resolution)
         dense = dense_like(butterfly)
         networks = {"dense": dense, "butterfly": butterfly}
         print(f"\n### {resolution}x{resolution}, batch {options.batch}, {options.threads} threads\n")
         for name, architecture in networks.items():
-            width = architecture.stem.channels / 32
+            width = architecture.blocks[-1].channels / 1024
             print(f"- {name}: width {width:.3g}, {cost(architecture).macs / 1e6:.1f}M MACs")
         print("\n| network | layout | training step ms | peak MB | inference of one image ms |")
         print("|---|---|---|---|---|")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -14,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.butterfly.transform import ButterflyTransform, is_channels_last
+from bft_nas.timing import medians
 
 ROUNDS = 9
 SECONDS_PER_ROUND = 0.001
@@ -72,7 +70,7 @@ def freeze(model: nn.Module, x: Tensor) -> tuple[nn.Module, tuple[Frozen, ...]]:
             if module not in samples:
                 continue
             dense = _convolution(module, samples[module])
-            seconds = _seconds(partial(module, samples[module]), partial(dense, samples[module]))
+            seconds = _seconds(module, dense, samples[module])
             is_dense = seconds[1] < seconds[0]
             choices.append(Frozen(name, "dense" if is_dense else "butterfly", *seconds))
             folded[module] = dense if is_dense else module
@@ -105,20 +103,9 @@ def _convolution(transform: ButterflyTransform, x: Tensor) -> nn.Conv2d:
 
 
 @torch.inference_mode()
-def _seconds(*calls: Callable[[], Tensor]) -> tuple[float, ...]:
-    """Of each call, the median over interleaved rounds."""
-    counts = []
-    for call in calls:
-        call()
-        counts.append(max(1, int(SECONDS_PER_ROUND / _once(call, 1))))
-    rounds = [[_once(call, count) for call, count in zip(calls, counts, strict=True)] for _ in range(ROUNDS)]
-    return tuple(statistics.median(times) for times in zip(*rounds, strict=True))
-
-
-def _once(call: Callable[[], Tensor], count: int) -> float:
-    started = time.perf_counter()
-    for _ in range(count):
-        result = call()
-    if result.is_cuda:
-        torch.cuda.synchronize(result.device)
-    return (time.perf_counter() - started) / count
+def _seconds(transform: ButterflyTransform, dense: nn.Conv2d, x: Tensor) -> tuple[float, float]:
+    """Of a call of each."""
+    runs = {"butterfly": partial(transform, x), "dense": partial(dense, x)}
+    wait = partial(torch.cuda.synchronize, x.device) if x.is_cuda else lambda: None
+    times = medians(runs, ROUNDS, SECONDS_PER_ROUND, wait)
+    return times["butterfly"], times["dense"]

@@ -51,7 +51,7 @@ typedef struct job {
 
 /* What tile.h makes for a type of numbers and an instruction set. */
 typedef struct code {
-    long lanes, vectors;
+    long lanes;
     size_t (*bytes)(const job *);
     void (*share)(const job *, void *memory, void *gw, long first, long end);
     void (*add)(void *to, const void *from, long count);
@@ -76,7 +76,7 @@ void bft_use(parallel run, int (*number)(void)) { in_parallel = run, thread_numb
 #define RADIX_8 0
 #define NAME(x) x##_double
 #include "tile.h"
-static const code doubles = {4, 2, bytes_double, share_double, add_double, merge_double, part_double};
+static const code doubles = {4, bytes_double, share_double, add_double, merge_double, part_double};
 
 #define REAL float
 #define INTEGER int32_t
@@ -86,9 +86,9 @@ static const code doubles = {4, 2, bytes_double, share_double, add_double, merge
 #define RADIX_8 0
 #define NAME(x) x##_plain
 #include "tile.h"
-static const code plain = {4, 2, bytes_plain, share_plain, add_plain, merge_plain, part_plain};
+static const code plain = {4, bytes_plain, share_plain, add_plain, merge_plain, part_plain};
 
-#if defined(__x86_64__) && !defined(PLAIN)
+#if defined(__x86_64__)
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define REAL float
@@ -99,7 +99,7 @@ static const code plain = {4, 2, bytes_plain, share_plain, add_plain, merge_plai
 #define RADIX_8 0
 #define NAME(x) x##_avx2
 #include "tile.h"
-static const code avx2 = {8, 2, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_avx2};
+static const code avx2 = {8, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_avx2};
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -112,13 +112,13 @@ static const code avx2 = {8, 2, bytes_avx2, share_avx2, add_avx2, merge_avx2, pa
 #define RADIX_8 1
 #define NAME(x) x##_avx512
 #include "tile.h"
-static const code avx512 = {16, 4, bytes_avx512, share_avx512, add_avx512, merge_avx512, part_avx512};
+static const code avx512 = {16, bytes_avx512, share_avx512, add_avx512, merge_avx512, part_avx512};
 #pragma GCC pop_options
 #endif
 
 static const code *choose(int type) {
     if (type == DOUBLE) return &doubles;
-#if defined(__x86_64__) && !defined(PLAIN)
+#if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
         return &avx512;
@@ -210,6 +210,10 @@ static int run(job *j) {
     return atomic_load(&j->failed);
 }
 
+static long weights_of(const transform *t, long s) {
+    return t->before[s] * t->rest[s] * t->rows[s] * t->columns[s];
+}
+
 /* The stages of a transform, by their factors; sizes are set. */
 static void describe(transform *t, const long *rows, const long *columns, long stages) {
     t->stages = stages;
@@ -219,7 +223,7 @@ static void describe(transform *t, const long *rows, const long *columns, long s
         t->before[s] = before;
         t->rest[s] = rest /= columns[s];
         t->offset[s] = offset;
-        offset += before * rest * rows[s] * columns[s];
+        offset += weights_of(t, s);
         before *= rows[s];
     }
     t->weights = offset;
@@ -282,14 +286,11 @@ static int transform_batch(job *j, const bft_call *call, void *const *gradients)
     if (!failed) failed = run(j);
     for (long i = 0, s = 0; gradients && !failed && i < count; s += 1 + merged[i++]) {
         char *sum = j->gw + j->real * j->t.offset[i];
-        size_t bytes = j->real * given.before[s] * given.rows[s] * given.columns[s] * given.rest[s];
         if (merged[i]) {
-            memset(gradients[s], 0, bytes);
-            long n = s + 1;
-            memset(gradients[n], 0, j->real * given.before[n] * given.rows[n] * given.columns[n] * given.rest[n]);
-            j->code->part(&given, s, weights[s], weights[n], sum, gradients[s], gradients[n]);
+            for (long k = s; k <= s + 1; k++) memset(gradients[k], 0, j->real * weights_of(&given, k));
+            j->code->part(&given, s, weights[s], weights[s + 1], sum, gradients[s], gradients[s + 1]);
         } else
-            memcpy(gradients[s], sum, bytes);
+            memcpy(gradients[s], sum, j->real * weights_of(&given, s));
     }
     free(j->gw);
     free(memory);

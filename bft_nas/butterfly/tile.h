@@ -1,6 +1,6 @@
 /* One tile of pixels, for one type of numbers and one instruction set: kernel.c includes this file once for each, with
 
-     REAL      float or double                 LANES    numbers in a vector
+     REAL      float or double                 LANES    numbers in a vector: 4, 8 or 16
      INTEGER   of the same size                VECTORS  vectors of a row that are worked on together: as many as leave
      NAME(x)   x with a suffix of its own               4 * VECTORS sums in registers
      HALVES    whether bfloat16 is read and written     RADIX_8  whether there are registers for 16 sums
@@ -69,10 +69,8 @@ INLINE void NAME(store)(REAL *p, vec v) { *(loose *)p = v; }
 #define IOTA ((lanes){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
 #elif LANES == 8
 #define IOTA ((lanes){0, 1, 2, 3, 4, 5, 6, 7})
-#elif LANES == 4
-#define IOTA ((lanes){0, 1, 2, 3})
 #else
-#define IOTA ((lanes){0, 1})
+#define IOTA ((lanes){0, 1, 2, 3})
 #endif
 
 #include "tile_images.h"
@@ -80,18 +78,6 @@ INLINE void NAME(store)(REAL *p, vec v) { *(loose *)p = v; }
 #include "tile_stages.h"
 
 /* ---- one tile ------------------------------------------------------------------------------------------------ */
-
-/* to[c] = the sum of the rows c, c + size, c + 2 * size, ... of `from`, of which there are `count`. */
-INLINE void NAME(fold)(const table *from, long count, long size, table *to, long vectors) {
-    for (long c = 0; c < size; c++)
-        for (long v = 0; v < vectors; v++) {
-            long at = v == vectors - 1 ? from->last : v * LANES;
-            vec sum = load(from->row[c] + at);
-            for (long k = c + size; k < count; k += size) sum += load(from->row[k] + at);
-            store(to->row[c] + v * LANES, sum);
-        }
-    to->last = (vectors - 1) * LANES;
-}
 
 /* The input of the first stage, in its order of (channel within a chunk, chunk). */
 INLINE table NAME(first_in)(const transform *p, scratch *s) {
@@ -235,12 +221,10 @@ static void NAME(share)(const job *j, void *memory, void *gw, long first, long e
     NAME(divide)(j, memory, &s);
     for (long i = first; i < end; i++) {
         tile t = NAME(tile_of)(j, i);
-#ifndef NOAHEAD
         if (i + 1 < end && j->ahead) {
             tile next = NAME(tile_of)(j, i + 1);
             t.ahead_image = next.image - t.image, t.ahead = next.first - t.first;
         }
-#endif
         if (gw)
             NAME(backward_tile)(j, &s, gw, t);
         else
@@ -261,16 +245,6 @@ INLINE void NAME(merge_of)(long rest, long before, long r0, long c0, long r1, lo
             }
 }
 
-static void NAME(merge)(const transform *p, long i, const void *first, const void *second, void *both) {
-    long r0 = p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];
-    if (r0 == 2 && c0 == 2 && r1 == 2 && c1 == 2)
-        NAME(merge_of)(p->rest[i + 1], p->before[i], 2, 2, 2, 2, first, second, both);
-    else if (r0 == 4 && c0 == 4 && r1 == 2 && c1 == 2)
-        NAME(merge_of)(p->rest[i + 1], p->before[i], 4, 4, 2, 2, first, second, both);
-    else
-        NAME(merge_of)(p->rest[i + 1], p->before[i], r0, c0, r1, c1, first, second, both);
-}
-
 /* From the gradient of the two in one, those of each, which begin as zero. */
 INLINE void NAME(part_of)(long rest, long before, long r0, long c0, long r1, long c1, const REAL *first,
                           const REAL *second, const REAL *from, REAL *of_first, REAL *of_second) {
@@ -286,15 +260,23 @@ INLINE void NAME(part_of)(long rest, long before, long r0, long c0, long r1, lon
                 }
 }
 
+/* The commonest pairs of stages with their loops unrolled. */
+#define PAIR_OF_STAGES(FUNCTION, ...)                                                                              \
+    long r0 = p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];                         \
+    if (r0 == 2 && c0 == 2 && r1 == 2 && c1 == 2)                                                                  \
+        NAME(FUNCTION)(p->rest[i + 1], p->before[i], 2, 2, 2, 2, __VA_ARGS__);                                     \
+    else if (r0 == 4 && c0 == 4 && r1 == 2 && c1 == 2)                                                             \
+        NAME(FUNCTION)(p->rest[i + 1], p->before[i], 4, 4, 2, 2, __VA_ARGS__);                                     \
+    else                                                                                                           \
+        NAME(FUNCTION)(p->rest[i + 1], p->before[i], r0, c0, r1, c1, __VA_ARGS__);
+
+static void NAME(merge)(const transform *p, long i, const void *first, const void *second, void *both) {
+    PAIR_OF_STAGES(merge_of, first, second, both)
+}
+
 static void NAME(part)(const transform *p, long i, const void *first, const void *second, const void *both,
                        void *of_first, void *of_second) {
-    long r0 = p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];
-    if (r0 == 2 && c0 == 2 && r1 == 2 && c1 == 2)
-        NAME(part_of)(p->rest[i + 1], p->before[i], 2, 2, 2, 2, first, second, both, of_first, of_second);
-    else if (r0 == 4 && c0 == 4 && r1 == 2 && c1 == 2)
-        NAME(part_of)(p->rest[i + 1], p->before[i], 4, 4, 2, 2, first, second, both, of_first, of_second);
-    else
-        NAME(part_of)(p->rest[i + 1], p->before[i], r0, c0, r1, c1, first, second, both, of_first, of_second);
+    PAIR_OF_STAGES(part_of, first, second, both, of_first, of_second)
 }
 
 static size_t NAME(bytes)(const job *j) { return NAME(divide)(j, NULL, NULL); }
@@ -317,6 +299,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef CALL
 #undef GROUP
 #undef PAIR
+#undef PAIR_OF_STAGES
 #undef IOTA
 #undef WIDE
 #undef GET

@@ -59,9 +59,7 @@ INLINE void NAME(transpose)(vec a[LANES]) {
         a[i] = low, a[i + K] = high;                                                                               \
     }
     ROUND(1)
-#if LANES > 2
     ROUND(2)
-#endif
 #if LANES > 4
     ROUND(4)
 #endif

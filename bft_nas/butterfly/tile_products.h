@@ -4,9 +4,7 @@
 INLINE vec NAME(sums)(vec a[LANES]) {
     vec low, high;
     UNROLL for (int i = 0; i < LANES / 2; i++) { PAIR(1, a[2 * i], a[2 * i + 1], low, high) a[i] = low + high; }
-#if LANES > 2
     UNROLL for (int i = 0; i < LANES / 4; i++) { PAIR(2, a[2 * i], a[2 * i + 1], low, high) a[i] = low + high; }
-#endif
 #if LANES > 4
     UNROLL for (int i = 0; i < LANES / 8; i++) { PAIR(4, a[2 * i], a[2 * i + 1], low, high) a[i] = low + high; }
 #endif
