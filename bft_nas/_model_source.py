@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bft_nas.butterfly import plan, transform
 from bft_nas.network import blocks
 from bft_nas.network.architecture import Architecture
-from bft_nas.network.builder import Call, block_calls, head_call, stem_call
+from bft_nas.network.builder import Call, block_calls, default_cfg, head_call, stem_call
 from bft_nas.network.cost import cost
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
@@ -54,8 +54,11 @@ def build() -> Network:
 {blocks}
     ]
 {head}
+    default_cfg = {{
+{default_cfg}
+    }}
     # fmt: on
-    return Network(stem, blocks, head, classes={classes})'''
+    return Network(stem, blocks, head, classes={classes}, default_cfg=default_cfg)'''
 
 LOAD = '''\
 def load(path: str | Path = "weights.safetensors") -> Network:
@@ -121,6 +124,10 @@ def model_source(
         blocks="\n".join(_wrap(row, 8) for row in rows),
         head=_wrap(f"head = {_call_text(head_call(architecture))}", 4),
         classes=architecture.classes,
+        default_cfg="\n".join(
+            f"        {_literal(name)}: {_literal(value) if isinstance(value, str) else value},"
+            for name, value in default_cfg(architecture, *(normalisation or ())).items()
+        ),
     )
     written = [_Definition("build", build), _Definition("load", LOAD)]
     main = _Definition("", MAIN.format(shape=_image_shape(architecture)))

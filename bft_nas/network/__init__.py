@@ -10,7 +10,9 @@ from bft_nas.network.architecture import (
     Head,
     Stem,
     butterfly_fusion,
+    fusion_groups,
     fusion_radix,
+    grouped_fusion,
 )
 from bft_nas.network.cost import Cost, Layer, cost
 from bft_nas.network.references import REFERENCES, reference
@@ -30,7 +32,9 @@ __all__ = [
     "build",
     "butterfly_fusion",
     "cost",
+    "fusion_groups",
     "fusion_radix",
+    "grouped_fusion",
     "reference",
 ]
 

@@ -20,21 +20,51 @@ def butterfly_fusion(radix: int) -> str:
     return f"butterfly-{radix}"
 
 
+def grouped_fusion(groups: int) -> str:
+    """The name of a pointwise convolution in groups, as architectures store it: ``grouped-2``."""
+    return f"grouped-{groups}"
+
+
 @cache
 def fusion_radix(fusion: str) -> int | None:
-    """The radix of a fusion, None when it is dense.
-
-    Raises ValueError when it is neither ``dense`` nor ``butterfly-RADIX`` with a radix of 2 or more.
+    """The radix of a butterfly, None for any other fusion; see `parse_fusion` for what it raises.
 
     >>> fusion_radix("butterfly-8"), fusion_radix("dense")
     (8, None)
     """
+    kind, number = parse_fusion(fusion)
+    return number if kind == "butterfly" else None
+
+
+@cache
+def fusion_groups(fusion: str) -> int:
+    """Into how many groups a pointwise convolution is cut, 1 unless it is ``grouped``.
+
+    >>> fusion_groups("grouped-2"), fusion_groups("dense")
+    (2, 1)
+    """
+    kind, number = parse_fusion(fusion)
+    return number if kind == "grouped" else 1
+
+
+@cache
+def parse_fusion(fusion: str) -> tuple[str, int]:
+    """What kind of fusion it is, and its radix or number of groups (1 for a dense one).
+
+    Raises ValueError for anything but ``dense``, ``butterfly-RADIX`` and ``grouped-GROUPS``, both of 2 or more.
+
+    >>> parse_fusion("butterfly-8"), parse_fusion("grouped-2"), parse_fusion("dense")
+    (('butterfly', 8), ('grouped', 2), ('dense', 1))
+    """
     if fusion == DENSE:
-        return None
-    name, _, radix = str(fusion).partition("-")
-    if name != "butterfly" or not radix.isdecimal() or int(radix) < 2:
-        raise ValueError(f"fusion is 'dense' or 'butterfly-RADIX' with a radix of 2 or more, got {fusion!r}")
-    return int(radix)
+        return DENSE, 1
+    kind, _, number = str(fusion).partition("-")
+    if kind not in {"butterfly", "grouped"} or not number.isdecimal() or int(number) < 2:
+        raise ValueError(
+            f"fusion is 'dense', 'butterfly-RADIX' with a radix of 2 or more or 'grouped-GROUPS' with 2 groups"
+            f" or more, got {fusion!r}"
+        )
+    return kind, int(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +150,8 @@ class Architecture:
         _check_count("head.channels", self.head.channels, 0)
         _check_count("head.hidden", self.head.hidden, 0)
         _check_member("head.activation", self.head.activation, get_args(Activation))
-        _check_fusion("head.fusion", self.head.fusion, used=self.head.channels > 0)
+        mixed = (channels, self.head.channels) if self.head.channels else ()
+        _check_fusion("head.fusion", self.head.fusion, *mixed)
 
     @cached_property
     def hash(self) -> str:
@@ -133,7 +164,7 @@ class Architecture:
 
     @property
     def fusion_pattern(self) -> str:
-        """The fusions stage by stage, the head's last: ``d`` dense, ``b4`` butterfly of radix 4.
+        """The fusions stage by stage, the head's last: ``d`` dense, ``b4`` butterfly of radix 4, ``g2`` two groups.
 
         An inverted block writes expansion and projection, ``b4/d``; ``-/d`` when it does not expand. Rows of one
         stage that differ are joined by ``+``.
@@ -190,7 +221,8 @@ class Architecture:
 
 
 def _short(fusion: str) -> str:
-    return "d" if fusion == DENSE else fusion.replace("butterfly-", "b")
+    kind, number = parse_fusion(fusion)
+    return "d" if kind == DENSE else f"{kind[0]}{number}"
 
 
 def _row(kind: type[Any], where: str, content: object) -> Any:
@@ -219,9 +251,15 @@ def _check_block(where: str, block: Block, in_channels: int) -> None:
     _check_count(f"{where}.squeeze", block.squeeze, 0)
     if not inverted and (block.expanded or block.squeeze):
         raise ValueError(f"{where}: only an inverted block has 'expanded' and 'squeeze'")
-    _check_fusion(f"{where}.fusion", block.fusion, used=True)
-    expands = inverted and block.expanded != in_channels
-    _check_fusion(f"{where}.expand_fusion", block.expand_fusion, used=expands)
+    if inverted:
+        expanding = (in_channels, block.expanded) if block.expanded != in_channels else ()
+        _check_fusion(f"{where}.expand_fusion", block.expand_fusion, *expanding)
+        _check_fusion(f"{where}.fusion", block.fusion, block.expanded, block.channels)
+    else:
+        _check_fusion(f"{where}.expand_fusion", block.expand_fusion)
+        mixed = block.channels // 2 if block.kind == "shuffle" else block.channels
+        entering = mixed if block.kind == "shuffle" and block.stride == 1 else in_channels
+        _check_fusion(f"{where}.fusion", block.fusion, entering, mixed)
     if block.kind == "shuffle":
         if block.channels % 2:
             raise ValueError(f"{where}.channels: a shuffle block needs an even number, got {block.channels}")
@@ -240,13 +278,17 @@ def _check_layer(where: str, channels: int, kernel: int, stride: int, activation
     _check_member(f"{where}.activation", activation, get_args(Activation))
 
 
-def _check_fusion(where: str, fusion: str, *, used: bool) -> None:
+def _check_fusion(where: str, fusion: str, *channels: int) -> None:
+    """``channels``: those of the inputs and outputs of the layers that it fuses; none if there is no such layer."""
     try:
-        radix = fusion_radix(fusion)
+        groups = fusion_groups(fusion)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    if radix is not None and not used:
+    if fusion != DENSE and not channels:
         raise ValueError(f"{where}: there is no such layer, so it has to be 'dense', got {fusion!r}")
+    for count in channels:
+        if count % groups:
+            raise ValueError(f"{where}: expected a divisor of {count} channels, got {groups} groups")
 
 
 def _check_count(where: str, value: object, least: int) -> None:

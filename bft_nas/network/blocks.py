@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,10 +11,15 @@ from bft_nas.butterfly.transform import ButterflyTransform
 
 
 def pointwise(in_channels: int, out_channels: int, fusion: str) -> nn.Module:
-    """A channel fusion without bias: a 1x1 convolution for ``dense``, or the transform that ``fusion`` names."""
-    if fusion != "dense":
+    """A channel fusion without bias: the 1x1 convolution or the transform that ``fusion`` names."""
+    if fusion.startswith("butterfly"):
         return ButterflyTransform(in_channels, out_channels, radix=int(fusion.removeprefix("butterfly-")))
-    return nn.Conv2d(in_channels, out_channels, 1, bias=False)
+    return nn.Conv2d(in_channels, out_channels, 1, groups=groups_of(fusion), bias=False)
+
+
+def groups_of(fusion: str) -> int:
+    """Into how many groups a fusion cuts the channels."""
+    return int(fusion.removeprefix("grouped-")) if fusion.startswith("grouped") else 1
 
 
 def depthwise(channels: int, kernel: int, stride: int) -> nn.Conv2d:
@@ -114,7 +121,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Inverted(nn.Module):
-    """Expand, depthwise, squeeze-excite, project; a skip where the shapes agree (MobileNetV2 and V3)."""
+    """Expand, depthwise, squeeze-excite, project; a skip where the shapes agree (MobileNetV2 and V3, FBNet)."""
 
     def __init__(
         self,
@@ -140,10 +147,13 @@ class Inverted(nn.Module):
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
         self.activation = activate(activation)
+        # Groups would never meet: their channels interleave before they are fused again (FBNet).
+        groups = groups_of(fusion)
+        self.interleave = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.activation(self.expand_norm(self.expand(x))) if self.expands else x
-        y = self.activation(self.depthwise_norm(self.depthwise(y)))
+        y = self.activation(self.depthwise_norm(self.depthwise(self.interleave(y))))
         y = self.project_norm(self.project(self.se(y)))
         return x + y if self.skip else y  # type: ignore[no-any-return]
 
@@ -153,29 +163,74 @@ class Head(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, fusion: str, hidden: int, activation: str) -> None:
         super().__init__()
-        self.features = hidden or channels or in_channels
+        self.channels = channels or in_channels
+        self.features = hidden or self.channels
         self.conv: nn.Module = nn.Identity()
         if channels:
             self.conv = pointwise(in_channels, channels, fusion)
         self.norm = nn.BatchNorm2d(channels) if channels else nn.Identity()
         self.activation = activate(activation) if channels else nn.Identity()
-        self.hidden = nn.Linear(channels or in_channels, hidden) if hidden else nn.Identity()
+        self.hidden = nn.Linear(self.channels, hidden) if hidden else nn.Identity()
         self.hidden_activation = activate(activation) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.norm(self.conv(x))).mean((2, 3))
-        return self.hidden_activation(self.hidden(x))  # type: ignore[no-any-return]
+        return self.pool(self.fuse(x))
+
+    def fuse(self, x: Tensor) -> Tensor:
+        """What comes before pooling."""
+        return self.activation(self.norm(self.conv(x)))  # type: ignore[no-any-return]
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Pooling and what comes after it."""
+        return self.hidden_activation(self.hidden(x.mean((2, 3))))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
-    """Images (N, in_channels, height, width) to logits (N, classes)."""
+    """Images (N, in_channels, height, width) to logits (N, classes), with the attributes of a timm model.
 
-    def __init__(self, stem: nn.Module, blocks: list[nn.Module], head: Head, classes: int) -> None:
+    ``num_features`` channels leave `forward_features`, ``head_hidden_size`` features enter the classifier.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        blocks: list[nn.Module],
+        head: Head,
+        classes: int,
+        default_cfg: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.Sequential(*blocks)
         self.head = head
-        self.classifier = nn.Linear(head.features, classes)
+        self.num_features = head.channels
+        self.head_hidden_size = head.features
+        self.num_classes = classes
+        self.classifier: nn.Module = nn.Linear(head.features, classes)
+        self.default_cfg = default_cfg or {}
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.head(self.blocks(self.stem(x))))  # type: ignore[no-any-return]
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Images to (N, num_features, height, width), not pooled."""
+        return self.head.fuse(self.blocks(self.stem(x)))
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """What `forward_features` returns to logits, or to (N, head_hidden_size) with ``pre_logits``."""
+        x = self.head.pool(x)
+        return x if pre_logits else self.classifier(x)
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer: linear, or identity after ``reset_classifier(0)``."""
+        return self.classifier
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a new, untrained classifier in place of the last layer; none at all for 0 classes."""
+        weight = next(self.parameters())
+        self.num_classes = num_classes
+        self.classifier = nn.Identity()
+        if num_classes:
+            self.classifier = nn.Linear(self.head_hidden_size, num_classes).to(weight.device, weight.dtype)
+            nn.init.normal_(self.classifier.weight, std=0.01)
+            nn.init.zeros_(self.classifier.bias)

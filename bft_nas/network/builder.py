@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,30 @@ def head_call(net: Architecture) -> Call:
     )
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""By which pretrained models of torchvision and timm normalise images in [0, 1]."""
+
+
+def default_cfg(
+    net: Architecture, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> dict[str, Any]:
+    """What timm's tools ask of a model: the size and preparation of its images, the names of its ends."""
+    if net.in_channels != len(mean):
+        mean = std = (0.5,) * net.in_channels
+    return {
+        "architecture": net.family,
+        "num_classes": net.classes,
+        "input_size": (net.in_channels, net.resolution, net.resolution),
+        "fixed_input_size": False,
+        "interpolation": "bilinear",
+        "crop_pct": 0.875,
+        "mean": tuple(map(float, mean)),
+        "std": tuple(map(float, std)),
+        "first_conv": "stem.conv",
+        "classifier": "classifier",
+    }
+
+
 def build(architecture: Architecture) -> blocks.Network:
     """The network that an architecture describes, freshly initialised from torch's random state.
 
@@ -92,6 +116,7 @@ def build(architecture: Architecture) -> blocks.Network:
         [construct(call) for call in block_calls(architecture)],
         construct(head_call(architecture)),
         architecture.classes,
+        default_cfg(architecture),
     )
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from bft_nas.butterfly.plan import ButterflyPlan, butterfly_macs
-from bft_nas.network.architecture import DENSE, Architecture, Block, fusion_radix
+from bft_nas.network.architecture import Architecture, Block, fusion_groups, fusion_radix
 
 BYTES_PER_ACTIVATION = 4
 
@@ -31,7 +31,7 @@ class Layer(NamedTuple):
     kernel: int = 1
     groups: int = 1
     fusion: str | None = None
-    """``dense`` or ``butterfly-RADIX`` where the search has that choice; None in every other layer."""
+    """What mixes channels in a pointwise layer, as architectures name it; None in every other layer."""
     affine: int = 0
     """Learned values per output channel beside the weights: 2 with batch norm, 1 with a bias."""
     in_size: int = 0
@@ -59,7 +59,8 @@ class Layer(NamedTuple):
 
     @property
     def _products(self) -> int:
-        return self.kernel * self.kernel * self.in_channels // self.groups * self.out_channels
+        groups = fusion_groups(self.fusion) if self.fusion else self.groups
+        return self.kernel * self.kernel * self.in_channels // groups * self.out_channels
 
     @property
     def params(self) -> int:
@@ -105,7 +106,7 @@ class Cost:
         """The part, 0 to 1, of the MACs of all fusions that is spent in butterflies."""
         fusions = [layer for layer in self.layers if layer.fusion]
         total = sum(layer.macs for layer in fusions)
-        return sum(layer.macs for layer in fusions if layer.fusion != DENSE) / total if total else 0.0
+        return sum(layer.macs for layer in fusions if layer.plan) / total if total else 0.0
 
 
 def cost(architecture: Architecture) -> Cost:

@@ -62,7 +62,11 @@ def test_the_fusion_pattern_tells_stage_by_stage() -> None:
         ({"blocks": [{"kind": "magic", "channels": 8}]}, r"blocks\[0\]\.kind: expected separable or"),
         ({"blocks": [{"kind": "separable"}]}, r"blocks\[0\]: missing key 'channels'"),
         ({"blocks": [{"kind": "separable", "channels": 8, "kernel": 4}]}, "kernel: expected an odd number"),
-        ({"blocks": [{"kind": "separable", "channels": 8, "fusion": "butterfly-1"}]}, "fusion is 'dense' or"),
+        ({"blocks": [{"kind": "separable", "channels": 8, "fusion": "butterfly-1"}]}, "fusion is 'dense',"),
+        (
+            {"blocks": [{"kind": "separable", "channels": 8, "fusion": "grouped-3"}]},
+            "expected a divisor of",
+        ),
         ({"blocks": [{"kind": "separable", "channels": 8, "expanded": 8}]}, "only an inverted block"),
         ({"blocks": [{"kind": "shuffle", "channels": 9, "stride": 2}]}, "even number"),
         ({"blocks": [{"kind": "shuffle", "channels": 8}]}, "keeps its 16 channels"),
