@@ -6,36 +6,16 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 
 from bft_nas._space_file import FamilyFile
 from bft_nas.network.architecture import DENSE, Architecture, Block, Head, Stem
 from bft_nas.network.cost import Layer, block_layers, halved, head_layers
+from bft_nas.network.widths import on_grid, width_grid
 
 STEPS_PER_OCTAVE = 64
 """Multipliers tried lie this dense; finer ones round to the same widths nearly always."""
 MACS_PER_WIDTH = 1.7
 """About the power of the width with which MACs grow: only a first guess, what it costs is time."""
-
-
-@cache
-def width_grid(largest: int = 1 << 15) -> tuple[int, ...]:
-    """The widths that networks are given: multiples of 8 without a prime factor above 5, which cut into even
-    butterfly stages and fill vector registers.
-
-    >>> width_grid()[:8]
-    (8, 16, 24, 32, 40, 48, 64, 72)
-    """
-    powers = (2**a * 3**b * 5**c for a in range(3, 16) for b in range(11) for c in range(8))
-    return tuple(sorted(n for n in powers if n <= largest))
-
-
-@cache
-def _width_steps() -> tuple[float, ...]:
-    """Where rounding passes from one width of the grid to the next: halfway, as ratios go."""
-    grid = width_grid()
-    return tuple(math.sqrt(low * high) for low, high in pairwise(grid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +103,7 @@ class WidthSolver:
 
     def widths(self, multiplier: float) -> list[int]:
         """Stem, stages, head and hidden layer at a multiplier, on the grid; 0 where there is no such layer."""
-        grid, steps = width_grid(), _width_steps()
-        return [grid[bisect_left(steps, multiplier * base)] if base else 0 for base in self.bases]
+        return [on_grid(multiplier * base) if base else 0 for base in self.bases]
 
     def macs(self, widths: Sequence[int]) -> int:
         """What `cost` says of the architecture of these widths, in a few microseconds."""

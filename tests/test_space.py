@@ -14,9 +14,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bft_nas._widths import width_grid
 from bft_nas.errors import UserError
 from bft_nas.network import Architecture, cost
+from bft_nas.network.widths import width_grid
 from bft_nas.space import SHIPPED, Proposal, SearchSpace, shipped_spaces
 
 SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]

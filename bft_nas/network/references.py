@@ -1,42 +1,47 @@
 """The networks that a front is compared with, as architectures. Needs no torch.
 
-Tables are those of the networks' papers and authors' code; widths are rounded as there.
+Tables are those of the networks' papers and authors' code; widths are rounded as there. What was published of their
+counts is in ``datasets/reference_counts.csv``, which tests hold them against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import csv
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
-from bft_nas.network.architecture import DENSE, Activation, Architecture, Block, Head, Stem, butterfly_fusion
+from bft_nas.network.architecture import (
+    DENSE,
+    Activation,
+    Architecture,
+    Block,
+    Head,
+    Stem,
+    butterfly_fusion,
+    grouped_fusion,
+)
+from bft_nas.network.cost import cost
+from bft_nas.network.widths import divisible, on_grid
 
 PAPER_RADIX = 4
 """Of the butterfly networks of Alizadeh-Vahid et al. (CVPR 2020)."""
+COUNTS = Path(__file__).parents[1] / "datasets" / "reference_counts.csv"
+WIDTHS = tuple(2 ** (step / 128) for step in range(-6 * 128, 4 * 128))
+"""Multipliers that `widest` tries, 1/64 to 16; finer ones round to the same channels nearly always."""
+BEYOND = 64
+"""How many multipliers `widest` tries beyond the first that is too wide: a butterfly's cost dips where a stage is
+added."""
+
+Parts = tuple[Stem, list[Block], Head]
+Build = Callable[[float, str], Parts]
+"""From a width multiplier and a fusion to the parts of a network."""
 
 
-def divisible(channels: float, divisor: int = 8) -> int:
-    """The multiple of ``divisor`` nearest to a channel count, not below 90 % of it (MobileNetV2's code).
-
-    >>> divisible(11), divisible(12), divisible(20)
-    (16, 16, 24)
-    """
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * channels else rounded + divisor
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Repeated inverted residuals; a stride is the first one's, and a squeeze is a part of the block's input."""
-
-    expansion: int
-    channels: int
-    repeats: int = 1
-    stride: int = 1
-    kernel: int = 3
-    squeeze: float = 0.0
-
-
-def _mobilenet_v1(width: float, fusion: str) -> tuple[Stem, list[Block], Head]:
+def _mobilenet_v1(width: float, fusion: str) -> Parts:
     table = (
         (64, 1),
         (128, 2),
@@ -48,38 +53,109 @@ def _mobilenet_v1(width: float, fusion: str) -> tuple[Stem, list[Block], Head]:
         (1024, 2),
         (1024, 1),
     )
+    rounded = divisible if fusion == DENSE else on_grid
     blocks = [
-        Block("separable", divisible(channels * width), stride=stride, fusion=fusion)
+        Block("separable", rounded(channels * width), stride=stride, fusion=fusion)
         for channels, stride in table
     ]
-    return Stem(divisible(32 * width)), blocks, Head()
+    return Stem(rounded(32 * width)), blocks, Head()
 
 
-def _inverted(rows: tuple[_Row, ...], width: float, channels: int) -> Iterator[Block]:
-    for row in rows:
+@dataclass(frozen=True)
+class _Row:
+    """Repeated inverted residuals; a stride is the first one's, and a squeeze is a part of the block's input."""
+
+    expansion: int
+    """Of the block's input; 0 is a separable block, and 1 has no expanding layer."""
+    channels: int
+    repeats: int
+    stride: int
+    kernel: int
+    squeeze: float
+    groups: int
+    """Of the pointwise layers."""
+
+
+def _rows(table: str) -> tuple[_Row, ...]:
+    """Rows between bars, such as ``e6 k5 c24 n2 s2``: expansion, kernel, channels, repeats, stride; ``q`` is the
+    squeeze, ``g`` the groups. Kernels are 3, everything else 1 or none if not said."""
+    rows = []
+    for row in table.split("|"):
+        said = dict(re.findall(r"([a-z])([\d.]+)", row))
+        whole = {key: int(said.get(key, least)) for key, least in (("n", 1), ("s", 1), ("k", 3), ("g", 1))}
+        squeeze = float(said.get("q", 0))
+        rows.append(
+            _Row(int(said["e"]), int(said["c"]), whole["n"], whole["s"], whole["k"], squeeze, whole["g"])
+        )
+    return tuple(rows)
+
+
+def _inverted(table: str, width: float, channels: int) -> Iterator[Block]:
+    for row in _rows(table):
         for i in range(row.repeats):
             out, stride = divisible(row.channels * width), row.stride if i == 0 else 1
             if row.expansion == 0:
                 yield Block("separable", out, row.kernel, stride)
             else:
-                squeeze = max(1, int(row.squeeze * channels)) if row.squeeze else 0
-                expanded = row.expansion * channels
-                yield Block("inverted", out, row.kernel, stride, expanded=expanded, squeeze=squeeze)
+                fusion = grouped_fusion(row.groups) if row.groups > 1 else DENSE
+                yield Block(
+                    "inverted",
+                    out,
+                    row.kernel,
+                    stride,
+                    fusion=fusion,
+                    expanded=row.expansion * channels,
+                    expand_fusion=fusion if row.expansion > 1 else DENSE,
+                    squeeze=max(1, int(row.squeeze * channels)) if row.squeeze else 0,
+                )
             channels = out
 
 
-def _mobilenet_v2(width: float, fusion: str) -> tuple[Stem, list[Block], Head]:
-    rows = (
-        _Row(1, 16),
-        _Row(6, 24, 2, 2),
-        _Row(6, 32, 3, 2),
-        _Row(6, 64, 4, 2),
-        _Row(6, 96, 3),
-        _Row(6, 160, 3, 2),
-        _Row(6, 320),
-    )
-    stem = Stem(divisible(32 * width))
-    return stem, list(_inverted(rows, width, stem.channels)), Head(divisible(1280 * max(1.0, width)))
+def _of_inverted(stem: int, table: str, last: int, *, last_scales: str) -> Build:
+    """MobileNetV2, MNasNet and FBNet: ``last_scales`` says when the last layer's width does."""
+
+    def build(width: float, fusion: str) -> Parts:
+        first = Stem(divisible(stem * width))
+        factor = {"never": 1.0, "wider": max(1.0, width), "always": width}[last_scales]
+        return first, list(_inverted(table, width, first.channels)), Head(divisible(last * factor))
+
+    return build
+
+
+_MOBILENET_V2 = "e1 c16 | e6 c24 n2 s2 | e6 c32 n3 s2 | e6 c64 n4 s2 | e6 c96 n3 | e6 c160 n3 s2 | e6 c320"
+_MNASNET_A1 = (
+    "e0 c16 | e6 c24 n2 s2 | e3 k5 c40 n3 s2 q.25 | e6 c80 n4 s2 | e6 c112 n2 q.25 | e6 k5 c160 n3 s2 q.25"
+    " | e6 c320"
+)
+_MNASNET_B1 = (
+    "e0 c16 | e3 c24 n3 s2 | e3 k5 c40 n3 s2 | e6 k5 c80 n3 s2 | e6 c96 n2 | e6 k5 c192 n4 s2 | e6 c320"
+)
+_MNASNET_SMALL = (
+    "e0 c8 | e3 c16 s2 | e6 c16 n2 s2 | e6 k5 c32 n4 s2 q.25 | e6 c32 n3 q.25"
+    " | e6 k5 c88 n3 s2 q.25 | e6 c144"
+)
+# FBNet's skipped blocks are no rows.
+_FBNET_A = (
+    "e3 c24 s2 | e1 c24"
+    " | e6 k5 c32 s2 | e3 c32 | e1 k5 c32 | e3 c32"
+    " | e6 k5 c64 s2 | e3 k5 c64 | e1 k5 c64 g2 | e6 k5 c64"
+    " | e6 c112 | e1 k5 c112 g2 | e3 k5 c112 | e1 c112 g2"
+    " | e6 k5 c184 s2 | e6 k5 c184 | e3 k5 c184 | e6 k5 c184 | e6 k5 c352"
+)
+_FBNET_B = (
+    "e1 c16 | e6 c24 s2 | e1 k5 c24 | e1 c24 n2"
+    " | e6 k5 c32 s2 | e3 k5 c32 | e6 c32 | e6 k5 c32"
+    " | e6 k5 c64 s2 | e6 k5 c64 | e3 k5 c64"
+    " | e6 k5 c112 | e1 c112 | e1 k5 c112 | e3 k5 c112"
+    " | e6 k5 c184 s2 | e1 k5 c184 | e6 k5 c184 n2 | e6 c352"
+)
+_FBNET_C = (
+    "e1 c16 | e6 c24 s2 | e1 c24 n2"
+    " | e6 k5 c32 s2 | e3 k5 c32 | e6 k5 c32 | e6 c32"
+    " | e6 k5 c64 s2 | e3 k5 c64 | e6 k5 c64 n2"
+    " | e6 k5 c112 n3 | e3 k5 c112 | e6 k5 c184 n4 s2 | e6 c352"
+)
+_FBNET_96 = "e1 c8 | e6 c16 n2 s2 | e6 k5 c16 n2 s2 | e6 k5 c24 s2 | e6 c40 | e6 k5 c72 n2 s2 | e6 k5 c128"
 
 
 # Kernel, expanded and output channels, whether squeeze-excite, whether hard-swish, stride.
@@ -115,14 +191,13 @@ _V3_LARGE = (
 )
 
 
-def _mobilenet_v3(
-    table: tuple[tuple[int, int, int, int, int, int], ...], hidden: int
-) -> Callable[[float, str], tuple[Stem, list[Block], Head]]:
-    def build(width: float, fusion: str) -> tuple[Stem, list[Block], Head]:
+def _mobilenet_v3(table: tuple[tuple[int, int, int, int, int, int], ...], hidden: int) -> Build:
+    def build(width: float, fusion: str) -> Parts:
         stem = Stem(divisible(16 * width), activation="hard_swish")
-        channels, blocks = stem.channels, []
+        channels, unscaled, blocks = stem.channels, 16, []
         for kernel, expanded, out, squeezes, hard, stride in table:
-            wide = divisible(expanded * width)
+            # By how much a block expands stays the same; its input was rounded already.
+            wide = divisible(channels * expanded / unscaled)
             activation: Activation = "hard_swish" if hard else "relu"
             blocks.append(
                 Block(
@@ -137,12 +212,10 @@ def _mobilenet_v3(
                     squeeze=divisible(wide / 4) if squeezes else 0,
                 )
             )
-            channels = blocks[-1].channels
+            channels, unscaled = blocks[-1].channels, out
         # The hidden layer keeps its size when the network shrinks, as in the authors' code.
-        head = Head(
-            divisible(6 * channels), fusion, divisible(hidden * max(1.0, width)), activation="hard_swish"
-        )
-        return stem, blocks, head
+        last = divisible(table[-1][1] * width)
+        return stem, blocks, Head(last, fusion, divisible(hidden * max(1.0, width)), activation="hard_swish")
 
     return build
 
@@ -154,74 +227,122 @@ _SHUFFLE_WIDTHS = {
     1.5: (176, 352, 704, 1024),
     2.0: (244, 488, 976, 2048),
 }
+_SHUFFLE_REPEATS = (4, 8, 4)
 
 
-def _shufflenet_v2(width: float, fusion: str) -> tuple[Stem, list[Block], Head]:
-    widths = _SHUFFLE_WIDTHS.get(width) or (
-        *(round(stage * width / 2) * 2 for stage in (116, 232, 464)),
-        1024,
-    )
+def _shufflenet_v2(width: float, fusion: str) -> Parts:
+    if fusion == DENSE:
+        even = (*(max(2, round(stage * width / 2) * 2) for stage in (116, 232, 464)), 1024)
+        *stages, last = _SHUFFLE_WIDTHS.get(width, even)
+    else:
+        # The paper gives 128, 256 and 1024 for a multiplier of 1.25.
+        stages, last = [on_grid(stage * width / 1.25) for stage in (128, 256, 1024)], 1024
     blocks = [
         Block("shuffle", channels, stride=2 if i == 0 else 1, fusion=fusion)
-        for channels, repeats in zip(widths, (4, 8, 4), strict=False)
+        for channels, repeats in zip(stages, _SHUFFLE_REPEATS, strict=True)
         for i in range(repeats)
     ]
-    return Stem(24, pool=True), blocks, Head(widths[3], fusion)
+    # Out of the stem's 24 channels the paper's network stays dense.
+    blocks[0] = replace(blocks[0], fusion=DENSE)
+    return Stem(24, pool=True), blocks, Head(last, fusion)
 
 
-def _mnasnet(rows: tuple[_Row, ...]) -> Callable[[float, str], tuple[Stem, list[Block], Head]]:
-    def build(width: float, fusion: str) -> tuple[Stem, list[Block], Head]:
-        first = Stem(divisible(32 * width))
-        return first, list(_inverted(rows, width, first.channels)), Head(1280)
-
-    return build
-
-
-_A1 = (
-    _Row(0, 16),
-    _Row(6, 24, 2, 2),
-    _Row(3, 40, 3, 2, 5, 0.25),
-    _Row(6, 80, 4, 2),
-    _Row(6, 112, 2, 1, 3, 0.25),
-    _Row(6, 160, 3, 2, 5, 0.25),
-    _Row(6, 320),
-)
-_B1 = (
-    _Row(0, 16),
-    _Row(3, 24, 3, 2),
-    _Row(3, 40, 3, 2, 5),
-    _Row(6, 80, 3, 2, 5),
-    _Row(6, 96, 2),
-    _Row(6, 192, 4, 2, 5),
-    _Row(6, 320),
-)
-
-_NETWORKS: dict[str, tuple[str, Callable[[float, str], tuple[Stem, list[Block], Head]]]] = {
+_NETWORKS: dict[str, tuple[str, Build]] = {
     "mobilenet_v1": ("mobilenet_v1", _mobilenet_v1),
-    "mobilenet_v2": ("mobilenet_v2", _mobilenet_v2),
+    "mobilenet_v2": ("mobilenet_v2", _of_inverted(32, _MOBILENET_V2, 1280, last_scales="wider")),
     "mobilenet_v3_small": ("mobilenet_v3", _mobilenet_v3(_V3_SMALL, 1024)),
     "mobilenet_v3_large": ("mobilenet_v3", _mobilenet_v3(_V3_LARGE, 1280)),
     "shufflenet_v2": ("shufflenet_v2", _shufflenet_v2),
-    "mnasnet_a1": ("mnasnet", _mnasnet(_A1)),
-    "mnasnet_b1": ("mnasnet", _mnasnet(_B1)),
+    "mnasnet_a1": ("mnasnet", _of_inverted(32, _MNASNET_A1, 1280, last_scales="never")),
+    "mnasnet_b1": ("mnasnet", _of_inverted(32, _MNASNET_B1, 1280, last_scales="never")),
+    "mnasnet_small": ("mnasnet", _of_inverted(8, _MNASNET_SMALL, 1280, last_scales="never")),
+    "fbnet_a": ("fbnet", _of_inverted(16, _FBNET_A, 1504, last_scales="always")),
+    "fbnet_b": ("fbnet", _of_inverted(16, _FBNET_B, 1984, last_scales="always")),
+    "fbnet_c": ("fbnet", _of_inverted(16, _FBNET_C, 1984, last_scales="always")),
+    "fbnet_96": ("fbnet", _of_inverted(8, _FBNET_96, 1416, last_scales="always")),
 }
-_WITH_BUTTERFLIES = ("mobilenet_v1", "mobilenet_v3_small")
+_WITH_BUTTERFLIES = ("mobilenet_v1", "shufflenet_v2", "mobilenet_v3_small")
 REFERENCES = (*_NETWORKS, *(f"{name}_bft" for name in _WITH_BUTTERFLIES))
 """Names that `reference` knows; ``_bft``: with butterfly transforms of radix 4 as in the paper."""
 
 
-def reference(name: str, *, width: float = 1.0, resolution: int = 224, classes: int = 1000) -> Architecture:
+def reference(
+    name: str, *, width: float = 1.0, resolution: int = 224, classes: int = 1000, in_channels: int = 3
+) -> Architecture:
     """A comparison network by name, with a width multiplier.
 
-    Raises ValueError when there is no network of that name.
+    Raises ValueError when there is no network of that name, or the multiplier is not above 0.
 
-    >>> from bft_nas.network import cost
-    >>> round(cost(reference("mobilenet_v3_small")).macs / 1e6, 1)
-    56.5
+    >>> round(cost(reference("mobilenet_v3_small", width=0.75)).macs / 1e6, 1)
+    43.4
     """
     if name not in REFERENCES:
         raise ValueError(f"there is no reference {name!r}; expected one of {', '.join(REFERENCES)}")
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width: expected a multiplier above 0, got {width!r}")
     fusion = butterfly_fusion(PAPER_RADIX) if name.endswith("_bft") else DENSE
     family, build = _NETWORKS[name.removesuffix("_bft")]
     stem, blocks, head = build(width, fusion)
-    return Architecture(family, resolution, stem, tuple(blocks), head, classes=classes)
+    return Architecture(family, resolution, stem, _staged(blocks), head, classes, in_channels)
+
+
+def _staged(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Blocks labelled by how often the image was halved before."""
+    halvings = [sum(block.stride == 2 for block in blocks[: i + 1]) for i in range(len(blocks))]
+    return tuple(replace(block, stage=stage) for block, stage in zip(blocks, halvings, strict=True))
+
+
+def widest(
+    name: str, budget: int, *, resolution: int = 224, classes: int = 1000
+) -> tuple[float, Architecture] | None:
+    """The largest width multiplier whose network has at most ``budget`` MACs, and that network.
+
+    None when the narrowest network has more. Raises ValueError when there is no network of that name.
+
+    >>> width, net = widest("mobilenet_v2", 50_000_000, resolution=160) or (0, None)
+    >>> round(width, 2), cost(net).macs <= 50_000_000
+    (0.54, True)
+    """
+
+    def network(width: float) -> Architecture:
+        return reference(name, width=width, resolution=resolution, classes=classes)
+
+    def macs(width: float) -> int:
+        return cost(network(width)).macs
+
+    first_beyond = bisect_right(WIDTHS, budget, key=macs)
+    fitting = [width for width in WIDTHS[first_beyond : first_beyond + BEYOND] if macs(width) <= budget]
+    if first_beyond == 0 and not fitting:
+        return None
+    width = fitting[-1] if fitting else WIDTHS[first_beyond - 1]
+    return width, network(width)
+
+
+@dataclass(frozen=True)
+class PublishedCount:
+    """What was published of a reference's size."""
+
+    name: str
+    width: float
+    resolution: int
+    macs: int
+    params: float | None
+    """In millions, as printed."""
+    source: str
+
+
+@cache
+def published_counts() -> tuple[PublishedCount, ...]:
+    """Counts of the references as their papers and authors' code give them."""
+    with COUNTS.open(encoding="utf-8", newline="") as file:
+        return tuple(
+            PublishedCount(
+                row["name"],
+                float(row["width"]),
+                int(row["resolution"]),
+                round(float(row["macs_millions"]) * 1e6),
+                float(row["params_millions"]) if row["params_millions"] else None,
+                row["source"],
+            )
+            for row in csv.DictReader(file)
+        )
