@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -28,9 +28,14 @@ SMALLEST_PROXY = 32
 class Protocol:
     """How a candidate is trained and judged. Accuracies under different hashes do not compare.
 
-    The butterfly weights are a parameter group of their own: no weight decay, which shrinks the product along a
-    path by every edge, and a rate of their own, since short trainings at a rate good for dense layers leave
-    butterflies behind (measured by ``benchmarks/proxy_rates.py``).
+    Rates follow the shape of a layer, so that neither width nor fusion decides how far a step of gradient descent
+    moves a network (measured by ``benchmarks/fusion_fairness.py``):
+
+    - A step on the classifier moves the logits by its rate times the squared norm of its input, which grows with
+      its inputs: its rate is divided by their number. Otherwise wide networks, which butterflies afford, overshoot.
+    - A butterfly of n channels reaches only the directions of its own weights, a share of weights / n² of a dense
+      layer's gradient: its rate is divided by that share. And it has no weight decay, which shrinks the product
+      along a path by every edge.
     """
 
     data: str
@@ -42,9 +47,11 @@ class Protocol:
     """A candidate for 224x224 images is trained on images of 224/divisor pixels on a side."""
     epochs: int = 2
     batch_size: int = 64
-    learning_rate: float = 0.1
-    butterfly_rate: float = 5.0
-    """The rate of butterfly weights over that of all others."""
+    learning_rate: float = 0.2
+    butterfly_rate: float = 0.5
+    """The rate of butterfly weights over that of all others, times the weights of a dense layer over theirs."""
+    classifier_rate: float = 16.0
+    """The rate of the classifier over that of all others, times the number of its inputs."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 0.15
@@ -319,24 +326,36 @@ def _rate(progress: float, warmup: float) -> float:
 
 
 def _optimiser(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
-    butterflies = {id(p) for p in _butterfly_weights(model)}
-    others = [p for p in model.parameters() if id(p) not in butterflies]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in others if p.dim() > 1], "weight_decay": protocol.weight_decay},
-        {"params": [p for p in others if p.dim() <= 1]},
-        {
-            "params": [p for p in model.parameters() if id(p) in butterflies],
-            "lr": protocol.learning_rate * protocol.butterfly_rate,
-        },
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.SGD(groups, lr=protocol.learning_rate, momentum=protocol.momentum, nesterov=True)
+    own = _own_rates(model, protocol)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        rate, decay = own.get(parameter, (1.0, protocol.weight_decay if parameter.dim() > 1 else 0.0))
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.SGD(
+        [
+            {"params": parameters, "lr": protocol.learning_rate * rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ],
+        lr=protocol.learning_rate,
+        momentum=protocol.momentum,
+        nesterov=True,
+    )
 
 
-def _butterfly_weights(model: nn.Module) -> Iterator[nn.Parameter]:
+def _own_rates(model: nn.Module, protocol: Protocol) -> dict[nn.Parameter, tuple[float, float]]:
+    """Rate over the others' and weight decay of the classifier and of butterflies; see `Protocol`."""
+    own: dict[nn.Parameter, tuple[float, float]] = {}
+    classifier = getattr(model, "classifier", None)
+    if isinstance(classifier, nn.Linear):
+        rate = protocol.classifier_rate / classifier.in_features
+        for parameter in classifier.parameters():
+            own[parameter] = (rate, protocol.weight_decay if parameter.dim() > 1 else 0.0)
     for module in model.modules():
         if isinstance(module, ButterflyTransform):
-            yield from module.stages
+            dense = module.in_channels * module.out_channels
+            rate = protocol.butterfly_rate * dense / sum(weight.numel() for weight in module.stages)
+            own.update(dict.fromkeys(module.stages, (rate, 0.0)))
+    return own
 
 
 def _augmented(pixels: Tensor, protocol: Protocol, generator: torch.Generator) -> Tensor:

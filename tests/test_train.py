@@ -146,18 +146,32 @@ def test_batch_norm_is_judged_by_the_weights_of_now_and_not_by_a_lagging_average
     assert (difference < 0.05 * spread).all()
 
 
-def test_butterfly_weights_have_a_rate_of_their_own_and_do_not_decay(images: Images) -> None:
-    protocol = protocol_of(images)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), ButterflyTransform(8, 8, 2))
-    groups = {
-        tuple(sorted(tuple(p.shape) for p in group["params"])): (group["lr"], group["weight_decay"])
+def rates_and_decays(model: nn.Module, protocol: Protocol) -> dict[str, tuple[float, float]]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        names[parameter]: (group["lr"] / protocol.learning_rate, group["weight_decay"])
         for group in _optimiser(model, protocol).param_groups
+        for parameter in group["params"]
     }
-    assert groups == {
-        ((8, 3, 3, 3),): (protocol.learning_rate, protocol.weight_decay),
-        ((8,), (8,), (8,)): (protocol.learning_rate, 0),
-        ((4, 2, 2),) * 3: (protocol.learning_rate * protocol.butterfly_rate, 0),
-    }
+
+
+def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay(images: Images) -> None:
+    protocol = protocol_of(images, butterfly_rate=0.5, classifier_rate=16)
+    model = build(Architecture("tiny", 24, Stem(16), (Block("separable", 64, fusion="butterfly-4"),), Head()))
+    decay = protocol.weight_decay
+    rates = rates_and_decays(model, protocol)
+    assert rates["stem.conv.weight"] == (1, decay)
+    assert rates["stem.norm.weight"] == rates["stem.norm.bias"] == (1, 0)
+    assert rates["classifier.weight"] == (16 / 64, decay)
+    assert rates["classifier.bias"] == (16 / 64, 0)
+    # 16 to 64 channels: four copies of two stages with 16 * 4 weights each, where a dense layer has 16 * 64.
+    assert rates["blocks.0.pointwise.stages.0"] == (0.5 * 16 * 64 / (4 * 2 * 16 * 4), 0)
+
+
+def test_a_butterfly_of_one_stage_is_a_dense_layer_and_has_the_rate_of_one(images: Images) -> None:
+    protocol = protocol_of(images, butterfly_rate=1)
+    rates = rates_and_decays(nn.Sequential(ButterflyTransform(8, 8, radix=8)), protocol)
+    assert rates == {"0.stages.0": (1, 0)}
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
