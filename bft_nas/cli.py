@@ -8,19 +8,20 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import bft_nas
 from bft_nas.errors import UserError
+from bft_nas.units import format_macs, parse_duration, parse_macs
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bft_nas.run import Run, Settings
-    from bft_nas.search import Clock
+    from bft_nas.search import Clock, Prepared
     from bft_nas.train import Images
 
 WHAT_COUNTS = (
@@ -97,10 +98,34 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
     export.set_defaults(command=_export)
 
+    compare = _add(
+        commands,
+        "compare",
+        "train the references under a run's protocol",
+        "bft-nas compare mobile-50M",
+        "MNasNet, FBNet, MobileNetV1 to V3 and ShuffleNetV2, each as wide as the run's budget allows, join the run's "
+        "tables and report. A search does this at its end; each is trained once per protocol.",
+    )
+    compare.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    compare.set_defaults(command=_compare)
+
     runs = _add(commands, "runs", "list the runs", "bft-nas runs")
     runs.set_defaults(command=_runs)
-    for command in (show, export, runs):
+    for command in (show, export, compare, runs):
         _add_runs_folder(command)
+
+    references = _add(
+        commands,
+        "references",
+        "list the comparison networks and their counts",
+        "bft-nas references --flops 50M",
+        "Without a budget: what is counted here beside what was published.",
+    )
+    references.add_argument("--flops", metavar="MACS", help="as wide as a budget such as 50M allows")
+    references.add_argument(
+        "--resolution", metavar="N", default="224", help="in pixels, for --flops (default: 224)"
+    )
+    references.set_defaults(command=_references)
 
     spaces = _add(commands, "spaces", "list the search spaces that come with bft-nas", "bft-nas spaces")
     spaces.set_defaults(command=_spaces)
@@ -148,6 +173,11 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help="train at the deployment resolution divided by this (default: 4, less for small images)",
     )
+    option(
+        "--no-references",
+        action="store_true",
+        help="do not train the references at the end (which --trials and --time do not count)",
+    )
     option("--resume", metavar="RUN", help="go on with a run; --trials and --time may be given anew")
     _add_runs_folder(search)
     search.set_defaults(command=_search)
@@ -193,63 +223,116 @@ def _whole(text: str, least: int) -> int:
 
 
 def _search(options: argparse.Namespace, given: list[str]) -> int:
-    from bft_nas import tables
     from bft_nas.run import DataFacts, Run
     from bft_nas.search import Clock, check_protocol, prepare
     from bft_nas.space import SearchSpace
 
     clock = Clock()
-
+    compared = not options.no_references
     if options.resume is not None:
         run = Run.open(options.resume, runs=options.runs)
-        run.lock()
-        prepared = prepare(_resumed_settings(options, run), run.space)
-        check_protocol(run, prepared.protocol)
-    else:
-        settings = _new_settings(options)
-        space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
-        prepared = prepare(settings, space)
-        facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
-        run = Run.create(
-            options.name,
-            prepared.settings,
-            prepared.space,
-            prepared.protocol,
-            data=facts,
-            runs=options.runs,
-            command=shlex.join(["bft-nas", *given]),
-        )
-        run.lock()
+        with run.locked():
+            prepared = prepare(_resumed_settings(options, run), run.space)
+            check_protocol(run, prepared.protocol)
+            return _searched(run, prepared, clock, compared=compared)
+    settings = _new_settings(options)
+    space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
+    prepared = prepare(settings, space)
+    facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
+    run = Run.create(
+        options.name,
+        prepared.settings,
+        prepared.space,
+        prepared.protocol,
+        data=facts,
+        runs=options.runs,
+        command=shlex.join(["bft-nas", *given]),
+    )
+    with run.locked():
+        return _searched(run, prepared, clock, compared=compared)
+
+
+def _searched(run: Run, prepared: Prepared, clock: Clock, *, compared: bool) -> int:
+    from bft_nas import tables
+
     console = tables.make_console()
     tables.print_facts(console, tables.plan_facts(prepared, run))
     console.print()
     clock.preparing = clock.whole
-    return _run_search(console, run, prepared.settings, prepared.images, clock)
+
+    def train() -> None:
+        _run_search(console, run, prepared.settings, prepared.images, clock)
+        if compared and not run.results().empty:
+            console.print()
+            _run_comparison(console, run, prepared.images, clock)
+
+    return _to_the_end(console, run, clock, train, "search --resume")
 
 
-def _run_search(console: Console, run: Run, settings: Settings, images: Images, clock: Clock) -> int:
+def _compare(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.run import Run
+    from bft_nas.search import Clock, check_protocol, prepare
+
+    clock = Clock()
+    run = Run.open(options.run, runs=options.runs)
+    with run.locked():
+        prepared = prepare(run.settings, run.space)
+        check_protocol(run, prepared.protocol)
+        clock.preparing = clock.whole
+        console = tables.make_console()
+        return _to_the_end(
+            console, run, clock, lambda: _run_comparison(console, run, prepared.images, clock), "compare"
+        )
+
+
+def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], None], again: str) -> int:
+    """Train, then write and print what came of it, even when Ctrl-C or SIGTERM cut it short."""
     from bft_nas.memory import keep_freed_memory
-    from bft_nas.progress import show_progress
-    from bft_nas.search import search
 
     keep_freed_memory()
-    known = run.results()["accuracy"].dropna()
     code = 0
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        with show_progress(
-            console,
-            trials=settings.trials,
-            seconds=settings.seconds,
-            epochs=run.protocol.epochs,
-            best=None if known.empty else float(known.max()),
-        ) as watcher:
-            search(run, images, watcher, clock, trials=settings.trials, seconds=settings.seconds)
+        train()
     except KeyboardInterrupt as interrupt:
         code = 143 if isinstance(interrupt, _Terminated) else 130
-        console.print(f"interrupted; go on with: bft-nas search --resume {shlex.quote(_as_named(run))}")
+        console.print(f"interrupted; go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
     _conclude(console, run, clock)
     return code
+
+
+def _run_search(console: Console, run: Run, settings: Settings, images: Images, clock: Clock) -> None:
+    from bft_nas.progress import show_progress
+    from bft_nas.search import search
+
+    known = run.results()["accuracy"].dropna()
+    with show_progress(
+        console,
+        trials=settings.trials,
+        seconds=settings.seconds,
+        epochs=run.protocol.epochs,
+        best=None if known.empty else float(known.max()),
+    ) as watcher:
+        search(run, images, watcher, clock, trials=settings.trials, seconds=settings.seconds)
+
+
+def _run_comparison(console: Console, run: Run, images: Images, clock: Clock) -> None:
+    from bft_nas.compare import compare, field_of
+    from bft_nas.progress import show_progress
+
+    field = field_of(run)
+    for name, budget in field.out_of_reach:
+        console.print(f"{name}: has no network within {format_macs(budget)}, left out", highlight=False)
+    with show_progress(
+        console,
+        trials=len(field.entrants),
+        seconds=None,
+        epochs=run.protocol.epochs,
+        best=None,
+        noun="reference",
+    ) as watcher:
+        compare(run, field, images, watcher, clock)
 
 
 def _as_named(run: Run) -> str:
@@ -266,10 +349,13 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
 
     from bft_nas import tables
     from bft_nas.dashboard import write_report
+    from bft_nas.pareto import winners
+    from bft_nas.published import published_results
+    from bft_nas.search import IMAGENET_CLASSES
 
     started = time.perf_counter()
     run.write_results()
-    results = run.results()
+    results, references = run.results(), run.references()
     report = run.folder / "report.html"
     write_report(
         report,
@@ -278,10 +364,14 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
         curves=run.curves(),
         budgets=run.settings.budgets,
         facts=tables.result_facts(run, results),
+        references=references,
+        published=published_results(),
+        imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
     )
     clock.recording += time.perf_counter() - started
     console.print()
     tables.print_front(console, run, results)
+    tables.print_references(console, references, winners(results, run.settings.budgets))
     tables.print_clock(console, clock)
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
@@ -298,7 +388,6 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
 def _new_settings(options: argparse.Namespace) -> Settings:
     from bft_nas.run import Settings
     from bft_nas.search import SAMPLERS
-    from bft_nas.units import parse_duration, parse_macs
 
     if options.flops is None:
         raise UserError("--flops: missing; expected a budget in MACs such as --flops 50M")
@@ -333,8 +422,6 @@ def _resolutions(text: str) -> tuple[int, ...]:
 def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
     """The run's own settings, with what may change on the way: how long it goes on, and the protocol's check."""
     from dataclasses import replace
-
-    from bft_nas.units import parse_duration
 
     for name in ("flops", "space", "sampler", "seed", "name", "resolution", "classes"):
         if getattr(options, name) is not None:
@@ -414,6 +501,22 @@ def _runs(options: argparse.Namespace, given: list[str]) -> int:
         tables.print_runs(console, [Run(options.runs / name) for name in names])
     else:
         console.print(f"no runs under '{options.runs}'; begin with: bft-nas search --flops 50M")
+    return 0
+
+
+def _references(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas import tables
+    from bft_nas.network.references import published_counts
+
+    resolution, *others = _resolutions(options.resolution)
+    if others:
+        raise UserError(f"--resolution {options.resolution[:40]}: expected one number of pixels")
+    budget = None if options.flops is None else parse_macs(options.flops)
+    console = tables.make_console()
+    if budget is None:
+        tables.print_reference_counts(console, published_counts())
+    else:
+        tables.print_scaled_references(console, budget, resolution)
     return 0
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 class _State:
     """What both displays know: best so far, and how long the rest will take."""
 
-    def __init__(self, trials: int | None, seconds: float | None, epochs: int, best: float | None) -> None:
+    def __init__(
+        self, noun: str, trials: int | None, seconds: float | None, epochs: int, best: float | None
+    ) -> None:
+        self.noun = noun
         self.trials = trials
         self.seconds = seconds
         self.epochs = epochs
@@ -48,7 +51,7 @@ class _State:
     @property
     def position(self) -> str:
         of = f"/{self.trials}" if self.trials is not None else ""
-        return f"candidate {self.done + 1}{of}"
+        return f"{self.noun} {self.done + 1}{of}"
 
     @property
     def what(self) -> str:
@@ -110,7 +113,7 @@ class LiveProgress:
         self.state = state
         total = float(state.trials) if state.trials is not None else None
         self.all = progress.add_task("search", total=total, text="")
-        self.current = progress.add_task("candidate", total=1.0, text="")
+        self.current = progress.add_task(state.noun, total=1.0, text="")
 
     def begin(self, candidate: Candidate, done: int) -> None:
         """See `bft_nas.search.Watcher`."""
@@ -150,17 +153,24 @@ class LiveProgress:
 
 @contextmanager
 def show_progress(
-    console: Console, *, trials: int | None, seconds: float | None, epochs: int, best: float | None
+    console: Console,
+    *,
+    trials: int | None,
+    seconds: float | None,
+    epochs: int,
+    best: float | None,
+    noun: str = "candidate",
 ) -> Iterator[PlainProgress | LiveProgress]:
-    """The display that suits the console, for as long as a search runs.
+    """The display that suits the console, for as long as a search or a comparison runs.
 
     Args:
         trials: candidates planned in all, None without such a limit.
         seconds: when the search ends at the latest, None without such a limit.
         epochs: of each training.
         best: highest accuracy known before, None without one.
+        noun: what is trained.
     """
-    state = _State(trials, seconds, epochs, best)
+    state = _State(noun, trials, seconds, epochs, best)
     if not console.is_terminal:
         yield PlainProgress(console, state)
         return

@@ -5,19 +5,20 @@
     runs/NAME/run.yaml                      the command, settings, protocol, space and versions
               study.journal                 Optuna's storage: what was proposed and what came of it
               candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only)
+              references.csv                what the references came to, once they were compared
               results.csv, report.html
 """
 
 from __future__ import annotations
 
 import fcntl
-import io
 import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -60,6 +61,8 @@ COLUMNS = (
     "hash",
 )
 """Of `Run.results`: accuracy is 0 to 1 and NaN where training failed, peak_memory in bytes, seconds of training."""
+REFERENCE_COLUMNS = ("name", "width", *COLUMNS[1:])
+"""Of `Run.references`: the reference's name and width multiplier, then as in `Run.results`."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,6 @@ class Run:
             self.data_name = str(self._protocol["data"])
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"run '{folder}': run.yaml cannot be read ({one_line(error)})") from None
-        self._lock: io.TextIOBase | None = None
 
     @classmethod
     def create(
@@ -227,15 +229,15 @@ class Run:
             load_if_exists=True,
         )
 
-    def lock(self) -> None:
-        """Keep other searches out of the run until this process ends; UserError if one is at it."""
-        file = (self.folder / ".lock").open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise UserError(f"run '{self.name}': another search is working on it") from None
-        self._lock = file
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other searches and comparisons out of the run meanwhile; UserError if one is at it."""
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"run '{self.name}': another search is working on it") from None
+            yield
 
     def propose(self, trial: optuna.Trial, proposal: Proposal, budget: int) -> Candidate:
         """Record what is about to be trained."""
@@ -243,22 +245,9 @@ class Run:
         description = self._file(trial.number, "architecture.json")
         description.parent.mkdir(parents=True, exist_ok=True)
         write_text(description, architecture.to_json())
-        counted = cost(architecture)
-        trial.set_user_attr(
-            "candidate",
-            {
-                "family": architecture.family,
-                "resolution": architecture.resolution,
-                "budget": budget,
-                "macs": counted.macs,
-                "params": counted.params,
-                "peak_memory": counted.peak_memory,
-                "butterfly_share": round(counted.butterfly_share, 4),
-                "fusions": architecture.fusion_pattern,
-                "hash": architecture.hash,
-            },
-        )
-        return Candidate(trial.number, architecture, counted.macs, budget)
+        facts = facts_of(architecture, budget)
+        trial.set_user_attr("candidate", facts)
+        return Candidate(trial.number, architecture, facts["macs"], budget)
 
     def finish(
         self, candidate: Candidate, curve: Sequence[Epoch], state: Mapping[str, Tensor], seconds: float
@@ -363,10 +352,35 @@ class Run:
         columns = ["number", "epoch", "train_loss", "accuracy", "seconds"]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
+    def record_references(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what the references came to under the run's protocol; the keys of a row are `REFERENCE_COLUMNS`."""
+        import pandas as pd
+
+        frame = pd.DataFrame(rows, columns=list(REFERENCE_COLUMNS))
+        write_whole(self.folder / "references.csv", lambda path: frame.to_csv(path, index=False))
+
+    def references(self) -> pd.DataFrame:
+        """One row a reference and budget, in the order of training; the columns are `REFERENCE_COLUMNS`."""
+        import pandas as pd
+
+        path = self.folder / "references.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=list(REFERENCE_COLUMNS))
+        try:
+            return pd.read_csv(path, keep_default_na=False, na_values={"accuracy": ""})[
+                list(REFERENCE_COLUMNS)
+            ]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: expected the references of the run ({one_line(error)})") from None
+
     def write_results(self) -> Path:
-        """Write `results` as results.csv and return its path."""
+        """Write `results` and, with their names and without numbers, `references` as results.csv; return its path."""
+        import pandas as pd
+
         path = self.folder / "results.csv"
-        results = self.results()
+        results, references = self.results(), self.references()
+        if not references.empty:
+            results = pd.concat([results.astype({"number": "Int64"}), references], ignore_index=True)
         write_whole(path, lambda temporary: results.to_csv(temporary, index=False))
         return path
 
@@ -428,6 +442,22 @@ class Run:
 
     def _file(self, number: int, name: str) -> Path:
         return self.folder / "candidates" / f"{number:04d}" / name
+
+
+def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:
+    """What `COLUMNS` say of a network itself, in plain values; the budget in MACs is that it was made for."""
+    counted = cost(architecture)
+    return {
+        "family": architecture.family,
+        "resolution": architecture.resolution,
+        "budget": budget,
+        "macs": counted.macs,
+        "params": counted.params,
+        "peak_memory": counted.peak_memory,
+        "butterfly_share": round(counted.butterfly_share, 4),
+        "fusions": architecture.fusion_pattern,
+        "hash": architecture.hash,
+    }
 
 
 def run_names(runs: Path = RUNS) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bft_nas.network import Architecture, Layer, cost
+from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
 from bft_nas.space import SearchSpace
 from bft_nas.units import format_duration, format_macs, format_percent
 
@@ -127,6 +128,95 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
     if best.empty:
         failed = int((results["state"] == "failed").sum())
         console.print("no winner: " + (f"all {failed} candidates failed" if failed else "no candidate yet"))
+
+
+def print_references(console: Console, references: pd.DataFrame, best: pd.DataFrame) -> None:
+    """What the references came to, the most accurate first, and how many of them each winner beats."""
+    if references.empty:
+        return
+    table = Table(title="References under the same protocol", title_justify="left", title_style="bold")
+    for column in ("network", "width", "accuracy", "MACs", "parameters", "pixels", "fusions, stage by stage"):
+        table.add_column(
+            column, justify="right" if column in ("width", "accuracy", "MACs", "parameters") else "left"
+        )
+    ranked = references.sort_values(["budget", "accuracy"], ascending=[True, False])
+    for _, rows in ranked.groupby("budget", sort=True):
+        for row in rows.to_dict("records"):
+            failed = row["state"] == "failed"
+            table.add_row(
+                row["name"],
+                f"{row['width']:.2f}",
+                "failed" if failed else format_percent(row["accuracy"]),
+                format_macs(row["macs"]),
+                f"{row['params'] / 1e6:.2f}M",
+                str(row["resolution"]),
+                row["reason"] if failed else row["fusions"],
+            )
+        table.add_section()
+    console.print(table)
+    for row in best.to_dict("records"):
+        same = references[(references["budget"] == row["for_budget"]) & (references["state"] == "complete")]
+        beaten = int((same["accuracy"] < row["accuracy"]).sum())
+        if not same.empty:
+            console.print(
+                f"within {format_macs(row['for_budget'])} candidate {row['number']} is more accurate than "
+                f"{beaten} of {len(same)} references",
+                highlight=False,
+            )
+
+
+def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -> None:
+    """Each reference's count here beside the published one."""
+    table = Table(box=None, pad_edge=False)
+    for column in (
+        "reference",
+        "width",
+        "pixels",
+        "MACs",
+        "published",
+        "",
+        "parameters",
+        "published",
+        "source",
+    ):
+        table.add_column(column, justify="left" if column in ("reference", "source") else "right")
+    for published in counts:
+        counted = cost(reference(published.name, width=published.width, resolution=published.resolution))
+        table.add_row(
+            published.name,
+            f"{published.width:g}",
+            str(published.resolution),
+            f"{counted.macs / 1e6:.1f}M",
+            f"{published.macs / 1e6:g}M",
+            f"{100 * (counted.macs / published.macs - 1):+.1f} %",
+            f"{counted.params / 1e6:.2f}M",
+            f"{published.params:g}M" if published.params is not None else "",
+            published.source,
+        )
+    console.print(table)
+
+
+def print_scaled_references(console: Console, budget: int, resolution: int) -> None:
+    """Every reference as wide as a budget in MACs allows, at 1000 classes."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("reference", "width", "pixels", "MACs", "parameters", "fusions, stage by stage"):
+        table.add_column(column, justify="left" if column.startswith(("ref", "fus")) else "right")
+    for name in REFERENCES:
+        found = widest(name, budget, resolution=resolution)
+        if found is None:
+            table.add_row(name, "", str(resolution), "out of reach")
+            continue
+        width, architecture = found
+        counted = cost(architecture)
+        table.add_row(
+            name,
+            f"{width:.3f}",
+            str(resolution),
+            f"{counted.macs / 1e6:.2f}M",
+            f"{counted.params / 1e6:.2f}M",
+            architecture.fusion_pattern,
+        )
+    console.print(table)
 
 
 def print_clock(console: Console, clock: Clock) -> None:

@@ -59,11 +59,15 @@ code { font: 0.86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .js-plotly-plot .xtitle, .js-plotly-plot .ytitle,
 .js-plotly-plot .colorbar text { fill: var(--soft) !important; }
 .js-plotly-plot .annotation-text { fill: var(--ink) !important; }
+.tracereference-names text, .tracecurve-names text {
+  paint-order: stroke; stroke: var(--page); stroke-opacity: 0.75; stroke-width: 3px; stroke-linejoin: round;
+}
 .js-plotly-plot .gridlayer path { stroke: var(--grid) !important; stroke-opacity: 1 !important; }
 @media (max-width: 600px) {
   main { padding: 24px 16px 48px; }
   h1 { font-size: 1.5rem; }
   figure { height: 640px; }
+  .tracereference-names, .tracecurve-names { display: none; }
   .facts { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); padding: 14px; }
   th, td { padding: 7px 10px; }
 }

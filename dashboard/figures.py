@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.dashboard._canvas import WIDTH, Canvas
+from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent
 from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs
 
@@ -36,15 +38,31 @@ TICKS = (
 WINNER_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def front_figure(results: pd.DataFrame, budgets: Sequence[int], *, title: str) -> go.Figure:
+def front_figure(
+    results: pd.DataFrame,
+    budgets: Sequence[int],
+    *,
+    title: str,
+    references: pd.DataFrame | None = None,
+    published: pd.DataFrame | None = None,
+    show_published: bool = False,
+) -> go.Figure:
     """Validation accuracy against MACs: every complete candidate, the front, the budgets and their winners.
+
+    The axes show the run: published results outside of its MACs are there for whoever zooms out.
 
     Args:
         results: one row a candidate; failed ones are counted in the subtitle. May be empty.
         budgets: MACs, one dashed line each.
         title: plain text; empty for a figure that stands under a heading of its own.
+        references: networks trained under the same protocol, one row a reference and budget, with a ``name``
+            beside the columns of ``results``. Failed ones are not drawn.
+        published: what `bft_nas.published.published_results` returns, drawn on an axis of its own at the right.
+        show_published: from the start. Otherwise a click in the legend shows these results; the page has to
+            make ``yaxis2`` visible along with them, as the report does.
     """
-    candidates = complete(results)
+    references = pd.DataFrame() if references is None else references
+    candidates, trained = complete(results), complete(references)
     figure = go.Figure(layout=_layout(title, candidates_text(results)))
     _draw_budgets(figure, budgets)
     if candidates.empty:
@@ -53,7 +71,17 @@ def front_figure(results: pd.DataFrame, budgets: Sequence[int], *, title: str) -
         _draw_front(figure, front(results))
         _draw_candidates(figure, candidates)
         _draw_winners(figure, winners(results, budgets))
-    low, high = _ends([*candidates.get("macs", ()), *budgets])
+    low, high = _ends([*candidates.get("macs", ()), *trained.get("macs", ()), *budgets])
+    if not trained.empty:
+        high *= (high / low) ** (names_width(trained) / WIDTH)
+    accuracies = [0.0, 1.0] if candidates.empty else [*candidates["accuracy"], *trained.get("accuracy", ())]
+    canvas = Canvas((low, high), (min(accuracies), max(accuracies)))
+    canvas.take(_points(candidates))
+    canvas.take_steps(_points(front(results)))
+    if not trained.empty:
+        draw_references(figure, trained, canvas)
+    if published is not None:
+        draw_published(figure, published, canvas, shown=show_published)
     ticks = _log_ticks(low, high)
     figure.update_xaxes(
         title_text="MACs (log scale)",
@@ -66,7 +94,7 @@ def front_figure(results: pd.DataFrame, budgets: Sequence[int], *, title: str) -
         ticks="outside",
         tickcolor=INK,
     )
-    figure.update_yaxes(title_text="Validation accuracy", ticksuffix="%")
+    figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
     return figure
 
 
@@ -110,6 +138,10 @@ def _nothing_text(results: pd.DataFrame) -> str:
     if results.empty:
         return "No candidates yet."
     return f"No candidate is complete: {len(results)} failed."
+
+
+def _points(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    return [(row["macs"] / 1e6, row["accuracy"]) for row in rows.to_dict("records")]
 
 
 def _say(figure: go.Figure, text: str) -> None:
@@ -194,13 +226,13 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 def _draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
     for budget in sorted(set(budgets)):
-        millions = budget / 1e6
+        at = budget / 1e6
         figure.add_shape(
             type="line",
             xref="x",
             yref="y domain",
-            x0=millions,
-            x1=millions,
+            x0=at,
+            x1=at,
             y0=0,
             y1=1,
             line={"color": INK, "width": 1.5, "dash": "7px,5px"},
@@ -210,7 +242,7 @@ def _draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
         figure.add_annotation(
             text=format_macs(budget),
             name="budget",
-            x=math.log10(millions),
+            x=math.log10(at),
             y=1,
             xref="x",
             yref="paper",
@@ -223,8 +255,8 @@ def _draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
 def _draw_front(figure: go.Figure, on_front: pd.DataFrame) -> None:
     figure.add_trace(
         go.Scatter(
-            x=_millions(on_front),
-            y=_percent(on_front),
+            x=millions(on_front),
+            y=percent(on_front),
             name="front",
             mode="lines",
             line={"shape": "hv", "color": INK, "width": 2},
@@ -265,8 +297,8 @@ def _draw_candidates(figure: go.Figure, candidates: pd.DataFrame) -> None:
         symbol = SYMBOLS[rank % len(SYMBOLS)]
         figure.add_trace(
             go.Scatter(
-                x=_millions(rows),
-                y=_percent(rows),
+                x=millions(rows),
+                y=percent(rows),
                 name=escape(str(family)),
                 legendgroup=str(rank),
                 showlegend=False,
@@ -304,8 +336,8 @@ def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
     best = best.drop_duplicates("number")
     figure.add_trace(
         go.Scatter(
-            x=_millions(best),
-            y=_percent(best),
+            x=millions(best),
+            y=percent(best),
             name="winner",
             mode="markers+text",
             marker={
@@ -334,7 +366,7 @@ def _draw_faint_curves(figure: go.Figure, curves: pd.DataFrame) -> None:
     texts: list[str] = []
     for _, rows in curves.groupby("number"):
         epochs += [*rows["epoch"].tolist(), None]
-        accuracies += [*_percent(rows), None]
+        accuracies += [*percent(rows), None]
         texts += [*(_epoch_text(row) for row in rows.to_dict("records")), ""]
     figure.add_trace(
         go.Scatter(
@@ -354,7 +386,7 @@ def _draw_strong_curve(figure: go.Figure, rows: pd.DataFrame, rank: int) -> None
     figure.add_trace(
         go.Scatter(
             x=rows["epoch"].tolist(),
-            y=_percent(rows),
+            y=percent(rows),
             name=f"#{rows['number'].iloc[0]}",
             mode="lines+markers",
             line={
@@ -386,11 +418,3 @@ def _epoch_text(row: Mapping[Any, Any]) -> str:
         f"<b>#{row['number']}</b>, epoch {row['epoch']}<br>"
         f"{row['accuracy']:.2%} accuracy<br>training loss {row['train_loss']:.4g}"
     )
-
-
-def _millions(rows: pd.DataFrame) -> list[float]:
-    return [float(macs) / 1e6 for macs in rows["macs"]]
-
-
-def _percent(rows: pd.DataFrame) -> list[float]:
-    return [100 * float(accuracy) for accuracy in rows["accuracy"]]

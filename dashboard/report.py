@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard.figures import candidates_text, front_figure, learning_curves_figure
 from bft_nas.files import write_text
-from bft_nas.pareto import front, winners
+from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs
 
 Row = Mapping[Any, Any]
@@ -32,6 +32,23 @@ WHAT_IS_COMPARABLE = (
     " search and is not what full training reaches; two accuracies are comparable only under the same"
     " protocol hash."
 )
+HOW_REFERENCES_ARE_TRAINED = (
+    "Known networks, trained under the protocol of the candidates; the width of each is solved to be the largest"
+    " within the budget."
+)
+WHAT_IS_PUBLISHED = (
+    "They are ImageNet top-1 of full trainings by others and stand on an axis of their own, at the right: they do"
+    " not compare with the accuracy of the proxy training. Dotted lines connect the best rows of a family;"
+    " pointing at a row tells its source."
+)
+# A click in the legend shows the published results, and Plotly leaves their axis as it is.
+AXIS_FOLLOWS_LAYER = """
+const figure = document.getElementById("{plot_id}");
+figure.on("plotly_restyle", () => {
+  const shown = figure.data.some((trace) => trace.yaxis === "y2" && trace.visible === true);
+  if (shown !== figure.layout.yaxis2.visible) Plotly.relayout(figure, {"yaxis2.visible": shown});
+});
+"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,9 @@ def write_report(
     curves: pd.DataFrame,
     budgets: Sequence[int],
     facts: Sequence[tuple[str, str]],
+    references: pd.DataFrame | None = None,
+    published: pd.DataFrame | None = None,
+    imagenet: bool = False,
 ) -> None:
     """Writes a run's figures and tables as one self-contained HTML file; an older one is replaced at once.
 
@@ -62,11 +82,17 @@ def write_report(
         curves: one row a candidate and epoch, with ``number``, ``epoch``, ``accuracy`` and ``train_loss``.
         budgets: MACs, smallest first.
         facts: names and values that stand under the heading, such as the space, the data, the protocol hash.
+        references: networks trained under the same protocol, one row a reference and budget, with a ``name``
+            beside the columns of ``results``; failed ones included.
+        published: what `bft_nas.published.published_results` returns.
+        imagenet: the run's data is ImageNet, so that the published results are shown from the start.
 
     Raises:
         OSError: the file cannot be written; an older one is then as it was.
     """
-    write_text(path, _page(title, results, curves, budgets, facts))
+    references = pd.DataFrame() if references is None else references
+    published = pd.DataFrame() if published is None else published
+    write_text(path, _page(title, results, curves, budgets, facts, references, published, imagenet))
 
 
 def _page(
@@ -75,9 +101,14 @@ def _page(
     curves: pd.DataFrame,
     budgets: Sequence[int],
     facts: Sequence[tuple[str, str]],
+    references: pd.DataFrame,
+    published: pd.DataFrame,
+    imagenet: bool,
 ) -> str:
     best = winners(results, budgets)
-    accuracy_figure = front_figure(results, budgets, title="")
+    accuracy_figure = front_figure(
+        results, budgets, title="", references=references, published=published, show_published=imagenet
+    )
     curves_figure = learning_curves_figure(curves, winning=best["number"].tolist() if not best.empty else ())
     return f"""<!doctype html>
 <html lang="en">
@@ -96,7 +127,8 @@ def _page(
 
 <h2>Accuracy against MACs</h2>
 <p class="about">{candidates_text(results).capitalize()}. The solid line is the front: no candidate is both
-cheaper and more accurate. Dashed lines are budgets, rings their winners.</p>
+cheaper and more accurate. Dashed lines are budgets, rings their winners.{_references_text(references)}</p>
+{_published_text(published, imagenet)}
 {_figure("front", "Validation accuracy against MACs of every candidate", accuracy_figure)}
 
 <h2>Winner of each budget</h2>
@@ -106,6 +138,7 @@ block has two, expansion/projection.</p>
 
 <h2>The front</h2>
 {_table("The front", FRONT_COLUMNS, front(results), "No candidate is complete.")}
+{_references(references)}
 
 <h2>Learning curves</h2>
 <p class="about">Validation accuracy after each epoch of the proxy training; the winners drawn strongly.</p>
@@ -130,12 +163,37 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="facts">{"".join(pairs)}</dl>'
 
 
+def _references_text(references: pd.DataFrame) -> str:
+    if complete(references).empty:
+        return ""
+    return " Crosses are references, trained under the same protocol; names stand where there is room."
+
+
+def _published_text(published: pd.DataFrame, shown: bool) -> str:
+    if published.empty:
+        return ""
+    how = "are drawn in purple" if shown else "appear with a click on their entry in the legend"
+    return f'<p class="about">Published results {how}. {escape(WHAT_IS_PUBLISHED)}</p>'
+
+
+def _references(references: pd.DataFrame) -> str:
+    if references.empty:
+        return ""
+    ordered = references.sort_values(["budget", "accuracy", "name"], ascending=[True, False, True])
+    return f"""
+<h2>References</h2>
+<p class="about">{escape(HOW_REFERENCES_ARE_TRAINED)}</p>
+{_table("References", REFERENCE_COLUMNS, ordered, "")}
+"""
+
+
 def _figure(name: str, label: str, figure: go.Figure) -> str:
     # As high as the page's style says: higher where a narrow window folds the legend.
     drawn = figure.update_layout(height=None).to_html(
         full_html=False,
         include_plotlyjs=False,
         div_id=name,
+        post_script=AXIS_FOLLOWS_LAYER if "yaxis2" in figure.layout else None,
         config={
             "responsive": True,
             "displaylogo": False,
@@ -154,12 +212,12 @@ def _table(label: str, columns: Sequence[Column], rows: pd.DataFrame, if_none: s
 
 def _table_row(columns: Sequence[Column], row: Row) -> str:
     cells = "".join(f"<td{_kind(column)}>{column.cell(row)}</td>" for column in columns[1:])
-    head = columns[0].cell(row)
+    kind, head = _kind(columns[0]), columns[0].cell(row)
     if row["state"] != "failed":
-        return f'<tr><th scope="row" class="number">{head}</th>{cells}</tr>'
+        return f'<tr><th scope="row"{kind}>{head}</th>{cells}</tr>'
     # A reason is a sentence: it has a line of its own, where it is seen without scrolling.
     return (
-        f'<tr class="failed"><th scope="row" class="number" rowspan="2">{head}</th>{cells}</tr>'
+        f'<tr class="failed"><th scope="row"{kind} rowspan="2">{head}</th>{cells}</tr>'
         f'<tr class="reason"><td colspan="{len(columns) - 1}"><div>{escape(str(row["reason"]))}</div></td></tr>'
     )
 
@@ -245,16 +303,21 @@ def _accuracy(row: Row) -> str:
     return "failed" if pd.isna(row["accuracy"]) else f"{row['accuracy']:.2%}"
 
 
+def _square(row: Row) -> str:
+    return "" if pd.isna(row["resolution"]) else f"{int(row['resolution'])}x{int(row['resolution'])}"
+
+
 def _seconds(row: Row) -> str:
     return "" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}"
 
 
+BUDGET = Column("Budget", _exact("budget", format_macs), "number")
 NUMBER = Column("No.", lambda row: f"#{row['number']}", "number")
 ACCURACY = Column("Accuracy", _accuracy, "number")
 MACS = Column("MACs", _exact("macs", format_macs), "number")
 PARAMETERS = Column("Parameters", _exact("params", _millions), "number")
 MEMORY = Column("Peak memory", _exact("peak_memory", _mebibytes), "number")
-RESOLUTION = Column("Resolution", lambda row: f"{row['resolution']}x{row['resolution']}", "number")
+RESOLUTION = Column("Resolution", _square, "number")
 FAMILY = Column("Family", _text("family"))
 BUTTERFLIES = Column("Butterflies", lambda row: f"{row['butterfly_share']:.0%}", "number")
 FUSIONS = Column("Fusions", _code("fusions"))
@@ -270,6 +333,16 @@ WINNER_COLUMNS = (
     Column("Fusions stage by stage", _stages),
 )
 FRONT_COLUMNS = (NUMBER, ACCURACY, MACS, PARAMETERS, MEMORY, FAMILY, RESOLUTION, BUTTERFLIES, FUSIONS)
+REFERENCE_COLUMNS = (
+    Column("Name", _text("name")),
+    ACCURACY,
+    MACS,
+    PARAMETERS,
+    RESOLUTION,
+    BUDGET,
+    FAMILY,
+    BUTTERFLIES,
+)
 ALL_COLUMNS = (
     NUMBER,
     ACCURACY,
@@ -278,7 +351,7 @@ ALL_COLUMNS = (
     MEMORY,
     FAMILY,
     RESOLUTION,
-    Column("Budget", _exact("budget", format_macs), "number"),
+    BUDGET,
     BUTTERFLIES,
     Column("Epochs", _text("epochs"), "number"),
     Column("Seconds", _seconds, "number"),

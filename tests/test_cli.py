@@ -17,8 +17,8 @@ from PIL import Image
 from bft_nas.cli import main
 from tests.conftest import SPACE
 
-COMMANDS = ["search", "show", "export", "runs", "spaces"]
-SMALL = ("--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32")
+COMMANDS = ["search", "show", "export", "compare", "references", "runs", "spaces"]
+SMALL = ("--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32", "--no-references")
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -105,6 +105,10 @@ def test_version(cli: Cli) -> None:
         (("show", "nobody"), "run 'nobody': not found under 'runs'; expected a run, but there is none yet"),
         (("export", "nobody", "-o", "x"), "run 'nobody': not found"),
         (("export", "nobody"), "-o/--output"),
+        (("compare", "nobody"), "run 'nobody': not found"),
+        (("references", "--flops", "lots"), "--flops lots: expected a number of MACs above zero"),
+        (("references", "--resolution", "2"), "--resolution 2: expected pixels from 8"),
+        (("references", "--flops", "50M", "--resolution", "128,160"), "expected one number of pixels"),
     ],
 )
 def test_a_mistake_is_one_line_exit_code_2_and_nothing_written(
@@ -286,7 +290,7 @@ def test_resume_goes_on_and_refuses_another_protocol(
     assert code == 2
     assert "--space: a resumed run keeps its own" in err
     assert (folder / "runs/first/results.csv").read_text() == before
-    code, out, _ = cli("search", "--resume", "first", "--trials", "3")
+    code, out, _ = cli("search", "--resume", "first", "--trials", "3", "--no-references")
     assert code == 0
     assert "candidate 3/3" in out
     after = (folder / "runs/first/results.csv").read_text()
@@ -298,7 +302,7 @@ def test_a_run_is_resumed_from_another_directory(
     searched: tuple[Path, str], tmp_path: Path, cli: Cli
 ) -> None:
     run = searched[0] / "runs" / "first"
-    code, out, err = cli("search", "--resume", str(run), "--trials", "2")
+    code, out, err = cli("search", "--resume", str(run), "--trials", "2", "--no-references")
     assert code == 0, err
     assert f"bft-nas show {run}" in out
     assert files_under(tmp_path) == set()
@@ -316,6 +320,56 @@ def test_a_resumed_run_whose_images_changed_is_refused(
     victim.write_bytes(original)
     assert code == 2
     assert "data_digest" in err
+
+
+def test_compare_trains_the_references_at_the_runs_budgets_and_adds_them(
+    searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    folder, printed = searched
+    assert "References" not in printed
+    monkeypatch.chdir(folder)
+    code, out, err = cli("compare", "first")
+    assert code == 0, err
+    for name in ("mobilenet_v1", "mobilenet_v1_bft", "fbnet_96", "shufflenet_v2_bft"):
+        assert name in out.partition("References under the same protocol")[2]
+    assert "of 15 references" in out
+    assert "shufflenet_v2_bft" in (folder / "runs/first/results.csv").read_text()
+    assert "shufflenet_v2_bft" in (folder / "runs/first/report.html").read_text()
+    # All of them are known by now.
+    code, out, _ = cli("search", "--resume", "first", "--trials", "2")
+    assert (code, "epoch 1/1" in out) == (0, False)
+    assert "References under the same protocol" in out
+
+
+def test_compare_refuses_a_run_whose_images_changed(
+    searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    folder, _ = searched
+    monkeypatch.chdir(folder)
+    victim = next((folder / "photos").rglob("4.png"))
+    original = victim.read_bytes()
+    write_image(victim, 998)
+    code, _, err = cli("compare", "first")
+    victim.write_bytes(original)
+    assert code == 2
+    assert "data_digest" in err
+
+
+def test_references_are_listed_with_their_published_counts(cli: Cli) -> None:
+    code, out, _ = cli("references")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("mnasnet_small"))
+    assert row.split()[:6] == ["mnasnet_small", "1", "224", "68.3M", "68.3M", "+0.1"]
+    assert "timm mnasnet_small" in row
+
+
+def test_references_are_scaled_to_a_budget(cli: Cli) -> None:
+    code, out, _ = cli("references", "--flops", "6M", "--resolution", "160")
+    assert code == 0
+    assert "out of reach" in next(line for line in out.splitlines() if line.startswith("mnasnet_a1"))
+    macs = [float(line.split()[3][:-1]) for line in out.splitlines()[1:] if "out of reach" not in line]
+    assert len(macs) > 5
+    assert max(macs) <= 6
 
 
 def test_export_of_a_failed_or_forgotten_candidate_is_refused(

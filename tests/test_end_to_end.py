@@ -15,7 +15,10 @@ import pytest
 from bft_nas.run import Run
 from tests.conftest import Command
 
-SEARCH = ("search", "--flops", "10M,20M", "--trials", "6", "--images", "4000", "--epochs", "2", "--seed", "4")
+SEARCH = (
+    *("search", "--flops", "10M,20M", "--trials", "6", "--images", "4000", "--epochs", "2", "--seed", "4"),
+    "--no-references",
+)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -46,7 +49,7 @@ def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     process.wait()
     before = Run.open("first", runs=folder / "runs").results()
     resumed = subprocess.run(
-        [sys.executable, "-m", "bft_nas.cli", "search", "--resume", "first"],
+        [sys.executable, "-m", "bft_nas.cli", "search", "--resume", "first", "--no-references"],
         cwd=folder,
         capture_output=True,
         text=True,

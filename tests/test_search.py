@@ -246,9 +246,11 @@ def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepa
 
 def test_only_one_search_at_a_time_works_on_a_run(prepared: Prepared, tmp_path: Path) -> None:
     run = tiny_run(tmp_path, prepared)
-    run.lock()
-    with pytest.raises(UserError, match="another search is working on it"):
-        Run.open("tiny", runs=tmp_path).lock()
+    again = Run.open("tiny", runs=tmp_path)
+    with run.locked(), pytest.raises(UserError, match="another search is working on it"), again.locked():
+        pass
+    with again.locked():
+        pass
 
 
 def test_another_protocol_is_refused_and_what_differs_is_named(finished: Run) -> None:

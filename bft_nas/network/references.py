@@ -247,19 +247,19 @@ def _shufflenet_v2(width: float, fusion: str) -> Parts:
     return Stem(24, pool=True), blocks, Head(last, fusion)
 
 
-_NETWORKS: dict[str, tuple[str, Build]] = {
-    "mobilenet_v1": ("mobilenet_v1", _mobilenet_v1),
-    "mobilenet_v2": ("mobilenet_v2", _of_inverted(32, _MOBILENET_V2, 1280, last_scales="wider")),
-    "mobilenet_v3_small": ("mobilenet_v3", _mobilenet_v3(_V3_SMALL, 1024)),
-    "mobilenet_v3_large": ("mobilenet_v3", _mobilenet_v3(_V3_LARGE, 1280)),
-    "shufflenet_v2": ("shufflenet_v2", _shufflenet_v2),
-    "mnasnet_a1": ("mnasnet", _of_inverted(32, _MNASNET_A1, 1280, last_scales="never")),
-    "mnasnet_b1": ("mnasnet", _of_inverted(32, _MNASNET_B1, 1280, last_scales="never")),
-    "mnasnet_small": ("mnasnet", _of_inverted(8, _MNASNET_SMALL, 1280, last_scales="never")),
-    "fbnet_a": ("fbnet", _of_inverted(16, _FBNET_A, 1504, last_scales="always")),
-    "fbnet_b": ("fbnet", _of_inverted(16, _FBNET_B, 1984, last_scales="always")),
-    "fbnet_c": ("fbnet", _of_inverted(16, _FBNET_C, 1984, last_scales="always")),
-    "fbnet_96": ("fbnet", _of_inverted(8, _FBNET_96, 1416, last_scales="always")),
+_NETWORKS: dict[str, Build] = {
+    "mobilenet_v1": _mobilenet_v1,
+    "mobilenet_v2": _of_inverted(32, _MOBILENET_V2, 1280, last_scales="wider"),
+    "mobilenet_v3_small": _mobilenet_v3(_V3_SMALL, 1024),
+    "mobilenet_v3_large": _mobilenet_v3(_V3_LARGE, 1280),
+    "shufflenet_v2": _shufflenet_v2,
+    "mnasnet_a1": _of_inverted(32, _MNASNET_A1, 1280, last_scales="never"),
+    "mnasnet_b1": _of_inverted(32, _MNASNET_B1, 1280, last_scales="never"),
+    "mnasnet_small": _of_inverted(8, _MNASNET_SMALL, 1280, last_scales="never"),
+    "fbnet_a": _of_inverted(16, _FBNET_A, 1504, last_scales="always"),
+    "fbnet_b": _of_inverted(16, _FBNET_B, 1984, last_scales="always"),
+    "fbnet_c": _of_inverted(16, _FBNET_C, 1984, last_scales="always"),
+    "fbnet_96": _of_inverted(8, _FBNET_96, 1416, last_scales="always"),
 }
 _WITH_BUTTERFLIES = ("mobilenet_v1", "shufflenet_v2", "mobilenet_v3_small")
 REFERENCES = (*_NETWORKS, *(f"{name}_bft" for name in _WITH_BUTTERFLIES))
@@ -269,7 +269,7 @@ REFERENCES = (*_NETWORKS, *(f"{name}_bft" for name in _WITH_BUTTERFLIES))
 def reference(
     name: str, *, width: float = 1.0, resolution: int = 224, classes: int = 1000, in_channels: int = 3
 ) -> Architecture:
-    """A comparison network by name, with a width multiplier.
+    """A comparison network by name, which is its family too, with a width multiplier.
 
     Raises ValueError when there is no network of that name, or the multiplier is not above 0.
 
@@ -281,9 +281,8 @@ def reference(
     if not 0 < width < float("inf"):
         raise ValueError(f"width: expected a multiplier above 0, got {width!r}")
     fusion = butterfly_fusion(PAPER_RADIX) if name.endswith("_bft") else DENSE
-    family, build = _NETWORKS[name.removesuffix("_bft")]
-    stem, blocks, head = build(width, fusion)
-    return Architecture(family, resolution, stem, _staged(blocks), head, classes, in_channels)
+    stem, blocks, head = _NETWORKS[name.removesuffix("_bft")](width, fusion)
+    return Architecture(name, resolution, stem, _staged(blocks), head, classes, in_channels)
 
 
 def _staged(blocks: Sequence[Block]) -> tuple[Block, ...]:

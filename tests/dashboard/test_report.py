@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,50 +10,7 @@ import pytest
 from bft_nas.dashboard import front_figure, write_report
 from bft_nas.dashboard.figures import candidates_text, learning_curves_figure
 from bft_nas.pareto import complete, front, winners
-
-BUDGETS = (20_000_000, 50_000_000)
-HOSTILE = "<script>alert('&')</script>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def make_results(complete_ones: int = 12, failed: int = 2) -> pd.DataFrame:
-    columns: dict[str, list[Any]] = {
-        "number": [], "state": [], "family": [], "resolution": [], "budget": [], "macs": [], "params": [],
-        "peak_memory": [], "butterfly_share": [], "fusions": [], "accuracy": [], "epochs": [], "seconds": [],
-        "reason": [], "hash": [],
-    }  # fmt: skip
-    for number in range(complete_ones + failed):
-        is_failed = number >= complete_ones
-        row = {
-            "number": number,
-            "state": "failed" if is_failed else "complete",
-            "family": ("mobilenet_v1", "mobilenet_v2", "shufflenet_v2")[number % 3],
-            "resolution": (160, 224)[number % 2],
-            "budget": BUDGETS[number % 2],
-            "macs": BUDGETS[number % 2] - 1_234_567 * (number % 5),
-            "params": 900_000 + 100_000 * number,
-            "peak_memory": 1_500_000 + number,
-            "butterfly_share": (number % 4) / 3,
-            "fusions": ("d b4 b8", "d/d b8/d b16/b4")[number % 2],
-            "accuracy": float("nan") if is_failed else 0.5 + 0.037 * ((number * 7) % 11),
-            "epochs": 1 if is_failed else 3,
-            "seconds": 12.25 + number,
-            "reason": f"loss is NaN <epoch {number}>" if is_failed else "",
-            "hash": f"cafe{number:08d}",
-        }
-        for name, value in row.items():
-            columns[name].append(value)
-    return pd.DataFrame(columns)
-
-
-def make_curves(results: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        {"number": number, "epoch": epoch, "accuracy": 0.2 * epoch, "train_loss": 2.0 / epoch}
-        for number, epochs in zip(results["number"], results["epochs"], strict=True)
-        for epoch in range(1, epochs + 1)
-    ]
-    return pd.DataFrame(rows, columns=["number", "epoch", "accuracy", "train_loss"])
-
+from tests.dashboard.pages import BUDGETS, CHROMIUM, HOSTILE, Page, make_curves, make_results, open_in_browser
 
 FRAMES = {
     "empty": make_results(0, 0),
@@ -73,37 +26,6 @@ def write(path: Path, results: pd.DataFrame, title: str = "A run", budgets: Sequ
     facts = [("Space", "mobile"), ("Protocol hash", "0123abcd")]
     write_report(path, title=title, results=results, curves=curves, budgets=budgets, facts=facts)
     return path.read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """The tags of a page, the text of its table rows and its visible text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[str] = []
-        self.visible: list[str] = []
-        self.unseen = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.unseen = tag in {"script", "style"}
-        if tag == "tr":
-            self.rows.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.unseen = False
-
-    def handle_data(self, data: str) -> None:
-        if not self.unseen:
-            self.visible.append(data)
-            if self.rows:
-                self.rows[-1] += f"{data} "
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.visible).split())
 
 
 def points(figure: go.Figure) -> dict[int, tuple[float, float, float]]:
@@ -302,16 +224,9 @@ def test_a_report_that_cannot_be_finished_leaves_the_older_one(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium to open the report in")
 def test_a_browser_draws_the_figures_from_disk(tmp_path: Path) -> None:
-    assert CHROMIUM is not None
     path = tmp_path / "report.html"
     results = make_results()
     write(path, results, title=HOSTILE)
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}",
-        "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    drawn = [(attributes.get("class") or "").split() for _, attributes in Page(done.stdout).tags]
+    drawn = [(attributes.get("class") or "").split() for _, attributes in open_in_browser(path).tags]
     assert sum("main-svg" in classes for classes in drawn) >= 2
     assert sum("point" in classes for classes in drawn) >= len(complete(results))

@@ -1,0 +1,68 @@
+"""Where on a figure there is room for a name: an estimate in pixels, made before anything is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+# The axes on a wide page; on a narrow one names are left out.
+WIDTH = 900
+HEIGHT = 370
+# Of the points that stand for a line or a box.
+SPACING = 8
+
+
+@dataclass
+class Canvas:
+    """The axes of a front figure and what stands on them already."""
+
+    ends: tuple[float, float]
+    """The least and the most MACs shown, in millions."""
+    accuracies: tuple[float, float]
+    """The lowest and the highest accuracy of a point."""
+    taken: list[tuple[float, float]] = field(default_factory=list)
+    """Pixels, from the left and from the bottom."""
+
+    def across(self, millions: float) -> float:
+        """How far from the left a number of MACs is."""
+        return WIDTH * math.log(millions / self.ends[0]) / math.log(self.ends[1] / self.ends[0])
+
+    def macs(self, across: float) -> float:
+        """The MACs, in millions, that are so far from the left."""
+        low, high = map(math.log, self.ends)
+        return math.exp(low + (high - low) * across / WIDTH)
+
+    def up(self, accuracy: float) -> float:
+        """How far from the bottom an accuracy is."""
+        low, high = self.accuracies
+        # Plotly leaves about a twentieth of room on both sides of the points.
+        return HEIGHT * (0.05 + 0.9 * (accuracy - low) / ((high - low) or 1.0))
+
+    def take(self, points: Iterable[tuple[float, float]]) -> None:
+        """Remember points of MACs in millions and accuracy."""
+        self.taken += [(self.across(millions), self.up(accuracy)) for millions, accuracy in points]
+
+    def take_steps(self, points: Sequence[tuple[float, float]]) -> None:
+        """Remember the line that goes right and then up from each point to the next."""
+        for (here, low), (there, high) in pairwise(points):
+            left, right, bottom = self.across(here), self.across(there), self.up(low)
+            self.take_box(left, bottom, right - left, 0)
+            self.take_box(right, bottom, 0, self.up(high) - bottom)
+
+    def take_box(self, left: float, bottom: float, width: float, height: float) -> None:
+        """Remember a box of text, or a line where it has no width or height."""
+        columns, rows = math.ceil(width / SPACING), math.ceil(height / SPACING)
+        self.taken += [
+            (left + width * column / max(columns, 1), bottom + height * row / max(rows, 1))
+            for column in range(columns + 1)
+            for row in range(rows + 1)
+        ]
+
+    def clearance(self, left: float, bottom: float, width: float, height: float) -> float:
+        """How far a box is from whatever is nearest to it; below zero when something is inside."""
+        return min(
+            (max(left - x, x - left - width, bottom - y, y - bottom - height) for x, y in self.taken),
+            default=math.inf,
+        )

@@ -1,0 +1,254 @@
+"""What a front figure shows beside the candidates: references trained alike, and published results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
+from bft_nas.units import format_macs
+
+# Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
+# the winners' orange with any colour vision.
+REFERENCE = "#3b8fd0"
+PUBLISHED = "#b8659b"
+PUBLISHED_GROUP = "published"
+# Shapes that no family of candidates has.
+REFERENCE_SYMBOL = "x-thin"
+CURVE_SYMBOLS = tuple(
+    f"{shape}-open-dot"
+    for shape in ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon")
+)
+# Of names, in pixels.
+LETTER = 6.4
+BOLD_LETTER = 7.7
+LINE = 15
+GAP = 7
+# How far from its middle a marker reaches, and how much room around a name is enough.
+MARKER = 6
+ROOM = 20
+
+
+def names_width(references: pd.DataFrame) -> float:
+    """The pixels that the longest name of a reference takes, the gap before it included."""
+    return float(references["name"].astype(str).str.len().clip(upper=32).max() * LETTER + GAP)
+
+
+def draw_references(figure: go.Figure, trained: pd.DataFrame, canvas: Canvas) -> None:
+    """A cross for each complete reference, and the names for which there is room, the best of a budget first."""
+    figure.add_trace(
+        go.Scatter(
+            x=millions(trained),
+            y=percent(trained),
+            name="references, same protocol",
+            legendgroup="references",
+            mode="markers",
+            marker={"symbol": REFERENCE_SYMBOL, "size": 9, "line": {"color": REFERENCE, "width": 2.5}},
+            hovertext=[_reference_text(row) for row in trained.to_dict("records")],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    )
+    names: list[tuple[str, float, float]] = []
+    for row in trained.sort_values("accuracy", ascending=False, kind="stable").to_dict("records"):
+        # To the right of the budget's line, which would cross the name of a point close to it.
+        close = 0.9 * row["budget"] < row["macs"] <= row["budget"]
+        left = canvas.across(float(row["budget" if close else "macs"]) / 1e6) + GAP
+        box = (left, canvas.up(row["accuracy"]) - LINE / 2, LETTER * len(str(row["name"])), LINE)
+        if canvas.clearance(*box) > 0:
+            canvas.take_box(left, box[1], box[2] + GAP, LINE)
+            names.append((escape(str(row["name"])), canvas.macs(left), 100 * float(row["accuracy"])))
+    canvas.take(zip(millions(trained), trained["accuracy"], strict=True))
+    figure.add_trace(
+        go.Scatter(
+            x=[x for _, x, _ in names],
+            y=[y for _, _, y in names],
+            # The page knows it by this name: where it is narrow there is no room for names.
+            uid="reference-names",
+            name="names of references",
+            legendgroup="references",
+            showlegend=False,
+            mode="text",
+            text=[name for name, _, _ in names],
+            textposition="middle right",
+            textfont={"color": REFERENCE, "size": 11},
+            hoverinfo="skip",
+        )
+    )
+
+
+def draw_published(figure: go.Figure, published: pd.DataFrame, canvas: Canvas, *, shown: bool) -> None:
+    """Published results on an axis of their own at the right; one click in the legend shows or hides them all.
+
+    Args:
+        published: what `bft_nas.published.published_results` returns.
+        canvas: with all else that is drawn.
+        shown: from the start.
+    """
+    if published.empty:
+        return
+    bottom, top = _top1_range(published, canvas.ends)
+    figure.update_layout(
+        yaxis2={
+            "title": {"text": "published ImageNet top-1 (%)", "standoff": 12, "font": {"color": PUBLISHED}},
+            "tickfont": {"color": PUBLISHED},
+            "range": [bottom, top],
+            "overlaying": "y",
+            "side": "right",
+            # Ticks in step with those of the left axis would stand at odd numbers.
+            "tickmode": "auto",
+            "ticksuffix": "%",
+            "showgrid": False,
+            "zeroline": False,
+            "automargin": True,
+            # Plotly draws the axis of hidden points too: whoever shows them by a click has to show it.
+            "visible": shown,
+        }
+    )
+
+    def add(**arguments: Any) -> None:
+        figure.add_trace(
+            go.Scatter(
+                yaxis="y2",
+                legendgroup=PUBLISHED_GROUP,
+                visible=True if shown else "legendonly",
+                **arguments,
+            )
+        )
+
+    line = {"color": PUBLISHED, "width": 1.5, "dash": "dot"}
+    add(
+        x=[None],
+        y=[None],
+        name="published ImageNet top-1",
+        mode="lines+markers",
+        line=line,
+        marker={"symbol": CURVE_SYMBOLS[0], "size": 8},
+        hoverinfo="skip",
+    )
+    on_curve = published["curve"] != ""
+    # Of the families with curves the curves are enough: most of their other rows are the same networks again.
+    others = ~on_curve & ~published["family"].isin(published.loc[on_curve, "family"])
+    add(
+        **_points(published[others]),
+        name="other published networks",
+        showlegend=False,
+        mode="markers",
+        marker={"symbol": "circle", "size": 4, "color": PUBLISHED, "opacity": 0.35},
+    )
+    curves = dict(tuple(published[on_curve].sort_values("macs").groupby("curve")))
+    for rank, (name, rows) in enumerate(curves.items()):
+        add(
+            **_points(rows),
+            name=escape(str(name)),
+            showlegend=False,
+            mode="lines+markers",
+            line=line,
+            marker={"symbol": CURVE_SYMBOLS[rank % len(CURVE_SYMBOLS)], "size": 8, "line": {"width": 1.5}},
+        )
+    names = _curve_names(curves, (bottom, top), canvas)
+    add(
+        x=[x for _, x, _ in names],
+        y=[y for _, _, y in names],
+        uid="curve-names",
+        name="names of curves",
+        showlegend=False,
+        mode="text",
+        text=[escape(name) for name, _, _ in names],
+        textposition="middle center",
+        textfont={"color": PUBLISHED, "size": 12, "weight": 600},
+        hoverinfo="skip",
+    )
+
+
+def millions(rows: pd.DataFrame) -> list[float]:
+    """MACs as the axis counts them."""
+    return [float(macs) / 1e6 for macs in rows["macs"]]
+
+
+def percent(rows: pd.DataFrame) -> list[float]:
+    """Accuracies as the axis counts them."""
+    return [100 * float(accuracy) for accuracy in rows["accuracy"]]
+
+
+def _points(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "x": millions(rows),
+        "y": rows["top1"].tolist(),
+        "hovertext": [_published_text(row) for row in rows.to_dict("records")],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
+
+
+def _top1_range(published: pd.DataFrame, ends: tuple[float, float]) -> tuple[float, float]:
+    """From below to above the points that are within the axis of MACs."""
+    macs = published["macs"] / 1e6
+    within = published.loc[macs.between(*ends), "top1"]
+    seen = within if len(within) > 1 else published["top1"]
+    low, high = float(seen.min()), float(seen.max())
+    room = max(0.06 * (high - low), 1.0)
+    return low - room, high + room
+
+
+def _curve_names(
+    curves: Mapping[Any, pd.DataFrame], heights: tuple[float, float], canvas: Canvas
+) -> list[tuple[str, float, float]]:
+    """The name of each curve, just above or below it where there is most room, with its MACs and top-1."""
+    scale = HEIGHT / (heights[1] - heights[0])
+    lines = {name: _line(rows, canvas, heights[0], scale) for name, rows in curves.items()}
+    names = []
+    for name, points in lines.items():
+        # Its own line is close to a name by intention.
+        others = [point for other, line in lines.items() if other != name for point in line]
+        around = Canvas(canvas.ends, canvas.accuracies, canvas.taken + others)
+        width = BOLD_LETTER * len(str(name))
+        best = (-math.inf, 0.0, 0.0)
+        for x, y in points:
+            # Curves rise: above one there is room to the left, below it to the right.
+            for left, bottom in ((x - width, y + MARKER), (x, y - MARKER - LINE)):
+                if 0 < left < WIDTH - width and 0 < bottom < HEIGHT - LINE:
+                    room = min(around.clearance(left, bottom, width, LINE), ROOM)
+                    best = max(best, (room, left, bottom))
+        most, left, bottom = best
+        if most > -math.inf:
+            canvas.take_box(left - GAP, bottom, width + 2 * GAP, LINE)
+            middle = heights[0] + (bottom + LINE / 2) / scale
+            names.append((str(name), canvas.macs(left + width / 2), middle))
+    return names
+
+
+def _line(rows: pd.DataFrame, canvas: Canvas, bottom: float, scale: float) -> list[tuple[float, float]]:
+    """The pixels of a curve within the axes, eight apart."""
+    across = [canvas.across(macs) for macs in millions(rows)]
+    places = [float(x) for x in range(0, WIDTH + 1, 8) if across[0] <= x <= across[-1]]
+    up = np.interp(places, across, (rows["top1"].to_numpy(float) - bottom) * scale)
+    return list(zip(places, up.tolist(), strict=True))
+
+
+def _reference_text(row: Mapping[Any, Any]) -> str:
+    return (
+        f"<b>{escape(str(row['name']))}</b>, reference for {format_macs(int(row['budget']))}<br>"
+        f"{row['accuracy']:.2%} accuracy<br>"
+        f"{format_macs(int(row['macs']))} MACs, {int(row['params']):,} parameters<br>"
+        f"{int(row['resolution'])}x{int(row['resolution'])}"
+    )
+
+
+def _published_text(row: Mapping[Any, Any]) -> str:
+    resolution = str(row["resolution"])
+    size = f"{resolution}x{resolution}" if resolution.isdecimal() else f"resolution {resolution}"
+    parameters = "" if pd.isna(row["params"]) else f", {row['params'] / 1e6:.3g}M parameters"
+    source = "<br>".join(escape(line) for line in wrap(str(row["source"]), 48))
+    return (
+        f"<b>{escape(str(row['name']))}</b><br>"
+        f"{row['top1']:.1f}% ImageNet top-1, published<br>"
+        f"{format_macs(int(row['macs']))} MACs{parameters}<br>"
+        f"{escape(size)}<br>"
+        f"<i>{source}</i>"
+    )
