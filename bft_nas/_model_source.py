@@ -42,7 +42,6 @@ EDITS = (
     (re.compile(r'("""[^"\n]+)\n *"""\n'), r'\1"""\n'),
     (re.compile(r" +# (?:type: ignore|noqa)[^\n]*"), ""),
     (re.compile(r'form: Form = "auto"'), 'form: Form = "structured"'),
-    (re.compile(r": measured by benchmarks/\w+\.py"), ""),
 )
 
 BUILD = '''\

@@ -105,12 +105,18 @@ class ButterflyTransform(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw edges so that a path's product has the mean size of a Xavier-uniform weight (section 4)."""
-        stages = len(self.factors)
-        xavier = (6 / (self.in_channels + self.out_channels)) ** 0.5
-        bound = xavier ** (1 / stages) * 2 ** ((stages - 1) / stages)
-        for weight in self.stages:
-            nn.init.uniform_(weight, -bound, bound)
+        """Draw the blocks of all stages as random orthogonal matrices, in balance with the residual.
+
+        Square transforms side by side repeat their residual, so that c of them begin as c near copies of one
+        another; their stages therefore start with c times the variance of the residual. The paper's rule, a path's
+        product of the mean size of a Xavier-uniform weight, starts them with less than the residual, and such
+        networks learn far more slowly.
+        """
+        n, m = sorted((self.in_channels, self.out_channels))
+        gain = math.ceil(m / n) ** (0.5 / len(self.factors))
+        with torch.no_grad():
+            for weight in self.stages:
+                weight.copy_(gain * _orthogonal(*weight.shape))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
@@ -160,6 +166,15 @@ class ButterflyTransform(nn.Module):
     def extra_repr(self) -> str:
         factors = "*".join(map(str, self.factors))
         return f"{self.in_channels}, {self.out_channels}, radix={self.radix}, stages={factors}"
+
+
+def _orthogonal(blocks: int, rows: int, columns: int) -> Tensor:
+    """Random blocks whose rows or columns, whichever are fewer, are orthogonal; all of the longer side's norm."""
+    long, short = max(rows, columns), min(rows, columns)
+    q: Tensor
+    q, r = torch.linalg.qr(torch.randn(blocks, long, short, dtype=torch.float32))
+    q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None] * (long / short) ** 0.5
+    return q if rows >= columns else q.transpose(1, 2)
 
 
 def is_channels_last(x: Tensor) -> bool:

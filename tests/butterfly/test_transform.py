@@ -198,13 +198,26 @@ def test_the_parameters_are_those_of_the_plan(n_in: int, n_out: int, radix: int)
     assert sum(p.numel() for p in transform.parameters()) == ButterflyPlan(n_in, n_out, radix).weights
 
 
-def test_a_path_begins_as_large_as_a_weight_of_xaviers() -> None:
-    torch.manual_seed(0)
-    n = 256
-    transform = ButterflyTransform(n, n, 4)
-    paths = (transform.dense() - torch.eye(n)).abs().mean()
-    xavier = (6 / (2 * n)) ** 0.5 / 2
-    assert paths.item() == pytest.approx(xavier, rel=0.05)
+@given(st.integers(1, 40), st.integers(1, 6), st.booleans(), radices)
+def test_it_begins_with_as_many_times_the_variance_of_the_residual_as_there_are_copies(
+    size: int, copies: int, grows: bool, radix: int
+) -> None:
+    n_in, n_out = (size, copies * size) if grows else (copies * size, size)
+    product = ButterflyTransform(n_in, n_out, radix).dense() - torch.eye(size).repeat(
+        n_out // size, n_in // size
+    )
+    assert product.pow(2).sum().item() == pytest.approx(copies * copies * size, rel=1e-4)
+    if copies == 1:
+        assert torch.allclose(product @ product.T, torch.eye(size), atol=1e-4)
+
+
+def test_its_beginning_depends_on_the_seed_alone() -> None:
+    def drawn(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return ButterflyTransform(24, 40).dense()
+
+    assert torch.equal(drawn(0), drawn(0))
+    assert not torch.equal(drawn(0), drawn(1))
 
 
 @pytest.mark.parametrize("form", ["structured", "composed"])
