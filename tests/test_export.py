@@ -27,7 +27,7 @@ import bft_nas.export
 from bft_nas._model_source import model_source, read_safetensors
 from bft_nas.errors import UserError
 from bft_nas.export import CONTENTS, TOLERANCE, ExportError, ExportReport, export
-from bft_nas.network import Architecture, Block, Head, Stem, build, cost
+from bft_nas.network import Architecture, Block, Head, Stem, build, cost, reference
 
 CLASSES = ("cat", "dog", 'a "quoted" name', '""" + 1 / 0\\', "line\nbreak", "naïve ☃")
 NORMALISATION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -62,6 +62,8 @@ INVERTED = Architecture(
 )
 DENSE = Architecture("mobilenet_v2", 32, Stem(8), (Block("inverted", 8, expanded=24),), Head(), in_channels=1)
 
+GROUPED = reference("fbnet_a", width=0.25, resolution=32, classes=10)
+
 COMMON = {"Stem", "Head", "Network"}
 BUTTERFLY = {"ButterflyPlan", "ButterflyTransform"}
 
@@ -80,6 +82,7 @@ CASES = {
     "shuffle": Case(SHUFFLE, frozenset(COMMON | BUTTERFLY | {"Shuffle"})),
     "inverted": Case(INVERTED, frozenset(COMMON | BUTTERFLY | {"Inverted", "SqueezeExcite"}), labelled=True),
     "dense": Case(DENSE, frozenset(COMMON | {"Inverted"})),
+    "grouped": Case(GROUPED, frozenset(COMMON | {"Inverted"})),
 }
 
 

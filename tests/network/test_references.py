@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import thop
 import torch
@@ -38,6 +40,18 @@ def test_every_reference_is_held_against_something_published() -> None:
     assert all(count.source for count in counts)
 
 
+def test_the_readme_has_these_counts() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for published in published_counts():
+        counted = cost(reference(published.name, width=published.width, resolution=published.resolution))
+        params = f"{published.params:g}M" if published.params is not None else ""
+        row = (
+            f"| {published.name} | {published.width:g} | {published.resolution} | {counted.macs / 1e6:.1f}M "
+            f"| {published.macs / 1e6:g}M | {counted.params / 1e6:.2f}M | {params} |"
+        )
+        assert row in readme
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_built_reference_runs_both_ways_and_has_the_counted_macs(name: str) -> None:
     architecture = reference(name, width=0.5, resolution=64, classes=10)
@@ -54,6 +68,16 @@ def test_a_built_reference_runs_both_ways_and_has_the_counted_macs(name: str) ->
         nothing = dict.fromkeys(uncounted, lambda module, inputs, output: None)
         macs, params = thop.profile(model, (torch.zeros(1, 3, 64, 64),), custom_ops=nothing, verbose=False)
         assert (macs, params) == (counted.macs, counted.params)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_built_reference_exports_to_standard_operators(name: str) -> None:
+    model = build(reference(name, width=0.25, resolution=64, classes=10)).eval()
+    images = torch.randn(2, 3, 64, 64)
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(model, (images,), dynamic_shapes=({0: batch},), strict=False)
+    assert not any("bft_nas" in str(node.target) for node in program.graph.nodes)
+    torch.testing.assert_close(program.module()(images[:1]), model(images[:1]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
