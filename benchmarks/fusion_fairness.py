@@ -24,11 +24,12 @@ import torch
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
+from bft_nas.checkpoint import Epoch
 from bft_nas.data import load_dataset
 from bft_nas.memory import keep_freed_memory
 from bft_nas.network import Architecture, build, cost
 from bft_nas.network.references import widest
-from bft_nas.train import Epoch, Images, Protocol, TrainingFailed, train
+from bft_nas.train import Images, Protocol, TrainingFailed, train
 from bft_nas.units import format_macs, parse_macs
 
 DIVISOR = 4

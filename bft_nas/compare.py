@@ -97,9 +97,13 @@ def _trained(
     watcher.begin(candidate, candidate.number)
     started = time.perf_counter()
     try:
-        curve, _ = bft_nas.train.evaluate(
-            candidate.architecture, run.protocol, images, on_epoch=watcher.epoch, on_step=watcher.step
-        )
+        curve = bft_nas.train.evaluate(
+            candidate.architecture,
+            run.protocol,
+            images,
+            on_epoch=lambda curve: watcher.epoch(curve[-1]),
+            on_step=watcher.step,
+        ).curve
     except bft_nas.train.TrainingFailed as failure:
         seconds = time.perf_counter() - started
         clock.training += seconds

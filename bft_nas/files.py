@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, make it durable and put it in place in one step."""
+def write_whole(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+    """Let ``write`` fill a temporary file beside ``path`` and put it in place in one step.
+
+    Not ``durable``, it may be lost with the machine's power, though not with the process.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

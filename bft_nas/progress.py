@@ -14,7 +14,7 @@ from bft_nas.run import Candidate
 from bft_nas.units import format_duration, format_macs, format_percent
 
 if TYPE_CHECKING:
-    from bft_nas.train import Epoch
+    from bft_nas.checkpoint import Epoch
 
 
 class _State:

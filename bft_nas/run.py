@@ -4,7 +4,8 @@
 
     runs/NAME/run.yaml                      the command, settings, protocol, space and versions
               study.journal                 Optuna's storage: what was proposed and what came of it
-              candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only)
+              candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only),
+                              checkpoint.pt (as long as it is trained)
               references.csv                what the references came to, once they were compared
               results.csv, report.html
 """
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from bft_nas.train import Epoch, Protocol
+    from bft_nas.checkpoint import Epoch
+    from bft_nas.train import Protocol
 
 RUNS = Path("runs")
 STUDY = "search"
@@ -261,6 +263,7 @@ class Run:
         write_whole(weights, lambda path: save_file(dict(state), path))
         self._outcome(candidate.number, {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds})
         self.study.tell(candidate.number, [accuracy, macs])
+        self.checkpoint(candidate.number).unlink(missing_ok=True)
         self._forget_weights_behind_the_front()
 
     def fail(self, candidate: Candidate, reason: str, seconds: float) -> None:
@@ -269,6 +272,7 @@ class Run:
 
         self._outcome(candidate.number, {"reason": reason, "seconds": seconds})
         self.study.tell(candidate.number, state=optuna.trial.TrialState.FAIL)
+        self.checkpoint(candidate.number).unlink(missing_ok=True)
 
     def repeat(self, trial: optuna.Trial, proposal: Proposal, earlier: int) -> None:
         """Answer a proposal that was evaluated before from the record of then."""
@@ -280,6 +284,10 @@ class Run:
             self.study.tell(trial, known.values)
         else:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+    def checkpoint(self, number: int) -> Path:
+        """Where a candidate's training is kept until it has an outcome."""
+        return self._file(number, "checkpoint.pt")
 
     def unfinished(self) -> tuple[Candidate, ...]:
         """Candidates that were proposed but have no outcome: their search was killed meanwhile.

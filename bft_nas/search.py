@@ -18,7 +18,8 @@ from bft_nas.space import Proposal, SearchSpace
 if TYPE_CHECKING:
     import optuna
 
-    from bft_nas.train import Epoch, Images
+    from bft_nas.checkpoint import Epoch
+    from bft_nas.train import Images
 
 SAMPLERS = ("tpe", "nsga2", "random")
 BENCHMARKS = ("fashion-mnist", "cifar10")
@@ -198,9 +199,15 @@ def _train_and_record(
     weights: Mapping[str, Any] = {}
     reason = ""
     try:
-        curve, weights = bft_nas.train.evaluate(
-            candidate.architecture, run.protocol, images, on_epoch=watcher.epoch, on_step=watcher.step
+        training = bft_nas.train.evaluate(
+            candidate.architecture,
+            run.protocol,
+            images,
+            checkpoint=run.checkpoint(candidate.number),
+            on_epoch=lambda curve: watcher.epoch(curve[-1]),
+            on_step=watcher.step,
         )
+        curve, weights = training.curve, training.weights
     except bft_nas.train.TrainingFailed as failure:
         reason = str(failure)
     seconds = time.perf_counter() - started

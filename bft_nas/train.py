@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 import bft_nas
 from bft_nas.butterfly import ButterflyTransform
+from bft_nas.checkpoint import Epoch, Parts, restore, store
 from bft_nas.data import Dataset, Split
 from bft_nas.errors import UserError, one_line
 from bft_nas.network import Architecture, build
@@ -112,17 +114,6 @@ def default_divisor(resolutions: tuple[int, ...]) -> int:
     return next((d for d in (4, 2) if min(resolutions) >= d * SMALLEST_PROXY), 1)
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """One row of a learning curve."""
-
-    epoch: int
-    train_loss: float
-    accuracy: float
-    """On the validation split, 0 to 1."""
-    seconds: float
-
-
 class TrainingFailed(Exception):  # noqa: N818 - it is an outcome of a candidate, not a defect of the program
     """A training that came to nothing, with the reason that the record keeps."""
 
@@ -189,15 +180,30 @@ def _resized(split: Split, size: int) -> Tensor:
     return torch.cat(chunks)
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a training came to."""
+
+    curve: tuple[Epoch, ...]
+    weights: Mapping[str, Tensor]
+    """On the CPU; empty when it was stopped before its last epoch."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told not to go on."""
+        return not self.weights
+
+
 def evaluate(
     architecture: Architecture,
     protocol: Protocol,
     images: Images,
     *,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[tuple[Epoch, ...]], bool | None] = lambda curve: True,
     on_step: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[tuple[Epoch, ...], dict[str, Tensor]]:
-    """Build a network, train it under a protocol and return its learning curve and its weights (on the CPU).
+) -> Training:
+    """Build a network and train it under a protocol; see `train` for the arguments.
 
     Raises:
         TrainingFailed: the loss became NaN, infinite or far worse than chance, or memory ran out.
@@ -210,6 +216,7 @@ def evaluate(
             protocol,
             images,
             protocol.proxy_resolution(architecture.resolution),
+            checkpoint=checkpoint,
             on_epoch=on_epoch,
             on_step=on_step,
         )
@@ -218,9 +225,11 @@ def evaluate(
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise TrainingFailed(f"out of memory: {one_line(error)[:200]}") from None
+    if len(curve) < protocol.epochs:
+        return Training(curve, {})
     # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    return curve, state
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    return Training(curve, weights)
 
 
 def train(
@@ -229,7 +238,8 @@ def train(
     images: Images,
     size: int,
     *,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[tuple[Epoch, ...]], bool | None] = lambda curve: True,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Epoch, ...]:
     """Train a model in place on images of ``size`` x ``size`` pixels and return its learning curve.
@@ -238,7 +248,10 @@ def train(
     and tried out on ten: loss and accuracy read the first ones, the others get no gradient.
 
     Args:
-        on_epoch: told each row of the curve.
+        checkpoint: a file that holds the training as it was after its last whole epoch, in one piece at any moment.
+            If it is there and of this protocol, the training goes on from it, and ends as if nothing had happened.
+        on_epoch: told the curve so far after each epoch; False ends the training there. When a training goes on
+            from a checkpoint, it is told the curve of then first, and may end it at once.
         on_step: told how many of all steps are done.
 
     Raises:
@@ -252,8 +265,11 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / total, protocol.warmup))
     generator = torch.Generator().manual_seed(protocol.seed)
     chance = math.log(max(2, protocol.data_classes))
-    curve = []
-    for epoch in range(1, protocol.epochs + 1):
+    parts = Parts(model, optimiser, schedule, generator)
+    curve = restore(checkpoint, parts, protocol.hash) if checkpoint is not None else ()
+    if curve and on_epoch(curve) is False:
+        return curve
+    for epoch in range(len(curve) + 1, protocol.epochs + 1):
         started = time.perf_counter()
         model.train()
         losses = torch.zeros((), device=images.device)
@@ -280,9 +296,12 @@ def train(
         settling = order[: protocol.norm_images].to(images.device)
         _settle_norms(model, protocol, images, data.train[settling])
         row = Epoch(epoch, train_loss, accuracy(model, protocol, images, size), time.perf_counter() - started)
-        curve.append(row)
-        on_epoch(row)
-    return tuple(curve)
+        curve = (*curve, row)
+        if checkpoint is not None and epoch < protocol.epochs:
+            store(checkpoint, parts, curve, protocol.hash)
+        if on_epoch(curve) is False:
+            break
+    return curve
 
 
 @torch.inference_mode()

@@ -415,10 +415,10 @@ def test_output_into_a_pipe_that_closes_is_no_error(tmp_path: Path) -> None:
 def test_a_live_display_fits_a_terminal() -> None:
     from rich.console import Console
 
+    from bft_nas.checkpoint import Epoch
     from bft_nas.network import Architecture, Block, Head, Stem
     from bft_nas.progress import LiveProgress, show_progress
     from bft_nas.run import Candidate
-    from bft_nas.train import Epoch
 
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120)

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 import bft_nas.compare
+from bft_nas.checkpoint import Epoch
 from bft_nas.compare import compare, field_of
 from bft_nas.network import REFERENCES, cost
 from bft_nas.run import REFERENCE_COLUMNS, Candidate, Run
 from bft_nas.search import Clock, Prepared, search
-from bft_nas.train import Epoch, TrainingFailed
+from bft_nas.train import TrainingFailed
 from tests.conftest import tiny_prepared, tiny_run
 
 FEW = ("mobilenet_v1", "shufflenet_v2_bft", "mnasnet_a1")

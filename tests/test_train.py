@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bft_nas.network import Architecture, Block, Head, Stem, build
 from bft_nas.train import (
     Images,
     Protocol,
+    Training,
     TrainingFailed,
     _augmented,
     _optimiser,
@@ -43,8 +45,12 @@ def protocol_of(images: Images, **changes: Any) -> Protocol:
     return Protocol.of(images.dataset, 4, **({"batch_size": 32} | changes))
 
 
+def outcome(training: Training) -> list[tuple[float, float]]:
+    return [(row.train_loss, row.accuracy) for row in training.curve]
+
+
 def test_a_small_network_learns_from_real_images(images: Images) -> None:
-    curve, _ = evaluate(NET, protocol_of(images, epochs=8), images)
+    curve = evaluate(NET, protocol_of(images, epochs=8), images).curve
     assert [row.epoch for row in curve] == list(range(1, 9))
     assert curve[-1].accuracy > 0.45
     assert curve[-1].train_loss < curve[0].train_loss
@@ -52,15 +58,15 @@ def test_a_small_network_learns_from_real_images(images: Images) -> None:
 
 def test_the_same_protocol_gives_the_same_accuracy_and_weights(images: Images) -> None:
     protocol = protocol_of(images)
-    (first, weights), (second, again) = (evaluate(NET, protocol, images) for _ in range(2))
-    assert [row.accuracy for row in first] == [row.accuracy for row in second]
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
-    other, _ = evaluate(NET, replace(protocol, seed=1), images)
-    assert [row.train_loss for row in other] != [row.train_loss for row in first]
+    first, second = (evaluate(NET, protocol, images) for _ in range(2))
+    assert outcome(first) == outcome(second)
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    other = evaluate(NET, replace(protocol, seed=1), images)
+    assert outcome(other) != outcome(first)
 
 
 def test_the_network_trained_is_the_network_counted(images: Images) -> None:
-    _, weights = evaluate(NET, protocol_of(images, epochs=1), images)
+    weights = evaluate(NET, protocol_of(images, epochs=1), images).weights
     assert weights["classifier.weight"].shape == (1000, 64)
     # Outputs beyond the data's ten classes take no part: their weights only decay.
     torch.manual_seed(0)
@@ -76,11 +82,87 @@ def test_progress_is_told_step_by_step_and_epoch_by_epoch(images: Images) -> Non
         NET,
         protocol_of(images),
         images,
-        on_epoch=lambda row: epochs.append(row.epoch),
+        on_epoch=lambda curve: epochs.append(curve[-1].epoch),
         on_step=lambda done, total: steps.append((done, total)),
     )
     assert epochs == [1, 2]
     assert steps == [(i, 18) for i in range(1, 19)]
+
+
+class Killed(BaseException):
+    """Ends a training in the middle, as a kill would."""
+
+
+def killed_in_epoch(epoch: int, checkpoint: Path, protocol: Protocol, images: Images) -> None:
+    steps = 9
+
+    def die(done: int, total: int) -> None:
+        if done == (epoch - 1) * steps + 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        evaluate(NET, protocol, images, checkpoint=checkpoint, on_step=die)
+
+
+@pytest.mark.parametrize("killed", [(1,), (2,), (4,), (2, 2, 3, 4)])
+def test_a_killed_training_goes_on_from_its_last_epoch_as_if_nothing_had_happened(
+    killed: tuple[int, ...], images: Images, tmp_path: Path
+) -> None:
+    protocol = protocol_of(images, epochs=4)
+    whole = evaluate(NET, protocol, images)
+    checkpoint = tmp_path / "checkpoint.pt"
+    for epoch in killed:
+        killed_in_epoch(epoch, checkpoint, protocol, images)
+    steps: list[int] = []
+    resumed = evaluate(
+        NET, protocol, images, checkpoint=checkpoint, on_step=lambda done, _: steps.append(done)
+    )
+    assert steps[0] == (killed[-1] - 1) * 9 + 1
+    assert outcome(resumed) == outcome(whole)
+    assert all(torch.equal(resumed.weights[name], whole.weights[name]) for name in whole.weights)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"not a checkpoint"])
+def test_a_checkpoint_that_cannot_be_read_is_none(content: bytes, images: Images, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(content)
+    protocol = protocol_of(images)
+    training = evaluate(NET, protocol, images, checkpoint=checkpoint)
+    assert outcome(training) == outcome(evaluate(NET, protocol, images))
+
+
+def test_a_checkpoint_of_another_protocol_or_network_is_none(images: Images, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    protocol = protocol_of(images)
+    killed_in_epoch(2, checkpoint, protocol, images)
+    other = replace(protocol, seed=1)
+    wider = replace(NET, stem=Stem(24))
+    for network, setting in ((NET, other), (wider, protocol)):
+        from_here = evaluate(network, setting, images, checkpoint=checkpoint)
+        assert outcome(from_here) == outcome(evaluate(network, setting, images))
+        killed_in_epoch(2, checkpoint, protocol, images)
+
+
+def test_a_training_stops_where_it_is_told_to_and_goes_on_when_asked_again(
+    images: Images, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    protocol = protocol_of(images, epochs=3)
+
+    def at_most(epochs: int) -> Training:
+        return evaluate(
+            NET, protocol, images, checkpoint=checkpoint, on_epoch=lambda curve: len(curve) < epochs
+        )
+
+    stopped = at_most(1)
+    assert stopped.stopped
+    assert (len(stopped.curve), stopped.weights) == (1, {})
+    assert outcome(at_most(1)) == outcome(stopped), "asked again, it is told of the epoch that it has"
+    assert len(at_most(2).curve) == 2
+    whole = at_most(4)
+    assert not whole.stopped
+    assert outcome(whole) == outcome(evaluate(NET, protocol, images))
 
 
 def test_a_training_that_breaks_down_fails_with_its_reason(images: Images) -> None:
