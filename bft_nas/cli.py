@@ -20,9 +20,9 @@ from bft_nas.units import format_macs, parse_duration, parse_macs
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bft_nas.jobs import Engine
     from bft_nas.run import Run, Settings
     from bft_nas.search import Clock, Prepared
-    from bft_nas.train import Images
 
 WHAT_COUNTS = (
     "A MAC is a multiply-accumulate for one image at the deployment resolution; papers call this FLOPs. "
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "tables and report. A search does this at its end; each is trained once per protocol.",
     )
     compare.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    _add_engine(compare)
     compare.set_defaults(command=_compare)
 
     runs = _add(commands, "runs", "list the runs", "bft-nas runs")
@@ -178,6 +179,7 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="store_true",
         help="do not train the references at the end (which --trials and --time do not count)",
     )
+    _add_engine(search)
     option("--resume", metavar="RUN", help="go on with a run; --trials and --time may be given anew")
     _add_runs_folder(search)
     search.set_defaults(command=_search)
@@ -208,6 +210,37 @@ def _add_runs_folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="trainings at once (default: one for each GPU, or for every four cores)",
+    )
+    option(
+        "--retries",
+        type=_natural,
+        default=2,
+        metavar="N",
+        help="how often a candidate is tried again when its worker dies (default: 2)",
+    )
+    option(
+        "--trial-timeout",
+        type=_seconds,
+        default=600.0,
+        metavar="TIME",
+        help="without a sign of life after which a worker is ended (default: 10m)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--time ")) from None
+
+
 def _positive(text: str) -> int:
     return _whole(text, 1)
 
@@ -234,7 +267,7 @@ def _search(options: argparse.Namespace, given: list[str]) -> int:
         with run.locked():
             prepared = prepare(_resumed_settings(options, run), run.space)
             check_protocol(run, prepared.protocol)
-            return _searched(run, prepared, clock, compared=compared)
+            return _searched(run, prepared, _engine(options, prepared), clock, compared=compared)
     settings = _new_settings(options)
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     prepared = prepare(settings, space)
@@ -249,10 +282,22 @@ def _search(options: argparse.Namespace, given: list[str]) -> int:
         command=shlex.join(["bft-nas", *given]),
     )
     with run.locked():
-        return _searched(run, prepared, clock, compared=compared)
+        return _searched(run, prepared, _engine(options, prepared), clock, compared=compared)
 
 
-def _searched(run: Run, prepared: Prepared, clock: Clock, *, compared: bool) -> int:
+def _engine(options: argparse.Namespace, prepared: Prepared) -> Engine:
+    from bft_nas.engines import default_workers, local_engine
+
+    return local_engine(
+        prepared.images,
+        prepared.protocol,
+        workers=options.workers or default_workers(),
+        retries=options.retries,
+        timeout=options.trial_timeout,
+    )
+
+
+def _searched(run: Run, prepared: Prepared, engine: Engine, clock: Clock, *, compared: bool) -> int:
     from bft_nas import tables
 
     console = tables.make_console()
@@ -261,10 +306,10 @@ def _searched(run: Run, prepared: Prepared, clock: Clock, *, compared: bool) -> 
     clock.preparing = clock.whole
 
     def train() -> None:
-        _run_search(console, run, prepared.settings, prepared.images, clock)
+        _run_search(console, run, prepared.settings, engine, clock)
         if compared and not run.results().empty:
             console.print()
-            _run_comparison(console, run, prepared.images, clock)
+            _run_comparison(console, run, engine, clock)
 
     return _to_the_end(console, run, clock, train, "search --resume")
 
@@ -281,8 +326,9 @@ def _compare(options: argparse.Namespace, given: list[str]) -> int:
         check_protocol(run, prepared.protocol)
         clock.preparing = clock.whole
         console = tables.make_console()
+        engine = _engine(options, prepared)
         return _to_the_end(
-            console, run, clock, lambda: _run_comparison(console, run, prepared.images, clock), "compare"
+            console, run, clock, lambda: _run_comparison(console, run, engine, clock), "compare"
         )
 
 
@@ -302,7 +348,7 @@ def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], No
     return code
 
 
-def _run_search(console: Console, run: Run, settings: Settings, images: Images, clock: Clock) -> None:
+def _run_search(console: Console, run: Run, settings: Settings, engine: Engine, clock: Clock) -> None:
     from bft_nas.progress import show_progress
     from bft_nas.search import search
 
@@ -314,10 +360,10 @@ def _run_search(console: Console, run: Run, settings: Settings, images: Images, 
         epochs=run.protocol.epochs,
         best=None if known.empty else float(known.max()),
     ) as watcher:
-        search(run, images, watcher, clock, trials=settings.trials, seconds=settings.seconds)
+        search(run, engine, watcher, clock, trials=settings.trials, seconds=settings.seconds)
 
 
-def _run_comparison(console: Console, run: Run, images: Images, clock: Clock) -> None:
+def _run_comparison(console: Console, run: Run, engine: Engine, clock: Clock) -> None:
     from bft_nas.compare import compare, field_of
     from bft_nas.progress import show_progress
 
@@ -332,7 +378,7 @@ def _run_comparison(console: Console, run: Run, images: Images, clock: Clock) ->
         best=None,
         noun="reference",
     ) as watcher:
-        compare(run, field, images, watcher, clock)
+        compare(run, field, engine, watcher, clock)
 
 
 def _as_named(run: Run) -> str:

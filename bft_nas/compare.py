@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import bft_nas.train
 from bft_nas.files import write_text
+from bft_nas.jobs import Curve, Engine, Job, Outcome
 from bft_nas.network import cost
 from bft_nas.network.references import REFERENCES, widest
 from bft_nas.pareto import winners
@@ -18,7 +17,6 @@ from bft_nas.run import Candidate, Run, facts_of
 
 if TYPE_CHECKING:
     from bft_nas.search import Clock, Watcher
-    from bft_nas.train import Images
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,84 @@ def field_of(run: Run) -> Field:
     return Field(tuple(entrants), tuple(out_of_reach))
 
 
-def compare(run: Run, field: Field, images: Images, watcher: Watcher, clock: Clock) -> None:
+def compare(run: Run, field: Field, engine: Engine, watcher: Watcher, clock: Clock) -> None:
     """Train the references that were not trained under the run's protocol before, and record all in the run.
 
     What was trained is kept beside the runs, in ``.references/PROTOCOL/ARCHITECTURE.json``, and read from there by
-    every run of the same protocol. An interruption loses the training under way and nothing else.
+    every run of the same protocol. An interruption loses the epoch under way and nothing else.
     """
-    kept = run.folder.parent / ".references" / run.protocol_hash
-    outcomes = {entrant: _known(kept, entrant) for entrant in field.entrants}
+    engine(_Comparison(run, field, watcher, clock))
 
-    def record() -> None:
-        run.record_references([_row(entrant, found) for entrant, found in outcomes.items() if found])
 
-    record()
-    for entrant, found in outcomes.items():
-        if found is None:
-            outcomes[entrant] = _trained(run, entrant, images, watcher, clock, kept)
-            record()
+class _Comparison:
+    """Drives an engine: the references that are missing, and the record of what came of them."""
+
+    def __init__(self, run: Run, field: Field, watcher: Watcher, clock: Clock) -> None:
+        self.run = run
+        self.watcher = watcher
+        self.clock = clock
+        self.kept = run.folder.parent / ".references" / run.protocol_hash
+        self.kept.mkdir(parents=True, exist_ok=True)
+        self.entrants = field.entrants
+        self.outcomes = {entrant: _known(self.kept, entrant) for entrant in field.entrants}
+        self.missing = [entrant for entrant, known in self.outcomes.items() if known is None]
+        self._record()
+
+    def next(self) -> Job | None:
+        """See `bft_nas.jobs.Driver`."""
+        if not self.missing:
+            return None
+        candidate = self.missing.pop(0).candidate
+        self.watcher.begin(candidate, candidate.number)
+        return Job(candidate, self.kept / f"{candidate.architecture.hash}.pt", None)
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """See `bft_nas.jobs.Driver`."""
+        self.watcher.step(candidate, done, total)
+
+    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
+        """See `bft_nas.jobs.Driver`."""
+        self.watcher.epoch(candidate, curve[-1])
+        return True
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `bft_nas.jobs.Driver`."""
+        self.watcher.lost(candidate, reason)
+
+    def end(self, candidate: Candidate, outcome: Outcome) -> None:
+        """See `bft_nas.jobs.Driver`."""
+        self.clock.training += outcome.seconds
+        entrant = self.entrants[candidate.number]
+        if outcome.reason:
+            found: dict[str, Any] = {"reason": outcome.reason, "seconds": outcome.seconds}
+        else:
+            found = {
+                "accuracy": outcome.curve[-1].accuracy,
+                "epochs": len(outcome.curve),
+                "seconds": outcome.seconds,
+            }
+            self._keep(entrant, outcome, found)
+        self.outcomes[entrant] = found
+        (self.kept / f"{candidate.architecture.hash}.pt").unlink(missing_ok=True)
+        self._record()
+        self.watcher.end(candidate, found.get("accuracy"), outcome.reason, outcome.seconds)
+
+    def _keep(self, entrant: Entrant, outcome: Outcome, found: Mapping[str, Any]) -> None:
+        architecture = entrant.candidate.architecture
+        content = {
+            **found,
+            "name": architecture.family,
+            "width": entrant.width,
+            "curve": [astuple(row) for row in outcome.curve],
+            "architecture": architecture.to_dict(),
+            "protocol": self.run.protocol.to_dict(),
+        }
+        write_text(self.kept / f"{architecture.hash}.json", json.dumps(content))
+
+    def _record(self) -> None:
+        self.run.record_references(
+            [_row(entrant, found) for entrant, found in self.outcomes.items() if found]
+        )
 
 
 def _known(kept: Path, entrant: Entrant) -> dict[str, Any] | None:
@@ -88,42 +147,6 @@ def _known(kept: Path, entrant: Entrant) -> dict[str, Any] | None:
         return {key: outcome[key] for key in ("accuracy", "epochs", "seconds")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _trained(
-    run: Run, entrant: Entrant, images: Images, watcher: Watcher, clock: Clock, kept: Path
-) -> dict[str, Any]:
-    candidate = entrant.candidate
-    watcher.begin(candidate, candidate.number)
-    started = time.perf_counter()
-    try:
-        curve = bft_nas.train.evaluate(
-            candidate.architecture,
-            run.protocol,
-            images,
-            on_epoch=lambda curve: watcher.epoch(curve[-1]),
-            on_step=watcher.step,
-        ).curve
-    except bft_nas.train.TrainingFailed as failure:
-        seconds = time.perf_counter() - started
-        clock.training += seconds
-        watcher.end(candidate, None, str(failure), seconds)
-        return {"reason": str(failure), "seconds": seconds}
-    seconds = time.perf_counter() - started
-    clock.training += seconds
-    outcome = {"accuracy": curve[-1].accuracy, "epochs": len(curve), "seconds": seconds}
-    kept.mkdir(parents=True, exist_ok=True)
-    content = {
-        **outcome,
-        "name": candidate.architecture.family,
-        "width": entrant.width,
-        "curve": [[row.epoch, row.train_loss, row.accuracy, row.seconds] for row in curve],
-        "architecture": candidate.architecture.to_dict(),
-        "protocol": run.protocol.to_dict(),
-    }
-    write_text(kept / f"{candidate.architecture.hash}.json", json.dumps(content))
-    watcher.end(candidate, curve[-1].accuracy, "", seconds)
-    return outcome
 
 
 def _row(entrant: Entrant, outcome: Mapping[str, Any]) -> dict[str, Any]:

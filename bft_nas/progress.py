@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from bft_nas.run import Candidate
 from bft_nas.units import format_duration, format_macs, format_percent
@@ -17,8 +18,24 @@ if TYPE_CHECKING:
     from bft_nas.checkpoint import Epoch
 
 
+@dataclass
+class _Active:
+    """A training under way."""
+
+    candidate: Candidate
+    position: int
+    part: float = 0.0
+    epoch: int = 0
+    accuracy: float | None = None
+
+    @property
+    def what(self) -> str:
+        net = self.candidate.architecture
+        return f"{net.family} {format_macs(self.candidate.macs)} @{net.resolution}"
+
+
 class _State:
-    """What both displays know: best so far, and how long the rest will take."""
+    """What both displays know: what is being trained, the best so far, and how long the rest will take."""
 
     def __init__(
         self, noun: str, trials: int | None, seconds: float | None, epochs: int, best: float | None
@@ -29,44 +46,42 @@ class _State:
         self.epochs = epochs
         self.best = best
         self.started = time.monotonic()
-        self.first_done: int | None = None
-        self.done = 0
-        self.candidate: Candidate | None = None
-        self.part = 0.0
-        self.accuracy: float | None = None
-        self.epoch = 0
+        self.first: int | None = None
+        self.ended = 0
+        self.active: dict[int, _Active] = {}
 
-    def begin(self, candidate: Candidate, done: int) -> None:
-        if self.first_done is None:
-            self.first_done = done
-        self.candidate, self.done = candidate, done
-        self.part, self.accuracy, self.epoch = 0.0, None, 0
+    def begin(self, candidate: Candidate, position: int) -> None:
+        self.first = position if self.first is None else self.first
+        self.active[candidate.number] = _Active(candidate, position)
 
-    def end(self, accuracy: float | None) -> None:
-        self.done += 1
-        self.part = 0.0
+    def epoch(self, candidate: Candidate, row: Epoch) -> _Active:
+        active = self.active[candidate.number]
+        active.epoch, active.accuracy, active.part = row.epoch, row.accuracy, row.epoch / self.epochs
+        return active
+
+    def end(self, candidate: Candidate, accuracy: float | None) -> None:
+        self.ended += 1
+        del self.active[candidate.number]
         if accuracy is not None and (self.best is None or accuracy > self.best):
             self.best = accuracy
 
-    @property
-    def position(self) -> str:
+    def position(self, candidate: Candidate) -> str:
         of = f"/{self.trials}" if self.trials is not None else ""
-        return f"{self.noun} {self.done + 1}{of}"
+        return f"{self.noun} {self.active[candidate.number].position + 1}{of}"
 
     @property
-    def what(self) -> str:
-        assert self.candidate is not None
-        net = self.candidate.architecture
-        return f"{net.family} {format_macs(self.candidate.macs)} @{net.resolution}"
+    def done(self) -> float:
+        """How many are done in all, parts of those under way included."""
+        return (self.first or 0) + self.ended + sum(active.part for active in self.active.values())
 
     @property
     def left(self) -> str:
         """Time left, from the pace so far: of the candidates to come, or until the time is up."""
         elapsed = time.monotonic() - self.started
         lefts = []
-        pace = self.done - (self.first_done or 0) + self.part
+        pace = self.done - (self.first or 0)
         if self.trials is not None and pace > 0:
-            lefts.append(elapsed / pace * (self.trials - self.done - self.part))
+            lefts.append(elapsed / pace * (self.trials - self.done))
         if self.seconds is not None:
             lefts.append(self.seconds - elapsed)
         return f"{format_duration(max(0.0, min(lefts)))} left" if lefts else "time left unknown"
@@ -79,76 +94,94 @@ class PlainProgress:
         self.console = console
         self.state = state
 
-    def begin(self, candidate: Candidate, done: int) -> None:
+    def begin(self, candidate: Candidate, position: int) -> None:
         """See `bft_nas.search.Watcher`."""
-        self.state.begin(candidate, done)
+        self.state.begin(candidate, position)
 
-    def step(self, done: int, total: int) -> None:
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.search.Watcher`."""
-        self.state.part = done / total
+        self.state.active[candidate.number].part = done / total
 
-    def epoch(self, row: Epoch) -> None:
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
         """See `bft_nas.search.Watcher`."""
         state = self.state
+        active = state.epoch(candidate, row)
         best = f", best so far {format_percent(state.best)}" if state.best is not None else ""
         self._line(
-            f"{state.position}: {state.what}, epoch {row.epoch}/{state.epochs}, {format_percent(row.accuracy)}"
-            f"{best}, {state.left}"
+            f"{state.position(candidate)}: {active.what}, epoch {row.epoch}/{state.epochs}, "
+            f"{format_percent(row.accuracy)}{best}, {state.left}"
         )
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `bft_nas.search.Watcher`."""
+        self._line(f"{self.state.position(candidate)}: {reason}; trained on from its last epoch")
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         """See `bft_nas.search.Watcher`."""
-        self._line(f"{self.state.position}: {outcome(candidate, accuracy, reason, seconds)}")
-        self.state.end(accuracy)
+        self._line(f"{self.state.position(candidate)}: {outcome(candidate, accuracy, reason, seconds)}")
+        self.state.end(candidate, accuracy)
 
     def _line(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class LiveProgress:
-    """Two bars that stay at the bottom, all candidates and the current one, and a line for each outcome."""
+    """Bars that stay at the bottom, one for all candidates and one for each under way, and a line an outcome."""
 
     def __init__(self, progress: Progress, state: _State) -> None:
         self.progress = progress
         self.state = state
         total = float(state.trials) if state.trials is not None else None
         self.all = progress.add_task("search", total=total, text="")
-        self.current = progress.add_task(state.noun, total=1.0, text="")
+        self.bars: dict[int, TaskID] = {}
 
-    def begin(self, candidate: Candidate, done: int) -> None:
+    def begin(self, candidate: Candidate, position: int) -> None:
         """See `bft_nas.search.Watcher`."""
-        self.state.begin(candidate, done)
-        self._show()
+        self.state.begin(candidate, position)
+        self.bars[candidate.number] = self.progress.add_task(self.state.noun, total=1.0, text="")
+        self._show(candidate)
 
-    def step(self, done: int, total: int) -> None:
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.search.Watcher`."""
-        self.state.part = done / total
-        self._show()
+        self.state.active[candidate.number].part = done / total
+        self._show(candidate)
 
-    def epoch(self, row: Epoch) -> None:
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
         """See `bft_nas.search.Watcher`."""
-        self.state.epoch, self.state.accuracy = row.epoch, row.accuracy
-        self._show()
+        self.state.epoch(candidate, row)
+        self._show(candidate)
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `bft_nas.search.Watcher`."""
+        self._line(candidate, f"{reason}; trained on from its last epoch")
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         """See `bft_nas.search.Watcher`."""
-        line = f"[dim]{candidate.number:>4}[/]  {outcome(candidate, accuracy, reason, seconds)}"
-        self.progress.console.print(line, highlight=False, soft_wrap=True)
-        self.state.end(accuracy)
-        self._show()
+        self._line(candidate, outcome(candidate, accuracy, reason, seconds))
+        self.progress.remove_task(self.bars.pop(candidate.number))
+        self.state.end(candidate, accuracy)
+        self._show_all(f"{self.state.noun} {round(self.state.done)}")
 
-    def _show(self) -> None:
+    def _line(self, candidate: Candidate, text: str) -> None:
+        self.progress.console.print(f"[dim]{candidate.number:>4}[/]  ", end="", highlight=False)
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _show(self, candidate: Candidate) -> None:
         state = self.state
-        epoch = min(state.epochs, state.epoch + 1)
-        now = f", {format_percent(state.accuracy)}" if state.accuracy is not None else ""
-        best = f"best {format_percent(state.best)}, " if state.best is not None else ""
+        active = state.active[candidate.number]
+        epoch = min(state.epochs, active.epoch + 1)
+        now = f", {format_percent(active.accuracy)}" if active.accuracy is not None else ""
         self.progress.update(
-            self.current,
-            completed=state.part,
-            text=f"{state.what}, epoch {epoch}/{state.epochs}{now}",
+            self.bars[candidate.number],
+            completed=active.part,
+            text=f"{active.what}, epoch {epoch}/{state.epochs}{now}",
         )
-        done = state.done + state.part
-        self.progress.update(self.all, completed=done, text=f"{state.position}, {best}{state.left}")
+        self._show_all(state.position(candidate))
+
+    def _show_all(self, position: str) -> None:
+        state = self.state
+        best = f"best {format_percent(state.best)}, " if state.best is not None else ""
+        self.progress.update(self.all, completed=state.done, text=f"{position}, {best}{state.left}")
 
 
 @contextmanager

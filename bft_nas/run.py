@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bft_nas.checkpoint import Epoch
+    from bft_nas.jobs import Job
     from bft_nas.train import Protocol
 
 RUNS = Path("runs")
@@ -251,19 +252,23 @@ class Run:
         trial.set_user_attr("candidate", facts)
         return Candidate(trial.number, architecture, facts["macs"], budget)
 
-    def finish(
-        self, candidate: Candidate, curve: Sequence[Epoch], state: Mapping[str, Tensor], seconds: float
-    ) -> None:
-        """Record a trained candidate; its weights are kept as long as it is on the front."""
-        from safetensors.torch import save_file
+    def job(self, candidate: Candidate) -> Job:
+        """A candidate's training, and where it keeps what."""
+        from bft_nas.jobs import Job
 
+        return Job(
+            candidate,
+            self._file(candidate.number, "checkpoint.pt"),
+            self._file(candidate.number, "weights.safetensors"),
+        )
+
+    def finish(self, candidate: Candidate, curve: Sequence[Epoch], seconds: float) -> None:
+        """Record a trained candidate; its weights are kept as long as it is on the front."""
         self._write_curve(candidate.number, curve)
         accuracy, macs = curve[-1].accuracy, candidate.macs
-        weights = self._file(candidate.number, "weights.safetensors")
-        write_whole(weights, lambda path: save_file(dict(state), path))
         self._outcome(candidate.number, {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds})
         self.study.tell(candidate.number, [accuracy, macs])
-        self.checkpoint(candidate.number).unlink(missing_ok=True)
+        self._file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
         self._forget_weights_behind_the_front()
 
     def fail(self, candidate: Candidate, reason: str, seconds: float) -> None:
@@ -272,7 +277,7 @@ class Run:
 
         self._outcome(candidate.number, {"reason": reason, "seconds": seconds})
         self.study.tell(candidate.number, state=optuna.trial.TrialState.FAIL)
-        self.checkpoint(candidate.number).unlink(missing_ok=True)
+        self._file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
 
     def repeat(self, trial: optuna.Trial, proposal: Proposal, earlier: int) -> None:
         """Answer a proposal that was evaluated before from the record of then."""
@@ -284,10 +289,6 @@ class Run:
             self.study.tell(trial, known.values)
         else:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-
-    def checkpoint(self, number: int) -> Path:
-        """Where a candidate's training is kept until it has an outcome."""
-        return self._file(number, "checkpoint.pt")
 
     def unfinished(self) -> tuple[Candidate, ...]:
         """Candidates that were proposed but have no outcome: their search was killed meanwhile.
@@ -317,12 +318,17 @@ class Run:
         return sum("candidate" in t.user_attrs or "repeats" in t.user_attrs for t in trials)
 
     def known(self) -> dict[str, int]:
-        """The number of every candidate that has an outcome, by the hash of its architecture."""
+        """The number of every candidate that has an outcome or is being trained, by the hash of its architecture."""
         return {
             trial.user_attrs["candidate"]["hash"]: trial.number
             for trial in self.study.get_trials(deepcopy=False)
-            if "candidate" in trial.user_attrs and trial.state.is_finished()
+            if "candidate" in trial.user_attrs
         }
+
+    def finished(self) -> int:
+        """How many candidates have an outcome."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum("candidate" in trial.user_attrs and trial.state.is_finished() for trial in trials)
 
     def results(self) -> pd.DataFrame:
         """One row a candidate with an outcome, in order of number; the columns are `COLUMNS`."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import bft_nas.train
 from bft_nas.data import load_dataset
 from bft_nas.errors import UserError
+from bft_nas.jobs import Curve, Engine, Job, Outcome
 from bft_nas.run import Candidate, Run, Settings
 from bft_nas.space import Proposal, SearchSpace
 
@@ -32,14 +33,17 @@ REPEATS_IN_A_ROW = 200
 class Watcher(Protocol):
     """What is told of a search's progress; see `bft_nas.progress`."""
 
-    def begin(self, candidate: Candidate, done: int) -> None:
-        """A candidate's training begins, after ``done`` others in this search."""
+    def begin(self, candidate: Candidate, position: int) -> None:
+        """A candidate's training begins, after ``position`` others that are done or under way."""
 
-    def step(self, done: int, total: int) -> None:
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
         """So many of a training's steps are done."""
 
-    def epoch(self, row: Epoch) -> None:
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
         """An epoch of the training is over."""
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """A worker died over the candidate, which is trained on from its last epoch."""
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         """The candidate is recorded: with its accuracy, or with the reason why it has none."""
@@ -135,7 +139,7 @@ def check_protocol(run: Run, protocol: bft_nas.train.Protocol) -> None:
 
 def search(
     run: Run,
-    images: Images,
+    engine: Engine,
     watcher: Watcher,
     clock: Clock,
     *,
@@ -144,26 +148,73 @@ def search(
 ) -> None:
     """Propose, train and record candidates until the run has ``trials`` of them or ``seconds`` have passed.
 
-    A candidate that was being trained when an earlier search of the run was killed is trained first, under its
-    own number. The i-th proposal depends only on the seed and on what is recorded, so that a search which was
-    killed and resumed proposes what an undisturbed one does. ``clock`` is kept up to date throughout, for whoever
-    interrupts.
+    A candidate that was being trained when an earlier search of the run was killed is trained first, from its last
+    epoch and under its own number. The i-th proposal depends only on the seed and on what is recorded, so that a
+    search which trains one candidate at a time proposes the same whether or not it was killed and resumed. ``clock``
+    is kept up to date throughout, for whoever interrupts.
     """
-    space = run.space.within(min(run.settings.budgets))
-    pending = list(run.unfinished())
-    done = len(run.known())
-    trained = 0
-    while trials is None or done < trials:
-        average = clock.training / trained if trained else 0.0
-        if seconds is not None and clock.whole + average > seconds:
-            break
+    engine(_Search(run, watcher, clock, trials, seconds))
+
+
+class _Search:
+    """Drives an engine: what is proposed next, and the record of what came of it."""
+
+    def __init__(
+        self, run: Run, watcher: Watcher, clock: Clock, trials: int | None, seconds: float | None
+    ) -> None:
+        self.run = run
+        self.watcher = watcher
+        self.clock = clock
+        self.trials = trials
+        self.seconds = seconds
+        self.space = run.space.within(min(run.settings.budgets))
+        self.pending = list(run.unfinished())
+        self.done = run.finished()
+        self.running = 0
+        self.trained = 0
+
+    def next(self) -> Job | None:
+        """See `bft_nas.jobs.Driver`."""
+        position = self.done + self.running
+        average = self.clock.training / self.trained if self.trained else 0.0
+        if self.trials is not None and position >= self.trials:
+            return None
+        if self.seconds is not None and self.clock.whole + average > self.seconds:
+            return None
         started = time.perf_counter()
-        candidate = pending.pop(0) if pending else propose_new(run, space)
-        clock.proposing += time.perf_counter() - started
+        candidate = self.pending.pop(0) if self.pending else propose_new(self.run, self.space)
+        self.clock.proposing += time.perf_counter() - started
         if candidate is None:
-            break
-        _train_and_record(run, images, candidate, watcher, clock, done)
-        done, trained = done + 1, trained + 1
+            return None
+        self.running += 1
+        self.watcher.begin(candidate, position)
+        return self.run.job(candidate)
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """See `bft_nas.jobs.Driver`."""
+        self.watcher.step(candidate, done, total)
+
+    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
+        """See `bft_nas.jobs.Driver`."""
+        self.watcher.epoch(candidate, curve[-1])
+        return True
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `bft_nas.jobs.Driver`."""
+        self.watcher.lost(candidate, reason)
+
+    def end(self, candidate: Candidate, outcome: Outcome) -> None:
+        """See `bft_nas.jobs.Driver`."""
+        self.clock.training += outcome.seconds
+        started = time.perf_counter()
+        if outcome.reason:
+            self.run.fail(candidate, outcome.reason, outcome.seconds)
+        else:
+            self.run.finish(candidate, outcome.curve, outcome.seconds)
+        self.clock.recording += time.perf_counter() - started
+        self.running, self.done, self.trained = self.running - 1, self.done + 1, self.trained + 1
+        accuracy = None if outcome.reason else outcome.curve[-1].accuracy
+        self.watcher.end(candidate, accuracy, outcome.reason, outcome.seconds)
 
 
 def propose_new(run: Run, space: SearchSpace) -> Candidate | None:
@@ -188,37 +239,6 @@ def _budget(trial: optuna.Trial, budgets: Sequence[int]) -> int:
     if len(budgets) == 1:
         return budgets[0]
     return int(trial.suggest_categorical("budget", list(budgets)))
-
-
-def _train_and_record(
-    run: Run, images: Images, candidate: Candidate, watcher: Watcher, clock: Clock, done: int
-) -> None:
-    watcher.begin(candidate, done)
-    started = time.perf_counter()
-    curve: tuple[Epoch, ...] = ()
-    weights: Mapping[str, Any] = {}
-    reason = ""
-    try:
-        training = bft_nas.train.evaluate(
-            candidate.architecture,
-            run.protocol,
-            images,
-            checkpoint=run.checkpoint(candidate.number),
-            on_epoch=lambda curve: watcher.epoch(curve[-1]),
-            on_step=watcher.step,
-        )
-        curve, weights = training.curve, training.weights
-    except bft_nas.train.TrainingFailed as failure:
-        reason = str(failure)
-    seconds = time.perf_counter() - started
-    clock.training += seconds
-    started = time.perf_counter()
-    if curve:
-        run.finish(candidate, curve, weights, seconds)
-    else:
-        run.fail(candidate, reason, seconds)
-    clock.recording += time.perf_counter() - started
-    watcher.end(candidate, curve[-1].accuracy if curve else None, reason, seconds)
 
 
 def _seed_of(seed: int, position: int) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bft_nas.checkpoint import Epoch
 from bft_nas.data import load_dataset
-from bft_nas.run import DataFacts, Run, Settings
+from bft_nas.run import Candidate, DataFacts, Run, Settings
 from bft_nas.search import Prepared, prepare
 from bft_nas.space import SearchSpace
 from bft_nas.train import Images
@@ -29,6 +30,31 @@ stages:
      fusion: [dense, butterfly], radix: [2, 4, 8]}
 """
 """Networks that train in about a second, with choices enough that proposals differ."""
+
+
+class Silent:
+    """A watcher that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.begun: list[Candidate] = []
+        self.epochs: list[tuple[int, int]] = []
+        self.losses: list[tuple[int, str]] = []
+        self.ended: list[tuple[int, float | None, str]] = []
+
+    def begin(self, candidate: Candidate, position: int) -> None:
+        self.begun.append(candidate)
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None: ...
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        self.epochs.append((candidate.number, row.epoch))
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        self.losses.append((candidate.number, reason))
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        self.ended.append((candidate.number, accuracy, reason))
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -425,13 +425,25 @@ def test_a_live_display_fits_a_terminal() -> None:
     net = Architecture("mobilenet_v1", 224, Stem(8), (Block("separable", 8),), Head())
     with show_progress(console, trials=2, seconds=None, epochs=2, best=0.5) as display:
         assert isinstance(display, LiveProgress)
-        display.begin(Candidate(0, net, 49_900_000, 50_000_000), 0)
-        display.step(1, 4)
+        first, second = (Candidate(number, net, 49_900_000, 50_000_000) for number in range(2))
+        display.begin(first, 0)
+        display.begin(second, 1)
+        display.step(first, 1, 4)
         display.progress.refresh()
-        display.epoch(Epoch(1, 1.0, 0.75, 1.0))
+        display.epoch(first, Epoch(1, 1.0, 0.75, 1.0))
         display.progress.refresh()
-        display.end(Candidate(0, net, 49_900_000, 50_000_000), 0.8, "", 3.0)
+        display.lost(second, "its worker was killed by signal 9")
+        display.end(first, 0.8, "", 3.0)
         display.progress.refresh()
     shown = screen.getvalue()
-    for expected in ("candidate 1/2", "epoch 1/2", "75.0 %", "best 50.0 %", "left", "80.0 %", "best 80.0 %"):
+    for expected in (
+        "candidate 1/2",
+        "epoch 1/2",
+        "75.0 %",
+        "best 50.0 %",
+        "left",
+        "80.0 %",
+        "best 80.0 %",
+        "signal 9",
+    ):
         assert expected in shown

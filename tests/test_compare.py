@@ -8,34 +8,15 @@ import pandas as pd
 import pytest
 
 import bft_nas.compare
-from bft_nas.checkpoint import Epoch
 from bft_nas.compare import compare, field_of
+from bft_nas.engines import local_engine
 from bft_nas.network import REFERENCES, cost
 from bft_nas.run import REFERENCE_COLUMNS, Candidate, Run
 from bft_nas.search import Clock, Prepared, search
 from bft_nas.train import TrainingFailed
-from tests.conftest import tiny_prepared, tiny_run
+from tests.conftest import Silent, tiny_prepared, tiny_run
 
 FEW = ("mobilenet_v1", "shufflenet_v2_bft", "mnasnet_a1")
-
-
-class Counter:
-    """A watcher that remembers what was trained."""
-
-    def __init__(self) -> None:
-        self.trained: list[str] = []
-
-    def begin(self, candidate: Candidate, done: int) -> None:
-        self.trained.append(candidate.architecture.family)
-
-    def step(self, done: int, total: int) -> None:
-        pass
-
-    def epoch(self, row: Epoch) -> None:
-        pass
-
-    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +30,16 @@ def run(tmp_path: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> 
     return tiny_run(tmp_path, prepared)
 
 
-def compared(run: Run, prepared: Prepared) -> Counter:
-    watcher = Counter()
-    compare(run, field_of(run), prepared.images, watcher, Clock())
-    return watcher
+def compared(run: Run, prepared: Prepared) -> list[str]:
+    """The names of the references that were trained for it."""
+    watcher = Silent()
+    compare(run, field_of(run), local_engine(prepared.images, run.protocol), watcher, Clock())
+    return [candidate.architecture.family for candidate in watcher.begun]
+
+
+def searched(run: Run, prepared: Prepared) -> None:
+    engine = local_engine(prepared.images, run.protocol)
+    search(run, engine, Silent(), Clock(), trials=2, seconds=None)
 
 
 def test_every_reference_is_as_wide_as_each_budget_allows_at_the_resolution_of_its_winner(
@@ -60,7 +47,7 @@ def test_every_reference_is_as_wide_as_each_budget_allows_at_the_resolution_of_i
 ) -> None:
     monkeypatch.setattr(bft_nas.compare, "REFERENCES", REFERENCES)
     assert {entrant.candidate.architecture.resolution for entrant in field_of(run).entrants} == {96}
-    search(run, prepared.images, Counter(), Clock(), trials=2, seconds=None)
+    searched(run, prepared)
     winner = run.results().sort_values("accuracy").iloc[-1]
     field = field_of(run)
     for entrant in field.entrants:
@@ -75,7 +62,7 @@ def test_every_reference_is_as_wide_as_each_budget_allows_at_the_resolution_of_i
 
 
 def test_what_they_came_to_joins_the_runs_results(run: Run, prepared: Prepared) -> None:
-    search(run, prepared.images, Counter(), Clock(), trials=2, seconds=None)
+    searched(run, prepared)
     assert run.references().empty
     compared(run, prepared)
     references = run.references()
@@ -91,36 +78,37 @@ def test_what_they_came_to_joins_the_runs_results(run: Run, prepared: Prepared) 
 
 def test_a_reference_is_trained_once_per_protocol(run: Run, prepared: Prepared, tmp_path: Path) -> None:
     first = compared(run, prepared)
-    assert first.trained
-    assert compared(run, prepared).trained == []
+    assert first
+    assert compared(run, prepared) == []
     other = tiny_run(tmp_path, prepared, "other")
-    assert compared(other, prepared).trained == []
+    assert compared(other, prepared) == []
     pd.testing.assert_frame_equal(other.references(), run.references())
     longer = tiny_prepared(budgets=(2_000_000, 4_000_000), classes=10, epochs=2)
-    assert compared(tiny_run(tmp_path, longer, "longer"), longer).trained == first.trained
+    assert compared(tiny_run(tmp_path, longer, "longer"), longer) == first
 
 
 def test_a_record_that_cannot_be_read_is_made_anew(run: Run, prepared: Prepared, tmp_path: Path) -> None:
     compared(run, prepared)
     record = next((tmp_path / ".references").rglob("*.json"))
     record.write_text("{")
-    assert len(compared(run, prepared).trained) == 1
+    assert len(compared(run, prepared)) == 1
 
 
 def test_an_interruption_keeps_what_was_trained_before_it(
     run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Impatient(Counter):
-        def begin(self, candidate: Candidate, done: int) -> None:
-            super().begin(candidate, done)
-            if len(self.trained) == 2:
+    class Impatient(Silent):
+        def begin(self, candidate: Candidate, position: int) -> None:
+            super().begin(candidate, position)
+            if len(self.begun) == 2:
                 raise KeyboardInterrupt
 
+    engine = local_engine(prepared.images, run.protocol)
     with pytest.raises(KeyboardInterrupt):
-        compare(run, field_of(run), prepared.images, Impatient(), Clock())
+        compare(run, field_of(run), engine, Impatient(), Clock())
     assert len(run.references()) == 1
     everyone = len(field_of(run).entrants)
-    assert len(compared(run, prepared).trained) == everyone - 1
+    assert len(compared(run, prepared)) == everyone - 1
     assert len(run.references()) == everyone
 
 
@@ -137,5 +125,5 @@ def test_a_training_that_breaks_down_is_recorded_and_tried_again(
     assert (failed["state"] == "failed").all()
     assert (failed["reason"] == "diverged").all()
     assert failed["accuracy"].isna().all()
-    assert len(compared(run, prepared).trained) == len(failed)
+    assert len(compared(run, prepared)) == len(failed)
     assert (run.references()["state"] == "complete").all()

@@ -14,36 +14,22 @@ import torch
 import yaml
 
 import bft_nas.train
+from bft_nas.engines import local_engine
 from bft_nas.errors import UserError
 from bft_nas.network import build, cost
 from bft_nas.pareto import front
-from bft_nas.run import COLUMNS, Candidate, Run, run_names
+from bft_nas.run import COLUMNS, Run, run_names
 from bft_nas.search import Clock, Prepared, check_protocol, prepare, propose_new, search
 from bft_nas.space import SearchSpace
 from bft_nas.train import TrainingFailed
-from tests.conftest import tiny_prepared, tiny_run, tiny_settings
+from tests.conftest import Silent, tiny_prepared, tiny_run, tiny_settings
 from tests.data_samples import cifar10_files, write_files
-
-
-class Silent:
-    """A watcher that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.ended: list[tuple[int, float | None, str]] = []
-
-    def begin(self, candidate: Candidate, done: int) -> None: ...
-
-    def step(self, done: int, total: int) -> None: ...
-
-    def epoch(self, row: Any) -> None: ...
-
-    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
-        self.ended.append((candidate.number, accuracy, reason))
 
 
 def go(run: Run, prepared: Prepared, trials: int | None = 3, seconds: float | None = None) -> Silent:
     watcher = Silent()
-    search(run, prepared.images, watcher, Clock(), trials=trials, seconds=seconds)
+    engine = local_engine(prepared.images, run.protocol)
+    search(run, engine, watcher, Clock(), trials=trials, seconds=seconds)
     return watcher
 
 

@@ -1,0 +1,5 @@
+"""Who executes trainings."""
+
+from bft_nas.engines.local import default_workers, local_engine
+
+__all__ = ["default_workers", "local_engine"]

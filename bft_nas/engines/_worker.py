@@ -1,0 +1,78 @@
+"""The process in which an engine on this machine trains: its own main loop."""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bft_nas.data import Dataset
+from bft_nas.jobs import Curve, Job, train_job
+from bft_nas.train import Images, Protocol
+
+SECONDS_BETWEEN_SIGNS = 0.2
+"""Of life: often enough to be seen, and for an orphan to notice soon that nobody listens."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all trainings of a worker share."""
+
+    protocol: Protocol
+    dataset: Dataset
+    device: str
+    threads: int
+
+
+def serve(connection: Connection[Any, Any], setup: Setup) -> None:
+    """Train what comes through the pipe, one job after another, until nobody is at its other end."""
+    import torch
+
+    from bft_nas.memory import keep_freed_memory
+
+    # Ctrl-C reaches every process of a terminal; who drives the search decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(setup.threads)
+    keep_freed_memory()
+    images = Images(setup.dataset, torch.device(setup.device))
+    signs = _Signs(connection)
+    try:
+        while True:
+            job: Job = connection.recv()
+            outcome = train_job(job, setup.protocol, images, on_epoch=signs.epoch, on_step=signs.step)
+            signs.send("end", outcome)
+    except (EOFError, _NobodyListensError):
+        return
+    except Exception:
+        connection.send(("defect", traceback.format_exc()))
+
+
+class _NobodyListensError(Exception):
+    """Whoever drove the search is gone."""
+
+
+class _Signs:
+    """What a training says through the pipe."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self.connection = connection
+        self.last = 0.0
+
+    def step(self, done: int, total: int) -> None:
+        if time.monotonic() - self.last > SECONDS_BETWEEN_SIGNS:
+            self.send("step", done, total)
+            self.last = time.monotonic()
+
+    def epoch(self, curve: Curve) -> bool:
+        self.send("epoch", curve)
+        return bool(self.connection.recv())
+
+    def send(self, *message: object) -> None:
+        try:
+            self.connection.send(message)
+        except OSError:
+            raise _NobodyListensError from None

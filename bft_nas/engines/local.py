@@ -1,0 +1,181 @@
+"""Trainings on this machine: one after the other in this process, or several in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.engines._worker import Setup, serve
+from bft_nas.jobs import Driver, Engine, Job, Outcome, train_job
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from bft_nas.train import Images, Protocol
+
+CORES_PER_WORKER = 4
+"""Small networks do not keep more of them busy."""
+GRACE = 5.0
+"""Seconds that a worker has to end when it is told to."""
+
+
+def default_workers() -> int:
+    """One for each GPU, or for every four cores where there is none."""
+    import torch
+
+    return torch.cuda.device_count() or max(1, len(os.sched_getaffinity(0)) // CORES_PER_WORKER)
+
+
+def local_engine(
+    images: Images, protocol: Protocol, *, workers: int = 1, retries: int = 2, timeout: float = 600.0
+) -> Engine:
+    """An engine of so many trainings at once on this machine; threads, and GPUs where there are any, are shared out.
+
+    Args:
+        workers: 1 trains in this process, more in processes of their own.
+        retries: how often a candidate is tried again when its worker died or hung; then it has failed.
+        timeout: seconds without a sign of life after which a worker is taken to hang.
+    """
+    if workers == 1:
+        return lambda driver: _one_by_one(driver, images, protocol)
+    return lambda driver: _Pool(driver, images, protocol, workers, retries, timeout).run()
+
+
+def _one_by_one(driver: Driver, images: Images, protocol: Protocol) -> None:
+    while (job := driver.next()) is not None:
+        candidate = job.candidate
+        outcome = train_job(
+            job,
+            protocol,
+            images,
+            on_epoch=lambda curve, candidate=candidate: driver.epoch(candidate, curve),  # type: ignore[misc]
+            on_step=lambda done, total, candidate=candidate: driver.step(candidate, done, total),  # type: ignore[misc]
+        )
+        driver.end(candidate, outcome)
+
+
+class _Worker:
+    """A process that trains one job after another, and the end of the pipe to it."""
+
+    def __init__(self, setup: Setup) -> None:
+        from multiprocessing import get_context
+
+        self.setup = setup
+        self.job: Job | None = None
+        self.context = get_context("spawn")
+        self.process: SpawnProcess | None = None
+        self.connection: Connection[Any, Any]
+        self.heard = 0.0
+
+    def begin(self, job: Job) -> None:
+        """Send a job, starting the process if there is none."""
+        if self.process is None:
+            self.connection, theirs = self.context.Pipe()
+            self.process = self.context.Process(target=serve, args=(theirs, self.setup), daemon=True)
+            self.process.start()
+            theirs.close()
+        self.job = job
+        self.heard = time.monotonic()
+        # If it died idle, the pipe says so when it is read.
+        with suppress(OSError):
+            self.connection.send(job)
+
+    def end(self) -> str:
+        """End the process, gently at first; how it ended."""
+        if self.process is None:
+            return ""
+        # It may be dying by itself, and then says how.
+        self.process.join(0.5)
+        self.process.terminate()
+        self.process.join(GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode or 0
+        self.connection.close()
+        self.process = None
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+class _Pool:
+    """Several workers, as many of them busy as there are jobs."""
+
+    def __init__(
+        self, driver: Driver, images: Images, protocol: Protocol, workers: int, retries: int, timeout: float
+    ) -> None:
+        import torch
+
+        self.driver = driver
+        self.retries = retries
+        self.timeout = timeout
+        self.losses: dict[int, int] = {}
+        gpus = torch.cuda.device_count()
+        threads = max(1, len(os.sched_getaffinity(0)) // workers)
+        self.workers = [
+            _Worker(Setup(protocol, images.dataset, f"cuda:{i % gpus}" if gpus else "cpu", threads))
+            for i in range(workers)
+        ]
+
+    def run(self) -> None:
+        """Until the driver has nothing more and every worker is idle."""
+        try:
+            while True:
+                for worker in self.workers:
+                    if worker.job is None:
+                        job = self.driver.next()
+                        if job is None:
+                            break
+                        worker.begin(job)
+                busy = {worker.connection: worker for worker in self.workers if worker.job is not None}
+                if not busy:
+                    return
+                for connection in wait(list(busy), timeout=1.0):
+                    self._hear(busy[connection])  # type: ignore[index]
+                for worker in busy.values():
+                    if worker.job is not None and time.monotonic() - worker.heard > self.timeout:
+                        worker.end()
+                        self._lose(worker, f"gave no sign of life for {self.timeout:g} s")
+        finally:
+            for worker in self.workers:
+                worker.end()
+
+    def _hear(self, worker: _Worker) -> None:
+        assert worker.job is not None
+        candidate = worker.job.candidate
+        try:
+            kind, *content = worker.connection.recv()
+        except (EOFError, OSError):
+            self._lose(worker, worker.end())
+            return
+        worker.heard = time.monotonic()
+        if kind == "step":
+            self.driver.step(candidate, *content)
+        elif kind == "epoch":
+            goes_on = self.driver.epoch(candidate, *content)
+            try:
+                worker.connection.send(goes_on)
+            except OSError:
+                self._lose(worker, worker.end())
+        elif kind == "end":
+            worker.job = None
+            self.driver.end(candidate, *content)
+        else:
+            raise RuntimeError(f"a worker met a defect of the program:\n{content[0]}")
+
+    def _lose(self, worker: _Worker, how: str) -> None:
+        """Begin a worker's job again from its last epoch, or give it up when that was done often enough."""
+        job = worker.job
+        assert job is not None
+        worker.job = None
+        number = job.candidate.number
+        self.losses[number] = self.losses.get(number, 0) + 1
+        reason = f"its worker {how}"
+        if self.losses[number] > self.retries:
+            times = f", {self.losses[number]} times" if self.losses[number] > 1 else ""
+            self.driver.end(job.candidate, Outcome((), 0.0, reason + times))
+            return
+        self.driver.lost(job.candidate, reason)
+        worker.begin(job)

@@ -1,0 +1,164 @@
+"""Trainings on this machine: whoever trains them, the record is the same, and a dead worker costs an epoch at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing import active_children
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bft_nas.checkpoint import Epoch
+from bft_nas.engines import local_engine
+from bft_nas.run import Candidate, Run
+from bft_nas.search import Clock, Prepared, search
+from tests.conftest import Silent, tiny_prepared, tiny_run
+
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Prepared:
+    return tiny_prepared(epochs=3, trials=TRIALS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """What two workers have on two cores, so that sums are the same to the last bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    assert not active_children()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    torch.set_num_threads(1)
+    run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
+    search(run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None)
+    return record(run)
+
+
+def record(run: Run) -> pd.DataFrame:
+    """What a run found, but for the time it took."""
+    return run.results().drop(columns="seconds").set_index("number").sort_index()
+
+
+def go(run: Run, prepared: Prepared, watcher: Silent, retries: int = 2, timeout: float = 60.0) -> None:
+    engine = local_engine(
+        prepared.images, run.protocol, workers=max(2, os.cpu_count() or 2), retries=retries, timeout=timeout
+    )
+    search(run, engine, watcher, Clock(), trials=TRIALS, seconds=None)
+
+
+class Meddler(Silent):
+    """Does something to all workers when a candidate's epoch ends, once for each time that it is in the list."""
+
+    def __init__(self, moments: list[tuple[int, int]], meddle: Callable[[], None]) -> None:
+        super().__init__()
+        self.moments = moments
+        self.meddle = meddle
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        super().epoch(candidate, row)
+        if (candidate.number, row.epoch) in self.moments:
+            self.moments.remove((candidate.number, row.epoch))
+            self.meddle()
+
+
+def to_all_workers(number: signal.Signals) -> Callable[[], None]:
+    def meddle() -> None:
+        for worker in active_children():
+            os.kill(worker.pid or 0, number)
+
+    return meddle
+
+
+def test_workers_find_what_a_search_in_one_process_finds(
+    prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    watcher = Silent()
+    go(run, prepared, watcher)
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert sorted(watcher.epochs) == [(number, epoch) for number in range(TRIALS) for epoch in (1, 2, 3)]
+    assert not list(run.folder.rglob("*.tmp"))
+    assert not list(run.folder.rglob("checkpoint.pt"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_candidate_whose_worker_dies_goes_on_from_its_last_epoch(
+    number: signal.Signals, prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    watcher = Meddler([(1, 1), (3, 2)], to_all_workers(number))
+    go(run, prepared, watcher)
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert {lost for lost, _ in watcher.losses} >= {1, 3}
+    assert all(f"was killed by signal {number.value}" in reason for _, reason in watcher.losses)
+    # The epoch at whose end it was killed had been written down: it is told again, not trained again.
+    assert watcher.epochs.count((1, 1)) == 2
+    assert max(watcher.epochs.count((candidate, 3)) for candidate in range(TRIALS)) == 1
+
+
+def test_a_candidate_that_kills_every_worker_has_failed_and_the_search_goes_on(
+    prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    engine = local_engine(prepared.images, run.protocol, workers=2, retries=1)
+    watcher = Meddler([(2, 1), (2, 1)], to_all_workers(signal.SIGKILL))
+    # One candidate at a time, so that no other is killed.
+    for trials in range(1, TRIALS + 1):
+        search(run, engine, watcher, Clock(), trials=trials, seconds=None)
+    found = record(run)
+    assert found.loc[2, "state"] == "failed"
+    assert found.loc[2, "reason"] == "its worker was killed by signal 9, 2 times"
+    pd.testing.assert_frame_equal(found.drop(index=2), undisturbed.drop(index=2))
+
+
+def test_a_worker_that_hangs_is_ended_and_its_candidate_goes_on(
+    prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    watcher = Meddler([(0, 2)], to_all_workers(signal.SIGSTOP))
+    go(run, prepared, watcher, timeout=8.0)
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert (0, "its worker gave no sign of life for 8 s") in watcher.losses
+
+
+def test_an_interrupted_search_leaves_no_worker_and_goes_on_from_the_checkpoints(
+    prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    run = tiny_run(tmp_path, prepared)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, Meddler([(1, 2)], interrupt))
+    assert not active_children()
+    assert (run.folder / "candidates/0001/checkpoint.pt").is_file()
+    again = Silent()
+    go(run, prepared, again)
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert (1, 1) not in again.epochs
+    assert (1, 2) in again.epochs
+
+
+def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+
+    class Vandal(Silent):
+        def begin(self, candidate: Candidate, position: int) -> None:
+            # A folder in the place of the weights: a mistake that no worker could expect.
+            (run.folder / f"candidates/{candidate.number:04d}/weights.safetensors").mkdir()
+
+    with pytest.raises(RuntimeError, match=r"weights\.safetensors"):
+        go(run, prepared, Vandal())
+    assert not active_children()
