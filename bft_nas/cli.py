@@ -5,24 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shlex
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import bft_nas
 from bft_nas.errors import UserError
-from bft_nas.units import format_macs, parse_duration, parse_macs
+from bft_nas.units import parse_duration, parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from bft_nas.jobs import Engine
-    from bft_nas.run import Run, Settings
-    from bft_nas.search import Clock, Prepared
+    from bft_nas.run import Run
 
 WHAT_COUNTS = (
     "A MAC is a multiply-accumulate for one image at the deployment resolution; papers call this FLOPs. "
@@ -36,10 +29,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a search as Ctrl-C does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,6 +155,13 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="classes at deployment (default: 1000 for fashion-mnist and cifar10, else the data's own)",
     )
     option("--epochs", type=_positive, metavar="N", help="of each proxy training (default: 2)")
+    option(
+        "--scheduler",
+        metavar="NAME",
+        help="halving: only the best 1/eta of the candidates go on past 1, eta, eta*eta epochs; none (default)",
+    )
+    option("--eta", type=_positive, metavar="N", help="of --scheduler halving (default: 3)")
+    option("--min-epochs", type=_positive, metavar="N", help="before the first is stopped (default: 1)")
     option("--images", type=_positive, metavar="N", help="most images to train on (default: 8000)")
     option("--batch-size", type=_positive, metavar="N", help="images a step (default: 64)")
     option(
@@ -256,234 +252,15 @@ def _whole(text: str, least: int) -> int:
 
 
 def _search(options: argparse.Namespace, given: list[str]) -> int:
-    from bft_nas.run import DataFacts, Run
-    from bft_nas.search import Clock, check_protocol, prepare
-    from bft_nas.space import SearchSpace
+    from bft_nas._training_commands import search_command
 
-    clock = Clock()
-    compared = not options.no_references
-    if options.resume is not None:
-        run = Run.open(options.resume, runs=options.runs)
-        with run.locked():
-            prepared = prepare(_resumed_settings(options, run), run.space)
-            check_protocol(run, prepared.protocol)
-            return _searched(run, prepared, _engine(options, prepared), clock, compared=compared)
-    settings = _new_settings(options)
-    space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
-    prepared = prepare(settings, space)
-    facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
-    run = Run.create(
-        options.name,
-        prepared.settings,
-        prepared.space,
-        prepared.protocol,
-        data=facts,
-        runs=options.runs,
-        command=shlex.join(["bft-nas", *given]),
-    )
-    with run.locked():
-        return _searched(run, prepared, _engine(options, prepared), clock, compared=compared)
-
-
-def _engine(options: argparse.Namespace, prepared: Prepared) -> Engine:
-    from bft_nas.engines import default_workers, local_engine
-
-    return local_engine(
-        prepared.images,
-        prepared.protocol,
-        workers=options.workers or default_workers(),
-        retries=options.retries,
-        timeout=options.trial_timeout,
-    )
-
-
-def _searched(run: Run, prepared: Prepared, engine: Engine, clock: Clock, *, compared: bool) -> int:
-    from bft_nas import tables
-
-    console = tables.make_console()
-    tables.print_facts(console, tables.plan_facts(prepared, run))
-    console.print()
-    clock.preparing = clock.whole
-
-    def train() -> None:
-        _run_search(console, run, prepared.settings, engine, clock)
-        if compared and not run.results().empty:
-            console.print()
-            _run_comparison(console, run, engine, clock)
-
-    return _to_the_end(console, run, clock, train, "search --resume")
+    return search_command(options, given)
 
 
 def _compare(options: argparse.Namespace, given: list[str]) -> int:
-    from bft_nas import tables
-    from bft_nas.run import Run
-    from bft_nas.search import Clock, check_protocol, prepare
+    from bft_nas._training_commands import compare_command
 
-    clock = Clock()
-    run = Run.open(options.run, runs=options.runs)
-    with run.locked():
-        prepared = prepare(run.settings, run.space)
-        check_protocol(run, prepared.protocol)
-        clock.preparing = clock.whole
-        console = tables.make_console()
-        engine = _engine(options, prepared)
-        return _to_the_end(
-            console, run, clock, lambda: _run_comparison(console, run, engine, clock), "compare"
-        )
-
-
-def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], None], again: str) -> int:
-    """Train, then write and print what came of it, even when Ctrl-C or SIGTERM cut it short."""
-    from bft_nas.memory import keep_freed_memory
-
-    keep_freed_memory()
-    code = 0
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        train()
-    except KeyboardInterrupt as interrupt:
-        code = 143 if isinstance(interrupt, _Terminated) else 130
-        console.print(f"interrupted; go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
-    _conclude(console, run, clock)
-    return code
-
-
-def _run_search(console: Console, run: Run, settings: Settings, engine: Engine, clock: Clock) -> None:
-    from bft_nas.progress import show_progress
-    from bft_nas.search import search
-
-    known = run.results()["accuracy"].dropna()
-    with show_progress(
-        console,
-        trials=settings.trials,
-        seconds=settings.seconds,
-        epochs=run.protocol.epochs,
-        best=None if known.empty else float(known.max()),
-    ) as watcher:
-        search(run, engine, watcher, clock, trials=settings.trials, seconds=settings.seconds)
-
-
-def _run_comparison(console: Console, run: Run, engine: Engine, clock: Clock) -> None:
-    from bft_nas.compare import compare, field_of
-    from bft_nas.progress import show_progress
-
-    field = field_of(run)
-    for name, budget in field.out_of_reach:
-        console.print(f"{name}: has no network within {format_macs(budget)}, left out", highlight=False)
-    with show_progress(
-        console,
-        trials=len(field.entrants),
-        seconds=None,
-        epochs=run.protocol.epochs,
-        best=None,
-        noun="reference",
-    ) as watcher:
-        compare(run, field, engine, watcher, clock)
-
-
-def _as_named(run: Run) -> str:
-    """What a command finds the run by: its name, or its folder where that is not under ``runs``."""
-    return run.name if run.folder.parent == Path("runs") else str(run.folder)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
-def _conclude(console: Console, run: Run, clock: Clock) -> None:
-    import time
-
-    from bft_nas import tables
-    from bft_nas.dashboard import write_report
-    from bft_nas.pareto import winners
-    from bft_nas.published import published_results
-    from bft_nas.search import IMAGENET_CLASSES
-
-    started = time.perf_counter()
-    run.write_results()
-    results, references = run.results(), run.references()
-    report = run.folder / "report.html"
-    write_report(
-        report,
-        title=f"bft-nas: {run.name}",
-        results=results,
-        curves=run.curves(),
-        budgets=run.settings.budgets,
-        facts=tables.result_facts(run, results),
-        references=references,
-        published=published_results(),
-        imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
-    )
-    clock.recording += time.perf_counter() - started
-    console.print()
-    tables.print_front(console, run, results)
-    tables.print_references(console, references, winners(results, run.settings.budgets))
-    tables.print_clock(console, clock)
-    quoted = shlex.quote(_as_named(run))
-    winner = shlex.quote(f"{run.name}-winner")
-    console.print(f"\nreport   {report}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
-    console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
-    console.print(
-        f"go on    bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
-        markup=False,
-        highlight=False,
-    )
-
-
-def _new_settings(options: argparse.Namespace) -> Settings:
-    from bft_nas.run import Settings
-    from bft_nas.search import SAMPLERS
-
-    if options.flops is None:
-        raise UserError("--flops: missing; expected a budget in MACs such as --flops 50M")
-    sampler = options.sampler or "tpe"
-    if sampler not in SAMPLERS:
-        raise UserError(f"--sampler '{sampler}': unknown; expected {', '.join(SAMPLERS)}")
-    seconds = parse_duration(options.time) if options.time else None
-    return Settings(
-        budgets=tuple(sorted({parse_macs(part) for part in options.flops.split(",")})),
-        space=options.space or "mobile",
-        resolutions=_resolutions(options.resolution) if options.resolution else (),
-        classes=options.classes or 0,
-        data=options.data or "fashion-mnist",
-        images=options.images or 8000,
-        epochs=options.epochs or 2,
-        batch_size=options.batch_size or 64,
-        proxy_divisor=options.proxy_divisor or 0,
-        sampler=sampler,
-        seed=options.seed or 0,
-        trials=options.trials or (20 if seconds is None else None),
-        seconds=seconds,
-    )
-
-
-def _resolutions(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and 8 <= int(part) <= 2048 for part in parts):
-        raise UserError(f"--resolution {text[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160")
-    return tuple(sorted({int(part) for part in parts}))
-
-
-def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
-    """The run's own settings, with what may change on the way: how long it goes on, and the protocol's check."""
-    from dataclasses import replace
-
-    for name in ("flops", "space", "sampler", "seed", "name", "resolution", "classes"):
-        if getattr(options, name) is not None:
-            raise UserError(f"--{name}: a resumed run keeps its own; expected --resume without it")
-    settings = run.settings
-    seconds = parse_duration(options.time) if options.time else None
-    return replace(
-        settings,
-        data=options.data or settings.data,
-        images=options.images or settings.images,
-        epochs=options.epochs or settings.epochs,
-        batch_size=options.batch_size or settings.batch_size,
-        proxy_divisor=options.proxy_divisor or settings.proxy_divisor,
-        trials=options.trials or (settings.trials if seconds is None else None),
-        seconds=seconds if options.trials or seconds else settings.seconds,
-    )
+    return compare_command(options, given)
 
 
 def _show(options: argparse.Namespace, given: list[str]) -> int:
@@ -554,7 +331,7 @@ def _references(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas import tables
     from bft_nas.network.references import published_counts
 
-    resolution, *others = _resolutions(options.resolution)
+    resolution, *others = parse_resolutions(options.resolution)
     if others:
         raise UserError(f"--resolution {options.resolution[:40]}: expected one number of pixels")
     budget = None if options.flops is None else parse_macs(options.flops)

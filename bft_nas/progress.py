@@ -215,6 +215,7 @@ def show_progress(
 def outcome(candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> str:
     """One finished candidate in a line."""
     net = candidate.architecture
-    result = format_percent(accuracy) if accuracy is not None else f"failed: {reason}"
+    failed = reason if reason.startswith("stopped") else f"failed: {reason}"
+    result = format_percent(accuracy) if accuracy is not None else failed
     what = f"{net.family} {format_macs(candidate.macs)} @{net.resolution}"
     return f"{result:>6}  {what:<28} {net.fusion_pattern}  ({format_duration(seconds)})"

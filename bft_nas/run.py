@@ -31,6 +31,7 @@ import yaml
 import bft_nas
 from bft_nas.errors import UserError, one_line
 from bft_nas.files import write_text, write_whole
+from bft_nas.halving import Progress
 from bft_nas.network import Architecture, cost
 from bft_nas.space import Proposal, SearchSpace
 from bft_nas.units import format_macs
@@ -63,7 +64,8 @@ COLUMNS = (
     "reason",
     "hash",
 )
-"""Of `Run.results`: accuracy is 0 to 1 and NaN where training failed, peak_memory in bytes, seconds of training."""
+"""Of `Run.results`: the state is complete, stopped or failed; accuracy is 0 to 1, after the last epoch that there was,
+and NaN where training failed; peak_memory in bytes, seconds of training."""
 REFERENCE_COLUMNS = ("name", "width", *COLUMNS[1:])
 """Of `Run.references`: the reference's name and width multiplier, then as in `Run.results`."""
 
@@ -85,6 +87,9 @@ class Settings:
     seed: int
     trials: int | None
     seconds: float | None
+    scheduler: str = "none"
+    eta: int = 3
+    min_epochs: int = 1
 
 
 @dataclass(frozen=True)
@@ -279,12 +284,42 @@ class Run:
         self.study.tell(candidate.number, state=optuna.trial.TrialState.FAIL)
         self._file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
 
+    def advance(self, candidate: Candidate, curve: Sequence[Epoch]) -> None:
+        """Record how far a candidate has come; where it was stopped before, it goes on."""
+        content = {"accuracies": [row.accuracy for row in curve]}
+        if content != self._trial(candidate.number).user_attrs.get("progress"):
+            self._note(candidate.number, "progress", content)
+
+    def stop(self, candidate: Candidate, curve: Sequence[Epoch], seconds: float) -> None:
+        """Record that a candidate was told not to go on; its checkpoint stays, since that may change."""
+        self._write_curve(candidate.number, curve)
+        content = {"accuracies": [row.accuracy for row in curve], "stopped": True, "seconds": seconds}
+        self._note(candidate.number, "progress", content)
+
+    def progress(self) -> dict[int, Progress]:
+        """How far every candidate has come that has not failed, by number."""
+        known = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            progress, failed = trial.user_attrs.get("progress"), trial.state.name == "FAIL"
+            if progress and not failed and "candidate" in trial.user_attrs:
+                known[trial.number] = Progress(
+                    trial.user_attrs["candidate"]["macs"],
+                    tuple(progress["accuracies"]),
+                    bool(progress.get("stopped")),
+                )
+        return known
+
+    def candidate(self, number: int) -> Candidate:
+        """A candidate as it was proposed."""
+        facts = self._trial(number).user_attrs["candidate"]
+        return Candidate(number, self.architecture(number), facts["macs"], facts["budget"])
+
     def repeat(self, trial: optuna.Trial, proposal: Proposal, earlier: int) -> None:
         """Answer a proposal that was evaluated before from the record of then."""
         import optuna
 
         trial.set_user_attr("repeats", earlier)
-        known = self.study.trials[earlier]
+        known = self._trial(earlier)
         if known.state == optuna.trial.TrialState.COMPLETE:
             self.study.tell(trial, known.values)
         else:
@@ -304,8 +339,8 @@ class Run:
             if attributes is None:
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             elif outcome is None:
-                architecture = self.architecture(trial.number)
-                left.append(Candidate(trial.number, architecture, attributes["macs"], attributes["budget"]))
+                if not _is_stopped(trial):
+                    left.append(self.candidate(trial.number))
             elif "reason" in outcome:
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             else:
@@ -326,9 +361,8 @@ class Run:
         }
 
     def finished(self) -> int:
-        """How many candidates have an outcome."""
-        trials = self.study.get_trials(deepcopy=False)
-        return sum("candidate" in trial.user_attrs and trial.state.is_finished() for trial in trials)
+        """How many candidates have an outcome, those that were stopped early included."""
+        return sum(_has_ended(trial) for trial in self.study.get_trials(deepcopy=False))
 
     def results(self) -> pd.DataFrame:
         """One row a candidate with an outcome, in order of number; the columns are `COLUMNS`."""
@@ -336,20 +370,8 @@ class Run:
 
         rows = []
         for trial in self.study.get_trials(deepcopy=False):
-            if "candidate" not in trial.user_attrs or not trial.state.is_finished():
-                continue
-            outcome = trial.user_attrs.get("outcome", {})
-            rows.append(
-                {
-                    "number": trial.number,
-                    "state": "complete" if trial.values else "failed",
-                    "accuracy": trial.values[0] if trial.values else float("nan"),
-                    "epochs": outcome.get("epochs", 0),
-                    "seconds": outcome.get("seconds", 0.0),
-                    "reason": outcome.get("reason", ""),
-                    **trial.user_attrs["candidate"],
-                }
-            )
+            if _has_ended(trial):
+                rows.append({"number": trial.number, **_outcome_of(trial), **trial.user_attrs["candidate"]})
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def curves(self) -> pd.DataFrame:
@@ -446,9 +468,15 @@ class Run:
                 path.unlink()
 
     def _outcome(self, number: int, outcome: Mapping[str, Any]) -> None:
+        self._note(number, "outcome", outcome)
+
+    def _trial(self, number: int) -> optuna.trial.FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _note(self, number: int, key: str, content: Mapping[str, Any]) -> None:
         study_id = self.storage.get_study_id_from_name(STUDY)
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        self.storage.set_trial_user_attr(trial_id, "outcome", dict(outcome))
+        self.storage.set_trial_user_attr(trial_id, key, dict(content))
 
     def _write_curve(self, number: int, curve: Sequence[Epoch]) -> None:
         rows = [f"{row.epoch},{row.train_loss:.6f},{row.accuracy:.6f},{row.seconds:.3f}\n" for row in curve]
@@ -456,6 +484,36 @@ class Run:
 
     def _file(self, number: int, name: str) -> Path:
         return self.folder / "candidates" / f"{number:04d}" / name
+
+
+def _is_stopped(trial: optuna.trial.FrozenTrial) -> bool:
+    """The study takes it for running, so that it can still become complete."""
+    return bool(trial.user_attrs.get("progress", {}).get("stopped")) and not trial.state.is_finished()
+
+
+def _has_ended(trial: optuna.trial.FrozenTrial) -> bool:
+    return "candidate" in trial.user_attrs and (trial.state.is_finished() or _is_stopped(trial))
+
+
+def _outcome_of(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    if _is_stopped(trial):
+        progress = trial.user_attrs["progress"]
+        accuracies = progress["accuracies"]
+        return {
+            "state": "stopped",
+            "accuracy": accuracies[-1],
+            "epochs": len(accuracies),
+            "seconds": progress["seconds"],
+            "reason": f"stopped after epoch {len(accuracies)}",
+        }
+    outcome = trial.user_attrs.get("outcome", {})
+    return {
+        "state": "complete" if trial.values else "failed",
+        "accuracy": trial.values[0] if trial.values else float("nan"),
+        "epochs": outcome.get("epochs", 0),
+        "seconds": outcome.get("seconds", 0.0),
+        "reason": outcome.get("reason", ""),
+    }
 
 
 def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import bft_nas.train
 from bft_nas.data import load_dataset
 from bft_nas.errors import UserError
+from bft_nas.halving import Halving
 from bft_nas.jobs import Curve, Engine, Job, Outcome
 from bft_nas.run import Candidate, Run, Settings
 from bft_nas.space import Proposal, SearchSpace
+from bft_nas.units import format_percent
 
 if TYPE_CHECKING:
     import optuna
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from bft_nas.train import Images
 
 SAMPLERS = ("tpe", "nsga2", "random")
+SCHEDULERS = ("none", "halving")
 BENCHMARKS = ("fashion-mnist", "cifar10")
 """Data that stands in for ImageNet, whose networks are counted with ImageNet's classes."""
 IMAGENET_CLASSES = 1000
@@ -57,6 +60,8 @@ class Clock:
     proposing: float = 0.0
     training: float = 0.0
     recording: float = 0.0
+    workers: int = 1
+    """Trainings at once, whose seconds add up."""
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -170,25 +175,45 @@ class _Search:
         self.space = run.space.within(min(run.settings.budgets))
         self.pending = list(run.unfinished())
         self.done = run.finished()
-        self.running = 0
+        self.running: set[int] = set()
         self.trained = 0
+        settings = run.settings
+        self.halving: Halving | None = None
+        if settings.scheduler == "halving":
+            self.halving = Halving(settings.eta, settings.min_epochs, settings.epochs)
 
     def next(self) -> Job | None:
         """See `bft_nas.jobs.Driver`."""
-        position = self.done + self.running
+        position = self.done + len(self.running)
         average = self.clock.training / self.trained if self.trained else 0.0
-        if self.trials is not None and position >= self.trials:
-            return None
         if self.seconds is not None and self.clock.whole + average > self.seconds:
             return None
         started = time.perf_counter()
-        candidate = self.pending.pop(0) if self.pending else propose_new(self.run, self.space)
+        promoted = self._promoted()
+        if promoted is not None:
+            self.done -= 1
+            candidate: Candidate | None = promoted
+        elif self.trials is not None and position >= self.trials:
+            return None
+        else:
+            candidate = self.pending.pop(0) if self.pending else propose_new(self.run, self.space)
         self.clock.proposing += time.perf_counter() - started
         if candidate is None:
             return None
-        self.running += 1
-        self.watcher.begin(candidate, position)
+        self.running.add(candidate.number)
+        self.watcher.begin(candidate, self.done + len(self.running) - 1)
         return self.run.job(candidate)
+
+    def _promoted(self) -> Candidate | None:
+        """The stopped candidate that is to go on now."""
+        if self.halving is None:
+            return None
+        waiting = {
+            number: replace(known, stopped=known.stopped and number not in self.running)
+            for number, known in self.run.progress().items()
+        }
+        number = self.halving.promoted(waiting)
+        return None if number is None else self.run.candidate(number)
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.jobs.Driver`."""
@@ -196,8 +221,9 @@ class _Search:
 
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `bft_nas.jobs.Driver`."""
+        self.run.advance(candidate, curve)
         self.watcher.epoch(candidate, curve[-1])
-        return True
+        return self.halving is None or self.halving.goes_on(candidate.number, self.run.progress())
 
     def lost(self, candidate: Candidate, reason: str) -> None:
         """See `bft_nas.jobs.Driver`."""
@@ -207,14 +233,20 @@ class _Search:
         """See `bft_nas.jobs.Driver`."""
         self.clock.training += outcome.seconds
         started = time.perf_counter()
-        if outcome.reason:
-            self.run.fail(candidate, outcome.reason, outcome.seconds)
+        reason = outcome.reason
+        if reason:
+            self.run.fail(candidate, reason, outcome.seconds)
+        elif len(outcome.curve) < self.run.settings.epochs:
+            self.run.stop(candidate, outcome.curve, outcome.seconds)
+            reason = (
+                f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
+            )
         else:
             self.run.finish(candidate, outcome.curve, outcome.seconds)
         self.clock.recording += time.perf_counter() - started
-        self.running, self.done, self.trained = self.running - 1, self.done + 1, self.trained + 1
-        accuracy = None if outcome.reason else outcome.curve[-1].accuracy
-        self.watcher.end(candidate, accuracy, outcome.reason, outcome.seconds)
+        self.running.discard(candidate.number)
+        self.done, self.trained = self.done + 1, self.trained + 1
+        self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, outcome.seconds)
 
 
 def propose_new(run: Run, space: SearchSpace) -> Candidate | None:

@@ -222,10 +222,11 @@ def print_scaled_references(console: Console, budget: int, resolution: int) -> N
 def print_clock(console: Console, clock: Clock) -> None:
     """Where the seconds went."""
     whole = clock.whole
-    outside = 100 * (whole - clock.training) / whole if whole else 0.0
+    outside = 100 * max(0.0, 1 - clock.training / (whole * clock.workers)) if whole else 0.0
     parts = ("preparing", "proposing", "training", "recording")
     each = ", ".join(f"{part} {getattr(clock, part):.1f} s" for part in parts)
-    console.print(f"{whole:.1f} s: {each} ({outside:.1f} % outside training)", highlight=False)
+    at_once = f" by {clock.workers} workers" if clock.workers > 1 else ""
+    console.print(f"{whole:.1f} s: {each}{at_once} ({outside:.1f} % outside training)", highlight=False)
 
 
 def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:

@@ -84,3 +84,15 @@ def format_percent(accuracy: float) -> str:
     '87.6 %'
     """
     return f"{100 * accuracy:.1f} %"
+
+
+def parse_resolutions(text: str) -> tuple[int, ...]:
+    """Sides of images in pixels, 8 to 2048, smallest first; UserError for anything else.
+
+    >>> parse_resolutions("160,128")
+    (128, 160)
+    """
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and 8 <= int(part) <= 2048 for part in parts):
+        raise UserError(f"--resolution {text[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160")
+    return tuple(sorted({int(part) for part in parts}))

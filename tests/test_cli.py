@@ -94,6 +94,16 @@ def test_version(cli: Cli) -> None:
         ),
         (("search", "--flops", "50M", "--trials", "many"), "--trials: 'many': expected a whole number"),
         (("search", "--flops", "50M", "--time", "soon"), "--time soon: expected a time"),
+        (
+            ("search", "--flops", "50M", "--scheduler", "luck"),
+            "--scheduler 'luck': unknown; expected none, halving",
+        ),
+        (("search", "--flops", "50M", "--eta", "1"), "--eta 1: expected 2 or more"),
+        (
+            ("search", "--flops", "50M", "--workers", "0"),
+            "--workers: '0': expected a whole number of 1 or more",
+        ),
+        (("search", "--flops", "50M", "--trial-timeout", "never"), "--trial-timeout: never: expected a time"),
         (("search", "--flops", "50M", "--seed", "-1"), "--seed: '-1': expected a whole number of 0 or more"),
         (("search", "--flops", "50M", "--resolution", "4"), "--resolution 4: expected pixels from 8"),
         (("search", "--flops", "50M", "--classes", "5"), "--classes 5: the data has 10 classes"),

@@ -1,0 +1,276 @@
+"""The commands that train: search and compare. What is slow to import is imported where it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from bft_nas.errors import UserError
+from bft_nas.units import format_macs, parse_duration, parse_macs, parse_resolutions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bft_nas.jobs import Engine
+    from bft_nas.run import Run, Settings
+    from bft_nas.search import Clock, Prepared
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a search as Ctrl-C does."""
+
+
+def search_command(options: argparse.Namespace, given: list[str]) -> int:
+    """``bft-nas search``: its exit code."""
+    from bft_nas.run import DataFacts, Run
+    from bft_nas.search import Clock, check_protocol, prepare
+    from bft_nas.space import SearchSpace
+
+    clock = Clock()
+    compared = not options.no_references
+    if options.resume is not None:
+        run = Run.open(options.resume, runs=options.runs)
+        with run.locked():
+            prepared = prepare(_resumed_settings(options, run), run.space)
+            check_protocol(run, prepared.protocol)
+            engine = _engine(options, prepared, clock)
+            return _searched(run, prepared, engine, clock, compared=compared)
+    settings = _new_settings(options)
+    space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
+    prepared = prepare(settings, space)
+    facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
+    run = Run.create(
+        options.name,
+        prepared.settings,
+        prepared.space,
+        prepared.protocol,
+        data=facts,
+        runs=options.runs,
+        command=shlex.join(["bft-nas", *given]),
+    )
+    with run.locked():
+        engine = _engine(options, prepared, clock)
+        return _searched(run, prepared, engine, clock, compared=compared)
+
+
+def _engine(options: argparse.Namespace, prepared: Prepared, clock: Clock) -> Engine:
+    from bft_nas.engines import default_workers, local_engine
+
+    clock.workers = options.workers or default_workers()
+    return local_engine(
+        prepared.images,
+        prepared.protocol,
+        workers=clock.workers,
+        retries=options.retries,
+        timeout=options.trial_timeout,
+    )
+
+
+def _searched(run: Run, prepared: Prepared, engine: Engine, clock: Clock, *, compared: bool) -> int:
+    from bft_nas import tables
+
+    console = tables.make_console()
+    tables.print_facts(console, tables.plan_facts(prepared, run))
+    console.print()
+    clock.preparing = clock.whole
+
+    def train() -> None:
+        _run_search(console, run, prepared.settings, engine, clock)
+        if compared and not run.results().empty:
+            console.print()
+            _run_comparison(console, run, engine, clock)
+
+    return _to_the_end(console, run, clock, train, "search --resume")
+
+
+def compare_command(options: argparse.Namespace, given: list[str]) -> int:
+    """``bft-nas compare``: its exit code."""
+    from bft_nas import tables
+    from bft_nas.run import Run
+    from bft_nas.search import Clock, check_protocol, prepare
+
+    clock = Clock()
+    run = Run.open(options.run, runs=options.runs)
+    with run.locked():
+        prepared = prepare(run.settings, run.space)
+        check_protocol(run, prepared.protocol)
+        clock.preparing = clock.whole
+        console = tables.make_console()
+        engine = _engine(options, prepared, clock)
+        return _to_the_end(
+            console, run, clock, lambda: _run_comparison(console, run, engine, clock), "compare"
+        )
+
+
+def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], None], again: str) -> int:
+    """Train, then write and print what came of it, even when Ctrl-C or SIGTERM cut it short."""
+    from bft_nas.memory import keep_freed_memory
+
+    keep_freed_memory()
+    code = 0
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        train()
+    except KeyboardInterrupt as interrupt:
+        code = 143 if isinstance(interrupt, _Terminated) else 130
+        console.print(f"interrupted; go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
+    _conclude(console, run, clock)
+    return code
+
+
+def _run_search(console: Console, run: Run, settings: Settings, engine: Engine, clock: Clock) -> None:
+    from bft_nas.progress import show_progress
+    from bft_nas.search import search
+
+    known = run.results()["accuracy"].dropna()
+    with show_progress(
+        console,
+        trials=settings.trials,
+        seconds=settings.seconds,
+        epochs=run.protocol.epochs,
+        best=None if known.empty else float(known.max()),
+    ) as watcher:
+        search(run, engine, watcher, clock, trials=settings.trials, seconds=settings.seconds)
+
+
+def _run_comparison(console: Console, run: Run, engine: Engine, clock: Clock) -> None:
+    from bft_nas.compare import compare, field_of
+    from bft_nas.progress import show_progress
+
+    field = field_of(run)
+    for name, budget in field.out_of_reach:
+        console.print(f"{name}: has no network within {format_macs(budget)}, left out", highlight=False)
+    with show_progress(
+        console,
+        trials=len(field.entrants),
+        seconds=None,
+        epochs=run.protocol.epochs,
+        best=None,
+        noun="reference",
+    ) as watcher:
+        compare(run, field, engine, watcher, clock)
+
+
+def _as_named(run: Run) -> str:
+    """What a command finds the run by: its name, or its folder where that is not under ``runs``."""
+    return run.name if run.folder.parent == Path("runs") else str(run.folder)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _conclude(console: Console, run: Run, clock: Clock) -> None:
+    import time
+
+    from bft_nas import tables
+    from bft_nas.dashboard import write_report
+    from bft_nas.pareto import winners
+    from bft_nas.published import published_results
+    from bft_nas.search import IMAGENET_CLASSES
+
+    started = time.perf_counter()
+    run.write_results()
+    results, references = run.results(), run.references()
+    report = run.folder / "report.html"
+    write_report(
+        report,
+        title=f"bft-nas: {run.name}",
+        results=results,
+        curves=run.curves(),
+        budgets=run.settings.budgets,
+        facts=tables.result_facts(run, results),
+        references=references,
+        published=published_results(),
+        imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
+    )
+    clock.recording += time.perf_counter() - started
+    console.print()
+    tables.print_front(console, run, results)
+    tables.print_references(console, references, winners(results, run.settings.budgets))
+    tables.print_clock(console, clock)
+    quoted = shlex.quote(_as_named(run))
+    winner = shlex.quote(f"{run.name}-winner")
+    console.print(f"\nreport   {report}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
+    console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
+    console.print(
+        f"go on    bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _new_settings(options: argparse.Namespace) -> Settings:
+    from bft_nas.run import Settings
+    from bft_nas.search import SAMPLERS, SCHEDULERS
+
+    if options.flops is None:
+        raise UserError("--flops: missing; expected a budget in MACs such as --flops 50M")
+    sampler = options.sampler or "tpe"
+    if sampler not in SAMPLERS:
+        raise UserError(f"--sampler '{sampler}': unknown; expected {', '.join(SAMPLERS)}")
+    scheduler = options.scheduler or "none"
+    if scheduler not in SCHEDULERS:
+        raise UserError(f"--scheduler '{scheduler}': unknown; expected {', '.join(SCHEDULERS)}")
+    if options.eta == 1:
+        raise UserError("--eta 1: expected 2 or more, as only the best 1/eta go on")
+    seconds = parse_duration(options.time) if options.time else None
+    return Settings(
+        budgets=tuple(sorted({parse_macs(part) for part in options.flops.split(",")})),
+        space=options.space or "mobile",
+        resolutions=parse_resolutions(options.resolution) if options.resolution else (),
+        classes=options.classes or 0,
+        data=options.data or "fashion-mnist",
+        images=options.images or 8000,
+        epochs=options.epochs or 2,
+        batch_size=options.batch_size or 64,
+        proxy_divisor=options.proxy_divisor or 0,
+        sampler=sampler,
+        seed=options.seed or 0,
+        trials=options.trials or (20 if seconds is None else None),
+        seconds=seconds,
+        scheduler=scheduler,
+        eta=options.eta or 3,
+        min_epochs=options.min_epochs or 1,
+    )
+
+
+def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
+    """The run's own settings, with what may change on the way: how long it goes on, and the protocol's check."""
+    from dataclasses import replace
+
+    kept = (
+        "flops",
+        "space",
+        "sampler",
+        "seed",
+        "name",
+        "resolution",
+        "classes",
+        "scheduler",
+        "eta",
+        "min_epochs",
+    )
+    for name in kept:
+        if getattr(options, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')}: a resumed run keeps its own; expected --resume without it"
+            )
+    settings = run.settings
+    seconds = parse_duration(options.time) if options.time else None
+    return replace(
+        settings,
+        data=options.data or settings.data,
+        images=options.images or settings.images,
+        epochs=options.epochs or settings.epochs,
+        batch_size=options.batch_size or settings.batch_size,
+        proxy_divisor=options.proxy_divisor or settings.proxy_divisor,
+        trials=options.trials or (settings.trials if seconds is None else None),
+        seconds=seconds if options.trials or seconds else settings.seconds,
+    )
