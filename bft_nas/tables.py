@@ -69,14 +69,17 @@ def plan_facts(prepared: Prepared, run: Run) -> Facts:
 def result_facts(run: Run, results: pd.DataFrame) -> Facts:
     """What a run was and came to, for its report."""
     protocol, settings = run.protocol, run.settings
-    failed = int((results["state"] == "failed").sum())
+    counts = {text: int((results["state"] == text).sum()) for text in ("stopped", "failed")}
     return [
         ("Space", f"{settings.space} at {', '.join(map(str, settings.resolutions))} pixels"),
         ("Budget", ", ".join(f"{format_macs(budget)} MACs" for budget in settings.budgets)),
         ("Data", f"{protocol.data}, {protocol.train_images} + {protocol.validation_images} images"),
         ("Protocol", f"{protocol.hash}, {protocol.epochs} epochs"),
         ("Sampler", f"{settings.sampler}, seed {settings.seed}"),
-        ("Candidates", f"{len(results)}" + (f", {failed} failed" if failed else "")),
+        (
+            "Candidates",
+            ", ".join([f"{len(results)}", *(f"{count} {text}" for text, count in counts.items() if count)]),
+        ),
         ("Training", format_duration(float(results["seconds"].sum()))),
         ("Started", f"{run.created[:16].replace('T', ' ')} UTC"),
     ]
@@ -232,6 +235,8 @@ def print_clock(console: Console, clock: Clock) -> None:
 def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:
     """What one candidate is and came to."""
     result = f"failed: {row['reason']}" if row["state"] == "failed" else format_percent(row["accuracy"])
+    if row["state"] == "stopped":
+        result += f", {row['reason']}"
     return [
         ("run", str(run.folder)),
         ("candidate", str(row["number"])),

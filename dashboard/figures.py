@@ -126,18 +126,24 @@ def learning_curves_figure(
 
 
 def candidates_text(results: pd.DataFrame) -> str:
-    """How many candidates there are, how many of them are complete and how many failed, in words."""
+    """How many candidates there are, and how many of them are complete, stopped early and failed, in words."""
     if results.empty:
         return "no candidates"
-    done, failed = len(complete(results)), int((results["state"] == "failed").sum())
-    text = f"{done} candidate{'' if done == 1 else 's'} trained"
-    return f"{text}, {failed} failed (not drawn)" if failed else text
+    done = len(complete(results))
+    trained = f"{done} candidate{'' if done == 1 else 's'} trained"
+    return ", ".join([trained, *(f"{text} (not drawn)" for text in _incomplete(results))])
+
+
+def _incomplete(results: pd.DataFrame) -> list[str]:
+    states = {"stopped": "stopped early", "failed": "failed"}
+    counts = {text: int((results["state"] == state).sum()) for state, text in states.items()}
+    return [f"{count} {text}" for text, count in counts.items() if count]
 
 
 def _nothing_text(results: pd.DataFrame) -> str:
     if results.empty:
         return "No candidates yet."
-    return f"No candidate is complete: {len(results)} failed."
+    return f"No candidate is complete: {', '.join(_incomplete(results))}."
 
 
 def _points(rows: pd.DataFrame) -> list[tuple[float, float]]:

@@ -300,7 +300,10 @@ def _mebibytes(size: int) -> str:
 
 
 def _accuracy(row: Row) -> str:
-    return "failed" if pd.isna(row["accuracy"]) else f"{row['accuracy']:.2%}"
+    if pd.isna(row["accuracy"]):
+        return "failed"
+    stopped = ", stopped" if row["state"] == "stopped" else ""
+    return f"{row['accuracy']:.2%}{stopped}"
 
 
 def _square(row: Row) -> str:

@@ -12,7 +12,11 @@ from bft_nas.dashboard.figures import candidates_text, learning_curves_figure
 from bft_nas.pareto import complete, front, winners
 from tests.dashboard.pages import BUDGETS, CHROMIUM, HOSTILE, Page, make_curves, make_results, open_in_browser
 
+STOPPED = make_results()
+STOPPED.loc[STOPPED["number"].isin([0, 3, 6]), "state"] = "stopped"
 FRAMES = {
+    "stopped": STOPPED,
+    "only stopped": make_results(2, 0).assign(state="stopped"),
     "empty": make_results(0, 0),
     "bare": pd.DataFrame(),
     "single": make_results(1, 0),
@@ -86,6 +90,16 @@ def test_the_subtitle_counts_the_failed() -> None:
     figure = front_figure(make_results(5, 2), BUDGETS, title="t")
     assert figure.layout.title.subtitle.text == "5 candidates trained, 2 failed (not drawn)"
     assert candidates_text(make_results(1, 0)) == "1 candidate trained"
+
+
+def test_those_that_were_stopped_early_are_counted_and_marked_and_on_no_front(tmp_path: Path) -> None:
+    count = int((STOPPED["state"] == "stopped").sum())
+    assert f", {count} stopped early (not drawn)" in candidates_text(STOPPED)
+    page = write(tmp_path / "report.html", STOPPED)
+    assert page.count("%, stopped</td>") == count
+    numbers = STOPPED.loc[STOPPED["state"] == "stopped", "number"]
+    assert not set(numbers) & set(points(front_figure(STOPPED, BUDGETS, title="t")))
+    assert not set(numbers) & set(front(STOPPED)["number"])
 
 
 @pytest.mark.parametrize(
