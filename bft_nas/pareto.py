@@ -6,7 +6,7 @@ Both take the results of a run, one row a candidate, with the columns ``number``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -35,6 +35,20 @@ def front(results: pd.DataFrame) -> pd.DataFrame:
     ordered = candidates.sort_values(["macs", "accuracy", "number"], ascending=[True, False, True])
     best_of_cheaper = ordered["accuracy"].cummax().shift(fill_value=-1.0)
     return ordered[ordered["accuracy"] > best_of_cheaper].reset_index(drop=True)
+
+
+def hypervolume(points: Iterable[tuple[float, float]], most_macs: float) -> float:
+    """The area that points (MACs, accuracy) dominate, up to so many MACs and down to an accuracy of 0, as a part of 1.
+
+    >>> hypervolume([(50, 0.5), (25, 0.2)], most_macs=100)
+    0.3
+    """
+    area, best, since = 0.0, 0.0, 0.0
+    for macs, accuracy in sorted(point for point in points if point[0] <= most_macs):
+        if accuracy > best:
+            area += best * (macs - since)
+            best, since = accuracy, macs
+    return (area + best * (most_macs - since)) / most_macs
 
 
 def winners(results: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:

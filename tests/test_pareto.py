@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bft_nas.pareto import complete, front, winners
+from bft_nas.pareto import complete, front, hypervolume, winners
 
 # Few different values, so that ties come up all the time.
 OUTCOMES = st.lists(
@@ -131,3 +131,12 @@ def test_the_results_are_not_changed() -> None:
     front(results)
     winners(results, [4_000_000])
     pd.testing.assert_frame_equal(results, before)
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 10)), max_size=12))
+def test_the_hypervolume_is_the_part_of_the_plane_that_some_point_dominates(
+    points: list[tuple[int, int]],
+) -> None:
+    most, cells = 10, [(macs, tenths) for macs in range(10) for tenths in range(10)]
+    covered = sum(any(m <= macs and t > tenths for m, t in points) for macs, tenths in cells)
+    assert hypervolume([(m, t / 10) for m, t in points], most) == pytest.approx(covered / 100)
