@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: search test lint clean
 
 search: $(INSTALLED)
-	$(VENV)/bin/bft-nas search --flops 50M
+	$(VENV)/bin/bft-nas search --flops 50M --workers 2
 
 test: $(INSTALLED)
 	$(VENV)/bin/pytest

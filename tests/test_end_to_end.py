@@ -21,9 +21,18 @@ SEARCH = (
 )
 
 
+# A shell that runs the tests in the background has its children ignore Ctrl-C.
+LISTENING = """\
+import signal, sys
+from bft_nas.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bft_nas.cli", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LISTENING, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
     )
 
 
