@@ -78,8 +78,8 @@ class _Comparison:
         self.kept = run.folder.parent / ".references" / run.protocol_hash
         self.kept.mkdir(parents=True, exist_ok=True)
         self.entrants = field.entrants
-        self.outcomes = {entrant: _known(self.kept, entrant) for entrant in field.entrants}
-        self.missing = [entrant for entrant, known in self.outcomes.items() if known is None]
+        self.rows = {entrant: self._known(entrant) for entrant in field.entrants}
+        self.missing = [entrant for entrant, row in self.rows.items() if row is None]
         self._record()
 
     def next(self) -> Job | None:
@@ -88,7 +88,7 @@ class _Comparison:
             return None
         candidate = self.missing.pop(0).candidate
         self.watcher.begin(candidate, candidate.number)
-        return Job(candidate, self.kept / f"{candidate.architecture.hash}.pt", None)
+        return Job(candidate, self._file(candidate, "pt"), None)
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.jobs.Driver`."""
@@ -116,8 +116,8 @@ class _Comparison:
                 "seconds": outcome.seconds,
             }
             self._keep(entrant, outcome, found)
-        self.outcomes[entrant] = found
-        (self.kept / f"{candidate.architecture.hash}.pt").unlink(missing_ok=True)
+        self.rows[entrant] = _row(entrant, found)
+        self._file(candidate, "pt").unlink(missing_ok=True)
         self._record()
         self.watcher.end(candidate, found.get("accuracy"), outcome.reason, outcome.seconds)
 
@@ -131,22 +131,20 @@ class _Comparison:
             "architecture": architecture.to_dict(),
             "protocol": self.run.protocol.to_dict(),
         }
-        write_text(self.kept / f"{architecture.hash}.json", json.dumps(content))
+        write_text(self._file(entrant.candidate, "json"), json.dumps(content))
 
     def _record(self) -> None:
-        self.run.record_references(
-            [_row(entrant, found) for entrant, found in self.outcomes.items() if found]
-        )
+        self.run.record_references([row for row in self.rows.values() if row])
 
+    def _known(self, entrant: Entrant) -> dict[str, Any] | None:
+        try:
+            kept = json.loads(self._file(entrant.candidate, "json").read_text(encoding="utf-8"))
+            return _row(entrant, {key: kept[key] for key in ("accuracy", "epochs", "seconds")})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
-def _known(kept: Path, entrant: Entrant) -> dict[str, Any] | None:
-    try:
-        outcome = json.loads(
-            (kept / f"{entrant.candidate.architecture.hash}.json").read_text(encoding="utf-8")
-        )
-        return {key: outcome[key] for key in ("accuracy", "epochs", "seconds")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    def _file(self, candidate: Candidate, kind: str) -> Path:
+        return self.kept / f"{candidate.architecture.hash}.{kind}"
 
 
 def _row(entrant: Entrant, outcome: Mapping[str, Any]) -> dict[str, Any]:

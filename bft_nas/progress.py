@@ -22,16 +22,10 @@ if TYPE_CHECKING:
 class _Active:
     """A training under way."""
 
-    candidate: Candidate
     position: int
     part: float = 0.0
     epoch: int = 0
     accuracy: float | None = None
-
-    @property
-    def what(self) -> str:
-        net = self.candidate.architecture
-        return f"{net.family} {format_macs(self.candidate.macs)} @{net.resolution}"
 
 
 class _State:
@@ -52,12 +46,11 @@ class _State:
 
     def begin(self, candidate: Candidate, position: int) -> None:
         self.first = position if self.first is None else self.first
-        self.active[candidate.number] = _Active(candidate, position)
+        self.active[candidate.number] = _Active(position)
 
-    def epoch(self, candidate: Candidate, row: Epoch) -> _Active:
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
         active = self.active[candidate.number]
         active.epoch, active.accuracy, active.part = row.epoch, row.accuracy, row.epoch / self.epochs
-        return active
 
     def end(self, candidate: Candidate, accuracy: float | None) -> None:
         self.ended += 1
@@ -105,10 +98,10 @@ class PlainProgress:
     def epoch(self, candidate: Candidate, row: Epoch) -> None:
         """See `bft_nas.search.Watcher`."""
         state = self.state
-        active = state.epoch(candidate, row)
+        state.epoch(candidate, row)
         best = f", best so far {format_percent(state.best)}" if state.best is not None else ""
         self._line(
-            f"{state.position(candidate)}: {active.what}, epoch {row.epoch}/{state.epochs}, "
+            f"{state.position(candidate)}: {in_short(candidate)}, epoch {row.epoch}/{state.epochs}, "
             f"{format_percent(row.accuracy)}{best}, {state.left}"
         )
 
@@ -174,7 +167,7 @@ class LiveProgress:
         self.progress.update(
             self.bars[candidate.number],
             completed=active.part,
-            text=f"{active.what}, epoch {epoch}/{state.epochs}{now}",
+            text=f"{in_short(candidate)}, epoch {epoch}/{state.epochs}{now}",
         )
         self._show_all(state.position(candidate))
 
@@ -212,10 +205,15 @@ def show_progress(
         yield LiveProgress(progress, state)
 
 
+def in_short(candidate: Candidate) -> str:
+    """A candidate's network in a few words."""
+    net = candidate.architecture
+    return f"{net.family} {format_macs(candidate.macs)} @{net.resolution}"
+
+
 def outcome(candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> str:
     """One finished candidate in a line."""
     net = candidate.architecture
     failed = reason if reason.startswith("stopped") else f"failed: {reason}"
     result = format_percent(accuracy) if accuracy is not None else failed
-    what = f"{net.family} {format_macs(candidate.macs)} @{net.resolution}"
-    return f"{result:>6}  {what:<28} {net.fusion_pattern}  ({format_duration(seconds)})"
+    return f"{result:>6}  {in_short(candidate):<28} {net.fusion_pattern}  ({format_duration(seconds)})"

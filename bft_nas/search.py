@@ -221,7 +221,8 @@ class _Search:
 
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `bft_nas.jobs.Driver`."""
-        self.run.advance(candidate, curve)
+        if self.halving is not None:
+            self.run.advance(candidate, curve)
         self.watcher.epoch(candidate, curve[-1])
         return self.halving is None or self.halving.goes_on(candidate.number, self.run.progress())
 

@@ -234,6 +234,13 @@ def _line(rows: pd.DataFrame, canvas: Canvas, bottom: float, scale: float) -> li
 def _reference_text(row: Mapping[Any, Any]) -> str:
     return (
         f"<b>{escape(str(row['name']))}</b>, reference for {format_macs(int(row['budget']))}<br>"
+        f"{network_text(row)}"
+    )
+
+
+def network_text(row: Mapping[Any, Any]) -> str:
+    """What a trained network is and came to, in the lines of a label."""
+    return (
         f"{row['accuracy']:.2%} accuracy<br>"
         f"{format_macs(int(row['macs']))} MACs, {int(row['params']):,} parameters<br>"
         f"{int(row['resolution'])}x{int(row['resolution'])}"

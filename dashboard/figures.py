@@ -11,7 +11,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.dashboard._canvas import WIDTH, Canvas
-from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent
+from bft_nas.dashboard._layers import (
+    draw_published,
+    draw_references,
+    millions,
+    names_width,
+    network_text,
+    percent,
+)
 from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs
 
@@ -411,12 +418,7 @@ def _hover_text(row: Mapping[Any, Any]) -> str:
     # Long patterns are broken, or the label would not fit on a telephone.
     stages = [escape(stage) for stage in str(row["fusions"]).split()]
     pattern = "<br>".join(" ".join(stages[start : start + 8]) for start in range(0, len(stages), 8))
-    return (
-        f"<b>#{row['number']}</b> {escape(str(row['family']))}<br>"
-        f"{row['accuracy']:.2%} accuracy<br>"
-        f"{format_macs(int(row['macs']))} MACs, {int(row['params']):,} parameters<br>"
-        f"{row['resolution']}x{row['resolution']}<br>{pattern}"
-    )
+    return f"<b>#{row['number']}</b> {escape(str(row['family']))}<br>{network_text(row)}<br>{pattern}"
 
 
 def _epoch_text(row: Mapping[Any, Any]) -> str:

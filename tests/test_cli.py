@@ -318,15 +318,16 @@ def test_a_run_is_resumed_from_another_directory(
     assert files_under(tmp_path) == set()
 
 
-def test_a_resumed_run_whose_images_changed_is_refused(
-    searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
+@pytest.mark.parametrize("command", [("search", "--resume", "first", "--trials", "4"), ("compare", "first")])
+def test_a_run_whose_images_changed_is_refused(
+    command: tuple[str, ...], searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     folder, _ = searched
     monkeypatch.chdir(folder)
     victim = next((folder / "photos").rglob("3.png"))
     original = victim.read_bytes()
     write_image(victim, 999)
-    code, _, err = cli("search", "--resume", "first", "--trials", "4")
+    code, _, err = cli(*command)
     victim.write_bytes(original)
     assert code == 2
     assert "data_digest" in err
@@ -349,20 +350,6 @@ def test_compare_trains_the_references_at_the_runs_budgets_and_adds_them(
     code, out, _ = cli("search", "--resume", "first", "--trials", "2")
     assert (code, "epoch 1/1" in out) == (0, False)
     assert "References under the same protocol" in out
-
-
-def test_compare_refuses_a_run_whose_images_changed(
-    searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
-) -> None:
-    folder, _ = searched
-    monkeypatch.chdir(folder)
-    victim = next((folder / "photos").rglob("4.png"))
-    original = victim.read_bytes()
-    write_image(victim, 998)
-    code, _, err = cli("compare", "first")
-    victim.write_bytes(original)
-    assert code == 2
-    assert "data_digest" in err
 
 
 def test_references_are_listed_with_their_published_counts(cli: Cli) -> None:

@@ -112,8 +112,8 @@ class ButterflyTransform(nn.Module):
         product of the mean size of a Xavier-uniform weight, starts them with less than the residual, and such
         networks learn far more slowly.
         """
-        n, m = sorted((self.in_channels, self.out_channels))
-        gain = math.ceil(m / n) ** (0.5 / len(self.factors))
+        copies = ButterflyPlan(self.in_channels, self.out_channels, self.radix).copies
+        gain = copies ** (0.5 / len(self.factors))
         with torch.no_grad():
             for weight in self.stages:
                 weight.copy_(gain * _orthogonal(*weight.shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,8 @@ def _one_by_one(driver: Driver, images: Images, protocol: Protocol) -> None:
             job,
             protocol,
             images,
-            on_epoch=lambda curve, candidate=candidate: driver.epoch(candidate, curve),  # type: ignore[misc]
-            on_step=lambda done, total, candidate=candidate: driver.step(candidate, done, total),  # type: ignore[misc]
+            on_epoch=partial(driver.epoch, candidate),
+            on_step=partial(driver.step, candidate),
         )
         driver.end(candidate, outcome)
 

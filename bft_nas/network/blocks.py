@@ -32,6 +32,12 @@ def activate(name: str) -> nn.Module:
     return nn.Hardswish(inplace=True) if name == "hard_swish" else nn.ReLU(inplace=True)
 
 
+def begin_linear(layer: nn.Linear) -> None:
+    """How the weights of a linear layer begin."""
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+
+
 class Stem(nn.Module):
     """The first convolution; ``pool`` adds the 3x3 max pooling of ShuffleNetV2."""
 
@@ -231,6 +237,6 @@ class Network(nn.Module):
         self.num_classes = num_classes
         self.classifier = nn.Identity()
         if num_classes:
-            self.classifier = nn.Linear(self.head_hidden_size, num_classes).to(weight.device, weight.dtype)
-            nn.init.normal_(self.classifier.weight, std=0.01)
-            nn.init.zeros_(self.classifier.bias)
+            layer = nn.Linear(self.head_hidden_size, num_classes).to(weight.device, weight.dtype)
+            begin_linear(layer)
+            self.classifier = layer

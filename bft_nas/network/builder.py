@@ -124,6 +124,5 @@ def build(architecture: Architecture) -> blocks.Network:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.zeros_(module.bias)
+            blocks.begin_linear(module)
     return network

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from bft_nas.network.architecture import (
@@ -287,8 +288,8 @@ def reference(
 
 def _staged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     """Blocks labelled by how often the image was halved before."""
-    halvings = [sum(block.stride == 2 for block in blocks[: i + 1]) for i in range(len(blocks))]
-    return tuple(replace(block, stage=stage) for block, stage in zip(blocks, halvings, strict=True))
+    halvings = accumulate(block.stride == 2 for block in blocks)
+    return tuple(replace(block, stage=int(stage)) for block, stage in zip(blocks, halvings, strict=True))
 
 
 def widest(
