@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import shlex
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from bft_nas.errors import UserError
+from bft_nas.errors import RunError, UserError
 from bft_nas.units import format_macs, parse_duration, parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
@@ -30,12 +32,20 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.run import DataFacts, Run
     from bft_nas.search import Clock, check_protocol, prepare
     from bft_nas.space import SearchSpace
+    from bft_nas.storage import check_database
 
     clock = Clock()
     compared = not options.no_references
-    if options.resume is not None:
-        run = Run.open(options.resume, runs=options.runs)
-        with run.locked():
+    if options.resume is not None or options.join is not None:
+        if options.resume is not None and options.join is not None:
+            raise UserError("--join: not together with --resume; expected one of them")
+        run = Run.open(options.resume or options.join, runs=options.runs)
+        if options.storage:
+            run.database = options.storage
+        with run.members.joined(alone=options.join is None):
+            mended = run.mend() if options.join is None else None
+            if mended:
+                print(mended)
             prepared = prepare(_resumed_settings(options, run), run.space)
             check_protocol(run, prepared.protocol)
             engine = _engine(options, prepared, clock)
@@ -44,6 +54,8 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     prepared = prepare(settings, space)
     facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
+    if options.storage:
+        check_database(options.storage)
     run = Run.create(
         options.name,
         prepared.settings,
@@ -51,11 +63,18 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
         prepared.protocol,
         data=facts,
         runs=options.runs,
-        command=shlex.join(["bft-nas", *given]),
+        command=shlex.join(["bft-nas", *_without_passwords(given)]),
     )
-    with run.locked():
+    run.database = options.storage or ""
+    with run.members.joined(alone=True):
         engine = _engine(options, prepared, clock)
         return _searched(run, prepared, engine, clock, compared=compared)
+
+
+def _without_passwords(given: list[str]) -> list[str]:
+    from bft_nas.storage import without_password
+
+    return [without_password(argument) if "://" in argument else argument for argument in given]
 
 
 def _engine(options: argparse.Namespace, prepared: Prepared, clock: Clock) -> Engine:
@@ -81,9 +100,13 @@ def _searched(run: Run, prepared: Prepared, engine: Engine, clock: Clock, *, com
 
     def train() -> None:
         _run_search(console, run, prepared.settings, engine, clock)
-        if compared and not run.results().empty:
-            console.print()
+        if not compared or run.results().empty:
+            return
+        console.print()
+        if run.members.leave_unless_last():
             _run_comparison(console, run, engine, clock)
+        else:
+            console.print("others are still at work on the run: the last one trains the references")
 
     return _to_the_end(console, run, clock, train, "search --resume")
 
@@ -96,7 +119,7 @@ def compare_command(options: argparse.Namespace, given: list[str]) -> int:
 
     clock = Clock()
     run = Run.open(options.run, runs=options.runs)
-    with run.locked():
+    with run.members.joined(alone=True):
         prepared = prepare(run.settings, run.space)
         check_protocol(run, prepared.protocol)
         clock.preparing = clock.whole
@@ -114,11 +137,15 @@ def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], No
     keep_freed_memory()
     code = 0
     signal.signal(signal.SIGTERM, _terminate)
+    go_on = f"go on with: bft-nas {again} {shlex.quote(_as_named(run))}"
     try:
         train()
     except KeyboardInterrupt as interrupt:
         code = 143 if isinstance(interrupt, _Terminated) else 130
-        console.print(f"interrupted; go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
+        console.print(f"interrupted; {go_on}")
+    except RunError as error:
+        code = 1
+        print(f"bft-nas: error: {error}; when that is mended, {go_on}", file=sys.stderr)
     _conclude(console, run, clock)
     return code
 
@@ -209,6 +236,7 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
 def _new_settings(options: argparse.Namespace) -> Settings:
     from bft_nas.run import Settings
     from bft_nas.search import SAMPLERS, SCHEDULERS
+    from bft_nas.storage import without_password
 
     if options.flops is None:
         raise UserError("--flops: missing; expected a budget in MACs such as --flops 50M")
@@ -238,6 +266,9 @@ def _new_settings(options: argparse.Namespace) -> Settings:
         scheduler=scheduler,
         eta=options.eta or 3,
         min_epochs=options.min_epochs or 1,
+        storage=without_password(options.storage) if options.storage else "",
+        # Many runs may share a database, and two of a name may come from two folders.
+        study=f"bft-nas-{secrets.token_hex(6)}" if options.storage else "search",
     )
 
 

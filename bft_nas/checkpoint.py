@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -11,7 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from bft_nas.files import write_whole
+from bft_nas.errors import one_line
+from bft_nas.files import write_bytes
+
+UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+"""What torch raises when a file is not what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,21 @@ def store(path: Path, parts: Parts, curve: Sequence[Epoch], protocol_hash: str) 
         "generator": parts.generator.get_state(),
         "random": torch.get_rng_state(),
     }
+    stored = io.BytesIO()
+    torch.save(content, stored)
     # Not forced to the disk, which can take longer than an epoch: a loss of power costs the training so far.
-    write_whole(path, lambda temporary: torch.save(content, temporary), durable=False)
+    write_bytes(path, stored.getvalue(), durable=False)
+
+
+def damage_of(path: Path) -> str:
+    """What is wrong with a checkpoint, in words; empty when it can be read or there is none."""
+    if not path.is_file():
+        return ""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)["curve"]
+    except UNREADABLE as error:
+        return f"cannot be read ({one_line(error)[:80]})"
+    return ""
 
 
 def restore(path: Path, parts: Parts, protocol_hash: str) -> tuple[Epoch, ...]:
@@ -64,7 +82,7 @@ def restore(path: Path, parts: Parts, protocol_hash: str) -> tuple[Epoch, ...]:
         shapes = {name: value.shape for name, value in parts.model.state_dict().items()}
         if shapes != {name: value.shape for name, value in content["model"].items()}:
             return ()
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+    except UNREADABLE:
         return ()
     parts.model.load_state_dict(content["model"])
     parts.optimiser.load_state_dict(content["optimiser"])

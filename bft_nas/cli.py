@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import bft_nas
-from bft_nas.errors import UserError
+from bft_nas.errors import RunError, UserError
 from bft_nas.units import parse_duration, parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for a mistake of the user, 130 and 143 when interrupted."""
+    """Run one command and return its exit code.
+
+    0, 2 for a mistake of the user, 1 when something else is in the way, 130 and 143 when interrupted.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parser().parse_args(_with_signs(given))
@@ -40,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"bft-nas: error: {error}", file=sys.stderr)
         return 2
+    except RunError as error:
+        print(f"bft-nas: error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -176,7 +182,13 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="do not train the references at the end (which --trials and --time do not count)",
     )
     _add_engine(search)
+    option(
+        "--storage",
+        metavar="URL",
+        help="a database that owns the study, such as postgresql://user@host/db (default: a file in the run's folder)",
+    )
     option("--resume", metavar="RUN", help="go on with a run; --trials and --time may be given anew")
+    option("--join", metavar="RUN", help="share a run that another process is at, here or on another machine")
     _add_runs_folder(search)
     search.set_defaults(command=_search)
 

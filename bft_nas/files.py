@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bft_nas.errors import RunError
 
-def write_whole(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
-    """Let ``write`` fill a temporary file beside ``path`` and put it in place in one step.
 
-    Not ``durable``, it may be lost with the machine's power, though not with the process.
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Put a file in place in one step: the old one stands until the new one is whole.
+
+    Args:
+        durable: otherwise it may be lost with the machine's power, though not with the process.
+
+    Raises:
+        RunError: it cannot be written, on a full disk for example; what was there before is as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        if durable:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put a text in place in one step; see `write_whole`."""
+    """Put a text in place in one step; see `write_bytes`."""
+    write_bytes(path, text.encode())
 
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
 
-    write_whole(path, write)
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file when the operating system refuses to write it."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror or error})") from error

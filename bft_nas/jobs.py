@@ -71,9 +71,9 @@ def train_job(
     on_step: Callable[[int, int], None],
 ) -> Outcome:
     """Train one candidate; the same under every engine. Its weights are on disk before it is reported."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    from bft_nas.files import write_whole
+    from bft_nas.files import write_bytes
 
     started = time.perf_counter()
     try:
@@ -88,7 +88,7 @@ def train_job(
     except bft_nas.train.TrainingFailed as failure:
         return Outcome((), time.perf_counter() - started, str(failure))
     if job.weights is not None and not training.stopped:
-        write_whole(job.weights, lambda path: save_file(dict(training.weights), path))
+        write_bytes(job.weights, save(dict(training.weights)))
     # Epochs before a kill count too.
     seconds = max(time.perf_counter() - started, sum(row.seconds for row in training.curve))
     return Outcome(training.curve, seconds)

@@ -107,7 +107,7 @@ class PlainProgress:
 
     def lost(self, candidate: Candidate, reason: str) -> None:
         """See `bft_nas.search.Watcher`."""
-        self._line(f"{self.state.position(candidate)}: {reason}; trained on from its last epoch")
+        self._line(f"{self.state.position(candidate)}: {reason}")
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         """See `bft_nas.search.Watcher`."""
@@ -146,7 +146,7 @@ class LiveProgress:
 
     def lost(self, candidate: Candidate, reason: str) -> None:
         """See `bft_nas.search.Watcher`."""
-        self._line(candidate, f"{reason}; trained on from its last epoch")
+        self._line(candidate, reason)
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         """See `bft_nas.search.Watcher`."""

@@ -12,28 +12,24 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Container, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-import bft_nas
-from bft_nas.errors import UserError, one_line
-from bft_nas.files import write_text, write_whole
+from bft_nas._run_file import RUN_FILE, DataFacts, Settings, read_run_file, write_run_file
+from bft_nas.errors import RunError, UserError, one_line
+from bft_nas.files import write_text, writing
 from bft_nas.halving import Progress
+from bft_nas.members import Members
 from bft_nas.network import Architecture, cost
 from bft_nas.space import Proposal, SearchSpace
+from bft_nas.storage import JOURNAL, mend_journal, open_database, open_journal, recording, without_password
 from bft_nas.units import format_macs
 
 if TYPE_CHECKING:
@@ -45,8 +41,20 @@ if TYPE_CHECKING:
     from bft_nas.jobs import Job
     from bft_nas.train import Protocol
 
+__all__ = [
+    "COLUMNS",
+    "REFERENCE_COLUMNS",
+    "RUNS",
+    "Candidate",
+    "DataFacts",
+    "Run",
+    "Settings",
+    "Standing",
+    "facts_of",
+    "run_names",
+]
+
 RUNS = Path("runs")
-STUDY = "search"
 COLUMNS = (
     "number",
     "state",
@@ -71,38 +79,6 @@ REFERENCE_COLUMNS = ("name", "width", *COLUMNS[1:])
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a search was asked to do."""
-
-    budgets: tuple[int, ...]
-    space: str
-    resolutions: tuple[int, ...]
-    classes: int
-    data: str
-    images: int | None
-    epochs: int
-    batch_size: int
-    proxy_divisor: int
-    sampler: str
-    seed: int
-    trials: int | None
-    seconds: float | None
-    scheduler: str = "none"
-    eta: int = 3
-    min_epochs: int = 1
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What a network trained on the run's data needs to know of it."""
-
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    """Of the training pixels on a scale of 0 to 1, for each of a network's three input channels."""
-    std: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Candidate:
     """A trial of the study that has an architecture."""
 
@@ -111,6 +87,18 @@ class Candidate:
     macs: int
     budget: int
     """What it was proposed for, in MACs."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is."""
+
+    ended: int
+    """Candidates with an outcome, those that were stopped early included."""
+    running: int
+    """Candidates that a living process trains."""
+    orphans: tuple[int, ...]
+    """Candidates whose process was killed, and that go on from their last epoch."""
 
 
 class Run:
@@ -125,20 +113,17 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            content = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
-            settings = dict(content["settings"])
-            settings["budgets"] = tuple(settings["budgets"])
-            settings["resolutions"] = tuple(settings["resolutions"])
-            self.settings = Settings(**settings)
-            self.created = str(content["created"])
-            self.space_text = str(content["space"])
-            self.data = DataFacts(**{k: tuple(v) for k, v in dict(content["data"]).items()})
-            self._protocol: dict[str, Any] = dict(content["protocol"])
-            self.protocol_hash = str(content["protocol_hash"])
-            self.data_name = str(self._protocol["data"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"run '{folder}': run.yaml cannot be read ({one_line(error)})") from None
+        content = read_run_file(folder)
+        self.settings = content.settings
+        self.created = content.created
+        self.space_text = content.space
+        self.data = content.data
+        self._protocol = content.protocol
+        self.protocol_hash = content.protocol_hash
+        self.data_name = str(content.protocol["data"])
+        self.members = Members(folder)
+        self.database = content.settings.storage
+        """The URL of the storage, where it is no journal in the folder."""
 
     @classmethod
     def create(
@@ -158,16 +143,6 @@ class Run:
         folder = runs / name if name else _free_folder(runs, settings)
         if folder.exists():
             raise UserError(f"run '{name}': there is one already; expected a new name, or --resume {name}")
-        content = {
-            "command": command,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()},
-            "protocol_hash": protocol.hash,
-            "protocol": protocol.to_dict(),
-            "data": {k: list(v) for k, v in asdict(data).items()},
-            "versions": _versions(),
-            "space": space.text,
-        }
         try:
             runs.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=runs))
@@ -176,7 +151,7 @@ class Run:
         try:
             temporary.chmod(0o755)
             (temporary / "candidates").mkdir()
-            write_text(temporary / "run.yaml", yaml.dump(content, Dumper=_Dumper, sort_keys=False))
+            write_run_file(temporary, settings, space, protocol, data, command)
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -187,7 +162,7 @@ class Run:
     def open(cls, name: str, *, runs: Path = RUNS) -> Run:
         """The run of that name under ``runs``, or in the folder of that path."""
         for folder in (runs / name, Path(name)):
-            if (folder / "run.yaml").is_file():
+            if (folder / RUN_FILE).is_file():
                 return cls(folder)
         known = ", ".join(run_names(runs)) or "a run, but there is none yet"
         raise UserError(f"run '{name}': not found under '{runs}'; expected {known}")
@@ -203,7 +178,7 @@ class Run:
         settings = self.settings
         return SearchSpace.parse(
             self.space_text,
-            where=f"{self.folder}/run.yaml",
+            where=f"{self.folder}/{RUN_FILE}",
             name=Path(settings.space).stem,
             resolutions=settings.resolutions,
             classes=settings.classes,
@@ -219,10 +194,7 @@ class Run:
     @cached_property
     def storage(self) -> optuna.storages.BaseStorage:
         """Optuna's storage, which owns the study."""
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        return JournalStorage(JournalFileBackend(str(self.folder / "study.journal")))
+        return open_database(self.database) if self.database else open_journal(self.folder / JOURNAL)
 
     @cached_property
     def study(self) -> optuna.Study:
@@ -230,31 +202,43 @@ class Run:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.create_study(
-            storage=self.storage,
-            study_name=STUDY,
-            directions=["maximize", "minimize"],
-            load_if_exists=True,
-        )
+        with self._recording():
+            return optuna.create_study(
+                storage=self.storage,
+                study_name=self.settings.study,
+                directions=["maximize", "minimize"],
+                load_if_exists=True,
+            )
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other searches and comparisons out of the run meanwhile; UserError if one is at it."""
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"run '{self.name}': another search is working on it") from None
-            yield
+    def mend(self) -> str | None:
+        """Make a damaged journal readable again; what was done, or None when there was nothing to do."""
+        if self.database:
+            return None
+        return mend_journal(self.folder / JOURNAL, lambda: Run(self.folder)._fits_its_folder())
+
+    def _fits_its_folder(self) -> bool:
+        """Whether every candidate of the study is the one that its folder describes."""
+        try:
+            trials = self.study.get_trials(deepcopy=False)
+        except RunError:
+            return False
+        known = {t.number: t.user_attrs["candidate"]["hash"] for t in trials if "candidate" in t.user_attrs}
+        try:
+            return all(self.architecture(number).hash == hash_ for number, hash_ in known.items())
+        except UserError:
+            return False
 
     def propose(self, trial: optuna.Trial, proposal: Proposal, budget: int) -> Candidate:
         """Record what is about to be trained."""
         architecture = proposal.architecture
         description = self._file(trial.number, "architecture.json")
-        description.parent.mkdir(parents=True, exist_ok=True)
+        with writing(description):
+            description.parent.mkdir(parents=True, exist_ok=True)
         write_text(description, architecture.to_json())
         facts = facts_of(architecture, budget)
-        trial.set_user_attr("candidate", facts)
+        with self._recording():
+            trial.set_user_attr("candidate", facts)
+        self._note(trial.number, "owner", self.members.me)
         return Candidate(trial.number, architecture, facts["macs"], budget)
 
     def job(self, candidate: Candidate) -> Job:
@@ -271,21 +255,21 @@ class Run:
         """Record a trained candidate; its weights are kept as long as it is on the front."""
         self._write_curve(candidate.number, curve)
         accuracy, macs = curve[-1].accuracy, candidate.macs
-        self._outcome(candidate.number, {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds})
-        self.study.tell(candidate.number, [accuracy, macs])
+        self._note(
+            candidate.number, "outcome", {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds}
+        )
+        self._tell(candidate.number, [accuracy, macs])
         self._file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
         self._forget_weights_behind_the_front()
 
     def fail(self, candidate: Candidate, reason: str, seconds: float) -> None:
         """Record that a candidate's training came to nothing, and why."""
-        import optuna
-
-        self._outcome(candidate.number, {"reason": reason, "seconds": seconds})
-        self.study.tell(candidate.number, state=optuna.trial.TrialState.FAIL)
+        self._note(candidate.number, "outcome", {"reason": reason, "seconds": seconds})
+        self._tell(candidate.number)
         self._file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
 
     def advance(self, candidate: Candidate, curve: Sequence[Epoch]) -> None:
-        """Record how far a candidate has come; where it was stopped before, it goes on."""
+        """Record how far a candidate has come."""
         content = {"accuracies": [row.accuracy for row in curve]}
         if content != self._trial(candidate.number).user_attrs.get("progress"):
             self._note(candidate.number, "progress", content)
@@ -309,6 +293,18 @@ class Run:
                 )
         return known
 
+    def claim(self, number: int) -> Candidate:
+        """Make a candidate this process's own, to be trained on; where it was stopped before, it is no longer."""
+        self._note(number, "owner", self.members.me)
+        progress = self._trial(number).user_attrs.get("progress")
+        if progress and progress.get("stopped"):
+            self._note(number, "progress", {"accuracies": progress["accuracies"]})
+        return self.candidate(number)
+
+    def is_own(self, candidate: Candidate) -> bool:
+        """Whether a candidate is still this process's: one that is silent for long is taken to be dead."""
+        return bool(self._trial(candidate.number).user_attrs.get("owner") == self.members.me)
+
     def candidate(self, number: int) -> Candidate:
         """A candidate as it was proposed."""
         facts = self._trial(number).user_attrs["candidate"]
@@ -316,36 +312,36 @@ class Run:
 
     def repeat(self, trial: optuna.Trial, proposal: Proposal, earlier: int) -> None:
         """Answer a proposal that was evaluated before from the record of then."""
-        import optuna
+        self._note(trial.number, "repeats", earlier)
+        self._tell(trial.number, self._trial(earlier).values)
 
-        trial.set_user_attr("repeats", earlier)
-        known = self._trial(earlier)
-        if known.state == optuna.trial.TrialState.COMPLETE:
-            self.study.tell(trial, known.values)
-        else:
-            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    def standing(self, own: Container[int] = ()) -> Standing:
+        """How far the run is, when ``own`` are the numbers of the candidates that this process trains.
 
-    def unfinished(self) -> tuple[Candidate, ...]:
-        """Candidates that were proposed but have no outcome: their search was killed meanwhile.
-
-        Those that had been trained to the end are told to the study here; proposals that were cut off before
-        their architecture was on disk are closed.
+        To be called in a turn of `Members`. Those that had been trained to the end when their process was killed are
+        told to the study here; proposals that were cut off before their architecture was on disk are closed.
         """
-        import optuna
-
-        left = []
-        for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            outcome, attributes = trial.user_attrs.get("outcome"), trial.user_attrs.get("candidate")
-            if attributes is None:
-                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        ended = running = 0
+        orphans = []
+        for trial in self.study.get_trials(deepcopy=False):
+            if _has_ended(trial):
+                ended += 1
+                continue
+            if trial.state.is_finished():
+                continue
+            outcome, facts = trial.user_attrs.get("outcome"), trial.user_attrs.get("candidate")
+            if trial.number in own or self.members.is_other(trial.user_attrs.get("owner", "")):
+                running += 1
+            elif facts is None:
+                self._tell(trial.number)
             elif outcome is None:
-                if not _is_stopped(trial):
-                    left.append(self.candidate(trial.number))
-            elif "reason" in outcome:
-                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                orphans.append(trial.number)
             else:
-                self.study.tell(trial.number, [outcome["accuracy"], attributes["macs"]])
-        return tuple(left)
+                self._tell(
+                    trial.number, None if "reason" in outcome else [outcome["accuracy"], facts["macs"]]
+                )
+                ended += 1
+        return Standing(ended, running, tuple(orphans))
 
     def proposed(self) -> int:
         """How many proposals came as far as an architecture, repeated ones included: the sampler's position."""
@@ -359,10 +355,6 @@ class Run:
             for trial in self.study.get_trials(deepcopy=False)
             if "candidate" in trial.user_attrs
         }
-
-    def finished(self) -> int:
-        """How many candidates have an outcome, those that were stopped early included."""
-        return sum(_has_ended(trial) for trial in self.study.get_trials(deepcopy=False))
 
     def results(self) -> pd.DataFrame:
         """One row a candidate with an outcome, in order of number; the columns are `COLUMNS`."""
@@ -393,7 +385,7 @@ class Run:
         import pandas as pd
 
         frame = pd.DataFrame(rows, columns=list(REFERENCE_COLUMNS))
-        write_whole(self.folder / "references.csv", lambda path: frame.to_csv(path, index=False))
+        write_text(self.folder / "references.csv", frame.to_csv(index=False))
 
     def references(self) -> pd.DataFrame:
         """One row a reference and budget, in the order of training; the columns are `REFERENCE_COLUMNS`."""
@@ -417,7 +409,7 @@ class Run:
         results, references = self.results(), self.references()
         if not references.empty:
             results = pd.concat([results.astype({"number": "Int64"}), references], ignore_index=True)
-        write_whole(path, lambda temporary: results.to_csv(temporary, index=False))
+        write_text(path, results.to_csv(index=False))
         return path
 
     def row(self, number: int) -> dict[str, Any]:
@@ -467,16 +459,25 @@ class Run:
             if int(path.parent.name) not in kept:
                 path.unlink()
 
-    def _outcome(self, number: int, outcome: Mapping[str, Any]) -> None:
-        self._note(number, "outcome", outcome)
-
     def _trial(self, number: int) -> optuna.trial.FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]
 
-    def _note(self, number: int, key: str, content: Mapping[str, Any]) -> None:
-        study_id = self.storage.get_study_id_from_name(STUDY)
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        self.storage.set_trial_user_attr(trial_id, key, dict(content))
+    def _note(self, number: int, key: str, content: Any) -> None:
+        with self._recording():
+            study_id = self.storage.get_study_id_from_name(self.settings.study)
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+            self.storage.set_trial_user_attr(trial_id, key, content)
+
+    def _tell(self, number: int, values: Sequence[float] | None = None) -> None:
+        """Close a trial: with its values, or as failed without any."""
+        import optuna
+
+        state = None if values else optuna.trial.TrialState.FAIL
+        with self._recording():
+            self.study.tell(number, values, state)
+
+    def _recording(self) -> AbstractContextManager[None]:
+        return recording(without_password(self.database) if self.database else str(self.folder / JOURNAL))
 
     def _write_curve(self, number: int, curve: Sequence[Epoch]) -> None:
         rows = [f"{row.epoch},{row.train_loss:.6f},{row.accuracy:.6f},{row.seconds:.3f}\n" for row in curve]
@@ -534,7 +535,7 @@ def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:
 
 def run_names(runs: Path = RUNS) -> tuple[str, ...]:
     """The names of the runs in a folder, the newest last."""
-    found = [path.parent for path in runs.glob("*/run.yaml")]
+    found = [path.parent for path in runs.glob(f"*/{RUN_FILE}")]
     return tuple(path.name for path in sorted(found, key=lambda path: (path.stat().st_ctime, path.name)))
 
 
@@ -544,32 +545,5 @@ def _free_folder(runs: Path, settings: Settings) -> Path:
     return next(runs / name for name in names if not (runs / name).exists())
 
 
-def _versions() -> dict[str, str]:
-    import numpy
-    import optuna
-    import torch
-
-    return {
-        "bft_nas": bft_nas.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "optuna": optuna.__version__,
-        "numpy": numpy.__version__,
-        "cores": str(os.cpu_count()),
-    }
-
-
 def _shorten(text: str) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, since people read run.yaml."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)

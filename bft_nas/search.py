@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import bft_nas.train
+from bft_nas.checkpoint import damage_of
 from bft_nas.data import load_dataset
 from bft_nas.errors import UserError
 from bft_nas.halving import Halving
 from bft_nas.jobs import Curve, Engine, Job, Outcome
-from bft_nas.run import Candidate, Run, Settings
+from bft_nas.run import Candidate, Run, Settings, Standing
 from bft_nas.space import Proposal, SearchSpace
 from bft_nas.units import format_percent
 
@@ -153,10 +154,11 @@ def search(
 ) -> None:
     """Propose, train and record candidates until the run has ``trials`` of them or ``seconds`` have passed.
 
-    A candidate that was being trained when an earlier search of the run was killed is trained first, from its last
-    epoch and under its own number. The i-th proposal depends only on the seed and on what is recorded, so that a
-    search which trains one candidate at a time proposes the same whether or not it was killed and resumed. ``clock``
-    is kept up to date throughout, for whoever interrupts.
+    A candidate that was being trained when another search of the run was killed is trained first, from its last
+    epoch and under its own number. Several processes that have joined a run share its proposals and its limits. The
+    i-th proposal depends only on the seed and on what is recorded, so that a search which trains one candidate at a
+    time proposes the same whether or not it was killed and resumed. ``clock`` is kept up to date throughout, for
+    whoever interrupts.
     """
     engine(_Search(run, watcher, clock, trials, seconds))
 
@@ -173,8 +175,6 @@ class _Search:
         self.trials = trials
         self.seconds = seconds
         self.space = run.space.within(min(run.settings.budgets))
-        self.pending = list(run.unfinished())
-        self.done = run.finished()
         self.running: set[int] = set()
         self.trained = 0
         settings = run.settings
@@ -184,36 +184,35 @@ class _Search:
 
     def next(self) -> Job | None:
         """See `bft_nas.jobs.Driver`."""
-        position = self.done + len(self.running)
         average = self.clock.training / self.trained if self.trained else 0.0
         if self.seconds is not None and self.clock.whole + average > self.seconds:
             return None
         started = time.perf_counter()
-        promoted = self._promoted()
-        if promoted is not None:
-            self.done -= 1
-            candidate: Candidate | None = promoted
-        elif self.trials is not None and position >= self.trials:
-            return None
-        else:
-            candidate = self.pending.pop(0) if self.pending else propose_new(self.run, self.space)
+        with self.run.members.turn():
+            standing = self.run.standing(self.running)
+            candidate = self._claimed(standing)
         self.clock.proposing += time.perf_counter() - started
         if candidate is None:
             return None
         self.running.add(candidate.number)
-        self.watcher.begin(candidate, self.done + len(self.running) - 1)
-        return self.run.job(candidate)
+        self.watcher.begin(candidate, standing.ended + standing.running)
+        job = self.run.job(candidate)
+        damage = damage_of(job.checkpoint)
+        if damage:
+            job.checkpoint.unlink()
+            self.watcher.lost(candidate, f"{job.checkpoint}: {damage}, so its training begins anew")
+        return job
 
-    def _promoted(self) -> Candidate | None:
-        """The stopped candidate that is to go on now."""
-        if self.halving is None:
+    def _claimed(self, standing: Standing) -> Candidate | None:
+        """What is to be trained now, made this process's own."""
+        promoted = None if self.halving is None else self.halving.promoted(self.run.progress())
+        if promoted is not None:
+            return self.run.claim(promoted)
+        if self.trials is not None and standing.ended + standing.running >= self.trials:
             return None
-        waiting = {
-            number: replace(known, stopped=known.stopped and number not in self.running)
-            for number, known in self.run.progress().items()
-        }
-        number = self.halving.promoted(waiting)
-        return None if number is None else self.run.candidate(number)
+        if standing.orphans:
+            return self.run.claim(standing.orphans[0])
+        return propose_new(self.run, self.space)
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.jobs.Driver`."""
@@ -224,6 +223,8 @@ class _Search:
         if self.halving is not None:
             self.run.advance(candidate, curve)
         self.watcher.epoch(candidate, curve[-1])
+        if not self.run.is_own(candidate):
+            return False
         return self.halving is None or self.halving.goes_on(candidate.number, self.run.progress())
 
     def lost(self, candidate: Candidate, reason: str) -> None:
@@ -235,7 +236,9 @@ class _Search:
         self.clock.training += outcome.seconds
         started = time.perf_counter()
         reason = outcome.reason
-        if reason:
+        if not self.run.is_own(candidate):
+            reason = "taken over by another process"
+        elif reason:
             self.run.fail(candidate, reason, outcome.seconds)
         elif len(outcome.curve) < self.run.settings.epochs:
             self.run.stop(candidate, outcome.curve, outcome.seconds)
@@ -246,7 +249,7 @@ class _Search:
             self.run.finish(candidate, outcome.curve, outcome.seconds)
         self.clock.recording += time.perf_counter() - started
         self.running.discard(candidate.number)
-        self.done, self.trained = self.done + 1, self.trained + 1
+        self.trained += 1
         self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, outcome.seconds)
 
 

@@ -187,7 +187,7 @@ def interrupted_at(place: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return lambda: monkeypatch.setattr(Run, place, original)
 
 
-@pytest.mark.parametrize("place", ["propose", "finish", "_outcome", "_forget_weights_behind_the_front"])
+@pytest.mark.parametrize("place", ["propose", "finish", "_note", "_tell", "_forget_weights_behind_the_front"])
 def test_whenever_a_search_dies_nothing_is_lost_or_done_twice(
     place: str, prepared: Prepared, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,9 +235,13 @@ def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepa
 def test_only_one_search_at_a_time_works_on_a_run(prepared: Prepared, tmp_path: Path) -> None:
     run = tiny_run(tmp_path, prepared)
     again = Run.open("tiny", runs=tmp_path)
-    with run.locked(), pytest.raises(UserError, match="another search is working on it"), again.locked():
+    with (
+        run.members.joined(alone=True),
+        pytest.raises(UserError, match="another search is working on it"),
+        again.members.joined(alone=True),
+    ):
         pass
-    with again.locked():
+    with again.members.joined(alone=True):
         pass
 
 

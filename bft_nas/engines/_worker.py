@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bft_nas.data import Dataset
+from bft_nas.errors import RunError
 from bft_nas.jobs import Curve, Job, train_job
 from bft_nas.train import Images, Protocol
 
@@ -47,6 +48,8 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
             signs.send("end", outcome)
     except (EOFError, _NobodyListensError):
         return
+    except RunError as error:
+        connection.send(("stuck", str(error)))
     except Exception:
         connection.send(("defect", traceback.format_exc()))
 

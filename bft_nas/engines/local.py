@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.engines._worker import Setup, serve
+from bft_nas.errors import RunError
 from bft_nas.jobs import Driver, Engine, Job, Outcome, train_job
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ class _Pool:
         elif kind == "end":
             worker.job = None
             self.driver.end(candidate, *content)
+        elif kind == "stuck":
+            raise RunError(content[0])
         else:
             raise RuntimeError(f"a worker met a defect of the program:\n{content[0]}")
 
@@ -178,5 +181,5 @@ class _Pool:
             times = f", {self.losses[number]} times" if self.losses[number] > 1 else ""
             self.driver.end(job.candidate, Outcome((), 0.0, reason + times))
             return
-        self.driver.lost(job.candidate, reason)
+        self.driver.lost(job.candidate, f"{reason}; goes on from its last epoch")
         worker.begin(job)

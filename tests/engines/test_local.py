@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 
 from bft_nas.checkpoint import Epoch
 from bft_nas.engines import local_engine
+from bft_nas.errors import RunError
 from bft_nas.run import Candidate, Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import Silent, tiny_prepared, tiny_run
@@ -128,7 +130,7 @@ def test_a_worker_that_hangs_is_ended_and_its_candidate_goes_on(
     watcher = Meddler([(0, 2)], to_all_workers(signal.SIGSTOP))
     go(run, prepared, watcher, timeout=8.0)
     pd.testing.assert_frame_equal(record(run), undisturbed)
-    assert (0, "its worker gave no sign of life for 8 s") in watcher.losses
+    assert (0, "its worker gave no sign of life for 8 s; goes on from its last epoch") in watcher.losses
 
 
 def test_an_interrupted_search_leaves_no_worker_and_goes_on_from_the_checkpoints(
@@ -149,16 +151,28 @@ def test_an_interrupted_search_leaves_no_worker_and_goes_on_from_the_checkpoints
     assert (1, 2) in again.epochs
 
 
-def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
+def test_a_file_that_cannot_be_written_ends_the_search_with_its_name(
     prepared: Prepared, tmp_path: Path
 ) -> None:
     run = tiny_run(tmp_path, prepared)
 
     class Vandal(Silent):
         def begin(self, candidate: Candidate, position: int) -> None:
-            # A folder in the place of the weights: a mistake that no worker could expect.
+            # A folder in the place of the weights.
             (run.folder / f"candidates/{candidate.number:04d}/weights.safetensors").mkdir()
 
-    with pytest.raises(RuntimeError, match=r"weights\.safetensors"):
+    with pytest.raises(RunError, match=r"weights\.safetensors: cannot be written \(Is a directory\)"):
         go(run, prepared, Vandal())
+    assert not active_children()
+
+
+def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    real = Run.job
+    # What no worker could expect.
+    monkeypatch.setattr(Run, "job", lambda self, candidate: replace(real(self, candidate), weights=7))
+    with pytest.raises(RuntimeError, match="a worker met a defect of the program(.|\n)*train_job"):
+        go(run, prepared, Silent())
     assert not active_children()

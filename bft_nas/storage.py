@@ -1,0 +1,170 @@
+"""Optuna's storage of a run: a journal in the run's folder, or a database that several machines share."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bft_nas.errors import RunError, UserError, one_line
+from bft_nas.files import write_bytes, writing
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "study.journal"
+CREATE_TRIAL = 4
+"""Optuna's code of the operation in a journal."""
+POSTGRESQL_DRIVERS = ("psycopg", "psycopg2", "pg8000")
+
+
+def open_journal(path: Path) -> optuna.storages.BaseStorage:
+    """The storage in a file, made if there is none.
+
+    Raises:
+        RunError: a line of it cannot be read.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        with writing(path):
+            return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: {_where_damaged(path) or one_line(error)}; expected a whole journal, which --resume makes of it"
+        ) from None
+
+
+def open_database(url: str) -> optuna.storages.BaseStorage:
+    """The storage behind a URL such as ``postgresql://user@host/database`` or ``sqlite:///study.db``.
+
+    A password that the URL lacks is taken from ``PGPASSWORD``.
+
+    Raises:
+        UserError: it is no such URL, or nothing answers there.
+    """
+    import sqlalchemy
+    from optuna.storages import RDBStorage
+    from optuna.storages._cached_storage import _CachedStorage
+
+    try:
+        place = sqlalchemy.make_url(url)
+        if place.drivername == "postgresql":
+            place = place.set(drivername=f"postgresql+{_postgresql_driver()}")
+        if place.drivername.startswith("postgresql") and place.password is None:
+            place = place.set(password=os.environ.get("PGPASSWORD"))
+        # What Optuna itself makes of a URL: a database behind a cache of the finished trials.
+        return _CachedStorage(RDBStorage(place.render_as_string(hide_password=False)))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"--storage '{without_password(url)}': cannot be opened ({_first_words(error)}); expected a URL of "
+            f"a database such as postgresql://user@host/database"
+        ) from None
+
+
+def check_database(url: str) -> None:
+    """UserError unless a storage can be opened at a URL; see `open_database`."""
+    open_database(url).remove_session()
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be printed and kept.
+
+    >>> without_password("postgresql://me:secret@host/studies")
+    'postgresql://me@host/studies'
+    """
+    import sqlalchemy
+
+    try:
+        return sqlalchemy.make_url(url).set(password=None).render_as_string()
+    except sqlalchemy.exc.ArgumentError:
+        return url
+
+
+@contextmanager
+def recording(place: str) -> Iterator[None]:
+    """Name the storage when it cannot be written or no longer answers."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
+    except StorageInternalError as error:
+        raise RunError(f"{place}: cannot be written ({_first_words(error.__cause__ or error)})") from error
+
+
+def mend_journal(path: Path, is_right: Callable[[], bool]) -> str | None:
+    """Take what cannot be read out of a journal; None when it is whole, otherwise what was done.
+
+    The damaged file is kept beside the mended one. Where a trial's first line was lost, all later trials would move
+    up by one: an empty trial takes its place.
+
+    Args:
+        is_right: whether the journal as it now stands fits everything else that is known of the run.
+
+    Raises:
+        RunError: no way was found.
+    """
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    damaged = [index for index, line in enumerate(lines) if not _is_whole(line)]
+    if not damaged:
+        return None
+    if damaged == [len(lines) - 1] and not lines[-1].endswith(b"\n"):
+        # Whoever wrote it was killed or found the disk full; nothing of it was acted upon.
+        write_bytes(path, b"".join(lines[:-1]))
+        return None
+    kept = path.with_name(f"{path.name}.damaged")
+    write_bytes(kept, content)
+    begins = next(
+        (line for line in lines if _is_whole(line) and json.loads(line)["op_code"] == CREATE_TRIAL), b""
+    )
+    for stand_in in (b"", begins):
+        write_bytes(path, b"".join(stand_in if i in damaged else line for i, line in enumerate(lines)))
+        if is_right():
+            where = ", ".join(str(index + 1) for index in damaged[:5])
+            return (
+                f"{path}: line {where} could not be read and was taken out; the file as it was is {kept.name}"
+            )
+    write_bytes(path, content)
+    raise RunError(f"{path}: {_where_damaged(path)}, and the study does not fit the run's folder without it")
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and "op_code" in json.loads(line)
+    except (ValueError, TypeError):
+        return False
+
+
+def _where_damaged(path: Path) -> str:
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        return str(error.strerror)
+    return next(
+        (f"line {i} cannot be read" for i, line in enumerate(lines, start=1) if not _is_whole(line)), ""
+    )
+
+
+def _postgresql_driver() -> str:
+    for name in POSTGRESQL_DRIVERS:
+        if importlib.util.find_spec(name):
+            return name
+    raise UserError(
+        "--storage: no driver for PostgreSQL is installed; expected pip install 'bft-nas[postgresql]'"
+    )
+
+
+def _first_words(error: BaseException) -> str:
+    return one_line(error)[:160]
