@@ -49,13 +49,14 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
             prepared = prepare(_resumed_settings(options, run), run.space)
             check_protocol(run, prepared.protocol)
             engine = _engine(options, prepared, clock)
-            return _searched(run, prepared, engine, clock, compared=compared)
+            return _searched(run, prepared, engine(run), clock, compared=compared)
     settings = _new_settings(options)
+    if options.storage:
+        check_database(options.storage)
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     prepared = prepare(settings, space)
     facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
-    if options.storage:
-        check_database(options.storage)
+    engine = _engine(options, prepared, clock)
     run = Run.create(
         options.name,
         prepared.settings,
@@ -67,8 +68,7 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     )
     run.database = options.storage or ""
     with run.members.joined(alone=True):
-        engine = _engine(options, prepared, clock)
-        return _searched(run, prepared, engine, clock, compared=compared)
+        return _searched(run, prepared, engine(run), clock, compared=compared)
 
 
 def _without_passwords(given: list[str]) -> list[str]:
@@ -77,17 +77,37 @@ def _without_passwords(given: list[str]) -> list[str]:
     return [without_password(argument) if "://" in argument else argument for argument in given]
 
 
-def _engine(options: argparse.Namespace, prepared: Prepared, clock: Clock) -> Engine:
+def _engine(options: argparse.Namespace, prepared: Prepared, clock: Clock) -> Callable[[Run], Engine]:
+    """What trains a run's candidates; whatever is wrong with the options is said before there is a run."""
+    images, protocol = prepared.images, prepared.protocol
+    if options.engine == "ray":
+        from bft_nas.engines.ray_tune import connect, ray_engine
+
+        share = connect(
+            options.ray_address,
+            workers=options.workers,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+        )
+        clock.workers = share.workers
+        return lambda run: ray_engine(
+            images,
+            protocol,
+            share=share,
+            storage=options.ray_storage or str((run.folder / ".ray").absolute()),
+            retries=options.retries,
+            timeout=options.trial_timeout,
+        )
+    for name in ("ray_address", "ray_storage", "cpus_per_trial", "gpus_per_trial"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: needs --engine ray")
     from bft_nas.engines import default_workers, local_engine
 
     clock.workers = options.workers or default_workers()
-    return local_engine(
-        prepared.images,
-        prepared.protocol,
-        workers=clock.workers,
-        retries=options.retries,
-        timeout=options.trial_timeout,
+    engine = local_engine(
+        images, protocol, workers=clock.workers, retries=options.retries, timeout=options.trial_timeout
     )
+    return lambda run: engine
 
 
 def _searched(run: Run, prepared: Prepared, engine: Engine, clock: Clock, *, compared: bool) -> int:
@@ -124,7 +144,7 @@ def compare_command(options: argparse.Namespace, given: list[str]) -> int:
         check_protocol(run, prepared.protocol)
         clock.preparing = clock.whole
         console = tables.make_console()
-        engine = _engine(options, prepared, clock)
+        engine = _engine(options, prepared, clock)(run)
         return _to_the_end(
             console, run, clock, lambda: _run_comparison(console, run, engine, clock), "compare"
         )

@@ -240,6 +240,27 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="without a sign of life after which a worker is ended (default: 10m)",
     )
+    option(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        metavar="NAME",
+        help="ray: train on a Ray cluster; local (default): in processes of this machine",
+    )
+    option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="of the head of a running cluster, such as 10.0.0.1:6379 (default: a cluster of this machine's own)",
+    )
+    option(
+        "--ray-storage",
+        metavar="PATH",
+        help="where all nodes can keep checkpoints: a shared folder or a URI (default: in the run's folder)",
+    )
+    option("--cpus-per-trial", type=_amount, metavar="N", help="cores for each of Ray's trainings")
+    option(
+        "--gpus-per-trial", type=_amount, metavar="N", help="GPUs for each of Ray's trainings, such as 0.5"
+    )
 
 
 def _seconds(text: str) -> float:
@@ -247,6 +268,16 @@ def _seconds(text: str) -> float:
         return parse_duration(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("--time ")) from None
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < 1e6:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a number such as 2 or 0.5")
+    return amount
 
 
 def _positive(text: str) -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas._run_file import RUN_FILE, DataFacts, Settings, read_run_file, write_run_file
-from bft_nas.errors import RunError, UserError, one_line
+from bft_nas.errors import UserError, one_line
 from bft_nas.files import write_text, writing
 from bft_nas.halving import Progress
 from bft_nas.members import Members
@@ -202,31 +202,27 @@ class Run:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._recording():
-            return optuna.create_study(
-                storage=self.storage,
-                study_name=self.settings.study,
-                directions=["maximize", "minimize"],
-                load_if_exists=True,
-            )
+        name = self.settings.study
+        try:
+            return optuna.load_study(study_name=name, storage=self.storage)
+        except KeyError:
+            # Not `load_if_exists`, which writes to the journal even where there is a study.
+            with self._recording():
+                return optuna.create_study(
+                    storage=self.storage, study_name=name, directions=["maximize", "minimize"]
+                )
 
     def mend(self) -> str | None:
         """Make a damaged journal readable again; what was done, or None when there was nothing to do."""
         if self.database:
             return None
-        return mend_journal(self.folder / JOURNAL, lambda: Run(self.folder)._fits_its_folder())
+        return mend_journal(self.folder / JOURNAL, lambda: Run(self.folder)._recognised())
 
-    def _fits_its_folder(self) -> bool:
-        """Whether every candidate of the study is the one that its folder describes."""
-        try:
-            trials = self.study.get_trials(deepcopy=False)
-        except RunError:
-            return False
+    def _recognised(self) -> int:
+        """How many candidates of the study are those that their folders describe."""
+        trials = self.study.get_trials(deepcopy=False)
         known = {t.number: t.user_attrs["candidate"]["hash"] for t in trials if "candidate" in t.user_attrs}
-        try:
-            return all(self.architecture(number).hash == hash_ for number, hash_ in known.items())
-        except UserError:
-            return False
+        return sum(self.architecture(number).hash == hash_ for number, hash_ in known.items())
 
     def propose(self, trial: optuna.Trial, proposal: Proposal, budget: int) -> Candidate:
         """Record what is about to be trained."""

@@ -83,7 +83,7 @@ def without_password(url: str) -> str:
     import sqlalchemy
 
     try:
-        return sqlalchemy.make_url(url).set(password=None).render_as_string()
+        return sqlalchemy.make_url(url)._replace(password=None).render_as_string()
     except sqlalchemy.exc.ArgumentError:
         return url
 
@@ -101,17 +101,17 @@ def recording(place: str) -> Iterator[None]:
         raise RunError(f"{place}: cannot be written ({_first_words(error.__cause__ or error)})") from error
 
 
-def mend_journal(path: Path, is_right: Callable[[], bool]) -> str | None:
+def mend_journal(path: Path, recognised: Callable[[], int]) -> str | None:
     """Take what cannot be read out of a journal; None when it is whole, otherwise what was done.
 
-    The damaged file is kept beside the mended one. Where a trial's first line was lost, all later trials would move
-    up by one: an empty trial takes its place.
+    The damaged file is kept beside the mended one. Where the line was lost that begins a trial, all that was said of
+    the trial would be said of none: an empty trial takes its place.
 
     Args:
-        is_right: whether the journal as it now stands fits everything else that is known of the run.
+        recognised: how many candidates of the journal as it now stands are those that the run's folder describes.
 
     Raises:
-        RunError: no way was found.
+        RunError: it cannot be mended, and is left as it was.
     """
     if not path.is_file():
         return None
@@ -126,18 +126,24 @@ def mend_journal(path: Path, is_right: Callable[[], bool]) -> str | None:
         return None
     kept = path.with_name(f"{path.name}.damaged")
     write_bytes(kept, content)
-    begins = next(
-        (line for line in lines if _is_whole(line) and json.loads(line)["op_code"] == CREATE_TRIAL), b""
-    )
-    for stand_in in (b"", begins):
-        write_bytes(path, b"".join(stand_in if i in damaged else line for i, line in enumerate(lines)))
-        if is_right():
-            where = ", ".join(str(index + 1) for index in damaged[:5])
-            return (
-                f"{path}: line {where} could not be read and was taken out; the file as it was is {kept.name}"
-            )
-    write_bytes(path, content)
-    raise RunError(f"{path}: {_where_damaged(path)}, and the study does not fit the run's folder without it")
+    whole = [line for line in lines if _is_whole(line)]
+    beginning = next((line for line in whole if json.loads(line)["op_code"] == CREATE_TRIAL), b"")
+    found = {}
+    for stand_in in (b"", beginning):
+        mended = b"".join(
+            stand_in + _whole_end(line) if index in damaged else line for index, line in enumerate(lines)
+        )
+        write_bytes(path, mended)
+        try:
+            found[mended] = recognised()
+        except RunError:
+            continue
+    if not found:
+        write_bytes(path, content)
+        raise RunError(f"{path}: {_where_damaged(path)}, and without it the rest cannot be understood")
+    write_bytes(path, max(found, key=lambda mended: found[mended]))
+    where = ", ".join(str(index + 1) for index in damaged[:5])
+    return f"{path}: line {where} could not be read and was taken out; the file as it was is {kept.name}"
 
 
 def _is_whole(line: bytes) -> bool:
@@ -145,6 +151,12 @@ def _is_whole(line: bytes) -> bool:
         return line.endswith(b"\n") and "op_code" in json.loads(line)
     except (ValueError, TypeError):
         return False
+
+
+def _whole_end(line: bytes) -> bytes:
+    """The whole line behind half of another, which a full disk left."""
+    end = line[max(0, line.rfind(b'{"op_code"')) :]
+    return end if _is_whole(end) else b""
 
 
 def _where_damaged(path: Path) -> str:

@@ -232,6 +232,14 @@ def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepa
     assert len(go(run, prepared, trials=None, seconds=3.0).ended) >= 1
 
 
+def test_who_only_looks_at_a_run_writes_nothing(finished: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")}
+    again = Run(finished.folder)
+    assert len(again.results()) == 6
+    assert not again.curves().empty
+    assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")} == before
+
+
 def test_only_one_search_at_a_time_works_on_a_run(prepared: Prepared, tmp_path: Path) -> None:
     run = tiny_run(tmp_path, prepared)
     again = Run.open("tiny", runs=tmp_path)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -172,7 +173,7 @@ def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
     run = tiny_run(tmp_path, prepared)
     real = Run.job
     # What no worker could expect.
-    monkeypatch.setattr(Run, "job", lambda self, candidate: replace(real(self, candidate), weights=7))
-    with pytest.raises(RuntimeError, match="a worker met a defect of the program(.|\n)*train_job"):
+    monkeypatch.setattr(Run, "job", lambda *given: replace(real(*given), weights=cast(Path, 7)))
+    with pytest.raises(RuntimeError, match=r"a worker met a defect of the program(.|\n)*train_job"):
         go(run, prepared, Silent())
     assert not active_children()

@@ -1,0 +1,144 @@
+"""The process in which Ray Tune trains: what it reports, and how it ends when nothing happens."""
+
+from __future__ import annotations
+
+import faulthandler
+import tempfile
+import time
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from bft_nas.jobs import Curve, Job, Outcome, train_job
+from bft_nas.network import Architecture
+from bft_nas.run import Candidate
+
+if TYPE_CHECKING:
+    from bft_nas.data import Dataset
+    from bft_nas.train import Images, Protocol
+
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each training gets of a cluster."""
+
+    workers: int
+    """Trainings at once."""
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all trainings share beside their data."""
+
+    protocol: Protocol
+    share: Share
+    timeout: float
+
+
+_images: dict[str, Images] = {}
+"""Of a worker's process, which trains one candidate after another."""
+
+
+def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, shelf: Any) -> None:
+    """Train one candidate in a worker and report each epoch with its checkpoint, then the outcome with the weights."""
+    import torch
+
+    from bft_nas.memory import keep_freed_memory
+    from bft_nas.train import Images
+
+    protocol = setup.protocol
+    if not _images:
+        torch.set_num_threads(max(1, int(setup.share.cpus)))
+        keep_freed_memory()
+    if protocol.hash not in _images:
+        _images[protocol.hash] = Images(dataset, torch.device("cuda" if setup.share.gpus else "cpu"))
+    candidate = Candidate(
+        config["number"], Architecture.from_json(config["architecture"]), config["macs"], config["budget"]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        epoch, end = Path(folder) / "epoch", Path(folder) / "end"
+        epoch.mkdir()
+        end.mkdir()
+        job = Job(candidate, epoch / CHECKPOINT, end / WEIGHTS if config["weights"] else None)
+        _fetch(job, shelf)
+
+        def report(curve: Curve, outcome: Outcome | None, content: Path) -> None:
+            result = {
+                "curve": [list(astuple(row)) for row in curve],
+                "over": outcome is not None,
+                "seconds": outcome.seconds if outcome else 0.0,
+                "reason": outcome.reason if outcome else "",
+            }
+            filled = any(content.iterdir())
+            tune.report(result, checkpoint=tune.Checkpoint.from_directory(content) if filled else None)
+
+        def on_epoch(curve: Curve) -> bool:
+            if len(curve) < protocol.epochs:
+                faulthandler.cancel_dump_traceback_later()
+                report(curve, None, epoch)
+            watch.renew()
+            return True
+
+        watch = _Watch(setup.timeout)
+        watch.renew()
+        try:
+            outcome = train_job(
+                job,
+                protocol,
+                _images[protocol.hash],
+                on_epoch=on_epoch,
+                on_step=lambda done, total: watch.step(),
+            )
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        report(outcome.curve, outcome, end)
+
+
+class _Watch:
+    """Ends the process when nothing happens for long, whatever holds it up: the clock is a thread of C."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.last = 0.0
+
+    def step(self) -> None:
+        """A sign of life."""
+        if time.monotonic() - self.last > min(1.0, self.timeout / 4):
+            self.renew()
+
+    def renew(self) -> None:
+        """Wind the clock up again."""
+        self.last = time.monotonic()
+        faulthandler.dump_traceback_later(self.timeout, exit=True, file=2)
+
+
+def _fetch(job: Job, shelf: Any) -> None:
+    """The checkpoint from which the training goes on: this trial's own, or what the run had before."""
+    own = tune.get_checkpoint()
+    if own is None:
+        before = ray.get(shelf.take.remote(job.candidate.number))
+        if before is not None:
+            job.checkpoint.write_bytes(before)
+        return
+    with own.as_directory() as folder:
+        job.checkpoint.write_bytes((Path(folder) / CHECKPOINT).read_bytes())
+
+
+class Shelf:
+    """An actor that hands checkpoints of the run's folder to workers that cannot see it."""
+
+    def __init__(self) -> None:
+        self.content: dict[int, bytes] = {}
+
+    def put(self, number: int, checkpoint: bytes) -> None:
+        self.content[number] = checkpoint
+
+    def take(self, number: int) -> bytes | None:
+        return self.content.pop(number, None)

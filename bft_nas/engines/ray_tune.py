@@ -1,0 +1,343 @@
+"""Trainings on a Ray cluster by Ray Tune: actors that are used again, retries, checkpoints in any storage of Tune's.
+
+Tune only executes. What is trained next, whether a training goes on and what it came to is the driver's to say and to
+record, so that a run can be gone on with by any engine: each epoch's checkpoint reaches the run's folder too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# A head that was started where a token lies demands it, of which Ray, which reads this when it is imported, thinks on
+# the head alone.
+if (Path.home() / ".ray" / "auth_token").is_file():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+import ray
+from ray import tune
+from ray.exceptions import RayTaskError
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from bft_nas.checkpoint import Epoch
+from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, Shelf, train_reporting
+from bft_nas.engines.local import CORES_PER_WORKER
+from bft_nas.errors import RunError, UserError, one_line
+from bft_nas.files import write_bytes
+from bft_nas.jobs import Curve, Driver, Engine, Job, Outcome
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+    from bft_nas.data import Dataset
+    from bft_nas.train import Images, Protocol
+
+SECONDS_TO_ANSWER = 10.0
+QUIET = {
+    # One line a trial is the search's to print, and the study is the record.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # Ctrl-C is the search's: Tune would wait for every training's next epoch.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def connect(
+    address: str | None, *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
+) -> Share:
+    """Join a cluster, or start one of this machine's own without an address, and share it out.
+
+    Args:
+        address: of the cluster's head, such as ``10.0.0.1:6379``.
+        workers: trainings at once; by default one for each GPU (or part of one that is asked for), or for every four
+            cores where there is none.
+        cpus: cores for each; by default all, shared out evenly.
+        gpus: for each, fractions allowed; by default all, shared out evenly, a training at most one.
+
+    Raises:
+        UserError: nobody answers at the address, or no node has what is asked for.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    if not ray.is_initialized():
+        try:
+            if address is not None:
+                _reach(address)
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=None if address else False,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"--ray-address '{address or 'local'}': cannot be joined ({one_line(error)[:120]}); expected the "
+                f"address of a cluster's head such as 10.0.0.1:6379"
+            ) from None
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    all_cpus, all_gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+    most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+    if workers is None:
+        workers = int(all_gpus / (gpus or 1.0)) or max(1, int(all_cpus) // CORES_PER_WORKER)
+    if cpus is None:
+        cpus = max(1.0, min(most_cpus, all_cpus // workers))
+    if gpus is None:
+        gpus = min(1.0, all_gpus / workers)
+    for option, asked, most in (("--cpus-per-trial", cpus, most_cpus), ("--gpus-per-trial", gpus, most_gpus)):
+        if asked > most:
+            raise UserError(
+                f"{option} {asked:g}: no node of the cluster has so many; expected at most {most:g}"
+            )
+    return Share(workers, cpus, gpus)
+
+
+def _reach(address: str) -> None:
+    """OSError or ValueError within seconds where Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        raise ValueError("no port")
+    socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+
+
+def ray_engine(
+    images: Images,
+    protocol: Protocol,
+    *,
+    share: Share,
+    storage: str,
+    retries: int = 2,
+    timeout: float = 600.0,
+) -> Engine:
+    """An engine of trainings on the cluster that was joined by `connect`.
+
+    Args:
+        storage: where Tune keeps checkpoints while a training lasts: a folder that all nodes share, or a URI such as
+            ``s3://bucket/path``.
+        retries: how often a candidate is tried again when its worker died or hung; then it has failed.
+        timeout: seconds without a step after which a worker ends itself.
+    """
+    return lambda driver: _Tuning(driver, images.dataset, protocol, share, storage, retries, timeout).run()
+
+
+class _Tuning:
+    """One use of Tune: what the driver is told by it, and it by the driver."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        dataset: Dataset,
+        protocol: Protocol,
+        share: Share,
+        storage: str,
+        retries: int,
+        timeout: float,
+    ) -> None:
+        self.driver = driver
+        self.share = share
+        self.retries = retries
+        self.storage = storage
+        self.shelf: Any = ray.remote(Shelf).options(num_cpus=0).remote()
+        setup = Setup(protocol, share, timeout)
+        self.trainable = tune.with_resources(
+            tune.with_parameters(train_reporting, dataset=dataset, setup=setup, shelf=self.shelf),
+            {"cpu": share.cpus, "gpu": share.gpus},
+        )
+        self.jobs: dict[str, Job] = {}
+        self.asked_in_vain = False
+        """The driver had nothing to be trained, which only the news of a training can change."""
+        self.problem: Exception | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing for Tune to store with its own state: it is never restored, the run is."""
+        return {}
+
+    def run(self) -> None:
+        """Until the driver has nothing more and nothing is being trained."""
+        tuner = tune.Tuner(
+            self.trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=_Asks(self), scheduler=_Stops(self), num_samples=-1, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name=f"bft-nas-{uuid.uuid4().hex[:12]}",
+                storage_path=self.storage,
+                failure_config=tune.FailureConfig(max_failures=self.retries),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                callbacks=[_Records(self)],
+                verbose=0,
+            ),
+        )
+        try:
+            grid = tuner.fit()
+        except BaseException:
+            # Ends the actors of this search; a cluster that was joined stays.
+            ray.shutdown()
+            if self.problem is not None:
+                raise self.problem from None
+            raise
+        grid.filesystem.delete_dir(grid.experiment_path)
+        ray.kill(self.shelf)
+
+    def suggest(self, trial: str) -> dict[str, Any] | str | None:
+        """The next job as Tune's configuration; None for now, or that there is none and none will be."""
+        if self.asked_in_vain or len(self.jobs) >= self.share.workers:
+            return None
+        job = self.driver.next()
+        if job is None:
+            self.asked_in_vain = bool(self.jobs)
+            return None if self.jobs else Searcher.FINISHED
+        self.jobs[trial] = job
+        number = job.candidate.number
+        if job.checkpoint.is_file():
+            ray.get(self.shelf.put.remote(number, job.checkpoint.read_bytes()))
+        candidate = job.candidate
+        return {
+            "number": number,
+            "architecture": candidate.architecture.to_json(),
+            "macs": candidate.macs,
+            "budget": candidate.budget,
+            "weights": job.weights is not None,
+        }
+
+    def epoch(self, trial: str, result: Mapping[str, Any]) -> bool:
+        """Whether a training goes on."""
+        self.asked_in_vain = False
+        if result["over"]:
+            return True
+        return self.driver.epoch(self.jobs[trial].candidate, _curve(result))
+
+    def keep(self, trial: str, folder: Path) -> None:
+        """Bring a checkpoint, or at the end the weights, to where the run has them."""
+        job = self.jobs[trial]
+        if (folder / CHECKPOINT).is_file():
+            write_bytes(job.checkpoint, (folder / CHECKPOINT).read_bytes(), durable=False)
+        if job.weights is not None and (folder / WEIGHTS).is_file():
+            write_bytes(job.weights, (folder / WEIGHTS).read_bytes())
+
+    def end(self, trial: str, result: Mapping[str, Any]) -> None:
+        """A training is over or was told not to go on."""
+        self.asked_in_vain = False
+        job = self.jobs.pop(trial)
+        curve = _curve(result)
+        seconds = result["seconds"] if result["over"] else sum(row.seconds for row in curve)
+        if result["over"] and not result["reason"]:
+            # Of the last epoch nothing was said before the weights were there.
+            self.driver.epoch(job.candidate, curve)
+        self.driver.end(job.candidate, Outcome(() if result["reason"] else curve, seconds, result["reason"]))
+
+    def lose(self, trial: Trial, *, for_good: bool) -> None:
+        """A worker died; Tune has it replaced, or it was tried often enough."""
+        self.asked_in_vain = False
+        error = trial.get_error()
+        if isinstance(error, RayTaskError):
+            if isinstance(error.cause, RunError):
+                raise error.cause
+            raise RuntimeError(f"a worker met a defect of the program:\n{error}")
+        job = self.jobs[trial.trial_id]
+        reason = f"its worker died{_how(error)}"
+        if not for_good:
+            self.driver.lost(job.candidate, f"{reason}; goes on from its last epoch")
+            return
+        del self.jobs[trial.trial_id]
+        times = f", {self.retries + 1} times" if self.retries else ""
+        self.driver.end(job.candidate, Outcome((), 0.0, reason + times))
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Tune takes an exception of its callbacks for a trial's failure; here it is one of the search."""
+        try:
+            yield
+        except Exception as error:
+            self.problem = error
+            raise _SearchEnds from error
+
+
+class _SearchEnds(BaseException):
+    """Something in the driver ends the search; nothing in Tune catches it."""
+
+
+class _Asks(Searcher):
+    """Tune's way to ask what to train."""
+
+    def __init__(self, tuning: _Tuning) -> None:
+        super().__init__()
+        self.tuning = tuning
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        with self.tuning.guarded():
+            return self.tuning.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """`_Records` has what came of it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """The study is on disk."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """The study is on disk."""
+
+
+class _Stops(FIFOScheduler):
+    """Tune's way to ask whether a training goes on."""
+
+    def __init__(self, tuning: _Tuning) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tuning = tuning
+
+    def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        with self.tuning.guarded():
+            goes_on = self.tuning.epoch(trial.trial_id, result)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+
+class _Records(tune.Callback):
+    """Tune's way to tell what happened, in the order in which it is to be recorded."""
+
+    def __init__(self, tuning: _Tuning) -> None:
+        self.tuning = tuning
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: Any
+    ) -> None:
+        with self.tuning.guarded(), checkpoint.as_directory() as folder:
+            self.tuning.keep(trial.trial_id, Path(folder))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        with self.tuning.guarded():
+            self.tuning.end(trial.trial_id, trial.last_result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        with self.tuning.guarded():
+            self.tuning.lose(trial, for_good=False)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        with self.tuning.guarded():
+            self.tuning.lose(trial, for_good=True)
+
+
+def _curve(result: Mapping[str, Any]) -> Curve:
+    return tuple(Epoch(*row) for row in result["curve"])
+
+
+def _how(error: BaseException | None) -> str:
+    """What Ray knows of a worker's end, in a few words."""
+    text = one_line(error)
+    for sign, words in (
+        ("out of memory", " (out of memory)"),
+        ("OOM", " (out of memory)"),
+        ("node", " (its node was lost)"),
+    ):
+        if sign in text:
+            return words
+    return ""

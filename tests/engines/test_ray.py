@@ -1,0 +1,276 @@
+"""Trainings on a Ray cluster: the same record as on this machine, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bft_nas.checkpoint import Epoch
+from bft_nas.engines import local_engine
+from bft_nas.engines._ray_worker import Share
+from bft_nas.errors import UserError
+from bft_nas.run import Candidate, Run
+from bft_nas.search import Clock, Prepared, search
+from tests.conftest import SPACE, Silent, tiny_prepared, tiny_run
+
+TRIALS = 4
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Prepared:
+    return tiny_prepared(epochs=3, trials=TRIALS, sampler="tpe")
+
+
+@pytest.fixture(scope="module")
+def share() -> Iterator[Share]:
+    """A cluster of this machine's own, two trainings at once."""
+    import ray
+
+    from bft_nas.engines.ray_tune import connect
+
+    yield connect(None, workers=2, cpus=1)
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
+    search(run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None)
+    torch.set_num_threads(threads)
+    return record(run)
+
+
+def record(run: Run) -> pd.DataFrame:
+    """What a run found, but for the time it took."""
+    return run.results().drop(columns="seconds").set_index("number").sort_index()
+
+
+def go(run: Run, prepared: Prepared, watcher: Silent, share: Share, **options: float) -> None:
+    from bft_nas.engines.ray_tune import ray_engine
+
+    engine = ray_engine(
+        prepared.images,
+        run.protocol,
+        share=share,
+        storage=str(run.folder / ".ray"),
+        **options,  # type: ignore[arg-type]
+    )
+    search(run, engine, watcher, Clock(), trials=TRIALS, seconds=None)
+
+
+def workers() -> list[int]:
+    """The processes in which Ray trains."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if command.startswith(b"ray::") and b"train_reporting" in command:
+            found.append(int(folder.name))
+    return found
+
+
+class Meddler(Silent):
+    """Does something once, when a candidate's epoch ends."""
+
+    def __init__(self, moment: tuple[int, int], meddle: Callable[[], None]) -> None:
+        super().__init__()
+        self.moment: tuple[int, int] | None = moment
+        self.meddle = meddle
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        super().epoch(candidate, row)
+        if (candidate.number, row.epoch) == self.moment:
+            self.moment = None
+            self.meddle()
+
+
+def test_one_worker_finds_what_a_search_in_this_process_finds(
+    prepared: Prepared, undisturbed: pd.DataFrame, share: Share, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    watcher = Silent()
+    go(run, prepared, watcher, Share(1, 1, 0))
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert watcher.epochs == [(number, epoch) for number in range(TRIALS) for epoch in (1, 2, 3)]
+    assert not list(run.folder.rglob("checkpoint.pt"))
+    assert not list((run.folder / ".ray").iterdir())
+    assert run.weights(int(record(run)["accuracy"].idxmax()))
+
+
+def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
+    prepared: Prepared, undisturbed: pd.DataFrame, share: Share, tmp_path: Path
+) -> None:
+    def kill() -> None:
+        for worker in workers():
+            os.kill(worker, signal.SIGKILL)
+
+    run = tiny_run(tmp_path, prepared)
+    watcher = Meddler((1, 1), kill)
+    go(run, prepared, watcher, Share(1, 1, 0))
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert [number for number, _ in watcher.losses] == [1]
+    assert "its worker died" in watcher.losses[0][1]
+    assert watcher.epochs.count((1, 3)) == 1
+
+
+def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
+    prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    import ray
+
+    from bft_nas.engines.ray_tune import connect
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    run = tiny_run(tmp_path, prepared)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, Meddler((1, 3), interrupt), connect(None, workers=1, cpus=1))
+    assert not ray.is_initialized()
+    # Of the last epoch but one.
+    assert (run.folder / "candidates/0001/checkpoint.pt").is_file()
+    again = Silent()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    search(run, local_engine(prepared.images, run.protocol), again, Clock(), trials=TRIALS, seconds=None)
+    torch.set_num_threads(threads)
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert (1, 1) not in again.epochs
+    connect(None, workers=2, cpus=1)
+
+
+def test_a_worker_in_which_nothing_happens_ends_itself(
+    prepared: Prepared, share: Share, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    # No step is as quick as that.
+    go(run, prepared, Silent(), share, retries=1, timeout=0.001)
+    assert list(record(run)["state"]) == ["failed"] * TRIALS
+    assert set(record(run)["reason"]) == {"its worker died, 2 times"}
+
+
+def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_path: Path) -> None:
+    prepared = tiny_prepared(epochs=4, trials=6, scheduler="halving", eta=2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    here, there = (tiny_run(tmp_path, prepared, name) for name in ("here", "there"))
+    search(here, local_engine(prepared.images, here.protocol), Silent(), Clock(), trials=6, seconds=None)
+    torch.set_num_threads(threads)
+    from bft_nas.engines.ray_tune import ray_engine
+
+    engine = ray_engine(
+        prepared.images, there.protocol, share=Share(1, 1, 0), storage=str(there.folder / ".ray")
+    )
+    search(there, engine, Silent(), Clock(), trials=6, seconds=None)
+    pd.testing.assert_frame_equal(record(there), record(here))
+    assert set(record(here)["state"]) == {"complete", "stopped"}
+
+
+def test_more_than_any_node_has_is_refused(share: Share) -> None:
+    from bft_nas.engines.ray_tune import connect
+
+    with pytest.raises(UserError, match="--cpus-per-trial 4096: no node of the cluster has so many"):
+        connect(None, cpus=4096)
+    with pytest.raises(UserError, match="--gpus-per-trial 99: no node of the cluster has so many"):
+        connect(None, gpus=99)
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of a cluster of two nodes with a core each, and what kills the second one."""
+    import ray
+
+    ray.shutdown()
+    # Without it, a node would be refused where another cluster has left its token.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    port = 6390 + os.getpid() % 1000
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*RAY, "start", *arguments, "--num-cpus=1", "--disable-usage-stats", "--block"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    address = f"127.0.0.2:{port}"
+    head = start("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
+    nodes = [head]
+    try:
+        _wait_until(lambda: b"127.0.0.2" in _status(address))
+        nodes.append(start(f"--address={address}", "--node-ip-address=127.0.0.3"))
+        _wait_until(lambda: b"/2.0 CPU" in _status(address))
+        yield address, lambda: os.killpg(nodes[1].pid, signal.SIGKILL)
+    finally:
+        for node in reversed(nodes):
+            try:
+                os.killpg(node.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            node.wait()
+
+
+def _status(address: str) -> bytes:
+    return subprocess.run([*RAY, "status", "--address", address], capture_output=True, check=False).stdout
+
+
+def _wait_until(sign: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not sign():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
+    two_nodes: tuple[str, Callable[[], None]], tmp_path: Path
+) -> None:
+    address, kill_second = two_nodes
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    arguments = (
+        *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "6"),
+        *("--images", "1500", "--epochs", "4", "--no-references"),
+    )
+
+    def start(*more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bft_nas.cli", *arguments, *more],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    lost = start("--name", "lost", "--engine", "ray", "--ray-address", address, "--workers", "2")
+    folder = tmp_path / "runs/lost/candidates"
+    # Both nodes are at it.
+    _wait_until(lambda: len(list(folder.glob("*/checkpoint.pt"))) == 2 or lost.poll() is not None)
+    kill_second()
+    said = lost.communicate(timeout=400)[0]
+    assert lost.returncode == 0, said
+    assert "its worker died" in said
+    assert "goes on from its last epoch" in said
+    # An epoch is told twice when it was on record before its node was lost, and no more often.
+    told = [line for line in said.splitlines() if ", epoch " in line]
+    assert len(told) <= 6 * 4 + 2
+
+    peace = start("--name", "peace")
+    assert peace.wait(400) == 0
+    found, expected = (record(Run.open(name, runs=tmp_path / "runs")) for name in ("lost", "peace"))
+    pd.testing.assert_frame_equal(
+        found.sort_values("hash").reset_index(drop=True), expected.sort_values("hash").reset_index(drop=True)
+    )
