@@ -1,7 +1,8 @@
 """What an engine costs: wall time a candidate that is not spent in training, and what a second worker saves.
 
-Trains the same 16 candidates in a bare loop, by an engine with one worker and by one with two, interleaved; start-up
-(importing torch in a worker) is measured apart, by a first candidate that is not counted.
+Trains the same 16 candidates in a bare loop, by an engine with one worker, by one with two and by two actors of Ray,
+interleaved; start-up (importing torch in a worker, Ray's own) is measured apart, until the first candidate of each
+worker, which is not counted, is done.
 
     python benchmarks/engines.py
 """
@@ -12,7 +13,7 @@ import argparse
 import os
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -20,12 +21,14 @@ import torch
 
 from bft_nas.data import load_dataset
 from bft_nas.engines import local_engine
-from bft_nas.jobs import Curve, Job, Outcome
+from bft_nas.jobs import Curve, Engine, Job, Outcome
 from bft_nas.memory import keep_freed_memory
 from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
 from bft_nas.run import Candidate
 from bft_nas.train import Images, Protocol, evaluate
+
+BARE, ONE, TWO, RAY = "bare loop", "local, 1 worker", "local, 2 workers", "Ray, 2 actors"
 
 
 @dataclass
@@ -38,8 +41,8 @@ class Equal:
     left: int
     ended: int = 0
     seconds: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
     ready: float = 0.0
+    finished: float = 0.0
 
     def next(self) -> Job | None:
         """Job after job; the first of each worker is for its start."""
@@ -67,6 +70,18 @@ class Equal:
             self.ready = time.perf_counter()
         elif self.ended > self.workers:
             self.seconds += outcome.seconds
+        self.finished = time.perf_counter()
+
+
+def engine_of(name: str, images: Images, protocol: Protocol, folder: Path) -> tuple[Engine, int]:
+    """An engine by its name, and how many trainings it has at once."""
+    if name == RAY:
+        from bft_nas.engines.ray_tune import connect, ray_engine
+
+        share = connect(None, workers=2)
+        return ray_engine(images, protocol, share=share, storage=str(folder / "ray")), share.workers
+    workers = 1 if name == ONE else 2
+    return local_engine(images, protocol, workers=workers), workers
 
 
 def main() -> None:
@@ -84,37 +99,39 @@ def main() -> None:
     assert found is not None
     architecture = found[1]
     count = options.candidates
-    walls: dict[str, list[float]] = {}
-    overheads: dict[str, list[float]] = {}
-    starts: list[float] = []
+    walls: dict[str, list[float]] = {name: [] for name in (BARE, ONE, TWO, RAY)}
+    overheads: dict[str, list[float]] = {name: [] for name in (ONE, TWO, RAY)}
+    starts: dict[str, list[float]] = {name: [] for name in (ONE, TWO, RAY)}
     for _ in range(options.rounds):
         evaluate(architecture, protocol, images)
         started = time.perf_counter()
         for _ in range(count):
             evaluate(architecture, protocol, images)
-        walls.setdefault("bare loop", []).append(time.perf_counter() - started)
-        for workers in (1, 2):
+        walls[BARE].append(time.perf_counter() - started)
+        for name in (ONE, TWO, RAY):
             with tempfile.TemporaryDirectory() as folder:
+                started = time.perf_counter()
+                engine, workers = engine_of(name, images, protocol, Path(folder))
                 driver = Equal(architecture, Path(folder), workers, count + workers)
-                local_engine(images, protocol, workers=workers)(driver)
-                wall = time.perf_counter() - driver.ready
-                name = f"local, {workers} worker{'s' if workers > 1 else ''}"
-                walls.setdefault(name, []).append(wall)
-                overheads.setdefault(name, []).append((wall * workers - driver.seconds) / count)
-                if workers > 1:
-                    starts.append(driver.ready - driver.started - driver.seconds / count)
-    bare = median(walls["bare loop"])
-    one = median(walls["local, 1 worker"])
+                engine(driver)
+                walls[name].append(driver.finished - driver.ready)
+                overheads[name].append((walls[name][-1] * workers - driver.seconds) / count)
+                starts[name].append(driver.ready - started)
+    bare, one = median(walls[BARE]), median(walls[ONE])
     print(
         f"{count} candidates of {cost(architecture).macs / 1e6:.1f}M MACs, {os.cpu_count()} cores, start-up apart\n"
     )
-    print("| engine | wall s | over bare loop | over one worker | not training, s a candidate |")
-    print("|---|---|---|---|---|")
+    print(
+        "| engine | wall s | over bare loop | over one worker | not training, s a candidate | start-up, s |"
+    )
+    print("|---|---|---|---|---|---|")
     for name, each in walls.items():
         wall = median(each)
-        overhead = f"{median(overheads[name]):.3f}" if name in overheads else ""
-        print(f"| {name} | {wall:.1f} | {wall / bare:.2f} | {wall / one:.2f} | {overhead} |")
-    print(f"\nstart-up of two workers: {median(starts):.1f} s")
+        cells = [name, f"{wall:.1f}", f"{wall / bare:.2f}", f"{wall / one:.2f}"]
+        cells += (
+            [f"{median(overheads[name]):.3f}", f"{median(starts[name]):.1f}"] if name in starts else ["", ""]
+        )
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

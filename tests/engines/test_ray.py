@@ -108,7 +108,7 @@ def test_one_worker_finds_what_a_search_in_this_process_finds(
     assert watcher.epochs == [(number, epoch) for number in range(TRIALS) for epoch in (1, 2, 3)]
     assert not list(run.folder.rglob("checkpoint.pt"))
     assert not list((run.folder / ".ray").iterdir())
-    assert run.weights(int(record(run)["accuracy"].idxmax()))
+    assert run.weights(int(record(run)["accuracy"].argmax()))
 
 
 def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
