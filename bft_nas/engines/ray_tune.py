@@ -15,14 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# A head that was started where a token lies demands it, of which Ray, which reads this when it is imported, thinks on
-# the head alone.
-if (Path.home() / ".ray" / "auth_token").is_file():
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -75,7 +70,7 @@ def connect(
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
                 include_dashboard=None if address else False,
             )
         except (OSError, ValueError, RuntimeError) as error:
@@ -84,7 +79,8 @@ def connect(
                 f"address of a cluster's head such as 10.0.0.1:6379"
             ) from None
     for name in ("ray", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # What fails is the search's to tell, in a line.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     all_cpus, all_gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
@@ -332,12 +328,6 @@ def _curve(result: Mapping[str, Any]) -> Curve:
 
 def _how(error: BaseException | None) -> str:
     """What Ray knows of a worker's end, in a few words."""
-    text = one_line(error)
-    for sign, words in (
-        ("out of memory", " (out of memory)"),
-        ("OOM", " (out of memory)"),
-        ("node", " (its node was lost)"),
-    ):
-        if sign in text:
-            return words
-    return ""
+    if isinstance(error, OutOfMemoryError):
+        return " (out of memory)"
+    return " with its node" if "node has died" in one_line(error) else ""

@@ -26,6 +26,16 @@ TRIALS = 4
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 
+def leave() -> None:
+    """Leave the cluster, and end it where it is this process's own."""
+    # Not imported above: Ray reads its settings when it is, and these are made where the package imports it.
+    sys.modules["ray"].shutdown()
+
+
+def is_joined() -> bool:
+    return bool(sys.modules["ray"].is_initialized())
+
+
 @pytest.fixture(scope="module")
 def prepared() -> Prepared:
     return tiny_prepared(epochs=3, trials=TRIALS, sampler="tpe")
@@ -34,12 +44,10 @@ def prepared() -> Prepared:
 @pytest.fixture(scope="module")
 def share() -> Iterator[Share]:
     """A cluster of this machine's own, two trainings at once."""
-    import ray
-
     from bft_nas.engines.ray_tune import connect
 
     yield connect(None, workers=2, cpus=1)
-    ray.shutdown()
+    leave()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +86,8 @@ def workers() -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if command.startswith(b"ray::") and b"train_reporting" in command:
+        others = (b"ray::IDLE", b"ray::Shelf", b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
+        if command.startswith(b"ray::") and not command.startswith(others):
             found.append(int(folder.name))
     return found
 
@@ -130,8 +139,6 @@ def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
 def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
     prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    import ray
-
     from bft_nas.engines.ray_tune import connect
 
     def interrupt() -> None:
@@ -140,7 +147,7 @@ def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
     run = tiny_run(tmp_path, prepared)
     with pytest.raises(KeyboardInterrupt):
         go(run, prepared, Meddler((1, 3), interrupt), connect(None, workers=1, cpus=1))
-    assert not ray.is_initialized()
+    assert not is_joined()
     # Of the last epoch but one.
     assert (run.folder / "candidates/0001/checkpoint.pt").is_file()
     again = Silent()
@@ -192,9 +199,7 @@ def test_more_than_any_node_has_is_refused(share: Share) -> None:
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """The address of a cluster of two nodes with a core each, and what kills the second one."""
-    import ray
-
-    ray.shutdown()
+    leave()
     # Without it, a node would be refused where another cluster has left its token.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     port = 6390 + os.getpid() % 1000
