@@ -65,7 +65,16 @@ def record(run: Run) -> pd.DataFrame:
     return run.results().drop(columns="seconds").set_index("number").sort_index()
 
 
-def go(run: Run, prepared: Prepared, watcher: Silent, share: Share, **options: float) -> None:
+def go(
+    run: Run,
+    prepared: Prepared,
+    watcher: Silent,
+    share: Share,
+    *,
+    trials: int = TRIALS,
+    retries: int = 2,
+    timeout: float = 600.0,
+) -> None:
     from bft_nas.engines.ray_tune import ray_engine
 
     engine = ray_engine(
@@ -73,9 +82,10 @@ def go(run: Run, prepared: Prepared, watcher: Silent, share: Share, **options: f
         run.protocol,
         share=share,
         storage=str(run.folder / ".ray"),
-        **options,  # type: ignore[arg-type]
+        retries=retries,
+        timeout=timeout,
     )
-    search(run, engine, watcher, Clock(), trials=TRIALS, seconds=None)
+    search(run, engine, watcher, Clock(), trials=trials, seconds=None)
 
 
 def workers() -> list[int]:
@@ -165,9 +175,9 @@ def test_a_worker_in_which_nothing_happens_ends_itself(
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     # No step is as quick as that.
-    go(run, prepared, Silent(), share, retries=1, timeout=0.001)
-    assert list(record(run)["state"]) == ["failed"] * TRIALS
-    assert set(record(run)["reason"]) == {"its worker died, 2 times"}
+    go(run, prepared, Silent(), share, trials=1, retries=1, timeout=0.001)
+    assert list(record(run)["state"]) == ["failed"]
+    assert list(record(run)["reason"]) == ["its worker died, 2 times"]
 
 
 def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_path: Path) -> None:
@@ -177,12 +187,7 @@ def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_
     here, there = (tiny_run(tmp_path, prepared, name) for name in ("here", "there"))
     search(here, local_engine(prepared.images, here.protocol), Silent(), Clock(), trials=6, seconds=None)
     torch.set_num_threads(threads)
-    from bft_nas.engines.ray_tune import ray_engine
-
-    engine = ray_engine(
-        prepared.images, there.protocol, share=Share(1, 1, 0), storage=str(there.folder / ".ray")
-    )
-    search(there, engine, Silent(), Clock(), trials=6, seconds=None)
+    go(there, prepared, Silent(), Share(1, 1, 0), trials=6)
     pd.testing.assert_frame_equal(record(there), record(here))
     assert set(record(here)["state"]) == {"complete", "stopped"}
 
@@ -216,7 +221,7 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple
     head = start("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
     nodes = [head]
     try:
-        _wait_until(lambda: b"127.0.0.2" in _status(address))
+        _wait_until(lambda: b"/1.0 CPU" in _status(address))
         nodes.append(start(f"--address={address}", "--node-ip-address=127.0.0.3"))
         _wait_until(lambda: b"/2.0 CPU" in _status(address))
         yield address, lambda: os.killpg(nodes[1].pid, signal.SIGKILL)
