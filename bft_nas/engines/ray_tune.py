@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ray import tune
 from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bft_nas.checkpoint import Epoch
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, Shelf, train_reporting
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from bft_nas.train import Images, Protocol
 
 SECONDS_TO_ANSWER = 10.0
+SECONDS_TO_NOTICE = 60.0
+"""That a node is lost: Ray's own checks take a third of it."""
+WITH_ITS_NODE = " with its node"
 QUIET = {
     # One line a trial is the search's to print, and the study is the record.
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -143,13 +148,17 @@ class _Tuning:
         self.share = share
         self.retries = retries
         self.storage = storage
-        self.shelf: Any = ray.remote(Shelf).options(num_cpus=0).remote()
+        # Where this process is: no other node that is lost takes it along.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.shelf: Any = ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote()
         setup = Setup(protocol, share, timeout)
         self.trainable = tune.with_resources(
             tune.with_parameters(train_reporting, dataset=dataset, setup=setup, shelf=self.shelf),
             {"cpu": share.cpus, "gpu": share.gpus},
         )
         self.jobs: dict[str, Job] = {}
+        self.node_lost: dict[str, float] = {}
+        """When a trial's node was first found to be lost."""
         self.asked_in_vain = False
         """The driver had nothing to be trained, which only the news of a training can change."""
         self.problem: Exception | None = None
@@ -241,7 +250,15 @@ class _Tuning:
                 raise error.cause
             raise RuntimeError(f"a worker met a defect of the program:\n{error}")
         job = self.jobs[trial.trial_id]
-        reason = f"its worker died{_how(error)}"
+        how = _how(error)
+        reason = f"its worker died{how}"
+        if how == WITH_ITS_NODE:
+            # Ray goes on to place workers there until it has noticed: all of that is one loss, not several.
+            lost_before = self.node_lost.get(trial.trial_id, -SECONDS_TO_NOTICE)
+            if time.monotonic() - lost_before < SECONDS_TO_NOTICE:
+                trial.max_failures += 1
+            else:
+                self.node_lost[trial.trial_id] = time.monotonic()
         if not for_good:
             self.driver.lost(job.candidate, f"{reason}; goes on from its last epoch")
             return
@@ -330,4 +347,4 @@ def _how(error: BaseException | None) -> str:
     """What Ray knows of a worker's end, in a few words."""
     if isinstance(error, OutOfMemoryError):
         return " (out of memory)"
-    return " with its node" if "node has died" in one_line(error) else ""
+    return WITH_ITS_NODE if "node has died" in one_line(error) else ""

@@ -251,8 +251,8 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
     address, kill_second = two_nodes
     (tmp_path / "tiny.yaml").write_text(SPACE)
     arguments = (
-        *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "6"),
-        *("--images", "1500", "--epochs", "4", "--no-references"),
+        *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "4"),
+        *("--images", "6000", "--epochs", "5", "--no-references"),
     )
 
     def start(*more: str) -> subprocess.Popen[str]:
@@ -276,7 +276,7 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
     assert "goes on from its last epoch" in said
     # An epoch is told twice when it was on record before its node was lost, and no more often.
     told = [line for line in said.splitlines() if ", epoch " in line]
-    assert len(told) <= 6 * 4 + 2
+    assert len(told) <= 4 * 5 + 2
 
     peace = start("--name", "peace")
     assert peace.wait(400) == 0
