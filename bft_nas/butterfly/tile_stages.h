@@ -53,12 +53,14 @@ INLINE place NAME(place_of)(const job *j, long i) {
     (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
 
 /* What the next tile will read or write, where that is far away: into the second cache, since it is more than the
-   nearest one has room for. */
+   nearest one has room for. Rows that do not begin with a cache line end in one more. */
 #define FETCH(V, ROW, COUNT, AHEAD, WRITE)                                                                         \
     if (AHEAD)                                                                                                     \
-        for (long k = 0; k < COUNT; k++)                                                                           \
-            UNROLL for (int v = 0; v < V; v++)                                                                     \
-                __builtin_prefetch((ROW)[k * step] + (AHEAD) + at.first + v * LANES, WRITE, 2);
+        for (long k = 0; k < COUNT; k++) {                                                                         \
+            const REAL *p = (ROW)[k * step] + (AHEAD) + at.first;                                                  \
+            UNROLL for (int v = 0; v < V; v++) __builtin_prefetch(p + v * LANES, WRITE, 2);                        \
+            __builtin_prefetch(p + V * LANES - 1, WRITE, 2);                                                       \
+        }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
    vectors at once; of radix 8 all rows at once, so that they can be in place, and half the vectors. */
