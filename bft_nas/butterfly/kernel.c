@@ -27,7 +27,7 @@ enum { MAX_STAGES = 32, MAX_WORKERS = 256 };
    is beyond the caches. Of such a batch memory is fetched a tile ahead, since the rows of a tile are too short for the
    hardware to see where they lead, and results are written around the caches, which would read the old ones first. */
 enum { WORK_OF_A_THREAD = 400000, TILE = 64 };
-enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 16 << 20 };
+enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 12 << 20 };
 
 enum { FLOAT, DOUBLE, HALF };
 
