@@ -3,7 +3,8 @@
    Layouts and shapes are those of bft_nas/butterfly/transform.py: stage s is a tensor of (groups, rows, columns),
    contracts the leading digit of the channel index and appends the new one at the end.
 
-   No header beyond those of the C library and its threads is needed. Functions return 0, or 1 when memory ran out. */
+   No header beyond those of the compiler, the C library and its threads is needed. Functions return 0, or 1 when memory
+   ran out. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,17 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 
 enum { MAX_STAGES = 32, MAX_WORKERS = 256 };
 
 /* Chosen by measurement: products that are worth a thread; pixels of a tile (twice as many in the backward pass, where
-   the sums over a tile's pixels cost something of their own); bytes of a row buffer in the second cache; of the rows
-   that go through all remaining stages in the nearest; and of a batch beyond which memory is fetched a tile ahead,
-   since the rows of a tile are too short for the hardware to see where they lead. */
+   the sums over a tile's pixels cost something of their own; half where rows are written around the caches); bytes of a
+   row buffer in the second cache; of the rows that go through all remaining stages in the nearest; and of a batch that
+   is beyond the caches. Of such a batch memory is fetched a tile ahead, since the rows of a tile are too short for the
+   hardware to see where they lead, and results are written around the caches, which would read the old ones first. */
 enum { WORK_OF_A_THREAD = 400000, TILE = 64 };
-enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 16 << 20 };
+enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 12 << 20 };
 
 enum { FLOAT, DOUBLE, HALF };
 
@@ -40,7 +46,8 @@ typedef struct job {
     void *y, *gx;
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
     long batch, pixels, real;
-    int channels_last, half, packed, ahead;
+    int channels_last, half, packed;
+    int far, streamed; /* beyond the caches; and written around them */
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
@@ -108,6 +115,7 @@ static const code avx2 = {8, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_
 #define INTEGER int32_t
 #define LANES 16
 #define VECTORS 4
+#define STREAM(p, v) _mm512_stream_ps(p, (__m512)(v))
 #define HALVES 1
 #define RADIX_8 1
 #define NAME(x) x##_avx512
@@ -176,10 +184,16 @@ static void share_out(job *j, long threads) {
     long products = j->batch * j->pixels * t->weights;
     if (!in_parallel || threads < 1 || products < 2 * WORK_OF_A_THREAD) threads = 1;
     if (threads > MAX_WORKERS) threads = MAX_WORKERS;
-    long lanes = j->code->lanes, all = j->channels_last ? j->batch * j->pixels : j->pixels;
+    long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
+    long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
+    j->far = bytes > BYTES_NEARBY && !j->half && !j->images_per_tile;
+    long lanes = j->code->lanes; /* a vector is written around the caches where it is a cache line */
+    j->streamed = j->far && lanes * j->real == 64 && !(together % lanes) && !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
+    long all = j->channels_last ? j->batch * j->pixels : j->pixels;
     long vectors = (all + lanes - 1) / lanes, images = j->channels_last ? 1 : j->batch;
     long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
-    long most = (j->gx ? 2 : 1) * TILE / lanes, limit = LARGEST_BUFFER / (j->real * widest * lanes);
+    long most = (j->gx ? 2 * TILE : j->streamed && !j->packed ? TILE / 2 : TILE) / lanes;
+    long limit = LARGEST_BUFFER / (j->real * widest * lanes);
     if (most > limit) most = limit;
     if (most < 1) most = 1;
     if (j->images_per_tile) {
@@ -194,8 +208,6 @@ static void share_out(job *j, long threads) {
         j->tiles = j->tiles_per_image * images;
         j->row = most * lanes + lanes;
     }
-    long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
-    j->ahead = !j->packed && bytes > BYTES_NEARBY;
     j->near = NEAREST_CACHE / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }

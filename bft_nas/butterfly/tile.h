@@ -4,6 +4,7 @@
      INTEGER   of the same size                VECTORS  vectors of a row that are worked on together: as many as leave
      NAME(x)   x with a suffix of its own               4 * VECTORS sums in registers
      HALVES    whether bfloat16 is read and written     RADIX_8  whether there are registers for 16 sums
+     STREAM    how a vector that is a cache line is written around the caches; for LANES 16 alone
 
    A tile is a number of vectors of pixels of every channel, a row a channel. Rows are reached through tables of
    pointers: in NCHW the first stage reads the image and the last one writes the result in place, and a tile that does
@@ -23,10 +24,12 @@ typedef REAL vec __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef vec loose __attribute__((aligned(2), may_alias)); /* in memory, anywhere */
 typedef INTEGER lanes __attribute__((vector_size(LANES * sizeof(REAL))));
 
-/* Rows, and where in each the last vector of the tile is; those before it follow each other. */
+/* Rows, and where in each the last vector of the tile is; those before it follow each other. Images beyond the caches
+   also say how far ahead the next tile is, and whether they are written around the caches. */
 typedef struct {
     REAL **row;
     long last, ahead;
+    int streamed;
 } table;
 
 typedef struct {
@@ -58,6 +61,14 @@ INLINE void NAME(store)(REAL *p, vec v) { *(loose *)p = v; }
 #define load NAME(load)
 #define store NAME(store)
 
+INLINE void NAME(stream)(REAL *p, vec v) {
+#ifdef STREAM
+    STREAM(p, v);
+#else
+    store(p, v);
+#endif
+}
+
 /* In a round with K, a power of two, bit k of the number of a vector and of that of a lane change places. */
 #define PAIR(K, a, b, low_half, high_half)                                                                         \
     {                                                                                                              \
@@ -87,7 +98,7 @@ INLINE table NAME(first_in)(const transform *p, scratch *s) {
             long channel = k * p->size + c;
             s->own_in[c * p->chunks + k] = channel < p->n_in ? s->x.row[channel] : s->zeros;
         }
-    return (table){s->own_in, s->x.last, s->x.ahead};
+    return (table){s->own_in, s->x.last, s->x.ahead, 0};
 }
 
 /* The rows c, c + size, c + 2 * size, ... of `from`, summed where there are several. */
@@ -129,6 +140,7 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
         for (long k = 0; k < p->copies * p->size; k++) s->own_start[k] = start.row[k % p->size];
         start.row = s->own_start;
     }
+    if (start.ahead) in.ahead = 0; /* the last stage comes to the same rows, a few at a time, and fetches them */
     s->kept[0].last = (t.vectors - 1) * LANES;
     NAME(forward_from)(j, s, 0, 0, 1, &in, &start, t.vectors);
     NAME(rows_done)(j, t, j->y, p->n_out, &s->y);
@@ -157,6 +169,7 @@ static void NAME(backward_tile)(const job *j, scratch *s, REAL *gw, tile t) {
     NAME(reach)(j, t, j->gx, p->n_in, &s->gx, s->pack_gx);
     table in = NAME(first_in)(p, s), gx = s->gx;
     table start = NAME(residual)(p, s, &s->y, p->n_out, p->copies, t.vectors);
+    start.ahead = 0; /* the last stage has fetched these rows */
     if (p->chunks > 1) {
         for (long c = 0; c < p->size; c++)
             for (long k = 0; k < p->chunks; k++) {
@@ -221,7 +234,7 @@ static void NAME(share)(const job *j, void *memory, void *gw, long first, long e
     NAME(divide)(j, memory, &s);
     for (long i = first; i < end; i++) {
         tile t = NAME(tile_of)(j, i);
-        if (i + 1 < end && j->ahead) {
+        if (i + 1 < end && j->far) {
             tile next = NAME(tile_of)(j, i + 1);
             t.ahead_image = next.image - t.image, t.ahead = next.first - t.first;
         }
@@ -230,6 +243,9 @@ static void NAME(share)(const job *j, void *memory, void *gw, long first, long e
         else
             NAME(forward_tile)(j, &s, t);
     }
+#ifdef STREAM
+    _mm_sfence(); /* before another thread is told that the result is there */
+#endif
 }
 
 /* The weights of two stages in one: each of its paths is one of the first and one of the second. */
@@ -312,6 +328,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef VECTORS
 #undef HALVES
 #undef RADIX_8
+#undef STREAM
 #undef SQUARE
 #undef SQUARE_4
 #undef SQUARE_8

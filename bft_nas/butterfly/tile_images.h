@@ -69,8 +69,10 @@ INLINE void NAME(transpose)(vec a[LANES]) {
 #undef ROUND
 }
 
-/* rows[c][p] = pixels[p * channels + c], and back. Blocks that would reach over an edge begin earlier. */
-INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count, REAL *const *rows, int half) {
+/* rows[c][p] = pixels[p * channels + c], and back. Blocks that would reach over an edge begin earlier. What is far away
+   is fetched a tile ahead, which begins where this one ends, and written around the caches. */
+INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count, REAL *const *rows, int half,
+                                   int far) {
     if (channels < LANES || count < LANES) {
         for (long p = 0; p < count; p++)
             for (long c = 0; c < channels; c++) rows[c][p] = GET(pixels, p * channels + c);
@@ -81,12 +83,16 @@ INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count
             long p0 = p + LANES <= count ? p : count - LANES, c0 = c + LANES <= channels ? c : channels - LANES;
             vec block[LANES];
             UNROLL for (int i = 0; i < LANES; i++) block[i] = LOAD(pixels, (p0 + i) * channels + c0);
+            if (far)
+                UNROLL for (int i = 0; i < LANES; i++)
+                    __builtin_prefetch((const REAL *)pixels + (count + p0 + i) * channels + c0, 0, 2);
             NAME(transpose)(block);
             UNROLL for (int i = 0; i < LANES; i++) store(rows[c0 + i] + p0, block[i]);
         }
 }
 
-INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL *const *rows, int half) {
+INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL *const *rows, int half,
+                                   int streamed) {
     if (channels < LANES || count < LANES) {
         for (long p = 0; p < count; p++)
             for (long c = 0; c < channels; c++) PUT(pixels, p * channels + c, rows[c][p]);
@@ -98,7 +104,11 @@ INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL
             vec block[LANES];
             UNROLL for (int i = 0; i < LANES; i++) block[i] = load(rows[c0 + i] + p0);
             NAME(transpose)(block);
-            UNROLL for (int i = 0; i < LANES; i++) STORE(pixels, (p0 + i) * channels + c0, block[i]);
+            if (streamed)
+                UNROLL for (int i = 0; i < LANES; i++)
+                    NAME(stream)((REAL *)pixels + (p0 + i) * channels + c0, block[i]);
+            else
+                UNROLL for (int i = 0; i < LANES; i++) STORE(pixels, (p0 + i) * channels + c0, block[i]);
         }
 }
 
@@ -147,6 +157,7 @@ INLINE void NAME(reach)(const job *j, tile t, const void *image, long channels, 
         for (long c = 0; c < channels; c++) rows->row[c] = first + c * j->pixels;
         rows->last = t.count - LANES;
         rows->ahead = t.ahead_image * channels * j->pixels + t.ahead;
+        rows->streamed = j->streamed;
         return;
     }
     for (long c = 0; c < channels; c++) rows->row[c] = pack + c * j->row;
@@ -162,11 +173,11 @@ INLINE void NAME(rows_in)(const job *j, tile t, const void *image, long channels
     if (j->channels_last) {
 #if HALVES
         if (half) {
-            NAME(rows_from_pixels)((const uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1);
+            NAME(rows_from_pixels)((const uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1, 0);
             return;
         }
 #endif
-        NAME(rows_from_pixels)((const REAL *)image + t.first * channels, channels, t.count, rows->row, 0);
+        NAME(rows_from_pixels)((const REAL *)image + t.first * channels, channels, t.count, rows->row, 0, j->far);
         return;
     }
     long each = j->images_per_tile ? j->pixels : t.count;
@@ -183,11 +194,12 @@ INLINE void NAME(rows_done)(const job *j, tile t, void *image, long channels, co
     if (j->channels_last) {
 #if HALVES
         if (half) {
-            NAME(pixels_from_rows)((uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1);
+            NAME(pixels_from_rows)((uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1, 0);
             return;
         }
 #endif
-        NAME(pixels_from_rows)((REAL *)image + t.first * channels, channels, t.count, rows->row, 0);
+        NAME(pixels_from_rows)((REAL *)image + t.first * channels, channels, t.count, rows->row, 0,
+                               j->streamed);
         return;
     }
     long each = j->images_per_tile ? j->pixels : t.count;

@@ -3,7 +3,8 @@
 /* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
 typedef struct {
     long first, in, out, start;
-    long ahead_in, ahead_out;
+    long ahead_in, ahead_out, ahead_start;
+    int streamed;
 } span;
 
 INLINE place NAME(place_of)(const job *j, long i) {
@@ -14,7 +15,8 @@ INLINE place NAME(place_of)(const job *j, long i) {
 /* out[r] = start[r] + sum over c of w[r, c] * in[c], for R rows and V vectors; rows of `in` are in_step apart. */
 #define BLOCK(R, V)                                                                                                \
     INLINE void NAME(block_##R##_##V)(REAL *const *in, long in_step, REAL *const *out, REAL *const *start,         \
-                                      long step, const REAL *w, long wr, long wc, long columns, span at) {         \
+                                      long step, const REAL *w, long wr, long wc, long columns, span at,           \
+                                      int streamed) {                                                              \
         vec sum[R][V], a[V];                                                                                       \
         UNROLL for (int v = 0; v < V; v++) a[v] = load(in[0] + (v == V - 1 ? at.in : at.first + v * LANES));       \
         UNROLL for (int r = 0; r < R; r++) {                                                                       \
@@ -36,20 +38,29 @@ INLINE place NAME(place_of)(const job *j, long i) {
         }                                                                                                          \
         UNROLL for (int r = 0; r < R; r++) {                                                                       \
             REAL *p = out[r * step];                                                                               \
-            UNROLL for (int v = 0; v < V; v++) store(p + (v == V - 1 ? at.out : at.first + v * LANES), sum[r][v]); \
+            UNROLL for (int v = 0; v < V; v++) {                                                                   \
+                REAL *to = p + (v == V - 1 ? at.out : at.first + v * LANES);                                       \
+                if (streamed)                                                                                      \
+                    NAME(stream)(to, sum[r][v]);                                                                   \
+                else                                                                                               \
+                    store(to, sum[r][v]);                                                                          \
+            }                                                                                                      \
         }                                                                                                          \
     }
 
 #define CALL(R, V)                                                                                                 \
     NAME(block_##R##_##V)                                                                                          \
-    (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at)
+    (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
 
-/* What the next tile will read or write, where that is far away. */
+/* What the next tile will read or write, where that is far away: into the second cache, since it is more than the
+   nearest one has room for. Rows that do not begin with a cache line end in one more. */
 #define FETCH(V, ROW, COUNT, AHEAD, WRITE)                                                                         \
     if (AHEAD)                                                                                                     \
-        for (long k = 0; k < COUNT; k++)                                                                           \
-            UNROLL for (int v = 0; v < V; v++)                                                                     \
-                __builtin_prefetch((ROW)[k * step] + (AHEAD) + at.first + v * LANES, WRITE);
+        for (long k = 0; k < COUNT; k++) {                                                                         \
+            const REAL *p = (ROW)[k * step] + (AHEAD) + at.first;                                                  \
+            UNROLL for (int v = 0; v < V; v++) __builtin_prefetch(p + v * LANES, WRITE, 2);                        \
+            __builtin_prefetch(p + V * LANES - 1, WRITE, 2);                                                       \
+        }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
    vectors at once; of radix 8 all rows at once, so that they can be in place, and half the vectors. */
@@ -60,7 +71,9 @@ INLINE place NAME(place_of)(const job *j, long i) {
         for (; count; count--, in += each, out += each, w += away) {                                               \
             FETCH(V, in, 4, FAR ? at.ahead_in : 0, 0)                                                              \
             FETCH(V, out, 4, FAR ? at.ahead_out : 0, 1)                                                            \
-            NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at); \
+            FETCH(V, start, 4, START && FAR ? at.ahead_start : 0, 0)                                               \
+            NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at, \
+                              FAR && at.streamed);                                                                 \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
@@ -70,18 +83,19 @@ INLINE place NAME(place_of)(const job *j, long i) {
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         long second = at.first + LANES;                                                                            \
-        span low = {at.first, second, second, second, 0, 0}, high = at;                                            \
+        span low = {at.first, second, second, second, 0, 0, 0, 0}, high = at;                                      \
         high.first += 2 * LANES;                                                                                   \
         for (; count; count--, in += each, out += each, w += away) {                                               \
             REAL *const *begin = START ? start : NULL;                                                             \
             long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
             FETCH(V, in, 8, FAR ? at.ahead_in : 0, 0)                                                              \
             FETCH(V, out, 8, FAR ? at.ahead_out : 0, 1)                                                            \
-            if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low);                             \
+            FETCH(V, start, 8, START && FAR ? at.ahead_start : 0, 0)                                               \
+            if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low, FAR && at.streamed);         \
             if (V % 2)                                                                                             \
-                NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, high);                                   \
+                NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, high, FAR && at.streamed);               \
             else                                                                                                   \
-                NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at);                      \
+                NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, FAR && at.streamed);  \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
@@ -97,7 +111,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
     SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
 #define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
 #define CHOOSE(KIND, V)                                                                                            \
-    if (at.ahead_in || at.ahead_out)                                                                               \
+    if (at.ahead_in || at.ahead_out || at.ahead_start || at.streamed)                                              \
         KINDS(far_##KIND, V)                                                                                       \
     else                                                                                                           \
         KINDS(KIND, V)
@@ -156,6 +170,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
                 REAL *const *begin = start ? start->row + e * rows * step + rest : NULL;                           \
                 FETCH(V, from, columns, at.ahead_in, 0)                                                            \
                 FETCH(V, to, rows, at.ahead_out, 1)                                                                \
+                FETCH(V, begin, rows, at.ahead_start, 0)                                                           \
                 if (rows == 2 && columns == 2)                                                                     \
                     NAME(group_##V)(w, 2, 2, turned, from, to, begin, step, at, NULL);                             \
                 else                                                                                               \
@@ -180,7 +195,8 @@ INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const ta
                            long first, long end, long vectors, REAL *const *copy) {
     for (long v = 0; v < vectors; v += VECTORS) {
         long now = vectors - v < VECTORS ? vectors - v : VECTORS, last = (v + now - 1) * LANES;
-        span at = {v * LANES, last, last, last, in->ahead, out->ahead};
+        span at = {v * LANES, last, last, last, in->ahead, out->streamed ? 0 : out->ahead, start ? start->ahead : 0,
+                   out->streamed};
         if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
         switch (now) {
         case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;

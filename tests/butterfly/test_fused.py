@@ -101,9 +101,9 @@ def test_bfloat16_has_sums_of_float32(n_in: int, n_out: int, size: tuple[int, in
     plain.form = "structured"
     actual, expected = results(fused, x, gradient), results(plain, x.float(), gradient.float())
     assert all(each.dtype == torch.bfloat16 for each in actual)
-    # One rounding of each result, to 8 bits.
+    # One rounding of each result, to 8 bits; sums over pixels that all but cancel keep the error of their terms.
     for a, e in zip(actual, expected, strict=True):
-        torch.testing.assert_close(a.float(), e, rtol=2**-8, atol=1e-6)
+        torch.testing.assert_close(a.float(), e, rtol=2**-8, atol=1e-4)
 
 
 def test_autocast_is_bfloat16_over_the_same_weights() -> None:
@@ -171,11 +171,23 @@ def test_functional_transforms_go_through() -> None:
     assert agree(list(functional.values()), list(direct))
 
 
-@pytest.mark.parametrize("radix", [4, 8, 16])
-def test_a_batch_beyond_the_caches(radix: int) -> None:
-    """Memory is fetched a tile ahead there, and the loops are others."""
-    fused = ButterflyTransform(128, 128, radix, form="fused")
-    x, gradient = torch.randn(2, 48, 128, 28, 28)
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "radix", "size"),
+    [
+        (128, 128, 4, 28),
+        (128, 128, 8, 28),
+        (128, 128, 16, 28),
+        (64, 200, 2, 28),
+        (192, 64, 4, 28),
+        (128, 128, 4, 27),
+    ],
+)
+def test_a_batch_beyond_the_caches(n_in: int, n_out: int, radix: int, size: int, last: bool) -> None:
+    """Memory is fetched a tile ahead there, and written around the caches where vectors are aligned."""
+    layout = torch.channels_last if last else torch.contiguous_format
+    fused = ButterflyTransform(n_in, n_out, radix, form="fused")
+    x, gradient = (torch.randn(48, n, size, size).contiguous(memory_format=layout) for n in (n_in, n_out))
     plain = copy.deepcopy(fused)
     plain.form = "structured"
     assert agree(results(fused, x, gradient), results(plain, x, gradient), 2e-5)
