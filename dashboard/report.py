@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from bft_nas.dashboard._page import STYLE
-from bft_nas.dashboard.figures import candidates_text, front_figure, learning_curves_figure
+from bft_nas.dashboard.curves import curves_figure as learning_curves
+from bft_nas.dashboard.front import candidates_text, front_figure
 from bft_nas.files import write_text
 from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs
@@ -109,7 +110,7 @@ def _page(
     accuracy_figure = front_figure(
         results, budgets, title="", references=references, published=published, show_published=imagenet
     )
-    curves_figure = learning_curves_figure(curves, winning=best["number"].tolist() if not best.empty else ())
+    curves_figure = learning_curves(curves, highlighted=best["number"].tolist() if not best.empty else ())
     return f"""<!doctype html>
 <html lang="en">
 <head>
