@@ -230,12 +230,16 @@ class Run:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.create_study(
-            storage=self.storage,
-            study_name=STUDY,
-            directions=["maximize", "minimize"],
-            load_if_exists=True,
-        )
+        try:
+            # Whoever only reads a run must leave its journal as it is.
+            return optuna.load_study(study_name=STUDY, storage=self.storage)
+        except KeyError:
+            return optuna.create_study(
+                storage=self.storage,
+                study_name=STUDY,
+                directions=["maximize", "minimize"],
+                load_if_exists=True,
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

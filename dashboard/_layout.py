@@ -1,0 +1,349 @@
+"""What stands on the dashboard's page, and where; what fills it is in `_callbacks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import dash_ag_grid as dag
+from dash import dcc, html
+
+from bft_nas.dashboard._run_data import RunData
+from bft_nas.dashboard._table import COLUMN_DEFINITIONS, DEFAULT_COLUMN, GRID_OPTIONS
+from bft_nas.dashboard._view import FUSIONS, STATES, TABS, View, budget_stops, nearest_stop, view_query
+from bft_nas.dashboard.search_course import SEARCH_VIEWS
+from bft_nas.units import format_macs
+
+EVERY = 1500
+"""Milliseconds between two looks at whether a run has changed."""
+GRAPH = {"displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+EMPTY = {"layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
+Pieces = list[Any]
+
+BUTTERFLY_VIEWS = {
+    "where": (
+        "Fusions over the front",
+        "Stage by stage over the networks of the front, from the cheapest to the most accurate: what mixes channels, "
+        "and with which radix.",
+    ),
+    "importance": (
+        "Which choices matter",
+        "How much of the differences in accuracy and in MACs each choice explains, by Optuna's estimate.",
+    ),
+    "parallel": ("Choices side by side", "A line for each candidate."),
+}
+"""The figures of the tab on butterflies, each with a heading and a line about it."""
+
+
+def shell() -> Pieces:
+    """What there is before a page: the address that somebody came by, and a place for the page."""
+    return [
+        dcc.Location(id="arrival", refresh=False),
+        html.Div(id="page", children=html.P("Reading the run ...", className="about waiting")),
+    ]
+
+
+def lost_page(message: str, names: Sequence[str]) -> Pieces:
+    """The page of a run that is not there."""
+    return [
+        html.Main(
+            [
+                html.H1("No such run"),
+                html.P(message, role="alert", className="problem"),
+                html.Ul([html.Li(_run_link(name, "")) for name in names]),
+            ]
+        )
+    ]
+
+
+def run_page(data: RunData, view: View, names: Sequence[str], problems: Sequence[str]) -> Pieces:
+    """The page of a run as a view wants it.
+
+    Args:
+        data: the run.
+        view: with the run's name.
+        names: of all runs, the newest last.
+        problems: what of the address was not understood.
+    """
+    filters = {name: asdict(view)[name] for name in ("macs", "fusion", "families", "states")}
+    chosen = {name: asdict(view)[name] for name in ("candidate", "beside", "marked")}
+    return [
+        dcc.Location(id="url", refresh=False),
+        dcc.Interval(id="clock", interval=EVERY),
+        dcc.Store(id="run", data=data.name),
+        dcc.Store(id="version", data=""),
+        dcc.Store(id="filters", data=filters),
+        dcc.Store(id="chosen", data=chosen),
+        dcc.Store(id="axes", data={"x": view.x, "y": view.y}),
+        dcc.Store(id="drawn", data={}),
+        html.A("To the candidates", href="#front-section", className="skip"),
+        _header(data, names),
+        html.Div(
+            [html.P(problem) for problem in problems], className="problem", role="alert", hidden=not problems
+        ),
+        html.Div(id="gone", className="problem", role="alert", hidden=True),
+        html.Div(id="trouble", className="problem", role="alert", hidden=True),
+        html.Main([_filters(data, view), _front(view), _network(), _tabs(view, names)]),
+    ]
+
+
+def _header(data: RunData, names: Sequence[str]) -> html.Header:
+    return html.Header(
+        [
+            html.Div(
+                [
+                    html.H1(data.name),
+                    html.Details(
+                        [
+                            html.Summary(f"{len(names)} run{'' if len(names) == 1 else 's'}"),
+                            html.Ul([html.Li(_run_link(name, data.name)) for name in reversed(names)]),
+                        ],
+                        className="runs",
+                    ),
+                    html.Span(id="live", className="live", role="status"),
+                ],
+                className="title",
+            ),
+            html.Dl(facts(data.facts), id="facts", className="facts"),
+        ]
+    )
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Pieces:
+    """The inside of a list of names and values."""
+    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs]
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
+    """A table of text whose first column names the row; as wide as it needs, and scrolled in a box."""
+    head = html.Thead(html.Tr([html.Th(heading, scope="col") for heading in headings]))
+    body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *map(html.Td, row[1:])]) for row in rows])
+    return html.Div(
+        html.Table([head, body]), className="scroll", role="region", tabIndex="0", **{"aria-label": label}
+    )
+
+
+def _run_link(name: str, current: str) -> html.A:
+    marks = {"aria-current": "page"} if name == current else {}
+    return html.A(name, href=f"/{view_query(View(run=name))}", **marks)
+
+
+def _filters(data: RunData, view: View) -> html.Section:
+    stops = budget_stops(data.budgets)
+    budgets = {stops.index(budget): format_macs(budget) for budget in data.budgets}
+    families = sorted({*data.results["family"], *view.families})
+    return html.Section(
+        [
+            html.Div(
+                [
+                    _label("MACs", "macs-says"),
+                    dcc.Slider(
+                        id="macs",
+                        min=0,
+                        max=len(stops) - 1,
+                        step=1,
+                        value=nearest_stop(view.macs, stops),
+                        marks={0: format_macs(stops[0]), **budgets},
+                        allow_direct_input=False,
+                    ),
+                ],
+                className="budget",
+            ),
+            _labelled("Fusions", dcc.Dropdown(FUSIONS, view.fusion or None, id="fusion", placeholder="any")),
+            _labelled(
+                "Family",
+                dcc.Dropdown(families, list(view.families), id="families", multi=True, placeholder="all"),
+            ),
+            _labelled(
+                "Status", dcc.Dropdown(STATES, list(view.states), id="states", multi=True, placeholder="all")
+            ),
+            dcc.Checklist(
+                {"yes": "published results"},
+                ["yes"] if view.published else [],
+                id="published",
+                className="switch",
+            ),
+        ],
+        className="filters",
+        **{"aria-label": "Filters"},
+    )
+
+
+def _label(text: str, says: str) -> html.Div:
+    return html.Div(
+        [html.Span(text, className="name"), html.Span(id=says, className="says")], className="label"
+    )
+
+
+def _labelled(text: str, component: Any) -> html.Div:
+    return html.Div([html.Span(text, className="name"), component], role="group", **{"aria-label": text})
+
+
+def _front(view: View) -> html.Section:
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2("Accuracy against MACs"),
+                    html.P(id="front-says", className="about"),
+                    _figure("front"),
+                ],
+                className="front-side",
+            ),
+            html.Aside(
+                [
+                    html.Div(
+                        [
+                            _number("candidate", "Candidate", view.candidate),
+                            _number("beside", "beside", view.beside),
+                        ],
+                        className="numbers",
+                    ),
+                    dcc.RadioItems(
+                        {"candidate": "a click shows", "beside": "a click compares"},
+                        "candidate",
+                        id="picks",
+                        inline=True,
+                        className="switch",
+                    ),
+                    html.Div(id="card", **{"aria-live": "polite"}),
+                    _figure("curve"),
+                    html.Div(
+                        [
+                            html.Button("Export as PyTorch and ONNX", id="export", n_clicks=0),
+                            html.P(id="export-says", className="about", role="status"),
+                            dcc.Download(id="exported"),
+                        ],
+                        className="export",
+                    ),
+                ],
+                className="card",
+                **{"aria-label": "The candidate"},
+            ),
+        ],
+        id="front-section",
+        className="overview",
+    )
+
+
+def _number(name: str, label: str, value: int | None) -> html.Label:
+    # Text, since a browser's own check of numbers would hide what was typed from the page.
+    return html.Label(
+        [
+            html.Span(label),
+            dcc.Input(
+                id=name,
+                value=None if value is None else str(value),
+                type="text",
+                inputMode="numeric",
+                debounce=True,
+                placeholder="none" if name == "beside" else "winner",
+                maxLength=9,
+                autoComplete="off",
+            ),
+        ]
+    )
+
+
+def _network() -> html.Section:
+    return html.Section(
+        [
+            html.H2("The network", id="network-title"),
+            html.P(id="network-says", className="about"),
+            _figure("strip"),
+            html.Div(id="differences"),
+            html.Details([html.Summary("Layer by layer"), html.Div(id="layers")]),
+            html.Details(
+                [
+                    html.Summary("YAML"),
+                    html.Div(
+                        [
+                            dcc.Clipboard(target_id="yaml", title="copy", className="copy"),
+                            html.Pre(id="yaml", tabIndex="0"),
+                        ],
+                        className="yaml",
+                    ),
+                ]
+            ),
+        ],
+        id="network",
+        className="network",
+    )
+
+
+def _tabs(view: View, names: Sequence[str]) -> html.Section:
+    return html.Section(
+        [
+            dcc.Tabs(
+                [dcc.Tab(label=label, value=name) for name, label in TABS.items()], id="tab", value=view.tab
+            ),
+            *(
+                html.Div(
+                    [*_tab_controls(name, view, names), *_tab_content(name)], id=f"{name}-panel", hidden=True
+                )
+                for name in TABS
+            ),
+        ],
+        className="tabs",
+    )
+
+
+def _tab_controls(name: str, view: View, names: Sequence[str]) -> Pieces:
+    if name != "search":
+        return []
+    return [
+        _labelled(
+            "Runs on the plots",
+            dcc.Dropdown(list(reversed(names)), list(view.runs) or [view.run], id="runs", multi=True),
+        )
+    ]
+
+
+def _tab_content(name: str) -> Pieces:
+    if name == "table":
+        return _table()
+    views = (
+        BUTTERFLY_VIEWS
+        if name == "butterflies"
+        else {view: (text, "") for view, text in SEARCH_VIEWS.items()}
+    )
+    return [
+        html.Div(
+            [
+                html.H3(heading),
+                html.P(about, className="about", hidden=not about),
+                _figure(figure),
+            ],
+            className=f"panel {figure}",
+        )
+        for figure, (heading, about) in views.items()
+    ]
+
+
+def _table() -> Pieces:
+    return [
+        html.Div(
+            [
+                html.P(id="table-says", className="about"),
+                html.Button("Download as CSV", id="csv", n_clicks=0),
+                dcc.Download(id="csv-file"),
+            ],
+            className="table-bar",
+        ),
+        dag.AgGrid(
+            id="table",
+            columnDefs=COLUMN_DEFINITIONS,
+            defaultColDef=DEFAULT_COLUMN,
+            dashGridOptions=GRID_OPTIONS,
+            rowData=[],
+            getRowId="String(params.data.number)",
+            className="grid",
+        ),
+    ]
+
+
+def _figure(name: str) -> html.Figure:
+    # What a figure shows is said by its label; Plotly's drawings say nothing to whoever does not see them.
+    graph = dcc.Graph(id=name, config=GRAPH, responsive=True, figure=EMPTY)
+    return html.Figure(graph, id=f"{name}-figure", className=name, **{"aria-label": ""})
