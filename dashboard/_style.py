@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import Any
 
@@ -13,15 +14,30 @@ INK = "#7b828c"
 GRID = "rgba(128, 134, 144, 0.22)"
 ACCENT = "#e4572e"
 SECOND = "#3b8fd0"
+AMBER = "#e69f00"
+# Viridis without its ends, which would vanish on a dark and on a light page.
+SHARE_SCALE = ((0.0, "#443a83"), (0.25, "#31688e"), (0.5, "#21918c"), (0.75, "#35b779"), (1.0, "#a5db36"))
 # What mixes channels, as light and as dark as the ends of the scale of butterfly shares.
 BUTTERFLY = "#2fb47c"
 DENSE = "#6675a8"
 GROUPED = "#cc79a7"
+# Radices, from the smallest on.
+BUTTERFLIES = ("#b9e3a1", "#6cc98f", "#2fa184", "#1f7a78", "#1d5a6b")
 DEPTHWISE = "#a9afb8"
 # Okabe and Ito's colours, told apart with any colour vision; those too dark or too pale for a page left out.
 COLOURS = (ACCENT, SECOND, "#009e73", "#cc79a7", "#e69f00")
 DASHES = ("solid", "dash", "dot", "dashdot")
 MANY = 2000
+# Leading digits, in tenths, of the ticks on a log axis: the first that give enough of them are taken.
+TICKS = (
+    (10,),
+    (10, 20, 50),
+    (10, 20, 30, 50),
+    (10, 15, 20, 30, 40, 50, 70),
+    range(10, 100, 5),
+    range(10, 100, 2),
+    range(10, 100),
+)
 TRANSPARENT = "rgba(0, 0, 0, 0)"
 
 
@@ -71,6 +87,18 @@ def layout(kind: str, *, title: str = "", subtitle: str = "", height: int = 460)
 def scatter(points: int) -> type[go.Scatter | go.Scattergl]:
     """The trace for so many points: beyond some thousands a browser draws them by WebGL."""
     return go.Scattergl if points > MANY else go.Scatter
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two ends, at least five: Plotly labels all but powers of ten with one digit."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    ticks: list[float] = []
+    for leading in TICKS:
+        ticks = [digits * 10**decade / 10 for decade in decades for digits in leading]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 5:
+            break
+    return ticks
 
 
 def axis() -> dict[str, Any]:

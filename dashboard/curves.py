@@ -19,15 +19,14 @@ HOVER = (
 )
 
 
-def curves_figure(curves: pd.DataFrame, *, highlighted: Sequence[int] = (), title: str = "") -> go.Figure:
+def curves_figure(curves: pd.DataFrame, *, highlighted: Sequence[int] = ()) -> go.Figure:
     """Validation accuracy after each epoch: a faint line a candidate, a strong one for each that is highlighted.
 
     Args:
         curves: the columns ``number``, ``epoch``, ``accuracy`` and ``train_loss``. May be empty.
         highlighted: the numbers of the candidates to draw strongly.
-        title: plain text; empty for a figure that stands under a heading of its own.
     """
-    figure = go.Figure(layout=layout("curves", title=title))
+    figure = go.Figure(layout=layout("curves"))
     figure.update_xaxes(title_text="Epoch")
     figure.update_yaxes(title_text="Validation accuracy", ticksuffix="%")
     if curves.empty:

@@ -14,23 +14,11 @@ import plotly.graph_objects as go
 
 from bft_nas.dashboard._canvas import WIDTH, Canvas
 from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent, spread
-from bft_nas.dashboard._style import ACCENT, INK, describe, layout, say, scatter
+from bft_nas.dashboard._style import ACCENT, INK, SHARE_SCALE, describe, layout, log_ticks, say, scatter
 from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs, format_percent
 
-# Viridis without its ends, which would vanish on a dark and on a light page.
-SHARE_SCALE = ((0.0, "#443a83"), (0.25, "#31688e"), (0.5, "#21918c"), (0.75, "#35b779"), (1.0, "#a5db36"))
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "star")
-# Leading digits, in tenths, of the ticks on a log axis: the first that give enough of them are taken.
-TICKS = (
-    (10,),
-    (10, 20, 50),
-    (10, 20, 30, 50),
-    (10, 15, 20, 30, 40, 50, 70),
-    range(10, 100, 5),
-    range(10, 100, 2),
-    range(10, 100),
-)
 SHARE_AXIS = {
     "colorscale": SHARE_SCALE,
     "cmin": 0,
@@ -99,7 +87,7 @@ def front_figure(
         _draw_front(figure, front(results))
         _draw_candidates(figure, results)
         _draw_winners(figure, winners(results, budgets))
-    _draw_selection(figure, shown, selected)
+    draw_selection(figure, shown, selected)
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
@@ -170,18 +158,6 @@ def _ends(macs: Sequence[int]) -> tuple[float, float]:
     return low / room, high * room
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two ends, at least five: Plotly labels all but powers of ten with one digit."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    ticks: list[float] = []
-    for leading in TICKS:
-        ticks = [digits * 10**decade / 10 for decade in decades for digits in leading]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= 5:
-            break
-    return ticks
-
-
 def draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
     """A dashed line for each budget, with its MACs on top."""
     for budget in sorted(set(budgets)):
@@ -213,7 +189,7 @@ def draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
 
 def log_axis(figure: go.Figure, low: float, high: float) -> None:
     """MACs across, in millions, with ticks at round numbers."""
-    ticks = _log_ticks(low, high)
+    ticks = log_ticks(low, high)
     figure.update_xaxes(
         title_text="MACs (log scale)",
         type="log",
@@ -350,7 +326,7 @@ def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
     )
 
 
-def _draw_selection(figure: go.Figure, shown: pd.DataFrame, selected: Sequence[int]) -> None:
+def draw_selection(figure: go.Figure, shown: pd.DataFrame, selected: Sequence[int]) -> None:
     """Rings around the selected candidates; always there, so that a page can move them."""
     places = {number: place for place, number in enumerate(selected)}
     rows = shown[shown["number"].isin(places)] if places else shown.head(0)
@@ -365,8 +341,8 @@ def _draw_selection(figure: go.Figure, shown: pd.DataFrame, selected: Sequence[i
             showlegend=False,
             mode="markers+text",
             marker={"symbol": "circle-open", "size": 27, "color": INK, "line": {"width": 2.5, "color": INK}},
-            text=[f"#{number}" for number in rows["number"]] if len(rows) else [],
-            textposition="bottom right",
+            text=[f"#{number}" for number in rows.get("number", ())],
+            textposition="bottom center",
             textfont={"color": INK, "size": 14, "weight": 600},
             cliponaxis=False,
             hoverinfo="skip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import accumulate
@@ -11,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import yaml
 
-from bft_nas.dashboard._style import BUTTERFLY, DENSE, DEPTHWISE, GROUPED, INK, describe, layout, say
+from bft_nas.dashboard._style import BUTTERFLY, DENSE, DEPTHWISE, GRID, GROUPED, INK, describe, layout, say
 from bft_nas.network import Architecture, cost
 from bft_nas.network.architecture import parse_fusion
 from bft_nas.units import format_macs
@@ -32,9 +33,13 @@ PARTS = (
     "hidden",
     "classifier",
 )
-LAYER_COLUMNS = ("slot", "layer", "kind", "text", "inputs", "outputs", "size", "kernel", "macs")
-# Between two layers, as a part of the width of all.
+# The numbers of the stages before and behind those of the blocks, which no space has as many of.
+STEM, HEAD = 0, 1000
+LAYER_COLUMNS = ("slot", "layer", "kind", "text", "inputs", "outputs", "size", "kernel", "macs", "fusion")
+# Between two layers, and of the narrowest stage that has its name under it, as parts of the width of all layers.
 GAP = 0.004
+LEAST_STAGE = 0.03
+Slot = tuple[int, int, int]
 
 
 def layers_of(architecture: Architecture) -> pd.DataFrame:
@@ -42,7 +47,7 @@ def layers_of(architecture: Architecture) -> pd.DataFrame:
 
     ``slot`` is equal for layers of two networks that stand at the same place: the stage, the block in it and its
     part, as numbers that sort. ``layer`` names it for people, ``kind`` is one of `KINDS`, ``text`` is what is written
-    into its bar, ``size`` is in pixels, ``macs`` for one image.
+    into its bar, ``size`` is in pixels, ``macs`` for one image, ``fusion`` whether it is one.
     """
     stages = _places(architecture)
     rows = []
@@ -54,13 +59,13 @@ def layers_of(architecture: Architecture) -> pd.DataFrame:
         if first == "blocks":
             index, _, part = rest.partition(".")
             stage, place = stages[int(index)]
-            where = f"stage {stage + 1}, block {place + 1}, "
+            where = f"stage {stage}, block {place + 1}, "
         else:
-            stage, place = (-1 if first == "stem" else len(architecture.blocks)), 0
+            stage, place = STEM if first == "stem" else HEAD, 0
             where = "" if first == "classifier" else f"{first}, "
         rows.append(
             (
-                (stage + 1, place, PARTS.index(part)),
+                (stage, place, PARTS.index(part)),
                 where + part.replace("_", " ").replace("se.", "squeeze-excite "),
                 kind,
                 str(number) if kind in ("butterfly", "grouped") else "",
@@ -69,13 +74,14 @@ def layers_of(architecture: Architecture) -> pd.DataFrame:
                 layer.size,
                 layer.kernel,
                 layer.macs,
+                layer.fusion is not None,
             )
         )
     return pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
 
 
-def strip_figure(architecture: Architecture, *, title: str = "") -> go.Figure:
-    """A network as a strip, one bar a layer: channels wide, MACs high, coloured by what mixes its channels.
+def strip_figure(architecture: Architecture) -> go.Figure:
+    """A network as a strip, one bar a layer: wider with more channels, MACs high, coloured by what mixes its channels.
 
     >>> from bft_nas.network import reference
     >>> len({trace.name for trace in strip_figure(reference("mobilenet_v1")).data} & set(KINDS)) > 1
@@ -83,7 +89,7 @@ def strip_figure(architecture: Architecture, *, title: str = "") -> go.Figure:
     """
     layers = layers_of(architecture)
     total = int(layers["macs"].sum())
-    figure = go.Figure(layout=layout("strip", title=title, height=340))
+    figure = go.Figure(layout=layout("strip", height=340))
     _draw_strips(figure, [layers])
     butterflies = layers[layers["kind"] == "butterfly"]
     return describe(
@@ -95,7 +101,7 @@ def strip_figure(architecture: Architecture, *, title: str = "") -> go.Figure:
 
 
 def comparison_figure(
-    a: Architecture, b: Architecture, *, names: tuple[str, str] = ("above", "below"), title: str = ""
+    a: Architecture, b: Architecture, *, names: tuple[str, str] = ("above", "below")
 ) -> go.Figure:
     """Two networks as strips that face each other, layers of the same place across from each other.
 
@@ -103,10 +109,9 @@ def comparison_figure(
         a: drawn upwards.
         b: drawn downwards.
         names: what to call them, plain text.
-        title: plain text; empty for a figure that stands under a heading of its own.
     """
     tables = [layers_of(a), layers_of(b)]
-    figure = go.Figure(layout=layout("comparison", title=title, height=460))
+    figure = go.Figure(layout=layout("comparison", height=460))
     _draw_strips(figure, tables)
     for name, y, anchor in zip(names, (1, 0), ("top", "bottom"), strict=True):
         figure.add_annotation(
@@ -156,18 +161,23 @@ def architecture_yaml(architecture: Architecture) -> str:
     return "\n".join([*lines, "blocks:", *(f"- {_flow(block)}" for block in blocks)]) + "\n"
 
 
+def stage_name(stage: int) -> str:
+    """What a stage is called under a figure."""
+    return {STEM: "stem", HEAD: "head"}.get(stage, str(stage))
+
+
 def _flow(value: object) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
     return text.strip().removesuffix("...").strip()
 
 
 def _places(architecture: Architecture) -> list[tuple[int, int]]:
-    """The stage of each block, and its place within the stage."""
+    """The stage of each block, counted from one, and its place within the stage, counted from zero."""
     seen: dict[int, int] = {}
     places = []
     for block in architecture.blocks:
         seen[block.stage] = seen.get(block.stage, -1) + 1
-        places.append((block.stage, seen[block.stage]))
+        places.append((block.stage + 1, seen[block.stage]))
     return places
 
 
@@ -185,30 +195,27 @@ def _side(row: Mapping[Any, Any], side: str) -> tuple[str, int]:
 def _draw_strips(figure: go.Figure, tables: Sequence[pd.DataFrame]) -> None:
     """One strip upwards, or two that face each other."""
     slots = sorted({slot for table in tables for slot in table["slot"]})
-    widths = dict.fromkeys(slots, 0)
+    widths = dict.fromkeys(slots, 0.0)
     for table in tables:
         for slot, outputs in zip(table["slot"], table["outputs"], strict=True):
-            widths[slot] = max(widths[slot], outputs)
+            widths[slot] = max(widths[slot], math.sqrt(outputs))
     gap = GAP * sum(widths.values())
-    lefts = dict(zip(slots, accumulate((widths[slot] + gap for slot in slots), initial=0.0), strict=False))
+    edges = list(accumulate((widths[slot] + gap for slot in slots), initial=0.0))
+    lefts = dict(zip(slots, edges, strict=False))
     for kind, colour in KINDS.items():
-        rows = pd.concat(
-            [
-                table[table["kind"] == kind].assign(sign=sign)
-                for table, sign in zip(tables, (1, -1), strict=False)
-            ]
-        )
-        if rows.empty:
-            continue
+        signed = [table.assign(sign=sign) for table, sign in zip(tables, (1, -1), strict=False)]
+        rows = pd.concat([table[table["kind"] == kind] for table in signed])
         figure.add_trace(
             go.Bar(
                 x=[lefts[slot] + widths[slot] / 2 for slot in rows["slot"]],
                 y=(rows["macs"] * rows["sign"] / 1e6).tolist(),
-                width=rows["outputs"].tolist(),
+                width=[math.sqrt(outputs) for outputs in rows["outputs"]],
                 name=kind,
+                visible=bool(len(rows)),
                 text=rows["text"].tolist(),
                 textposition="outside",
                 textangle=0,
+                constraintext="none",
                 textfont={"size": 11},
                 cliponaxis=False,
                 marker={"color": colour, "line": {"width": 0}},
@@ -220,19 +227,40 @@ def _draw_strips(figure: go.Figure, tables: Sequence[pd.DataFrame]) -> None:
                 ),
             )
         )
-    starts = [slot for slot in slots if slot[1:] == min(other[1:] for other in slots if other[0] == slot[0])]
-    figure.update_xaxes(
-        tickvals=[lefts[slot] for slot in starts],
-        ticktext=[_stage_name(slot[0], slots[-1][0]) for slot in starts],
-        ticklabelposition="outside right",
-        showgrid=True,
-        title_text="layers, as wide as their output channels",
+    _draw_stages(figure, slots, edges)
+    ups, downs = ([*(table["macs"].max() for table in tables), 0] + [0])[:2]
+    ticks = _ticks(-downs / 1e6, ups / 1e6)
+    figure.update_yaxes(
+        tickvals=ticks, ticktext=[f"{abs(tick):g}M" if tick else "0" for tick in ticks], title_text="MACs"
     )
-    figure.update_yaxes(title_text="MACs", ticksuffix="M")
+    figure.update_xaxes(range=[0, edges[-1]], title_text="stage; bars as wide as √channels")
     figure.update_layout(barmode="overlay", bargap=0)
     if len(tables) > 1:
         figure.add_hline(y=0, line={"color": INK, "width": 1})
 
 
-def _stage_name(stage: int, last: int) -> str:
-    return "stem" if stage == 0 else "head" if stage == last else f"stage {stage}"
+def _draw_stages(figure: go.Figure, slots: Sequence[Slot], edges: Sequence[float]) -> None:
+    """A line where each stage begins, and its number in the middle where there is room for it."""
+    starts = [at for at, slot in enumerate(slots) if at == 0 or slot[0] != slots[at - 1][0]]
+    ends = [*starts[1:], len(slots)]
+    middles = [(edges[start] + edges[end]) / 2 for start, end in zip(starts, ends, strict=True)]
+    names = [stage_name(slots[start][0]) for start in starts]
+    wide = [
+        edges[end] - edges[start] > LEAST_STAGE * edges[-1] for start, end in zip(starts, ends, strict=True)
+    ]
+    figure.update_xaxes(
+        tickvals=[middle for middle, room in zip(middles, wide, strict=True) if room],
+        ticktext=[name for name, room in zip(names, wide, strict=True) if room],
+        tickangle=0,
+        showgrid=False,
+    )
+    for start in starts[1:]:
+        figure.add_vline(
+            x=edges[start] - GAP * edges[-1] / 2, line={"color": GRID, "width": 1}, layer="below"
+        )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About six round numbers from one end to the other."""
+    step = float(f"{max(high - low, 1e-9) / 6:.0e}")
+    return [step * place for place in range(math.floor(low / step), math.ceil(high / step) + 1)]
