@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 from dash import Dash, Input, Output, State, dcc, html
-from dash.exceptions import PreventUpdate
 
 from bft_nas.dashboard._download import export_command, exported_zip
-from bft_nas.dashboard._layout import EMPTY, facts, table
+from bft_nas.dashboard._layout import EMPTY, facts, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
 from bft_nas.errors import UserError
@@ -40,56 +40,78 @@ class Chosen:
         return f"#{self.number}"
 
 
+CANDIDATE = (
+    "card.children",
+    "curve.figure",
+    "curve-figure.aria-label",
+    "network.hidden",
+    "network-title.children",
+    "network-says.children",
+    "strip.figure",
+    "strip-figure.aria-label",
+    "differences.children",
+    "layers.children",
+    "yaml.children",
+    "export.disabled",
+    "export-says.children",
+)
+STRIP_SAYS = "A bar for each layer, its MACs high. Numbers are the radices of butterflies."
+COMPARISON_SAYS = "Layers of the same place stand across from each other, their MACs high."
+
+
 def register(app: Dash, runs: Runs) -> None:
     """Show the chosen candidates, and export one."""
 
     @app.callback(
-        output={
-            "card": Output("card", "children"),
-            "curve": Output("curve", "figure"),
-            "curve_label": Output("curve-figure", "aria-label"),
-            "hidden": Output("network", "hidden"),
-            "title": Output("network-title", "children"),
-            "says": Output("network-says", "children"),
-            "strip": Output("strip", "figure"),
-            "strip_label": Output("strip-figure", "aria-label"),
-            "differences": Output("differences", "children"),
-            "layers": Output("layers", "children"),
-            "yaml": Output("yaml", "children"),
-            "export_off": Output("export", "disabled"),
-            "export_says": Output("export-says", "children"),
-        },
-        inputs=[Input("chosen", "data"), Input("version", "data"), State("run", "data")],
+        outputs(CANDIDATE),
+        Input("chosen", "data"),
+        Input("version", "data"),
+        State("view", "data"),
+        prevent_initial_call=True,
     )
-    def show_candidate(chosen: dict[str, Any], version: str, run: str) -> dict[str, Any]:
-        if not version:
-            raise PreventUpdate
-        data = runs.read(run)
-        try:
-            first = _find(runs, data, _number(data, chosen["candidate"]))
-            beside = chosen["beside"]
-            second = None if beside in (None, first.number) else _find(runs, data, beside)
-        except UserError as error:
-            return _nothing(str(error))
-        return _shown(runs, data, first, second)
+    def show_candidate(chosen: Any, version: str, before: dict[str, Any]) -> tuple[Any, ...]:
+        view = View.from_stored(before)
+        return candidate_values(runs, runs.read(view.run), view)
 
     @app.callback(
         Output("exported", "data"),
         Input("export", "n_clicks"),
-        State("chosen", "data"),
-        State("run", "data"),
+        State("view", "data"),
         running=[
             (Output("export", "disabled"), True, False),
             (Output("export", "children"), "Exporting and checking ...", "Export as PyTorch and ONNX"),
         ],
         prevent_initial_call=True,
     )
-    def export(clicks: int, chosen: dict[str, Any], run: str) -> dict[str, Any]:
-        if not clicks:
-            raise PreventUpdate
-        number = _number(runs.read(run), chosen["candidate"])
-        content = exported_zip(runs.find(run), number)
-        return dict(dcc.send_bytes(content, f"{run}-{number}.zip"))
+    def export(clicks: int, before: dict[str, Any]) -> dict[str, Any]:
+        view = View.from_stored(before)
+        number = _number(runs.read(view.run), view.candidate)
+        content = exported_zip(runs.find(view.run), number)
+        return dict(dcc.send_bytes(content, f"{view.run}-{number}.zip"))
+
+
+def candidate_values(runs: Runs, data: RunData, view: View) -> tuple[Any, ...]:
+    """The values of `CANDIDATE`."""
+    try:
+        first = _find(runs, data, _number(data, view.candidate))
+        second = None if view.beside in (None, first.number) else _find(runs, data, view.beside)
+    except UserError as error:
+        return (
+            html.P(str(error), className="about"),
+            EMPTY,
+            "",
+            True,
+            "",
+            "",
+            EMPTY,
+            "",
+            [],
+            [],
+            "",
+            True,
+            "",
+        )
+    return _shown(runs, data, first, second)
 
 
 def _number(data: RunData, number: int | None) -> int:
@@ -115,25 +137,7 @@ def _numbers(results: pd.DataFrame) -> str:
     return f"one from {results['number'].min()} to {results['number'].max()}"
 
 
-def _nothing(message: str) -> dict[str, Any]:
-    return {
-        "card": html.P(message, className="about"),
-        "curve": EMPTY,
-        "curve_label": "",
-        "hidden": True,
-        "title": "The network",
-        "says": "",
-        "strip": EMPTY,
-        "strip_label": "",
-        "differences": [],
-        "layers": [],
-        "yaml": "",
-        "export_off": True,
-        "export_says": "",
-    }
-
-
-def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> dict[str, Any]:
+def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> tuple[Any, ...]:
     both = [first] if second is None else [first, second]
     curve = curves_figure(data.curves, highlighted=[one.number for one in both])
     # In a column of its own: no room for margins.
@@ -146,25 +150,21 @@ def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> d
         title, says = f"{first.name} above, {second.name} below", COMPARISON_SAYS
         different = [_differences(first, second)]
     weights = runs.has_weights(data.name, first.number)
-    return {
-        "card": _card(data, both),
-        "curve": curve,
-        "curve_label": alternative(curve),
-        "hidden": False,
-        "title": title,
-        "says": says,
-        "strip": strip.update_layout(height=None),
-        "strip_label": alternative(strip),
-        "differences": different,
-        "layers": _layers(first),
-        "yaml": architecture_yaml(first.architecture),
-        "export_off": not weights,
-        "export_says": _export_says(runs, data.name, first.number, weights),
-    }
-
-
-STRIP_SAYS = "A bar for each layer: as wide as its output channels, as high as its MACs. Numbers are radices."
-COMPARISON_SAYS = "Layers of the same place stand across from each other. Bars are as wide as output channels, as high as MACs."
+    return (
+        _card(data, both),
+        curve,
+        alternative(curve),
+        False,
+        title,
+        says,
+        strip.update_layout(height=None),
+        alternative(strip),
+        different,
+        _layers(first),
+        architecture_yaml(first.architecture),
+        not weights,
+        _export_says(runs, data.name, first.number, weights),
+    )
 
 
 def _card(data: RunData, both: list[Chosen]) -> Any:
@@ -224,7 +224,7 @@ def _differences(first: Chosen, second: Chosen) -> Any:
         for row in different.to_dict("records")
     ]
     headings = ["Layer", first.name, second.name, f"MACs {first.name}", f"MACs {second.name}", "more"]
-    return table(headings, rows, "What differs, layer by layer")
+    return table(headings, rows, "What differs, layer by layer", "tall")
 
 
 def _layers(one: Chosen) -> Any:
@@ -241,7 +241,10 @@ def _layers(one: Chosen) -> Any:
     ]
     total = ("total", "", "", f"{counted.macs:,}", f"{counted.params:,}")
     return table(
-        ["Layer", "Output", "Fusion", "MACs", "Parameters"], [*rows, total], f"The layers of {one.name}"
+        ["Layer", "Output", "Fusion", "MACs", "Parameters"],
+        [*rows, total],
+        f"The layers of {one.name}",
+        "tall",
     )
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import dash_ag_grid as dag
-from dash import dcc, html
+from dash import Output, dcc, html
 
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._table import COLUMN_DEFINITIONS, DEFAULT_COLUMN, GRID_OPTIONS
-from bft_nas.dashboard._view import FUSIONS, STATES, TABS, View, budget_stops, nearest_stop, view_query
+from bft_nas.dashboard._view import (
+    FUSIONS,
+    STATES,
+    TABS,
+    View,
+    budget_stops,
+    nearest_stop,
+    stored,
+    view_query,
+)
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 from bft_nas.units import format_macs
 
@@ -57,26 +65,39 @@ def lost_page(message: str, names: Sequence[str]) -> Pieces:
     ]
 
 
-def run_page(data: RunData, view: View, names: Sequence[str], problems: Sequence[str]) -> Pieces:
+def outputs(keys: Sequence[str]) -> list[Output]:
+    """What a callback writes, each as ``id.property``."""
+    return [Output(*key.split(".")) for key in keys]
+
+
+def fill(page: html.Div, keys: Sequence[str], values: Sequence[Any]) -> None:
+    """Write into a page that is not in the browser yet what a callback would write into it there."""
+    for key, value in zip(keys, values, strict=True):
+        name, prop = key.split(".")
+        setattr(page[name], prop, value)
+
+
+def run_page(
+    data: RunData, view: View, version: str, names: Sequence[str], problems: Sequence[str]
+) -> Pieces:
     """The page of a run as a view wants it.
 
     Args:
         data: the run.
         view: with the run's name.
+        version: what will differ when the run's records have changed.
         names: of all runs, the newest last.
         problems: what of the address was not understood.
     """
-    filters = {name: asdict(view)[name] for name in ("macs", "fusion", "families", "states")}
-    chosen = {name: asdict(view)[name] for name in ("candidate", "beside", "marked")}
     return [
         dcc.Location(id="url", refresh=False),
         dcc.Interval(id="clock", interval=EVERY),
-        dcc.Store(id="run", data=data.name),
-        dcc.Store(id="version", data=""),
-        dcc.Store(id="filters", data=filters),
-        dcc.Store(id="chosen", data=chosen),
-        dcc.Store(id="axes", data={"x": view.x, "y": view.y}),
-        dcc.Store(id="drawn", data={}),
+        dcc.Store(id="view", data=stored(view)),
+        # Parts of the view: what depends on them alone listens to them alone.
+        dcc.Store(id="filters"),
+        dcc.Store(id="chosen"),
+        dcc.Store(id="version", data=version),
+        dcc.Store(id="drawn"),
         html.A("To the candidates", href="#front-section", className="skip"),
         _header(data, names),
         html.Div(
@@ -115,12 +136,16 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Pieces:
     return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs]
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
-    """A table of text whose first column names the row; as wide as it needs, and scrolled in a box."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str, kind: str = "") -> html.Div:
+    """A table of text whose first column names the row, scrolled in a box; of a kind that the style knows."""
     head = html.Thead(html.Tr([html.Th(heading, scope="col") for heading in headings]))
     body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *map(html.Td, row[1:])]) for row in rows])
     return html.Div(
-        html.Table([head, body]), className="scroll", role="region", tabIndex="0", **{"aria-label": label}
+        html.Table([head, body]),
+        className=f"scroll {kind}",
+        role="region",
+        tabIndex="0",
+        **{"aria-label": label},
     )
 
 
@@ -196,12 +221,12 @@ def _front(view: View) -> html.Section:
                     html.Div(
                         [
                             _number("candidate", "Candidate", view.candidate),
-                            _number("beside", "beside", view.beside),
+                            _number("beside", "Beside it", view.beside),
                         ],
                         className="numbers",
                     ),
                     dcc.RadioItems(
-                        {"candidate": "a click shows", "beside": "a click compares"},
+                        {"candidate": "a click shows it", "beside": "a click compares it"},
                         "candidate",
                         id="picks",
                         inline=True,
@@ -211,7 +236,7 @@ def _front(view: View) -> html.Section:
                     _figure("curve"),
                     html.Div(
                         [
-                            html.Button("Export as PyTorch and ONNX", id="export", n_clicks=0),
+                            html.Button("Export as PyTorch and ONNX", id="export"),
                             html.P(id="export-says", className="about", role="status"),
                             dcc.Download(id="exported"),
                         ],
@@ -259,7 +284,13 @@ def _network() -> html.Section:
                     html.Summary("YAML"),
                     html.Div(
                         [
-                            dcc.Clipboard(target_id="yaml", title="copy", className="copy"),
+                            # A button, so that the keyboard reaches it.
+                            dcc.Clipboard(
+                                html.Button("Copy"),
+                                copied_children=html.Button("Copied"),
+                                target_id="yaml",
+                                className="copy",
+                            ),
                             html.Pre(id="yaml", tabIndex="0"),
                         ],
                         className="yaml",
@@ -275,47 +306,34 @@ def _network() -> html.Section:
 def _tabs(view: View, names: Sequence[str]) -> html.Section:
     return html.Section(
         [
-            dcc.Tabs(
-                [dcc.Tab(label=label, value=name) for name, label in TABS.items()], id="tab", value=view.tab
+            # Dash's own tabs cannot be reached with the keyboard.
+            dcc.RadioItems(TABS, view.tab, id="tab", className="tab-choice", inline=True),
+            html.Div(
+                _labelled(
+                    "Runs on the plots",
+                    dcc.Dropdown(list(reversed(names)), list(view.runs) or [view.run], id="runs", multi=True),
+                ),
+                id="search-controls",
+                className="search-controls",
+                hidden=view.tab != "search",
             ),
-            *(
-                html.Div(
-                    [*_tab_controls(name, view, names), *_tab_content(name)], id=f"{name}-panel", hidden=True
-                )
-                for name in TABS
-            ),
+            html.Div(id="panel"),
         ],
         className="tabs",
     )
 
 
-def _tab_controls(name: str, view: View, names: Sequence[str]) -> Pieces:
-    if name != "search":
-        return []
-    return [
-        _labelled(
-            "Runs on the plots",
-            dcc.Dropdown(list(reversed(names)), list(view.runs) or [view.run], id="runs", multi=True),
-        )
-    ]
-
-
-def _tab_content(name: str) -> Pieces:
-    if name == "table":
+def panel(tab: str) -> Pieces:
+    """What stands under a tab."""
+    if tab == "table":
         return _table()
     views = (
-        BUTTERFLY_VIEWS
-        if name == "butterflies"
-        else {view: (text, "") for view, text in SEARCH_VIEWS.items()}
+        BUTTERFLY_VIEWS if tab == "butterflies" else {name: (text, "") for name, text in SEARCH_VIEWS.items()}
     )
     return [
         html.Div(
-            [
-                html.H3(heading),
-                html.P(about, className="about", hidden=not about),
-                _figure(figure),
-            ],
-            className=f"panel {figure}",
+            [html.H3(heading), html.P(about, className="about", hidden=not about), _figure(figure)],
+            className=f"view {figure}",
         )
         for figure, (heading, about) in views.items()
     ]
@@ -326,7 +344,7 @@ def _table() -> Pieces:
         html.Div(
             [
                 html.P(id="table-says", className="about"),
-                html.Button("Download as CSV", id="csv", n_clicks=0),
+                html.Button("Download as CSV", id="csv"),
                 dcc.Download(id="csv-file"),
             ],
             className="table-bar",
@@ -336,8 +354,7 @@ def _table() -> Pieces:
             columnDefs=COLUMN_DEFINITIONS,
             defaultColDef=DEFAULT_COLUMN,
             dashGridOptions=GRID_OPTIONS,
-            rowData=[],
-            getRowId="String(params.data.number)",
+            getRowId="params.data.id",
             className="grid",
         ),
     ]

@@ -54,9 +54,10 @@ GRID_OPTIONS = {
 
 
 def rows(results: pd.DataFrame) -> list[dict[str, Any]]:
-    """One mapping a candidate; None where there is no number.
+    """One mapping a candidate, with None where there is no number, and an ``id`` by which the table knows it.
 
     >>> rows(pd.DataFrame({"number": [1], "accuracy": [float("nan")]}))
-    [{'number': 1, 'accuracy': None}]
+    [{'number': 1, 'accuracy': None, 'id': '1'}]
     """
-    return results.astype(object).where(results.notna(), None).to_dict("records")
+    named = results.assign(id=results["number"].astype(str))
+    return named.astype(object).where(named.notna(), None).to_dict("records")

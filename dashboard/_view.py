@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -49,6 +49,31 @@ class View:
     """Both ends of the front's axis of MACs, in powers of ten of millions; None for all that there is."""
     y: Range | None = None
     """Both ends of the front's axis of accuracy, in percent."""
+
+    @classmethod
+    def from_stored(cls, content: Mapping[str, Any]) -> View:
+        """The view that `stored` made plain."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
+
+    @property
+    def filters(self) -> View:
+        """What of it decides which candidates are shown."""
+        return View(macs=self.macs, fusion=self.fusion, families=self.families, states=self.states)
+
+    @property
+    def chosen(self) -> View:
+        """What of it says which candidates are looked at."""
+        return View(candidate=self.candidate, beside=self.beside, marked=self.marked)
+
+    @property
+    def ringed(self) -> tuple[int, ...]:
+        """The candidates to ring in the front."""
+        return tuple(dict.fromkeys(n for n in (self.candidate, self.beside, *self.marked) if n is not None))
+
+
+def stored(view: View) -> dict[str, Any]:
+    """A view as a browser keeps it, which knows no tuples."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(view).items()}
 
 
 def parse_view(search: str) -> tuple[View, tuple[str, ...]]:

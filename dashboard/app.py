@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dash import Dash, set_props
 
-from bft_nas.dashboard import _callbacks, _candidate, _tabs
+from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs
 from bft_nas.dashboard._layout import shell
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._runs import Runs
@@ -55,6 +55,7 @@ def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
     )
     app.layout = shell
     _callbacks.register(app, runs, tuple(shown))
+    _front.register(app, runs)
     _candidate.register(app, runs)
     _tabs.register(app, runs)
     return app
