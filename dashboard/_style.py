@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -115,11 +116,20 @@ def axis() -> dict[str, Any]:
 
 
 def say(figure: go.Figure, text: str) -> go.Figure:
-    """Words in place of the marks that an empty figure lacks."""
+    """Words in the middle of a figure, in lines that a narrow one has room for."""
+    lines = "<br>".join(map(escape, wrap(text, 38)))
     figure.add_annotation(
-        text=escape(text), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15}
+        text=lines, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15}
     )
     return describe(figure, text)
+
+
+def nothing(figure: go.Figure, text: str) -> go.Figure:
+    """Words in place of a figure that has nothing to show."""
+    figure.update_layout(height=180, margin={"t": 16, "b": 16})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return say(figure, text)
 
 
 def describe(figure: go.Figure, text: str) -> go.Figure:

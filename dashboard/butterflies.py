@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.dashboard._style import BUTTERFLIES, DENSE, SHARE_SCALE, axis, describe, layout, say
-from bft_nas.dashboard.network import layers_of, stage_name
+from bft_nas.dashboard._style import BUTTERFLIES, DENSE, SHARE_SCALE, axis, describe, layout, nothing
+from bft_nas.dashboard.network import bars_of, stage_name
 from bft_nas.network import Architecture
 from bft_nas.units import format_macs, format_percent
 
@@ -30,7 +30,7 @@ def butterfly_figure(on_front: pd.DataFrame, architectures: Mapping[int, Archite
     known = on_front[on_front["number"].isin(list(architectures))] if len(on_front) else on_front
     figure = go.Figure(layout=layout("butterflies", height=AROUND + ROW * len(known)))
     if known.empty:
-        return say(figure, "No candidate is on the front yet.")
+        return nothing(figure, "No candidate is on the front yet.")
     fusions = pd.concat([_fusions(number, architectures[number]) for number in known["number"]])
     stages = sorted(set(fusions["stage"]))
     names = [stage_name(stage) for stage in stages]
@@ -75,19 +75,12 @@ def butterfly_figure(on_front: pd.DataFrame, architectures: Mapping[int, Archite
 
 def _fusions(number: int, architecture: Architecture) -> pd.DataFrame:
     """One row a fusion: number, stage, radix (0 where it is no butterfly) and MACs."""
-    layers = layers_of(architecture)
-    fusions = layers[layers["fusion"]]
-    return pd.DataFrame(
-        {
-            "number": number,
-            "stage": [slot[0] for slot in fusions["slot"]],
-            "radix": [
-                int(text) if kind == "butterfly" else 0
-                for kind, text in zip(fusions["kind"], fusions["text"], strict=True)
-            ],
-            "macs": fusions["macs"].to_numpy(),
-        }
-    )
+    rows = [
+        (number, bar.slot // 10_000, int(bar.text) if bar.kind == "butterfly" else 0, bar.macs)
+        for bar in bars_of(architecture)
+        if bar.fusion
+    ]
+    return pd.DataFrame(rows, columns=["number", "stage", "radix", "macs"])
 
 
 def _draw_map(

@@ -11,13 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS
-from bft_nas.dashboard._style import AMBER, INK, SECOND, SHARE_SCALE, describe, layout, log_ticks, say
+from bft_nas.dashboard._style import AMBER, INK, SECOND, SHARE_SCALE, describe, layout, log_ticks, nothing
 from bft_nas.pareto import complete
 from bft_nas.units import format_percent
 
 FEWEST = 10
 # More than this many add seconds and no information: the evenly spaced ones stand for all.
-MOST = 2000
+MOST = 500
 SHOWN = 12
 
 
@@ -34,7 +34,7 @@ def importance_figure(proposals: pd.DataFrame, results: pd.DataFrame) -> go.Figu
     figure = go.Figure(layout=layout("importances", height=130 + 38 * max(6, min(SHOWN, len(found)))))
     if found.empty:
         done = len(complete(results))
-        return say(
+        return nothing(
             figure,
             f"Importances need {FEWEST} complete candidates; there {'is' if done == 1 else 'are'} {done}.",
         )
@@ -123,7 +123,7 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
     done = complete(results)
     figure = go.Figure(layout=layout("parallel", height=420))
     if done.empty:
-        return say(figure, "No candidate is complete.")
+        return nothing(figure, "No candidate is complete.")
     shares = proposals.set_index("number")["budget_share"] if "budget_share" in proposals else None
     families = sorted(done["family"].unique())
     dimensions: list[dict[str, Any]] = [

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.dashboard._layers import percent
-from bft_nas.dashboard._style import COLOURS, DASHES, INK, describe, layout, say, scatter
+from bft_nas.dashboard._style import COLOURS, DASHES, INK, describe, layout, nothing, scatter
 from bft_nas.units import format_percent
 
 HOVER = (
@@ -30,14 +30,12 @@ def curves_figure(curves: pd.DataFrame, *, highlighted: Sequence[int] = ()) -> g
     figure.update_xaxes(title_text="Epoch")
     figure.update_yaxes(title_text="Validation accuracy", ticksuffix="%")
     if curves.empty:
-        figure.update_xaxes(range=[0, 1], tickvals=[0, 1])
-        figure.update_yaxes(range=[0, 100])
-        return say(figure, "No epoch has been recorded yet.")
+        return nothing(figure, "No epoch has been recorded yet.")
     ordered = curves.sort_values(["number", "epoch"])
     # One tick an epoch as long as they are few; Plotly's own choice would put some between epochs.
     figure.update_xaxes(dtick=max(1, math.ceil(int(ordered["epoch"].max()) / 10)))
     strong = [number for number in dict.fromkeys(highlighted) if (ordered["number"] == number).any()]
-    _draw_faint(figure, ordered[~ordered["number"].isin(strong)])
+    _draw_all(figure, ordered)
     for rank, number in enumerate(strong):
         _draw_strong(figure, ordered[ordered["number"] == number], rank)
     return describe(figure, _alternative(ordered, strong))
@@ -55,21 +53,19 @@ def _alternative(curves: pd.DataFrame, strong: Sequence[int]) -> str:
     )
 
 
-def _draw_faint(figure: go.Figure, curves: pd.DataFrame) -> None:
-    if curves.empty:
-        return
+def _draw_all(figure: go.Figure, curves: pd.DataFrame) -> None:
     # One trace with gaps draws thousands of candidates as quickly as one; a gap is a row before each first epoch.
     first = np.flatnonzero(curves["number"].diff().to_numpy() != 0)[1:]
-    epochs, accuracies, numbers = (
-        np.insert(curves[name].to_numpy(float), first, np.nan) for name in ("epoch", "accuracy", "number")
+    columns = ("epoch", "accuracy", "number", "train_loss")
+    epochs, accuracies, numbers, losses = (
+        np.insert(curves[name].to_numpy(np.float32), first, np.nan) for name in columns
     )
-    losses = np.insert(curves["train_loss"].to_numpy(float), first, np.nan)
     figure.add_trace(
         scatter(len(curves))(
             x=epochs,
             y=100 * accuracies,
             customdata=np.stack((numbers, losses), axis=1),
-            name="the others" if curves["number"].nunique() > 1 else "the other",
+            name="all candidates",
             mode="lines",
             line={"color": INK, "width": 1},
             opacity=0.4,

@@ -1,25 +1,26 @@
-"""One network as a drawn strip, two networks side by side, and what differs between them, layer by layer."""
+"""One network as a drawn strip, two networks facing each other, and what differs between them, layer by layer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import lru_cache
 from html import escape
 from itertools import accumulate
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 import yaml
 
-from bft_nas.dashboard._style import BUTTERFLY, DENSE, DEPTHWISE, GRID, GROUPED, INK, describe, layout, say
+from bft_nas.dashboard._style import BUTTERFLY, DENSE, DEPTHWISE, GROUPED, axis, describe, layout, say
 from bft_nas.network import Architecture, cost
-from bft_nas.network.architecture import parse_fusion
+from bft_nas.network.architecture import Block, Head, Stem, parse_fusion
 from bft_nas.units import format_macs
 
 KINDS = {"dense": DENSE, "butterfly": BUTTERFLY, "grouped": GROUPED, "depthwise": DEPTHWISE}
 """What the strip tells apart, and its colours; whatever is no fusion and not depthwise is dense."""
-# In the order in which a block runs them.
 PARTS = (
     "conv",
     "shortcut_depthwise",
@@ -33,70 +34,96 @@ PARTS = (
     "hidden",
     "classifier",
 )
-# The numbers of the stages before and behind those of the blocks, which no space has as many of.
+"""The last parts of layers' names, in the order in which a block and the head run them."""
+# The stages before and behind those of the blocks, of which no space has as many.
 STEM, HEAD = 0, 1000
-LAYER_COLUMNS = ("slot", "layer", "kind", "text", "inputs", "outputs", "size", "kernel", "macs", "fusion")
-# Between two layers, and of the narrowest stage that has its name under it, as parts of the width of all layers.
+# Between two layers, as a part of the width of all.
 GAP = 0.004
-LEAST_STAGE = 0.03
-Slot = tuple[int, int, int]
+# Above the highest bar there is room for its radix.
+ROOM = 1.12
+# Of two strips that face each other, the least part of the height that one has.
+LEAST_SIDE = 0.25
 
 
-def layers_of(architecture: Architecture) -> pd.DataFrame:
-    """One row a layer, in the order in which they run; the columns are `LAYER_COLUMNS`.
+class Bar(NamedTuple):
+    """One layer, as the strip draws it."""
 
-    ``slot`` is equal for layers of two networks that stand at the same place: the stage, the block in it and its
-    part, as numbers that sort. ``layer`` names it for people, ``kind`` is one of `KINDS`, ``text`` is what is written
-    into its bar, ``size`` is in pixels, ``macs`` for one image, ``fusion`` whether it is one.
+    slot: int
+    """Equal for layers of two networks that stand at the same place, rising from the first to the last: the stage
+    times 10000, the block in it times 100 and the part of the block, see `PARTS`."""
+    layer: str
+    """Its place for people."""
+    kind: str
+    """One of `KINDS`."""
+    text: str
+    """What is written above it: the radix of a butterfly, the groups of a grouped fusion."""
+    inputs: int
+    """Channels."""
+    outputs: int
+    size: int
+    """Height and width of the output in pixels."""
+    kernel: int
+    macs: int
+    """For one image."""
+    fusion: bool
+    """Whether it mixes channels by a choice of the space."""
+
+
+def bars_of(architecture: Architecture) -> list[Bar]:
+    """The layers of a network in the order in which they run.
+
+    >>> from bft_nas.network import reference
+    >>> [bar.layer for bar in bars_of(reference("mobilenet_v1"))[:3]]
+    ['stem, conv', 'stage 1, block 1, depthwise', 'stage 1, block 1, pointwise']
     """
     stages = _places(architecture)
-    rows = []
+    bars = []
     for layer in cost(architecture).layers:
-        kind, number = parse_fusion(layer.fusion) if layer.fusion else ("dense", 1)
-        kind = "depthwise" if layer.groups > 1 else kind
         first, _, rest = layer.name.partition(".")
-        part = layer.name if first == "classifier" else rest
         if first == "blocks":
             index, _, part = rest.partition(".")
             stage, place = stages[int(index)]
             where = f"stage {stage}, block {place + 1}, "
         else:
-            stage, place = STEM if first == "stem" else HEAD, 0
-            where = "" if first == "classifier" else f"{first}, "
-        rows.append(
-            (
-                (stage, place, PARTS.index(part)),
-                where + part.replace("_", " ").replace("se.", "squeeze-excite "),
-                kind,
-                str(number) if kind in ("butterfly", "grouped") else "",
-                layer.in_channels,
-                layer.out_channels,
-                layer.size,
-                layer.kernel,
-                layer.macs,
-                layer.fusion is not None,
+            stage, place, part = STEM if first == "stem" else HEAD, 0, rest or first
+            where = f"{first}, " if rest else ""
+        kind, number = parse_fusion(layer.fusion) if layer.fusion else ("dense", 1)
+        bars.append(
+            Bar(
+                slot=10_000 * stage + 100 * place + PARTS.index(part),
+                layer=where + part.replace("_", " ").replace("se.", "squeeze-excite "),
+                kind="depthwise" if layer.groups > 1 else kind,
+                text=str(number) if kind in ("butterfly", "grouped") else "",
+                inputs=layer.in_channels,
+                outputs=layer.out_channels,
+                size=layer.size,
+                kernel=layer.kernel,
+                macs=layer.macs,
+                fusion=layer.fusion is not None,
             )
         )
-    return pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
+    return bars
 
 
 def strip_figure(architecture: Architecture) -> go.Figure:
-    """A network as a strip, one bar a layer: wider with more channels, MACs high, coloured by what mixes its channels.
+    """A network as a strip, one bar a layer: as wide as the root of its output channels, as high as its MACs.
+
+    Colours tell what mixes channels, and a butterfly has its radix written above it.
 
     >>> from bft_nas.network import reference
-    >>> len({trace.name for trace in strip_figure(reference("mobilenet_v1")).data} & set(KINDS)) > 1
-    True
+    >>> strip_figure(reference("mobilenet_v1_bft")).data[1].name
+    'butterfly'
     """
-    layers = layers_of(architecture)
-    total = int(layers["macs"].sum())
+    bars = bars_of(architecture)
+    total = sum(bar.macs for bar in bars)
+    butterflies = [bar.macs for bar in bars if bar.kind == "butterfly"]
     figure = go.Figure(layout=layout("strip", height=340))
-    _draw_strips(figure, [layers])
-    butterflies = layers[layers["kind"] == "butterfly"]
+    _draw_strips(figure, [bars])
     return describe(
         figure,
-        f"{architecture.family} at {architecture.resolution} pixels, {format_macs(total)} MACs in {len(layers)} layers,"
-        f" {len(butterflies)} of them butterflies with {butterflies['macs'].sum() / total:.0%} of the MACs."
-        f" Fusions stage by stage: {architecture.fusion_pattern}.",
+        f"{architecture.family} at {architecture.resolution} pixels, {format_macs(total)} MACs in {len(bars)} layers, "
+        f"{len(butterflies)} of them butterflies with {sum(butterflies) / total:.0%} of the MACs. "
+        f"Fusions stage by stage: {architecture.fusion_pattern}.",
     )
 
 
@@ -107,25 +134,24 @@ def comparison_figure(
 
     Args:
         a: drawn upwards.
-        b: drawn downwards.
+        b: drawn downwards, at the same scale.
         names: what to call them, plain text.
     """
-    tables = [layers_of(a), layers_of(b)]
-    figure = go.Figure(layout=layout("comparison", height=460))
-    _draw_strips(figure, tables)
+    strips = [bars_of(a), bars_of(b)]
+    figure = go.Figure(layout=layout("comparison", height=480))
+    _draw_strips(figure, strips)
     for name, y, anchor in zip(names, (1, 0), ("top", "bottom"), strict=True):
         figure.add_annotation(
-            text=f"<b>{escape(name)}</b>", x=0, y=y, xref="paper", yref="paper", xanchor="left", yanchor=anchor,
-            showarrow=False, font={"size": 14},
+            text=escape(name), x=1, y=y, xref="paper", yref="paper", xanchor="right", yanchor=anchor,
+            showarrow=False, font={"size": 15, "weight": 600},
         )  # fmt: skip
     different = differences(a, b)
-    if different.empty:
-        say(figure, "The two are the same network.")
-    totals = [format_macs(int(table["macs"].sum())) for table in tables]
+    say(figure, "The two are the same network." if different.empty else "")
+    macs = [format_macs(sum(bar.macs for bar in bars)) for bars in strips]
     return describe(
         figure,
-        f"{names[0]}: {a.family}, {totals[0]} MACs. {names[1]}: {b.family}, {totals[1]} MACs."
-        f" {len(different)} layers differ.",
+        f"{names[0]}: {a.family}, {macs[0]} MACs. {names[1]}: {b.family}, {macs[1]} MACs. "
+        f"{len(different)} layers differ.",
     )
 
 
@@ -135,14 +161,14 @@ def differences(a: Architecture, b: Architecture) -> pd.DataFrame:
     The columns: ``layer``, ``a`` and ``b`` (what it is in either, empty where there is none), ``macs_a``, ``macs_b``
     and ``difference`` (MACs of b less those of a).
     """
-    merged = (
-        layers_of(a).merge(layers_of(b), on="slot", how="outer", suffixes=("_a", "_b")).sort_values("slot")
-    )
+    sides = [{bar.slot: bar for bar in bars_of(architecture)} for architecture in (a, b)]
     rows = []
-    for row in merged.to_dict("records"):
-        texts, macs = zip(*(_side(row, side) for side in ("a", "b")), strict=True)
+    for slot in sorted({*sides[0], *sides[1]}):
+        bars = [side.get(slot) for side in sides]
+        texts = [_bar_text(bar) if bar else "" for bar in bars]
+        macs = [bar.macs if bar else 0 for bar in bars]
         if texts[0] != texts[1]:
-            layer = row["layer_a"] if texts[0] else row["layer_b"]
+            layer = next(bar.layer for bar in bars if bar)
             rows.append((layer, *texts, *macs, macs[1] - macs[0]))
     return pd.DataFrame(rows, columns=["layer", "a", "b", "macs_a", "macs_b", "difference"])
 
@@ -155,20 +181,32 @@ def architecture_yaml(architecture: Architecture) -> str:
     >>> Architecture.from_dict(yaml.safe_load(architecture_yaml(net))) == net
     True
     """
-    content = architecture.to_dict()
-    blocks = content.pop("blocks")
-    lines = [f"{key}: {_flow(value)}" for key, value in content.items()]
-    return "\n".join([*lines, "blocks:", *(f"- {_flow(block)}" for block in blocks)]) + "\n"
+    family = yaml.safe_dump(architecture.family, width=10**6).strip().removesuffix("...").strip()
+    rows = [f"- {_flow(block)}" for block in architecture.blocks]
+    lines = [
+        f"family: {family}",
+        f"resolution: {architecture.resolution}",
+        f"classes: {architecture.classes}",
+        f"in_channels: {architecture.in_channels}",
+        f"stem: {_flow(architecture.stem)}",
+        "blocks:",
+        *rows,
+        f"head: {_flow(architecture.head)}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def stage_name(stage: int) -> str:
-    """What a stage is called under a figure."""
-    return {STEM: "stem", HEAD: "head"}.get(stage, str(stage))
+    """What a stage is called under a figure; the stem, a single layer, has no room for a name."""
+    return {STEM: "", HEAD: "head"}.get(stage, str(stage))
 
 
-def _flow(value: object) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
-    return text.strip().removesuffix("...").strip()
+@lru_cache(maxsize=100_000)
+def _flow(row: Stem | Block | Head) -> str:
+    """A row in a line. It holds words, numbers and truth values alone, which PyYAML would take milliseconds for."""
+    values = ((field.name, getattr(row, field.name)) for field in fields(row))
+    words = (f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in values)
+    return "{" + ", ".join(words) + "}"
 
 
 def _places(architecture: Architecture) -> list[tuple[int, int]]:
@@ -181,86 +219,75 @@ def _places(architecture: Architecture) -> list[tuple[int, int]]:
     return places
 
 
-def _side(row: Mapping[Any, Any], side: str) -> tuple[str, int]:
-    if pd.isna(row[f"layer_{side}"]):
-        return "", 0
-    inputs, outputs, size, kernel, macs = (
-        int(row[f"{name}_{side}"]) for name in ("inputs", "outputs", "size", "kernel", "macs")
-    )
-    kind = f"{row[f'kind_{side}']} {row[f'text_{side}']}".strip()
-    how = f"{kind}, {kernel}x{kernel}" if kernel > 1 else kind
-    return f"{inputs} to {outputs}, {how}, {size}x{size}", macs
+def _bar_text(bar: Bar) -> str:
+    how = f"{bar.kind} {bar.text}".strip()
+    kernel = f", {bar.kernel}x{bar.kernel}" if bar.kernel > 1 else ""
+    return f"{bar.inputs} to {bar.outputs}, {how}{kernel}, {bar.size}x{bar.size}"
 
 
-def _draw_strips(figure: go.Figure, tables: Sequence[pd.DataFrame]) -> None:
+def _draw_strips(figure: go.Figure, strips: Sequence[Sequence[Bar]]) -> None:
     """One strip upwards, or two that face each other."""
-    slots = sorted({slot for table in tables for slot in table["slot"]})
-    widths = dict.fromkeys(slots, 0.0)
-    for table in tables:
-        for slot, outputs in zip(table["slot"], table["outputs"], strict=True):
-            widths[slot] = max(widths[slot], math.sqrt(outputs))
+    widths: dict[int, float] = {}
+    for bar in (bar for bars in strips for bar in bars):
+        widths[bar.slot] = max(widths.get(bar.slot, 0.0), math.sqrt(bar.outputs))
+    slots = sorted(widths)
     gap = GAP * sum(widths.values())
     edges = list(accumulate((widths[slot] + gap for slot in slots), initial=0.0))
-    lefts = dict(zip(slots, edges, strict=False))
-    for kind, colour in KINDS.items():
-        signed = [table.assign(sign=sign) for table, sign in zip(tables, (1, -1), strict=False)]
-        rows = pd.concat([table[table["kind"] == kind] for table in signed])
-        figure.add_trace(
-            go.Bar(
-                x=[lefts[slot] + widths[slot] / 2 for slot in rows["slot"]],
-                y=(rows["macs"] * rows["sign"] / 1e6).tolist(),
-                width=[math.sqrt(outputs) for outputs in rows["outputs"]],
-                name=kind,
-                visible=bool(len(rows)),
-                text=rows["text"].tolist(),
-                textposition="outside",
-                textangle=0,
-                constraintext="none",
-                textfont={"size": 11},
-                cliponaxis=False,
-                marker={"color": colour, "line": {"width": 0}},
-                customdata=rows[["layer", "inputs", "outputs", "size", "kernel", "macs"]].to_numpy(object),
-                hovertemplate=(
-                    f"<b>%{{customdata[0]}}</b><br>{kind} %{{text}}<br>"
-                    "%{customdata[1]} to %{customdata[2]} channels, %{customdata[4]}x%{customdata[4]}<br>"
-                    "at %{customdata[3]}x%{customdata[3]} pixels<br>%{customdata[5]:,} MACs<extra></extra>"
-                ),
+    middles = {slot: edge + widths[slot] / 2 for slot, edge in zip(slots, edges, strict=False)}
+    for side, bars in enumerate(strips):
+        for kind, colour in KINDS.items():
+            drawn = [bar for bar in bars if bar.kind == kind]
+            figure.add_trace(
+                go.Bar(
+                    x=[middles[bar.slot] for bar in drawn],
+                    y=[bar.macs / 1e6 for bar in drawn],
+                    width=[math.sqrt(bar.outputs) for bar in drawn],
+                    yaxis="y2" if side else "y",
+                    name=kind,
+                    legendgroup=kind,
+                    showlegend=side == 0 and any(bar.kind == kind for bars in strips for bar in bars),
+                    text=[bar.text for bar in drawn],
+                    textposition="outside",
+                    textangle=0,
+                    constraintext="none",
+                    textfont={"size": 11},
+                    cliponaxis=False,
+                    marker={"color": colour, "line": {"width": 0}},
+                    customdata=[
+                        [bar.layer, bar.inputs, bar.outputs, bar.size, bar.kernel, bar.macs] for bar in drawn
+                    ],
+                    hovertemplate=(
+                        f"<b>%{{customdata[0]}}</b><br>{kind} %{{text}}<br>"
+                        "%{customdata[1]} to %{customdata[2]} channels, %{customdata[4]}x%{customdata[4]}<br>"
+                        "at %{customdata[3]}x%{customdata[3]} pixels<br>%{customdata[5]:,} MACs<extra></extra>"
+                    ),
+                )
             )
-        )
-    _draw_stages(figure, slots, edges)
-    ups, downs = ([*(table["macs"].max() for table in tables), 0] + [0])[:2]
-    ticks = _ticks(-downs / 1e6, ups / 1e6)
-    figure.update_yaxes(
-        tickvals=ticks, ticktext=[f"{abs(tick):g}M" if tick else "0" for tick in ticks], title_text="MACs"
-    )
-    figure.update_xaxes(range=[0, edges[-1]], title_text="stage; bars as wide as √channels")
-    figure.update_layout(barmode="overlay", bargap=0)
-    if len(tables) > 1:
-        figure.add_hline(y=0, line={"color": INK, "width": 1})
-
-
-def _draw_stages(figure: go.Figure, slots: Sequence[Slot], edges: Sequence[float]) -> None:
-    """A line where each stage begins, and its number in the middle where there is room for it."""
-    starts = [at for at, slot in enumerate(slots) if at == 0 or slot[0] != slots[at - 1][0]]
-    ends = [*starts[1:], len(slots)]
-    middles = [(edges[start] + edges[end]) / 2 for start, end in zip(starts, ends, strict=True)]
-    names = [stage_name(slots[start][0]) for start in starts]
-    wide = [
-        edges[end] - edges[start] > LEAST_STAGE * edges[-1] for start, end in zip(starts, ends, strict=True)
-    ]
+    starts = [at for at, slot in enumerate(slots) if at == 0 or slot // 10_000 != slots[at - 1] // 10_000]
     figure.update_xaxes(
-        tickvals=[middle for middle, room in zip(middles, wide, strict=True) if room],
-        ticktext=[name for name, room in zip(names, wide, strict=True) if room],
+        title_text="stage",
+        range=[0, edges[-1]],
+        tickvals=[edges[at] - gap / 2 for at in starts],
+        ticktext=[stage_name(slots[at] // 10_000) for at in starts],
+        ticklabelposition="outside right",
         tickangle=0,
-        showgrid=False,
     )
-    for start in starts[1:]:
-        figure.add_vline(
-            x=edges[start] - GAP * edges[-1] / 2, line={"color": GRID, "width": 1}, layer="below"
-        )
+    figure.update_layout(barmode="overlay", bargap=0)
+    tops = [ROOM * max(bar.macs for bar in bars) / 1e6 for bars in strips]
+    figure.update_yaxes(title_text="MACs", ticksuffix="M", nticks=6, range=[0, tops[0]])
+    if len(tops) == 1:
+        return
+    # At one scale, and neither of them squeezed to nothing.
+    lower = min(max(tops[1] / sum(tops), LEAST_SIDE), 1 - LEAST_SIDE)
+    whole = max(tops[0] / (1 - lower), tops[1] / lower)
+    figure.update_layout(
+        xaxis={"anchor": "y2"},
+        yaxis={"domain": [lower, 1], "range": [0, whole * (1 - lower)], "nticks": _ticks(1 - lower)},
+        yaxis2=axis()
+        | {"domain": [0, lower], "range": [whole * lower, 0], "nticks": _ticks(lower), "ticksuffix": "M"},
+    )
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """About six round numbers from one end to the other."""
-    step = float(f"{max(high - low, 1e-9) / 6:.0e}")
-    return [step * place for place in range(math.floor(low / step), math.ceil(high / step) + 1)]
+def _ticks(part: float) -> int:
+    """At most so many on an axis that has a part of the height."""
+    return max(3, round(10 * part))

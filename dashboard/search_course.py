@@ -22,7 +22,7 @@ from bft_nas.dashboard._style import (
     SECOND,
     describe,
     layout,
-    say,
+    nothing,
 )
 from bft_nas.pareto import complete, hypervolume
 from bft_nas.units import format_duration, format_macs
@@ -100,7 +100,7 @@ def _hypervolume_figure(
     figure = go.Figure(layout=layout(f"hypervolume_{over}", height=380))
     shown = {name: found for name, found in courses.items() if not complete(found).empty}
     if not shown:
-        return say(figure, "No candidate is complete yet.")
+        return nothing(figure, "No candidate is complete yet.")
     most = max(max(runs[name].budgets, default=1) for name in shown)
     scale, unit = (
         _unit(max(found["seconds"].max() for found in shown.values())) if over == "seconds" else (1, "epochs")
@@ -120,7 +120,7 @@ def _hypervolume_figure(
                 hovertemplate=f"%{{y:.3f}} after %{{x:.4g}} {unit}<br>candidate %{{customdata}}<extra></extra>",
             )
         )
-    figure.update_layout(showlegend=len(shown) > 1)
+    figure.update_layout(showlegend=len(shown) > 1, margin_t=64 if len(shown) > 1 else 24)
     figure.update_xaxes(title_text="epochs trained in all" if over == "epochs" else unit)
     figure.update_yaxes(title_text=f"hypervolume up to {format_macs(most)} MACs", rangemode="tozero")
     return describe(figure, f"Hypervolume up to {format_macs(most)} MACs: {'; '.join(told)}.")
@@ -130,7 +130,7 @@ def _rate_figure(courses: Mapping[str, pd.DataFrame]) -> go.Figure:
     figure = go.Figure(layout=layout("rate", height=380))
     shown = {name: found for name, found in courses.items() if len(found) > 1}
     if not shown:
-        return say(figure, "A rate needs two candidates.")
+        return nothing(figure, "A rate needs two candidates.")
     scale, unit = _unit(max(found["seconds"].max() for found in shown.values()))
     told = []
     for rank, (name, found) in enumerate(shown.items()):
@@ -149,8 +149,8 @@ def _rate_figure(courses: Mapping[str, pd.DataFrame]) -> go.Figure:
                 hovertemplate=f"%{{y:.0f}} an hour at %{{x:.4g}} {unit}<br>candidate %{{customdata}}<extra></extra>",
             )
         )
-    figure.update_layout(showlegend=len(shown) > 1)
-    figure.update_xaxes(title_text=unit)
+    figure.update_layout(showlegend=len(shown) > 1, margin_t=64 if len(shown) > 1 else 24)
+    figure.update_xaxes(title_text=unit, rangemode="tozero")
     figure.update_yaxes(title_text=f"candidates an hour, the last {WINDOW}", rangemode="tozero")
     return describe(figure, f"Candidates an hour on average: {'; '.join(told)}.")
 
@@ -160,7 +160,7 @@ def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
     clocks = {name: run.clock for name, run in runs.items()}
     clocks = {name: clock for name, clock in clocks.items() if sum(clock.values())}
     if not clocks:
-        return say(figure, "No candidate has ended yet.")
+        return nothing(figure, "No candidate has ended yet.")
     for part, colour in (("proposing", AMBER), ("training", SECOND), ("waiting", DEPTHWISE)):
         seconds = [clock[part] for clock in clocks.values()]
         parts = [100 * clock[part] / sum(clock.values()) for clock in clocks.values()]
@@ -182,9 +182,7 @@ def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
             )
         )
     figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
-    figure.update_xaxes(
-        title_text="of the time, proposal to end", ticksuffix="%", range=[0, 101]
-    )
+    figure.update_xaxes(title_text="of the time, proposal to end", ticksuffix="%", range=[0, 101])
     figure.update_yaxes(ticklabelstandoff=6, showgrid=False, autorange="reversed")
     told = "; ".join(
         f"{name}: {', '.join(f'{part} {format_duration(seconds)}' for part, seconds in clock.items())}"
@@ -197,7 +195,7 @@ def _rungs_figure(runs: Mapping[str, RunData]) -> go.Figure:
     figure = go.Figure(layout=layout("rungs", height=380))
     rows = [(name, rung, *_at_rung(run.results, rung)) for name, run in runs.items() for rung in run.rungs]
     if not rows:
-        return say(figure, "No candidate is stopped early: the search has no scheduler.")
+        return nothing(figure, "No candidate is stopped early: the search has no scheduler.")
     names, rungs, reached, stopped = map(list, zip(*rows, strict=True))
     x: list[Any] = [f"epoch {rung}" for rung in rungs]
     if len(set(names)) > 1:
@@ -243,7 +241,7 @@ def _failures_figure(runs: Mapping[str, RunData]) -> go.Figure:
     counts = counts.loc[counts.sum(axis=1).nlargest(REASONS).index][::-1] if len(counts) else counts
     figure = go.Figure(layout=layout("failures", height=max(260, 140 + 46 * len(counts))))
     if counts.empty:
-        return say(figure, "No candidate failed.")
+        return nothing(figure, "No candidate failed.")
     for rank, name in enumerate(counts.columns):
         figure.add_trace(
             go.Bar(
