@@ -70,8 +70,8 @@ class Canvas:
 
     def _remember(self, places: Sequence[tuple[float, float]]) -> None:
         # Of thousands of points most share a pixel.
-        found = np.vstack((self.taken, np.round(np.array(places).reshape(-1, 2))))
-        self.taken = np.unique(found, axis=0)
+        found = np.unique(np.round(np.array(places).reshape(-1, 2)), axis=0)
+        self.taken = np.vstack((self.taken, found))
 
     def clearance(self, left: float, bottom: float, width: float, height: float) -> float:
         """How far a box is from whatever is nearest to it; below zero when something is inside."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -230,7 +231,8 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
         figure.add_trace(
             trace(
                 x=(rows["macs"] / 1e6).to_numpy(float),
-                customdata=rows["number"].to_numpy(int),
+                # A list, since Dash finds no numbers in packed arrays.
+                customdata=rows["number"].tolist(),
                 hovertext=_hover_texts(rows),
                 hovertemplate="%{hovertext}<extra></extra>",
                 mode="markers",
@@ -252,18 +254,14 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
             opacity=0.6,
         )
     stopped = shown[shown["state"] == "stopped"]
-    if not stopped.empty:
+    for rank, (family, rows) in enumerate(stopped.groupby("family")):
         add(
-            stopped,
-            y=percents(stopped),
+            rows,
+            y=percents(rows),
             name="stopped early",
             legendgroup="stopped",
-            marker={
-                "symbol": [f"{symbols[family]}-open" for family in stopped["family"]],
-                "size": 8,
-                "color": INK,
-                "line": {"width": 1.5},
-            },
+            showlegend=rank == 0,
+            marker={"symbol": f"{symbols[family]}-open", "size": 8, "color": INK, "line": {"width": 1.5}},
             opacity=STOPPED_OPACITY,
         )
     for family, rows in complete(results).groupby("family"):
@@ -350,11 +348,15 @@ def draw_selection(figure: go.Figure, shown: pd.DataFrame, selected: Sequence[in
     )
 
 
-def _hover_texts(rows: pd.DataFrame) -> list[str]:
+def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
     columns = ("number", "family", "accuracy", "state", "reason", "macs", "params", "resolution", "fusions")
-    return [_hover_text(*row) for row in rows[list(columns)].itertuples(index=False, name=None)]
+    texts = [_hover_text(*row) for row in rows[list(columns)].itertuples(index=False, name=None)]
+    # Plotly looks at each text of a list, and takes an array as it is.
+    return np.array(texts, dtype=object)
 
 
+# A dashboard draws the same candidates again and again.
+@lru_cache(maxsize=2**15)
 def _hover_text(
     number: int,
     family: str,
