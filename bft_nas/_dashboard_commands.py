@@ -1,4 +1,4 @@
-"""The command that shows runs in a browser. What is slow to import is imported where it is needed."""
+"""The commands that show runs: dashboard and report. What is slow to import is imported where it is needed."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def dashboard_command(options: argparse.Namespace) -> int:
         server.serve_forever()
     except KeyboardInterrupt:
         print()
+    return 0
+
+
+def report_command(options: argparse.Namespace) -> int:
+    """``bft-nas report``: its exit code."""
+    from bft_nas.dashboard import write_run_report
+    from bft_nas.run import Run
+
+    print(write_run_report(Run.open(options.run, runs=options.runs), options.output))
     return 0
 
 

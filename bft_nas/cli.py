@@ -116,13 +116,34 @@ def _parser() -> argparse.ArgumentParser:
         help="to listen on (default: 127.0.0.1, which only this machine reaches)",
     )
     dashboard.add_argument(
-        "--port", type=_port, default=8050, metavar="N", help="to listen on, or the next free one (default: 8050)"
+        "--port",
+        type=_port,
+        default=8050,
+        metavar="N",
+        help="to listen on, or the next free one (default: 8050)",
     )
     dashboard.set_defaults(command=_dashboard)
 
     runs = _add(commands, "runs", "list the runs", "bft-nas runs")
     runs.set_defaults(command=_runs)
-    for command in (show, export, compare, dashboard, runs):
+    report = _add(
+        commands,
+        "report",
+        "write a run's dashboard as one HTML file",
+        "bft-nas report mobile-50M -o mobile-50M.html",
+        "It opens in any browser, without a network; a search writes it at its end.",
+    )
+    report.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="to write (default: report.html in the run's folder)",
+    )
+    report.set_defaults(command=_report)
+
+    for command in (show, export, compare, dashboard, report, runs):
         _add_runs_folder(command)
 
     references = _add(
@@ -289,6 +310,12 @@ def _compare(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas._training_commands import compare_command
 
     return compare_command(options, given)
+
+
+def _report(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas._dashboard_commands import report_command
+
+    return report_command(options)
 
 
 def _dashboard(options: argparse.Namespace, given: list[str]) -> int:

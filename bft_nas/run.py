@@ -259,6 +259,8 @@ class Run:
         description.parent.mkdir(parents=True, exist_ok=True)
         write_text(description, architecture.to_json())
         facts = facts_of(architecture, budget)
+        if trial.datetime_start is not None:
+            facts["proposing"] = (datetime.now() - trial.datetime_start).total_seconds()
         trial.set_user_attr("candidate", facts)
         return Candidate(trial.number, architecture, facts["macs"], budget)
 

@@ -12,6 +12,7 @@ __all__ = [
     "search_figures",
     "strip_figure",
     "write_report",
+    "write_run_report",
 ]
 
 __getattr__ = lazy_exports(
@@ -26,5 +27,6 @@ __getattr__ = lazy_exports(
         "search_figures": "bft_nas.dashboard.search_course",
         "strip_figure": "bft_nas.dashboard.network",
         "write_report": "bft_nas.dashboard.report",
+        "write_run_report": "bft_nas.dashboard.report",
     },
 )

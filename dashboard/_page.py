@@ -36,8 +36,8 @@ figure > div { height: 100%; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 22px; margin: 18px 0 0; font-size: 0.92rem; }
 nav a { color: var(--soft); text-underline-offset: 3px; text-decoration-color: var(--line); }
 nav a:hover, nav a:focus-visible { color: var(--ink); text-decoration-color: currentcolor; }
-section { scroll-margin-top: 12px; border-top: 1px solid var(--line); margin-top: 56px; }
-section > h2 { margin-top: 32px; font-size: 1.35rem; }
+.report section { scroll-margin-top: 12px; border-top: 1px solid var(--line); margin-top: 56px; }
+.report section > h2 { margin-top: 32px; font-size: 1.35rem; }
 .columns { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px 32px; }
 .columns h3 { margin-top: 20px; }
 .wide { overflow-x: auto; }

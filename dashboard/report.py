@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._page import STYLE
-from bft_nas.dashboard._run_data import RunData
+from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard._tables import FRONT_COLUMNS, REFERENCE_COLUMNS, key, table, winners_table
 from bft_nas.dashboard.butterflies import butterfly_figure
@@ -25,6 +25,8 @@ from bft_nas.errors import UserError
 from bft_nas.files import write_text
 from bft_nas.network import Architecture
 from bft_nas.pareto import complete, front, winners
+from bft_nas.published import published_results
+from bft_nas.run import Run
 from bft_nas.units import format_macs
 
 SCRIPT = Path(__file__).with_name("report.js")
@@ -86,6 +88,23 @@ def write_report(
     write_text(path, _page(data, networks, pd.DataFrame() if published is None else published))
 
 
+def write_run_report(run: Run, path: Path | None = None) -> Path:
+    """Writes the report of a run as it is now, by default into its folder; returns the path.
+
+    Raises:
+        UserError: a file of the run cannot be read, or the report's cannot be written.
+
+    >>> write_run_report(Run.open("mobile-50M"))  # doctest: +SKIP
+    PosixPath('runs/mobile-50M/report.html')
+    """
+    path = run.folder / "report.html" if path is None else path
+    try:
+        write_report(path, read_run(run), run.architecture, published=published_results())
+    except OSError as error:
+        raise UserError(f"report '{path}': cannot be written ({error.strerror or error})") from None
+    return path
+
+
 def _page(data: RunData, networks: Mapping[int, Architecture], published: pd.DataFrame) -> str:
     results, references = data.results, data.references
     best, on_front = winners(results, data.budgets), front(results)
@@ -104,7 +123,7 @@ def _page(data: RunData, networks: Mapping[int, Architecture], published: pd.Dat
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
-<main>
+<main class="report">
 <h1>{escape(data.name)}</h1>
 {_facts(data.facts)}
 <nav aria-label="Sections">{views}</nav>
