@@ -85,7 +85,7 @@ def layout(kind: str, *, title: str = "", subtitle: str = "", height: int = 460)
     )
 
 
-def scatter(points: int) -> type[go.Scatter | go.Scattergl]:
+def scatter(points: int) -> Any:
     """The trace for so many points: beyond some thousands a browser draws them by WebGL."""
     return go.Scattergl if points > MANY else go.Scatter
 

@@ -124,7 +124,7 @@ def _draw_map(
 def _draw_radices(figure: go.Figure, fusions: pd.DataFrame, stages: list[int], names: list[str]) -> None:
     counts = fusions.groupby(["stage", "radix"]).size().unstack(fill_value=0).reindex(stages, fill_value=0)
     parts = 100 * counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    radices = sorted(counts.columns)
+    radices = sorted(int(radix) for radix in counts.columns)
     for radix in radices:
         name = f"radix {radix}" if radix else "dense"
         rank = sum(0 < smaller < radix for smaller in radices)

@@ -34,10 +34,8 @@ def importance_figure(proposals: pd.DataFrame, results: pd.DataFrame) -> go.Figu
     figure = go.Figure(layout=layout("importances", height=130 + 38 * max(6, min(SHOWN, len(found)))))
     if found.empty:
         done = len(complete(results))
-        return nothing(
-            figure,
-            f"Importances need {FEWEST} complete candidates; there {'is' if done == 1 else 'are'} {done}.",
-        )
+        few = f"Importances need {FEWEST} complete candidates; there {'is' if done == 1 else 'are'} {done}."
+        return nothing(figure, few if done < FEWEST else "Nothing was chosen among several values.")
     top = found.loc[found.max(axis=1).nlargest(SHOWN).index][::-1]
     for column, colour in (("macs", AMBER), ("accuracy", SECOND)):
         figure.add_trace(
@@ -96,15 +94,19 @@ def _study(chosen: pd.DataFrame, done: pd.DataFrame) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=["maximize", "minimize"])
     spaces = {
-        name: CategoricalDistribution(sorted(values.dropna().unique().tolist(), key=str))
+        str(name): CategoricalDistribution(sorted(values.dropna().unique().tolist(), key=str))
         for name, values in chosen.items()
     }
-    outcomes = zip(chosen.to_dict("records"), done["accuracy"], done["macs"], strict=True)
+    rows = [
+        {str(name): value for name, value in row.items() if not pd.isna(value)}
+        for row in chosen.to_dict("records")
+    ]
+    outcomes = zip(rows, done["accuracy"], done["macs"], strict=True)
     study.add_trials(
         [
             optuna.create_trial(
-                params={name: value for name, value in row.items() if not pd.isna(value)},
-                distributions={name: spaces[name] for name, value in row.items() if not pd.isna(value)},
+                params=row,
+                distributions={name: spaces[name] for name in row},
                 values=[accuracy, float(macs)],
             )
             for row, accuracy, macs in outcomes
