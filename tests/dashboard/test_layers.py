@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.dashboard import front_figure, write_report
 from bft_nas.errors import UserError
@@ -232,10 +232,10 @@ def test_what_others_name_is_escaped(tmp_path: Path) -> None:
     assert Page(text).text.count(HOSTILE) == 21
 
 
-def test_a_click_in_the_legend_shows_the_layer_with_its_axis(browser: Browser, tmp_path: Path) -> None:
+def test_a_click_in_the_legend_shows_the_layer_with_its_axis(window: BrowserContext, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write(path, references=make_references(), published=published_results())
-    with looking(browser, path.as_uri()) as page:
+    with looking(window, path.as_uri()) as page:
         expect(page.locator("html[data-ready]")).to_be_attached()
         expect(page.locator("#front .y2tick")).to_have_count(0)
         before = page.locator("#front .point").count()
