@@ -34,21 +34,12 @@ def dashboard_command(options: argparse.Namespace) -> int:
     if runs.names() == (EXAMPLE.name,) and not (options.runs / EXAMPLE.name).exists():
         shown = f"no run under '{options.runs}' yet, so a finished search that comes along"
     where = f"[{host}]" if ":" in host else host
-    print(f"http://{where}:{port}/  {shown}; Ctrl-C ends it", flush=True)
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        print(f"http://{where}:{port}/  {shown}; Ctrl-C ends it", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:
         print()
-    return 0
-
-
-def report_command(options: argparse.Namespace) -> int:
-    """``bft-nas report``: its exit code."""
-    from bft_nas.dashboard import write_run_report
-    from bft_nas.run import Run
-
-    print(write_run_report(Run.open(options.run, runs=options.runs), options.output))
     return 0
 
 

@@ -21,17 +21,16 @@ FRONT = ("front.figure", "front-figure.aria-label", "front-says.children", "macs
 
 
 def register(app: Dash, runs: Runs) -> None:
-    """Draw the front when the run or a filter changes, and move its rings when candidates are chosen."""
+    """Draw the front when the run or a filter changes; rings and published results come and go without that."""
 
     @app.callback(
         outputs(FRONT),
         Input("version", "data"),
         Input("filters", "data"),
-        Input("published", "value"),
         State("view", "data"),
         prevent_initial_call=True,
     )
-    def draw_front(version: str, filters: Any, published: Any, before: dict[str, Any]) -> tuple[Any, ...]:
+    def draw_front(version: str, filters: Any, before: dict[str, Any]) -> tuple[Any, ...]:
         view = View.from_stored(before)
         return front_values(runs.read(view.run), view)
 
@@ -50,6 +49,20 @@ def register(app: Dash, runs: Runs) -> None:
         for name in ("x", "y", "text"):
             moved["data"][places["selection"]][name] = rings.data[0][name]
         return moved
+
+    @app.callback(
+        Output("front", "figure", allow_duplicate=True),
+        Input("published", "value"),
+        State("drawn", "data"),
+        prevent_initial_call=True,
+    )
+    def show_published(switch: list[str], places: dict[str, Any]) -> Patch:
+        shown = Patch()
+        for place in places["published"]:
+            shown["data"][place]["visible"] = True if switch else "legendonly"
+        if places["published"]:
+            shown["layout"]["yaxis2"]["visible"] = bool(switch)
+        return shown
 
 
 def front_values(data: RunData, view: View) -> tuple[Any, ...]:

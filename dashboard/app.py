@@ -24,6 +24,7 @@ PAGE = f"""<!doctype html>
 {{%favicon%}}
 <style>{STYLE}</style>
 {{%css%}}
+<script async src="/_dash-component-suites/plotly/package_data/plotly.min.js"></script>
 </head>
 <body>
 {{%app_entry%}}
