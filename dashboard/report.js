@@ -257,20 +257,35 @@ function makeTable(data, candidates, choose) {
   draw();
 }
 
+// Those that a choice of a candidate changes; the page can be used as soon as they are there.
+const FIRST = ["front", "curves", "strip", "comparison"];
+
+async function draw(data, id) {
+  const figure = data.figures[id];
+  if (!$(id) || !figure) return;
+  await Plotly.newPlot(id, figure.data, figure.layout, CONFIG);
+  // Let the browser show each before the next.
+  await new Promise((done) => { setTimeout(done); });
+}
+
+function followLayer() {
+  // A click in the legend shows the published results, and Plotly leaves their axis as it is.
+  $("front").on("plotly_restyle", () => {
+    const shown = $("front").data.some((trace) => trace.yaxis === "y2" && trace.visible === true);
+    if (shown !== $("front").layout.yaxis2.visible) Plotly.relayout("front", { "yaxis2.visible": shown });
+  });
+}
+
 async function begin() {
   const data = await unpacked($("data").textContent);
-  for (const [id, figure] of Object.entries(data.figures)) {
-    if ($(id)) await Plotly.newPlot(id, figure.data, figure.layout, CONFIG);
-  }
-  if ($("front").layout.yaxis2) {
-    // A click in the legend shows the published results, and Plotly leaves their axis as it is.
-    $("front").on("plotly_restyle", () => {
-      const shown = $("front").data.some((trace) => trace.yaxis === "y2" && trace.visible === true);
-      if (shown !== $("front").layout.yaxis2.visible) Plotly.relayout("front", { "yaxis2.visible": shown });
-    });
-  }
+  for (const id of FIRST) await draw(data, id);
+  if ($("front").layout.yaxis2) followLayer();
   const candidates = candidatesOf(data);
-  if (candidates.size) await explore(data, candidates);
+  const chosenBy = candidates.size ? await explore(data, candidates) : () => {};
+  for (const id of Object.keys(data.figures)) {
+    if (!FIRST.includes(id)) await draw(data, id);
+  }
+  chosenBy("butterflies");
   document.documentElement.dataset.ready = "";
 }
 
@@ -282,13 +297,14 @@ async function explore(data, candidates) {
     return show(data, candidates, chosen);
   }
   const side = (event) => (event?.shiftKey || $("second").checked ? 1 : 0);
-  for (const id of ["front", "curves", "butterflies"]) {
+  function chosenBy(id) {
     $(id).on("plotly_click", ({ points, event }) => {
       const given = points.map(({ customdata }) => (Array.isArray(customdata) ? customdata[0] : customdata));
       const number = given.find((value) => Number.isInteger(value));
       if (number !== undefined) choose(number, side(event));
     });
   }
+  ["front", "curves"].forEach(chosenBy);
   for (const [at, id] of ["candidate", "beside"].entries())
     $(id).addEventListener("change", ({ target }) => choose(target.value === "" ? null : Number(target.value), at));
   addEventListener("click", (event) => {
@@ -311,5 +327,6 @@ async function explore(data, candidates) {
   };
   makeTable(data, candidates, choose);
   await show(data, candidates, chosen);
+  return chosenBy;
 }
 addEventListener("load", begin);
