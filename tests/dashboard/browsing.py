@@ -120,6 +120,11 @@ def until(page: Page, happens: Callable[[], object], seconds: float = 10) -> Non
     raise AssertionError("it did not happen in time")
 
 
+def show_tab(page: Page, name: str) -> None:
+    """A click on the name of a tab."""
+    page.locator("#tab").get_by_text(name, exact=True).click()
+
+
 def click_candidate(page: Page, number: int) -> None:
     """A click on a candidate's point of the front, as a mouse does it."""
     point_at(page, number)
@@ -129,7 +134,7 @@ def click_candidate(page: Page, number: int) -> None:
 
 def point_at(page: Page, number: int) -> None:
     """The mouse on a candidate's point, and Plotly aware of it."""
-    page.locator("#front-section").scroll_into_view_if_needed()
+    page.evaluate("scrollTo(0, 0)")
     x, y = page.evaluate(PLACE, number)
     page.mouse.move(x - 4, y)
     page.mouse.move(x, y)
@@ -144,6 +149,7 @@ def points(page: Page) -> dict[int, tuple[float, float]]:
 
 def zoom(page: Page) -> list[float]:
     """Drag a box over a part of the front; the ends of the axes after it."""
+    page.evaluate("scrollTo(0, 0)")
     box = page.locator("#front .nsewdrag").first.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.1 * box["height"])

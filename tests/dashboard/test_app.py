@@ -22,6 +22,7 @@ from tests.dashboard.browsing import (
     points,
     ranges,
     served,
+    show_tab,
     until,
     zoom,
 )
@@ -183,7 +184,7 @@ def test_the_yaml_of_a_candidate_can_be_copied(page: Page, address: str, run: Ru
 
 
 def test_the_budget_slider_filters_everything(page: Page, results: pd.DataFrame) -> None:
-    page.locator("#tab").get_by_text("All candidates").click()
+    show_tab(page, "All candidates")
     expect(page.locator("#table-says")).to_contain_text(f"{len(results)} candidates")
     thumb = page.get_by_role("slider")
     thumb.focus()
@@ -231,7 +232,7 @@ def test_published_curves_come_and_go_together(page: Page) -> None:
 
 
 def test_selected_rows_are_ringed(page: Page, results: pd.DataFrame) -> None:
-    page.locator("#tab").get_by_text("All candidates").click()
+    show_tab(page, "All candidates")
     best = results.sort_values("accuracy", ascending=False)["number"].tolist()[:2]
     for number in best:
         page.locator(f'#table .ag-center-cols-container [row-id="{number}"]').click(modifiers=["Control"])
@@ -240,7 +241,7 @@ def test_selected_rows_are_ringed(page: Page, results: pd.DataFrame) -> None:
 
 
 def test_the_table_is_sorted_and_filtered_by_its_heads(page: Page, results: pd.DataFrame) -> None:
-    page.locator("#tab").get_by_text("All candidates").click()
+    show_tab(page, "All candidates")
     numbers = page.locator("#table .ag-pinned-left-cols-container .ag-row")
     expect(numbers.first).to_be_visible()
 

@@ -16,7 +16,7 @@ from bft_nas.pareto import front
 from bft_nas.run import Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import Silent, tiny_prepared, tiny_run
-from tests.dashboard.browsing import drawn, looking, points, ranges, served, until, zoom
+from tests.dashboard.browsing import drawn, looking, points, ranges, served, show_tab, until, zoom
 from tests.dashboard.made_up import make_run
 
 
@@ -133,7 +133,7 @@ def test_a_run_with_little_to_see_says_so(
     with served(tmp_path) as address, looking(window, address) as page:
         expect(page.get_by_text(says).first).to_be_attached(timeout=30_000)
         for tab in ("The search itself", "All candidates", "Where butterflies pay"):
-            page.get_by_label(tab).check()
+            show_tab(page, tab)
             expect(page.locator("#panel > .panel > *").first).to_be_visible()
             page.wait_for_timeout(200)
         expect(page.locator("#trouble")).to_be_hidden()
@@ -153,6 +153,6 @@ def test_what_candidates_say_is_text_and_not_markup(window: BrowserContext, tmp_
         drawn(page)
         expect(page.locator("h1")).to_have_text("<img src=x>")
         expect(page.locator("#card")).to_contain_text(run.results()["reason"].iloc[2])
-        page.get_by_label("The search itself").check()
+        show_tab(page, "The search itself")
         expect(page.locator("#failures .main-svg").first).to_be_visible()
         assert page.locator("main img, header img, main .xtick b, #card b").count() == 0
