@@ -43,5 +43,14 @@ def dashboard_command(options: argparse.Namespace) -> int:
     return 0
 
 
+def report_command(options: argparse.Namespace) -> int:
+    """``bft-nas report``: its exit code."""
+    from bft_nas.dashboard import write_run_report
+    from bft_nas.run import Run
+
+    print(write_run_report(Run.open(options.run, runs=options.runs), options.output))
+    return 0
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
