@@ -61,6 +61,7 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
         return page
 
     _keep_address(app, runs, lambda search: asked(search)[0])
+    _listen_to_figures(app)
     _follow(app, runs)
 
 
@@ -68,9 +69,6 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
     @app.callback(
         output={
             "search": Output("url", "search"),
-            "candidate": Output("candidate", "value"),
-            "beside": Output("beside", "value"),
-            "published": Output("published", "value"),
             "view": Output("view", "data"),
             "filters": Output("filters", "data"),
             "chosen": Output("chosen", "data"),
@@ -85,30 +83,20 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
                 "published": Input("published", "value"),
                 "candidate": Input("candidate", "value"),
                 "beside": Input("beside", "value"),
+                "marked": Input("marked", "data"),
                 "tab": Input("tab", "value"),
                 "runs": Input("runs", "value"),
-                # Is on the page as long as its tab is shown.
-                "rows": Input("table", "selectedRows", allow_optional=True),
-                "click": Input("front", "clickData"),
-                "legend": Input("front", "restyleData"),
-                "zoom": Input("front", "relayoutData"),
+                "axes": Input("axes", "data"),
             }
         },
-        state={
-            "picks": State("picks", "value"),
-            "drawn": State("drawn", "data"),
-            "before": State("view", "data"),
-        },
+        state={"before": State("view", "data")},
         prevent_initial_call=True,
     )
-    def keep_address(
-        given: dict[str, Any], picks: str, drawn: dict[str, Any], before: dict[str, Any]
-    ) -> dict[str, Any]:
+    def keep_address(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         set_props("trouble", {"hidden": True})
-        triggers = set(ctx.triggered_prop_ids)
         old = View.from_stored(before)
         stops = budget_stops(runs.read(old.run).budgets)
-        if triggers == {"url.search"}:
+        if set(ctx.triggered_prop_ids) == {"url.search"}:
             # Somebody went back, or came by a link within the page.
             view = asked(given["search"])
             if view == old:
@@ -116,23 +104,29 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
             _set_controls(view, stops)
         else:
             view = _controlled(old, given, stops)
-            if "front.clickData" in triggers:
-                view = _clicked(view, given["click"], picks)
-            if "front.restyleData" in triggers:
-                view = _restyled(view, given["legend"], drawn["published"])
-            if "front.relayoutData" in triggers:
-                view = _zoomed(view, given["zoom"] or {}, drawn["x"])
-            if "table.selectedRows" in triggers and isinstance(given["rows"], list):
-                view = replace(view, marked=tuple(sorted(row["number"] for row in given["rows"])))
         return {
-            "search": _if_new(view_query(view), given["search"]),
-            "candidate": _if_new(_typed(view.candidate), given["candidate"]),
-            "beside": _if_new(_typed(view.beside), given["beside"]),
-            "published": _if_new(["yes"] if view.published else [], given["published"]),
-            "view": _if_new(stored(view), before),
+            "search": no_update if view_query(view) == given["search"] else view_query(view),
+            "view": no_update if view == old else stored(view),
             "filters": no_update if view.filters == old.filters else stored(view.filters),
             "chosen": no_update if view.chosen == old.chosen else stored(view.chosen),
         }
+
+
+def _set_controls(view: View, stops: Sequence[int]) -> None:
+    for name, value in (
+        ("macs", nearest_stop(view.macs, stops)),
+        ("fusion", view.fusion or None),
+        ("families", list(view.families)),
+        ("states", list(view.states)),
+        ("published", ["yes"] if view.published else []),
+        ("candidate", _typed(view.candidate)),
+        ("beside", _typed(view.beside)),
+        ("tab", view.tab),
+        ("runs", list(view.runs) or [view.run]),
+    ):
+        set_props(name, {"value": value})
+    set_props("marked", {"data": list(view.marked)})
+    set_props("axes", {"data": {"x": view.x, "y": view.y}})
 
 
 def _controlled(old: View, given: Mapping[str, Any], stops: Sequence[int]) -> View:
@@ -147,9 +141,16 @@ def _controlled(old: View, given: Mapping[str, Any], stops: Sequence[int]) -> Vi
         published="yes" in given["published"],
         candidate=_number(given["candidate"]),
         beside=_number(given["beside"]),
+        marked=tuple(given["marked"]),
         tab=given["tab"],
         runs=() if compared == (old.run,) else compared,
+        x=_range(given["axes"]["x"]),
+        y=_range(given["axes"]["y"]),
     )
+
+
+def _range(ends: Sequence[float] | None) -> Range | None:
+    return (float(ends[0]), float(ends[1])) if ends else None
 
 
 def _number(text: str | None) -> int | None:
@@ -164,53 +165,68 @@ def _typed(number: int | None) -> str | None:
     return None if number is None else str(number)
 
 
-def _if_new(value: Any, known: Any) -> Any:
-    # Writing what is there already would set off whatever depends on it.
-    return no_update if (value or None) == (known or None) else value
+def _listen_to_figures(app: Dash) -> None:
+    """What is done in the front and in the table is written into controls, which the address follows."""
+
+    @app.callback(
+        Output("candidate", "value"),
+        Output("beside", "value"),
+        Input("front", "clickData"),
+        State("picks", "value"),
+        prevent_initial_call=True,
+    )
+    def click(clicked: dict[str, Any], picks: str) -> tuple[Any, Any]:
+        numbers = [point["customdata"] for point in clicked["points"] if point.get("customdata") is not None]
+        if not numbers:
+            raise PreventUpdate
+        return (no_update, str(numbers[0])) if picks == "beside" else (str(numbers[0]), no_update)
+
+    @app.callback(
+        Output("published", "value"),
+        Input("front", "restyleData"),
+        State("drawn", "data"),
+        prevent_initial_call=True,
+    )
+    def click_legend(restyled: list[Any], drawn: dict[str, Any]) -> list[str]:
+        changes, traces = restyled
+        for trace, visible in zip(traces, changes.get("visible", ()), strict=False):
+            if trace in drawn["published"]:
+                return ["yes"] if visible is True else []
+        raise PreventUpdate
+
+    @app.callback(
+        Output("axes", "data"),
+        Input("front", "relayoutData"),
+        State("axes", "data"),
+        State("drawn", "data"),
+        prevent_initial_call=True,
+    )
+    def zoom(changed: dict[str, Any] | None, axes: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
+        zoomed = _zoomed(axes, changed or {}, drawn["x"])
+        if zoomed == axes:
+            raise PreventUpdate
+        return zoomed
+
+    @app.callback(Output("marked", "data"), Input("table", "selectedRows"), prevent_initial_call=True)
+    def select_rows(rows: Any) -> list[int]:
+        if not isinstance(rows, list):
+            # Rows that the page itself selects, named by their ids.
+            raise PreventUpdate
+        return sorted(row["number"] for row in rows)
 
 
-def _set_controls(view: View, stops: Sequence[int]) -> None:
-    for name, value in (
-        ("macs", nearest_stop(view.macs, stops)),
-        ("fusion", view.fusion or None),
-        ("families", list(view.families)),
-        ("states", list(view.states)),
-        ("tab", view.tab),
-        ("runs", list(view.runs) or [view.run]),
-    ):
-        set_props(name, {"value": value})
-
-
-def _clicked(view: View, click: Any, picks: str) -> View:
-    numbers = [point["customdata"] for point in click["points"] if point.get("customdata") is not None]
-    if not numbers:
-        return view
-    number = int(numbers[0][0] if isinstance(numbers[0], list) else numbers[0])
-    return replace(view, beside=number) if picks == "beside" else replace(view, candidate=number)
-
-
-def _restyled(view: View, legend: Any, published: Sequence[int]) -> View:
-    """A click in the legend shows and hides published results; their switch follows."""
-    changes, traces = legend
-    for trace, visible in zip(traces, changes.get("visible", ()), strict=False):
-        if trace in published:
-            return replace(view, published=visible is True)
-    return view
-
-
-def _zoomed(view: View, zoom: Mapping[str, Any], whole: Sequence[float]) -> View:
-    ranges: dict[str, Range | None] = {"x": view.x, "y": view.y}
+def _zoomed(axes: Mapping[str, Any], changed: Mapping[str, Any], whole: Sequence[float]) -> dict[str, Any]:
+    ranges = dict(axes)
     for name in ranges:
         axis = f"{name}axis"
-        if f"{axis}.range[0]" in zoom:
-            ranges[name] = (float(zoom[f"{axis}.range[0]"]), float(zoom[f"{axis}.range[1]"]))
-        elif f"{axis}.range" in zoom:
-            low, high = zoom[f"{axis}.range"]
-            ranges[name] = (float(low), float(high))
-        elif zoom.get(f"{axis}.autorange"):
+        if f"{axis}.range[0]" in changed:
+            ranges[name] = [changed[f"{axis}.range[0]"], changed[f"{axis}.range[1]"]]
+        elif f"{axis}.range" in changed:
+            ranges[name] = changed[f"{axis}.range"]
+        elif changed.get(f"{axis}.autorange"):
             ranges[name] = None
     # Back at where the figure began is no zoom.
-    return replace(view, x=None if ranges["x"] == tuple(whole) else ranges["x"], y=ranges["y"])
+    return ranges | {"x": None if ranges["x"] == whole else ranges["x"]}
 
 
 def _follow(app: Dash, runs: Runs) -> None:

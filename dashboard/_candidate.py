@@ -87,7 +87,7 @@ def register(app: Dash, runs: Runs) -> None:
         view = View.from_stored(before)
         number = _number(runs.read(view.run), view.candidate)
         content = exported_zip(runs.find(view.run), number)
-        return dict(dcc.send_bytes(content, f"{view.run}-{number}.zip"))
+        return dict(dcc.send_bytes(content, f"{view.run}-{number}.zip"))  # type: ignore[attr-defined, no-untyped-call]
 
 
 def candidate_values(runs: Runs, data: RunData, view: View) -> tuple[Any, ...]:

@@ -25,7 +25,8 @@ from bft_nas.units import format_macs
 
 EVERY = 1500
 """Milliseconds between two looks at whether a run has changed."""
-GRAPH = {"displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+GRAPH: Any = {"displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+LIVE: dict[str, Any] = {"aria-live": "polite"}
 EMPTY = {"layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
 Pieces = list[Any]
 
@@ -67,7 +68,7 @@ def lost_page(message: str, names: Sequence[str]) -> Pieces:
 
 def outputs(keys: Sequence[str]) -> list[Output]:
     """What a callback writes, each as ``id.property``."""
-    return [Output(*key.split(".")) for key in keys]
+    return [Output(name, prop) for name, _, prop in (key.partition(".") for key in keys)]
 
 
 def fill(page: html.Div, keys: Sequence[str], values: Sequence[Any]) -> None:
@@ -96,6 +97,9 @@ def run_page(
         # Parts of the view: what depends on them alone listens to them alone.
         dcc.Store(id="filters"),
         dcc.Store(id="chosen"),
+        # What was done in the front and in the table, as controls hold it.
+        dcc.Store(id="axes", data={"x": view.x, "y": view.y}),
+        dcc.Store(id="marked", data=view.marked),
         dcc.Store(id="version", data=version),
         dcc.Store(id="drawn"),
         html.A("To the candidates", href="#front-section", className="skip"),
@@ -145,12 +149,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str, ki
         className=f"scroll {kind}",
         role="region",
         tabIndex="0",
-        **{"aria-label": label},
+        **_named(label),
     )
 
 
+def _named(label: str) -> dict[str, Any]:
+    """What those hear who do not see."""
+    return {"aria-label": label}
+
+
 def _run_link(name: str, current: str) -> html.A:
-    marks = {"aria-current": "page"} if name == current else {}
+    marks: dict[str, Any] = {"aria-current": "page"} if name == current else {}
     return html.A(name, href=f"/{view_query(View(run=name))}", **marks)
 
 
@@ -191,7 +200,7 @@ def _filters(data: RunData, view: View) -> html.Section:
             ),
         ],
         className="filters",
-        **{"aria-label": "Filters"},
+        **_named("Filters"),
     )
 
 
@@ -202,7 +211,7 @@ def _label(text: str, says: str) -> html.Div:
 
 
 def _labelled(text: str, component: Any) -> html.Div:
-    return html.Div([html.Span(text, className="name"), component], role="group", **{"aria-label": text})
+    return html.Div([html.Span(text, className="name"), component], role="group", **_named(text))
 
 
 def _front(view: View) -> html.Section:
@@ -232,7 +241,7 @@ def _front(view: View) -> html.Section:
                         inline=True,
                         className="switch",
                     ),
-                    html.Div(id="card", **{"aria-live": "polite"}),
+                    html.Div(id="card", **LIVE),
                     _figure("curve"),
                     html.Div(
                         [
@@ -244,7 +253,7 @@ def _front(view: View) -> html.Section:
                     ),
                 ],
                 className="card",
-                **{"aria-label": "The candidate"},
+                **_named("The candidate"),
             ),
         ],
         id="front-section",
@@ -363,4 +372,4 @@ def _table() -> Pieces:
 def _figure(name: str) -> html.Figure:
     # What a figure shows is said by its label; Plotly's drawings say nothing to whoever does not see them.
     graph = dcc.Graph(id=name, config=GRAPH, responsive=True, figure=EMPTY)
-    return html.Figure(graph, id=f"{name}-figure", className=name, **{"aria-label": ""})
+    return html.Figure(graph, id=f"{name}-figure", className=name, **_named(""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -53,7 +54,7 @@ GRID_OPTIONS = {
 }
 
 
-def rows(results: pd.DataFrame) -> list[dict[str, Any]]:
+def rows(results: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """One mapping a candidate, with None where there is no number, and an ``id`` by which the table knows it.
 
     >>> rows(pd.DataFrame({"number": [1], "accuracy": [float("nan")]}))

@@ -52,7 +52,7 @@ def register(app: Dash, runs: Runs) -> None:
     def download_csv(clicks: int, before: dict[str, Any]) -> dict[str, Any]:
         view = View.from_stored(before)
         results = select(runs.read(view.run).results, view)
-        return dict(dcc.send_data_frame(results.to_csv, f"{view.run}.csv", index=False))
+        return dict(dcc.send_data_frame(results.to_csv, f"{view.run}.csv", index=False))  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _fill_again(app: Dash, runs: Runs, tab: str) -> None:

@@ -53,7 +53,8 @@ class View:
     @classmethod
     def from_stored(cls, content: Mapping[str, Any]) -> View:
         """The view that `stored` made plain."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return cls(**values)
 
     @property
     def filters(self) -> View:
