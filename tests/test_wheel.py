@@ -44,6 +44,8 @@ def test_the_wheel_holds_spaces_dashboard_data_and_licences(wheel: Path) -> None
         "bft_nas/search_spaces/mobile.yaml",
         "bft_nas/search_spaces/mobilenet_v3.yaml",
         "bft_nas/dashboard/report.py",
+        "bft_nas/dashboard/report.js",
+        "bft_nas/dashboard/assets/dashboard.css",
         "bft_nas/dashboard/assets/dashboard.css",
         "bft_nas/datasets/fashion-mnist.npz",
         "bft_nas/datasets/LICENSE-fashion-mnist",
