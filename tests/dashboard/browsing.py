@@ -18,7 +18,8 @@ FLAGS = (
 )  # fmt: skip
 # Where the browser draws a candidate of the front, in pixels of the window.
 PLACE = """number => {
-  const graph = document.querySelector("#front .js-plotly-plot"), box = graph.getBoundingClientRect();
+  const graph = document.querySelector("#front.js-plotly-plot, #front .js-plotly-plot");
+  const box = graph.getBoundingClientRect();
   const {xaxis, yaxis} = graph._fullLayout;
   for (const [{trace}] of graph.calcdata) {
     const at = trace.hoverinfo === "skip" || !trace.customdata ? -1 : Array.from(trace.customdata).indexOf(number);

@@ -21,22 +21,11 @@ from bft_nas.dashboard.network import differences
 from bft_nas.network import Architecture
 from bft_nas.pareto import complete, front, winners
 from bft_nas.run import Run
-from tests.dashboard.browsing import looking
+from tests.dashboard.browsing import click_candidate, looking, point_at
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import FRAMES, make_data
 from tests.dashboard.test_report import FIGURES, nowhere
 
-# Where the browser draws a candidate of the front, in pixels of the window.
-PLACE = """number => {
-  const graph = document.getElementById("front"), box = graph.getBoundingClientRect();
-  const {xaxis, yaxis} = graph._fullLayout;
-  for (const [{trace}] of graph.calcdata) {
-    const at = trace.hoverinfo === "skip" || !trace.customdata ? -1 : Array.from(trace.customdata).indexOf(number);
-    if (at >= 0) return [
-      box.left + xaxis._offset + xaxis.d2p(trace.x[at]), box.top + yaxis._offset + yaxis.d2p(trace.y[at])
-    ];
-  }
-}"""
 # What is drawn of a network: a trace a kind and side, and the ends of the axes.
 DRAWN = """id => {
   const {data, layout} = document.getElementById(id);
@@ -51,21 +40,6 @@ DRAWN = """id => {
 def opened(page: Page) -> Page:
     expect(page.locator("html[data-ready]")).to_be_attached(timeout=30_000)
     return page
-
-
-def point_at(page: Page, number: int) -> None:
-    """The mouse on a candidate's point, and Plotly aware of it."""
-    page.locator("#front").scroll_into_view_if_needed()
-    x, y = page.evaluate(PLACE, number)
-    page.mouse.move(x - 4, y)
-    page.mouse.move(x, y)
-    expect(page.locator("#front .hoverlayer")).to_contain_text(f"#{number}")
-
-
-def click_candidate(page: Page, number: int) -> None:
-    point_at(page, number)
-    page.mouse.down()
-    page.mouse.up()
 
 
 def choose(page: Page, first: int, second: int) -> None:
