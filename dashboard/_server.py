@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 PATHS = ("/_dash-", "/assets/", "/_favicon.ico", "/_reload-hash")
 PORTS_TRIED = 20
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
-# The browser itself refuses whatever would leave this server. Dash begins with a script in its page.
+# The browser itself refuses whatever would leave this server. Dash begins with a script in its page, and Plotly writes
+# the code that draws by WebGL while it runs.
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
     " img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
 )
 

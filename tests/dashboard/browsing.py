@@ -113,7 +113,6 @@ def drawn(page: Page) -> Page:
 
 def until(page: Page, happens: Callable[[], object], seconds: float = 10) -> None:
     """Wait for what no element of the page tells."""
-    # Playwright's own waiting for a function evaluates text, which the page's policy forbids.
     for _ in range(int(20 * seconds)):
         if happens():
             return
