@@ -113,7 +113,7 @@ figure:not(.front) .x2tick text, figure:not(.front) .y2tick text,
 .traceselection path { stroke: var(--ink) !important; }
 .traceselection text { fill: var(--ink) !important; }
 .parcoords text { fill: var(--soft) !important; text-shadow: 0 0 3px var(--page), 0 0 3px var(--page) !important; }
-.traceselection text, .tracereference-names text, .tracecurve-names text {
+.shape-label text, .traceselection text, .tracereference-names text, .tracecurve-names text {
   paint-order: stroke; stroke: var(--page); stroke-opacity: 0.75; stroke-width: 3px; stroke-linejoin: round;
 }
 .js-plotly-plot .gridlayer path { stroke: var(--grid) !important; stroke-opacity: 1 !important; }

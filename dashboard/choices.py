@@ -12,12 +12,14 @@ import plotly.graph_objects as go
 
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS
 from bft_nas.dashboard._style import AMBER, INK, SECOND, SHARE_SCALE, describe, layout, log_ticks, nothing
-from bft_nas.pareto import complete
+from bft_nas.pareto import complete, front
 from bft_nas.units import format_percent
 
 FEWEST = 10
 # More than this many add seconds and no information: the evenly spaced ones stand for all.
 MOST = 500
+# Beyond it no eye follows a line, and drawing takes seconds.
+MOST_LINES = 1000
 SHOWN = 12
 
 
@@ -116,7 +118,9 @@ def _study(chosen: pd.DataFrame, done: pd.DataFrame) -> Any:
 
 
 def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure:
-    """Every complete candidate as a line across what it is and what came of it; a drag along an axis filters.
+    """Complete candidates as lines across what they are and what came of them; a drag along an axis filters.
+
+    Of more than `MOST_LINES` these are the front and evenly spaced ones of the others.
 
     Args:
         results: see `bft_nas.run.Run.results`.
@@ -126,6 +130,11 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
     figure = go.Figure(layout=layout("parallel", height=420))
     if done.empty:
         return nothing(figure, "No candidate is complete.")
+    count = len(done)
+    if count > MOST_LINES:
+        best = front(done)["number"]
+        even = done["number"].iloc[np.linspace(0, count - 1, MOST_LINES - len(best)).astype(int)]
+        done = done[done["number"].isin([*best, *even])]
     shares = proposals.set_index("number")["budget_share"] if "budget_share" in proposals else None
     families = sorted(done["family"].unique())
     dimensions: list[dict[str, Any]] = [

@@ -130,6 +130,23 @@ function fill(table, headings, rows) {
   table.tBodies[0].replaceChildren(...lines);
 }
 
+// A circle of 14 pixels: a shape of type circle may not reach to the left of its place on a log axis.
+const CIRCLE = "M-14,0 C-14,-7.73 -7.73,-14 0,-14 C7.73,-14 14,-7.73 14,0 C14,7.73 7.73,14 0,14 C-7.73,14 -14,7.73 -14,0Z";
+
+// As shapes, which Plotly moves without drawing thousands of points again; in the colour of the page's text.
+async function ring(rows) {
+  const color = getComputedStyle(document.body).color;
+  const rings = rows.map((row) => ({
+    type: "path", path: CIRCLE, xsizemode: "pixel", ysizemode: "pixel",
+    xanchor: row.macs / 1e6, yanchor: 100 * row.accuracy, line: { color, width: 2.5 },
+    label: {
+      text: `#${row.number}`, textposition: "bottom center", yanchor: "top", font: { color, size: 14, weight: 600 },
+    },
+  }));
+  const budgets = ($("front").layout.shapes ?? []).filter(({ type }) => type === "line");
+  await Plotly.relayout("front", { shapes: [...budgets, ...rings] });
+}
+
 async function show(data, candidates, chosen) {
   const numbers = chosen.filter((number) => number !== null);
   const found = numbers.map((number) => candidates.get(number));
@@ -143,15 +160,12 @@ async function show(data, candidates, chosen) {
     ? `bft-nas export ${data.export[0]} --candidate ${numbers[0]} -o ${data.export[1]}${numbers[0]}`
     : `#${numbers[0]} is not on the front, for which alone weights are kept.`;
   const placed = found.filter(({ row }) => row.accuracy !== null && row.state !== "failed").map(({ row }) => row);
-  const ring = $("front").data.findIndex((trace) => trace.uid === data.selection);
-  await Plotly.restyle("front", {
-    x: [placed.map((row) => row.macs / 1e6)], y: [placed.map((row) => 100 * row.accuracy)],
-    text: [placed.map((row) => `#${row.number}`)],
-  }, [ring]);
-  if ($("curves").data.length) await Plotly.react("curves", [$("curves").data[0], ...found.map(({ curve }, at) => ({
+  await ring(placed);
+  const pack = data.figures.curves.data;
+  if (pack.length) await Plotly.react("curves", [...pack, ...found.map(({ curve }, at) => ({
     x: curve.map((row) => row.epoch), y: curve.map((row) => 100 * row.accuracy),
     customdata: curve.map((row) => [row.number, row.loss]), name: names[at], mode: "lines+markers", type: "scatter",
-    line: { width: 3, ...data.lines[at] }, marker: { size: 7 }, hovertemplate: $("curves").data[0].hovertemplate,
+    line: { width: 3, ...data.lines[at] }, marker: { size: 7 }, hovertemplate: data.hover,
   }))], $("curves").layout);
   $("network").hidden = !found[0].bars;
   if (found[0].bars) {
@@ -325,6 +339,7 @@ async function explore(data, candidates) {
     $("copy").textContent = "Copied";
     setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
   };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(data, candidates, chosen));
   makeTable(data, candidates, choose);
   await show(data, candidates, chosen);
   return chosenBy;

@@ -174,7 +174,7 @@ def _figures(
             published=published,
             show_published=data.imagenet,
         ),
-        "curves": curves_figure(data.curves, highlighted=[number for number in chosen if number is not None]),
+        "curves": curves_figure(data.curves),
         "butterflies": butterfly_figure(front(data.results), networks),
         "importances": importance_figure(data.proposals, data.results),
         "parallel": parallel_figure(data.results, data.proposals),
@@ -246,7 +246,8 @@ radices. Below, the same fusions counted over the whole front.</p>
 <p class="about">How much each choice tells the best tenth of the candidates from all of them (Optuna's PED-ANOVA).</p>
 {places["importances"]}
 <h3>All choices at once</h3>
-<p class="about">A line for each complete candidate; dragging along an axis leaves those that pass there.</p>
+<p class="about">A line for each complete candidate, of thousands for the front and some of the others; dragging along
+an axis leaves those that pass there.</p>
 <div class="wide" role="region" tabindex="0" aria-label="All choices at once">
 {places["parallel"]}</div>"""
 

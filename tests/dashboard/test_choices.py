@@ -6,9 +6,10 @@ import pytest
 from bft_nas.dashboard import importance_figure, parallel_figure
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import alternative
-from bft_nas.dashboard.choices import FEWEST, importances
-from bft_nas.pareto import complete
+from bft_nas.dashboard.choices import FEWEST, MOST_LINES, importances
+from bft_nas.pareto import complete, front
 from bft_nas.run import Run
+from tests.dashboard.pages import make_data, make_results
 
 
 @pytest.fixture(name="data")
@@ -55,6 +56,14 @@ def test_lines_run_across_what_the_complete_candidates_are(data: RunData) -> Non
     assert [axes["family"].ticktext[value] for value in axes["family"].values] == done["family"].tolist()
     assert [10**value for value in axes["MACs (M)"].values] == pytest.approx((done["macs"] / 1e6).tolist())
     assert "budget share" in axes
+
+
+def test_of_very_many_candidates_some_are_drawn_and_the_front_is_among_them() -> None:
+    many = pd.concat([make_results(12, 0)] * 200, ignore_index=True)
+    many = many.assign(number=range(len(many)), macs=many["macs"] + many.index)
+    (lines,) = parallel_figure(many, make_data(many).proposals).data
+    assert len(lines.customdata) <= MOST_LINES < len(many)
+    assert set(front(many)["number"]) <= set(lines.customdata)
 
 
 def test_without_a_complete_candidate_there_are_no_lines(data: RunData) -> None:

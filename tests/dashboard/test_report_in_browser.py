@@ -134,6 +134,7 @@ def test_a_click_with_shift_puts_a_candidate_beside(report: Page, run: Run) -> N
     expect(report.locator("#candidate")).to_have_value(str(first))
     expect(report.locator("#beside")).to_have_value(str(second))
     expect(report.locator("#curves .legend")).to_contain_text(f"#{second}")
+    expect(report.locator("#front .shape-label")).to_have_text([f"#{first}", f"#{second}"])
 
 
 def test_any_two_candidates_are_compared_as_in_python(report: Page, run: Run) -> None:
