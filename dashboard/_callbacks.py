@@ -12,7 +12,7 @@ from dash.exceptions import PreventUpdate
 
 from bft_nas.dashboard._candidate import CANDIDATE, candidate_values
 from bft_nas.dashboard._front import FRONT, front_values
-from bft_nas.dashboard._layout import facts, fill, lost_page, run_page
+from bft_nas.dashboard._layout import fill, lost_page, run_facts, run_page
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._view import (
     Range,
@@ -254,7 +254,7 @@ def _follow(app: Dash, runs: Runs) -> None:
             if not well:
                 raise PreventUpdate from None
             return no_update, f"{error}; what is shown is what it was.", False, "", no_update
-        return now, "", True, _live(candidates_text(data.results)), facts(data.facts)
+        return now, "", True, _live(candidates_text(data.results)), run_facts(data)
 
 
 def _live(text: str) -> str:

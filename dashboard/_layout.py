@@ -130,9 +130,14 @@ def _header(data: RunData, names: Sequence[str]) -> html.Header:
                 ],
                 className="title",
             ),
-            html.Dl(facts(data.facts), id="facts", className="facts"),
+            html.Dl(run_facts(data), id="facts", className="facts"),
         ]
     )
+
+
+def run_facts(data: RunData) -> Pieces:
+    """What stands under a run's name; how many candidates there are stands beside it."""
+    return facts(pair for pair in data.facts if pair[0] != "Candidates")
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Pieces:
@@ -285,7 +290,7 @@ def _network() -> html.Section:
         [
             html.H2("The network", id="network-title"),
             html.P(id="network-says", className="about"),
-            _figure("strip"),
+            html.Div(_figure("strip"), className="wide"),
             html.Div(id="differences"),
             html.Details([html.Summary("Layer by layer"), html.Div(id="layers")]),
             html.Details(
@@ -342,7 +347,7 @@ def panel(tab: str) -> Pieces:
     return [
         html.Div(
             [html.H3(heading), html.P(about, className="about", hidden=not about), _figure(figure)],
-            className=f"view {figure}",
+            className=f"view {figure}{' wide' if figure == 'parallel' else ''}",
         )
         for figure, (heading, about) in views.items()
     ]
