@@ -216,26 +216,13 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
     import time
 
     from bft_nas import tables
-    from bft_nas.dashboard import write_report
+    from bft_nas.dashboard import write_run_report
     from bft_nas.pareto import winners
-    from bft_nas.published import published_results
-    from bft_nas.search import IMAGENET_CLASSES
 
     started = time.perf_counter()
     run.write_results()
     results, references = run.results(), run.references()
-    report = run.folder / "report.html"
-    write_report(
-        report,
-        title=f"bft-nas: {run.name}",
-        results=results,
-        curves=run.curves(),
-        budgets=run.settings.budgets,
-        facts=tables.result_facts(run, results),
-        references=references,
-        published=published_results(),
-        imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
-    )
+    report = write_run_report(run)
     clock.recording += time.perf_counter() - started
     console.print()
     tables.print_front(console, run, results)

@@ -105,9 +105,51 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine(compare)
     compare.set_defaults(command=_compare)
 
+    dashboard = _add(
+        commands,
+        "dashboard",
+        "show runs in a browser, and follow them",
+        "bft-nas dashboard mobile-50M",
+        "Finished runs and those that are going on; without any, a search that comes along.",
+    )
+    dashboard.add_argument(
+        "run", nargs="*", metavar="RUN", help="names of runs; the first is shown (default: the newest)"
+    )
+    dashboard.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="to listen on (default: 127.0.0.1, which only this machine reaches)",
+    )
+    dashboard.add_argument(
+        "--port",
+        type=_port,
+        default=8050,
+        metavar="N",
+        help="to listen on, or the next free one (default: 8050)",
+    )
+    dashboard.set_defaults(command=_dashboard)
+
     runs = _add(commands, "runs", "list the runs", "bft-nas runs")
     runs.set_defaults(command=_runs)
-    for command in (show, export, compare, runs):
+    report = _add(
+        commands,
+        "report",
+        "write a run's dashboard as one HTML file",
+        "bft-nas report mobile-50M -o mobile-50M.html",
+        "It opens in any browser, without a network; a search writes it at its end.",
+    )
+    report.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="to write (default: report.html in the run's folder)",
+    )
+    report.set_defaults(command=_report)
+
+    for command in (show, export, compare, dashboard, report, runs):
         _add_runs_folder(command)
 
     references = _add(
@@ -288,6 +330,13 @@ def _natural(text: str) -> int:
     return _whole(text, 0)
 
 
+def _port(text: str) -> int:
+    port = _whole(text, 1)
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a port of at most 65535")
+    return port
+
+
 def _whole(text: str, least: int) -> int:
     if not text.isascii() or not text.isdecimal() or not least <= int(text) < 2**31:
         raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a whole number of {least} or more")
@@ -304,6 +353,18 @@ def _compare(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas._training_commands import compare_command
 
     return compare_command(options, given)
+
+
+def _report(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas._dashboard_commands import report_command
+
+    return report_command(options)
+
+
+def _dashboard(options: argparse.Namespace, given: list[str]) -> int:
+    from bft_nas._dashboard_commands import dashboard_command
+
+    return dashboard_command(options)
 
 
 def _show(options: argparse.Namespace, given: list[str]) -> int:

@@ -1,10 +1,32 @@
-"""What a run found, as figures and as one HTML file."""
+"""What a run found: as figures, as one HTML file and as an app."""
 
 from bft_nas.lazy import lazy_exports
 
-__all__ = ["front_figure", "write_report"]
+__all__ = [
+    "butterfly_figure",
+    "comparison_figure",
+    "curves_figure",
+    "front_figure",
+    "importance_figure",
+    "parallel_figure",
+    "search_figures",
+    "strip_figure",
+    "write_report",
+    "write_run_report",
+]
 
 __getattr__ = lazy_exports(
     __name__,
-    {"front_figure": "bft_nas.dashboard.figures", "write_report": "bft_nas.dashboard.report"},
+    {
+        "butterfly_figure": "bft_nas.dashboard.butterflies",
+        "comparison_figure": "bft_nas.dashboard.network",
+        "curves_figure": "bft_nas.dashboard.curves",
+        "front_figure": "bft_nas.dashboard.front",
+        "importance_figure": "bft_nas.dashboard.choices",
+        "parallel_figure": "bft_nas.dashboard.choices",
+        "search_figures": "bft_nas.dashboard.search_course",
+        "strip_figure": "bft_nas.dashboard.network",
+        "write_report": "bft_nas.dashboard.report",
+        "write_run_report": "bft_nas.dashboard.report",
+    },
 )

@@ -6,6 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+Places = np.ndarray[Any, np.dtype[np.float64]]
 
 # The axes on a wide page; on a narrow one names are left out.
 WIDTH = 900
@@ -22,8 +27,8 @@ class Canvas:
     """The least and the most MACs shown, in millions."""
     accuracies: tuple[float, float]
     """The lowest and the highest accuracy of a point."""
-    taken: list[tuple[float, float]] = field(default_factory=list)
-    """Pixels, from the left and from the bottom."""
+    taken: Places = field(default_factory=lambda: np.empty((0, 2)))
+    """One row a place: pixels from the left and from the bottom."""
 
     def across(self, millions: float) -> float:
         """How far from the left a number of MACs is."""
@@ -40,9 +45,10 @@ class Canvas:
         # Plotly leaves about a twentieth of room on both sides of the points.
         return HEIGHT * (0.05 + 0.9 * (accuracy - low) / ((high - low) or 1.0))
 
-    def take(self, points: Iterable[tuple[float, float]]) -> None:
+    def take(self, millions: Iterable[float], accuracies: Iterable[float]) -> None:
         """Remember points of MACs in millions and accuracy."""
-        self.taken += [(self.across(millions), self.up(accuracy)) for millions, accuracy in points]
+        points = zip(millions, accuracies, strict=True)
+        self._remember([(self.across(macs), self.up(accuracy)) for macs, accuracy in points])
 
     def take_steps(self, points: Sequence[tuple[float, float]]) -> None:
         """Remember the line that goes right and then up from each point to the next."""
@@ -54,15 +60,21 @@ class Canvas:
     def take_box(self, left: float, bottom: float, width: float, height: float) -> None:
         """Remember a box of text, or a line where it has no width or height."""
         columns, rows = math.ceil(width / SPACING), math.ceil(height / SPACING)
-        self.taken += [
-            (left + width * column / max(columns, 1), bottom + height * row / max(rows, 1))
-            for column in range(columns + 1)
-            for row in range(rows + 1)
-        ]
+        self._remember(
+            [
+                (left + width * column / max(columns, 1), bottom + height * row / max(rows, 1))
+                for column in range(columns + 1)
+                for row in range(rows + 1)
+            ]
+        )
+
+    def _remember(self, places: Sequence[tuple[float, float]]) -> None:
+        # Of thousands of points most share a pixel.
+        found = np.unique(np.round(np.array(places).reshape(-1, 2)), axis=0)
+        self.taken = np.vstack((self.taken, found))
 
     def clearance(self, left: float, bottom: float, width: float, height: float) -> float:
         """How far a box is from whatever is nearest to it; below zero when something is inside."""
-        return min(
-            (max(left - x, x - left - width, bottom - y, y - bottom - height) for x, y in self.taken),
-            default=math.inf,
-        )
+        x, y = self.taken.T
+        apart = np.maximum.reduce([left - x, x - left - width, bottom - y, y - bottom - height])
+        return float(apart.min(initial=math.inf))

@@ -13,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
+from bft_nas.dashboard._style import INK
 from bft_nas.units import format_macs
 
 # Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
@@ -51,6 +52,7 @@ def draw_references(figure: go.Figure, trained: pd.DataFrame, canvas: Canvas) ->
             legendgroup="references",
             mode="markers",
             marker={"symbol": REFERENCE_SYMBOL, "size": 9, "line": {"color": REFERENCE, "width": 2.5}},
+            error_y=spread(trained),
             hovertext=[_reference_text(row) for row in trained.to_dict("records")],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -64,7 +66,7 @@ def draw_references(figure: go.Figure, trained: pd.DataFrame, canvas: Canvas) ->
         if canvas.clearance(*box) > 0:
             canvas.take_box(left, box[1], box[2] + GAP, LINE)
             names.append((escape(str(row["name"])), canvas.macs(left), 100 * float(row["accuracy"])))
-    canvas.take(zip(millions(trained), trained["accuracy"], strict=True))
+    canvas.take(millions(trained), trained["accuracy"])
     figure.add_trace(
         go.Scatter(
             x=[x for _, x, _ in names],
@@ -177,6 +179,13 @@ def percent(rows: pd.DataFrame) -> list[float]:
     return [100 * float(accuracy) for accuracy in rows["accuracy"]]
 
 
+def spread(rows: pd.DataFrame) -> dict[str, Any]:
+    """Error bars where accuracies are means over several seeds: see ``spread`` of `front_figure`."""
+    if "spread" not in rows or rows["spread"].isna().all():
+        return {}
+    return {"array": (100 * rows["spread"]).tolist(), "color": INK, "thickness": 1.5, "width": 3}
+
+
 def _points(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "x": millions(rows),
@@ -205,8 +214,8 @@ def _curve_names(
     names = []
     for name, points in lines.items():
         # Its own line is close to a name by intention.
-        others = [point for other, line in lines.items() if other != name for point in line]
-        around = Canvas(canvas.ends, canvas.accuracies, canvas.taken + others)
+        others = [np.array(line).reshape(-1, 2) for other, line in lines.items() if other != name]
+        around = Canvas(canvas.ends, canvas.accuracies, np.vstack((canvas.taken, *others)))
         width = BOLD_LETTER * len(str(name))
         best = (-math.inf, 0.0, 0.0)
         for x, y in points:
@@ -234,11 +243,11 @@ def _line(rows: pd.DataFrame, canvas: Canvas, bottom: float, scale: float) -> li
 def _reference_text(row: Mapping[Any, Any]) -> str:
     return (
         f"<b>{escape(str(row['name']))}</b>, reference for {format_macs(int(row['budget']))}<br>"
-        f"{network_text(row)}"
+        f"{_network_text(row)}"
     )
 
 
-def network_text(row: Mapping[Any, Any]) -> str:
+def _network_text(row: Mapping[Any, Any]) -> str:
     """What a trained network is and came to, in the lines of a label."""
     return (
         f"{row['accuracy']:.2%} accuracy<br>"

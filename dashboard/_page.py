@@ -30,8 +30,58 @@ p { margin: 0 0 12px; max-width: 76ch; }
 }
 .facts dt { color: var(--soft); font-size: 0.82rem; }
 .facts dd { margin: 0; font-weight: 550; overflow-wrap: anywhere; }
-figure { margin: 12px 0 0; height: 560px; }
-figure.curves { height: 460px; }
+h3 { font-size: 1.02rem; margin: 30px 0 2px; }
+figure { margin: 12px 0 0; height: var(--height, 460px); }
+figure > div { height: 100%; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 22px; margin: 18px 0 0; font-size: 0.92rem; }
+nav a { color: var(--soft); text-underline-offset: 3px; text-decoration-color: var(--line); }
+nav a:hover, nav a:focus-visible { color: var(--ink); text-decoration-color: currentcolor; }
+.report section { scroll-margin-top: 12px; border-top: 1px solid var(--line); margin-top: 56px; }
+.report section > h2 { margin-top: 32px; font-size: 1.35rem; }
+.columns { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px 32px; }
+.columns h3 { margin-top: 20px; }
+.wide { overflow-x: auto; }
+.wide figure { min-width: 860px; }
+.choose { display: flex; flex-wrap: wrap; align-items: end; gap: 10px 18px; margin-top: 12px; font-size: 0.92rem; }
+.choose label { color: var(--soft); }
+.choose input[type="number"] { width: 6.5em; }
+.choose input[type="number"], select {
+  font: inherit; padding: 5px 8px; color: var(--ink); background: var(--page); border: 1px solid var(--line);
+  border-radius: 8px;
+}
+.choose span { margin-left: auto; color: var(--soft); }
+fieldset { border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; }
+legend { float: left; padding: 0; color: var(--soft); }
+.choose fieldset { padding-bottom: 6px; }
+button {
+  font: inherit; font-size: 0.92em; padding: 4px 12px; border-radius: 8px; border: 1px solid var(--line);
+  background: var(--page); color: var(--ink); cursor: pointer;
+}
+button:hover:enabled { border-color: var(--accent); }
+button:disabled { color: var(--soft); opacity: 0.6; cursor: default; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+table button { border: 0; padding: 0; background: none; font: inherit; font-weight: 600; color: inherit; }
+tbody button { text-decoration: underline; text-decoration-color: var(--soft); text-underline-offset: 3px; }
+th[aria-sort] { color: var(--ink); }
+th[aria-sort="ascending"] button::after { content: " ↑"; }
+th[aria-sort="descending"] button::after { content: " ↓"; }
+.tall { max-height: 480px; overflow: auto; }
+.tall table { font-size: 0.84rem; }
+.tall th, .tall td { padding: 5px 12px; }
+.tall thead th { position: sticky; top: 0; z-index: 2; }
+.tall tbody th { font-weight: 400; }
+.tall td:nth-child(n + 4) { text-align: right; font-variant-numeric: tabular-nums; }
+#facts td { white-space: normal; overflow-wrap: anywhere; }
+#facts tbody th { color: var(--soft); font-weight: 400; }
+summary { cursor: pointer; font-weight: 600; }
+details { margin: 16px 0 12px; }
+.yaml { position: relative; }
+.yaml button { position: absolute; top: 10px; right: 10px; }
+pre {
+  margin: 10px 0 0; padding: 14px 16px; overflow-x: auto; background: var(--panel); border: 1px solid var(--line);
+  border-radius: 10px; font: 0.84rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+}
+[hidden] { display: none !important; }
 .scroll { overflow-x: auto; margin-top: 12px; border: 1px solid var(--line); border-radius: 10px; }
 .scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
@@ -56,18 +106,24 @@ code { font: 0.86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberati
 .key { display: inline-flex; vertical-align: middle; min-width: 0; }
 /* The figures come in greys that read on any page; here the page's own colours are known. */
 .js-plotly-plot .xtick text, .js-plotly-plot .ytick text, .js-plotly-plot .legendtext,
+figure:not(.front) .x2tick text, figure:not(.front) .y2tick text,
 .js-plotly-plot .xtitle, .js-plotly-plot .ytitle,
 .js-plotly-plot .colorbar text { fill: var(--soft) !important; }
 .js-plotly-plot .annotation-text { fill: var(--ink) !important; }
-.tracereference-names text, .tracecurve-names text {
+.traceselection path { stroke: var(--ink) !important; }
+.traceselection text { fill: var(--ink) !important; }
+.parcoords text { fill: var(--soft) !important; text-shadow: 0 0 3px var(--page), 0 0 3px var(--page) !important; }
+.shape-label text, .traceselection text, .tracereference-names text, .tracecurve-names text {
   paint-order: stroke; stroke: var(--page); stroke-opacity: 0.75; stroke-width: 3px; stroke-linejoin: round;
 }
 .js-plotly-plot .gridlayer path { stroke: var(--grid) !important; stroke-opacity: 1 !important; }
+@media (max-width: 860px) { .columns { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 600px) {
   main { padding: 24px 16px 48px; }
   h1 { font-size: 1.5rem; }
-  figure { height: 640px; }
+  figure.front { height: 640px; }
   .tracereference-names, .tracecurve-names { display: none; }
+  .tall tbody th { white-space: normal; min-width: 8.5em; }
   .facts { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); padding: 14px; }
   th, td { padding: 7px 10px; }
 }

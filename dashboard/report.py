@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._page import STYLE
-from bft_nas.dashboard.figures import candidates_text, front_figure, learning_curves_figure
+from bft_nas.dashboard._run_data import RunData, read_run
+from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._tables import FRONT_COLUMNS, REFERENCE_COLUMNS, key, table, winners_table
+from bft_nas.dashboard.butterflies import butterfly_figure
+from bft_nas.dashboard.choices import importance_figure, parallel_figure
+from bft_nas.dashboard.curves import curves_figure
+from bft_nas.dashboard.front import candidates_text, front_figure
+from bft_nas.dashboard.network import comparison_figure, strip_figure
+from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.errors import UserError
 from bft_nas.files import write_text
+from bft_nas.network import Architecture
 from bft_nas.pareto import complete, front, winners
+from bft_nas.published import published_results
+from bft_nas.run import Run
 from bft_nas.units import format_macs
 
-Row = Mapping[Any, Any]
-
-# The browser itself refuses whatever would leave the file.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+SCRIPT = Path(__file__).with_name("report.js")
+# The browser itself refuses whatever would leave the file. Plotly makes the code that feeds WebGL as it runs.
+POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+SECTIONS = {
+    "one": "One candidate",
+    "two": "Two side by side",
+    "pay": "Where butterflies pay",
+    "search": "The search itself",
+    "tables": "Tables",
+    "meaning": "What the numbers mean",
+}
 WHAT_IS_COUNTED = (
     "A MAC is one multiply-accumulate for one image at the deployment resolution. Counted are those of"
     " convolutions, linear layers and butterfly stages, and the accumulates of a butterfly's residual; not"
@@ -41,119 +59,231 @@ WHAT_IS_PUBLISHED = (
     " not compare with the accuracy of the proxy training. Dotted lines connect the best rows of a family;"
     " pointing at a row tells its source."
 )
-# A click in the legend shows the published results, and Plotly leaves their axis as it is.
-AXIS_FOLLOWS_LAYER = """
-const figure = document.getElementById("{plot_id}");
-figure.on("plotly_restyle", () => {
-  const shown = figure.data.some((trace) => trace.yaxis === "y2" && trace.visible === true);
-  if (shown !== figure.layout.yaxis2.visible) Plotly.relayout(figure, {"yaxis2.visible": shown});
-});
-"""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: its heading and the HTML of a row's cell."""
-
-    heading: str
-    cell: Callable[[Row], str]
-    kind: str = ""
-    """The cell's CSS class: ``number`` for what is aligned to the right."""
 
 
 def write_report(
     path: Path,
+    data: RunData,
+    architecture: Callable[[int], Architecture],
     *,
-    title: str,
-    results: pd.DataFrame,
-    curves: pd.DataFrame,
-    budgets: Sequence[int],
-    facts: Sequence[tuple[str, str]],
-    references: pd.DataFrame | None = None,
     published: pd.DataFrame | None = None,
-    imagenet: bool = False,
 ) -> None:
-    """Writes a run's figures and tables as one self-contained HTML file; an older one is replaced at once.
+    """Writes a run's views as one self-contained HTML file; an older one is replaced at once.
 
     Args:
         path: the file; its folder exists.
-        title: the heading, plain text.
-        results: one row a candidate, failed ones included. May be empty.
-        curves: one row a candidate and epoch, with ``number``, ``epoch``, ``accuracy`` and ``train_loss``.
-        budgets: MACs, smallest first.
-        facts: names and values that stand under the heading, such as the space, the data, the protocol hash.
-        references: networks trained under the same protocol, one row a reference and budget, with a ``name``
-            beside the columns of ``results``; failed ones included.
+        data: the run.
+        architecture: that of a candidate; one for which it raises UserError is shown without its network.
         published: what `bft_nas.published.published_results` returns.
-        imagenet: the run's data is ImageNet, so that the published results are shown from the start.
 
     Raises:
         OSError: the file cannot be written; an older one is then as it was.
     """
-    references = pd.DataFrame() if references is None else references
-    published = pd.DataFrame() if published is None else published
-    write_text(path, _page(title, results, curves, budgets, facts, references, published, imagenet))
+    networks = {}
+    for number in data.results["number"] if len(data.results) else ():
+        try:
+            networks[number] = architecture(number)
+        except UserError:
+            continue
+    write_text(path, _page(data, networks, pd.DataFrame() if published is None else published))
 
 
-def _page(
-    title: str,
-    results: pd.DataFrame,
-    curves: pd.DataFrame,
-    budgets: Sequence[int],
-    facts: Sequence[tuple[str, str]],
-    references: pd.DataFrame,
-    published: pd.DataFrame,
-    imagenet: bool,
-) -> str:
-    best = winners(results, budgets)
-    accuracy_figure = front_figure(
-        results, budgets, title="", references=references, published=published, show_published=imagenet
-    )
-    curves_figure = learning_curves_figure(curves, winning=best["number"].tolist() if not best.empty else ())
+def write_run_report(run: Run, path: Path | None = None) -> Path:
+    """Writes the report of a run as it is now, by default into its folder; returns the path.
+
+    Raises:
+        UserError: a file of the run cannot be read, or the report's cannot be written.
+
+    >>> write_run_report(Run.open("mobile-50M"))  # doctest: +SKIP
+    PosixPath('runs/mobile-50M/report.html')
+    """
+    path = run.folder / "report.html" if path is None else path
+    try:
+        write_report(path, read_run(run), run.architecture, published=published_results())
+    except OSError as error:
+        raise UserError(f"report '{path}': cannot be written ({error.strerror or error})") from None
+    return path
+
+
+def _page(data: RunData, networks: Mapping[int, Architecture], published: pd.DataFrame) -> str:
+    results, references = data.results, data.references
+    best, on_front = winners(results, data.budgets), front(results)
+    chosen = _chosen(results, best, on_front)
+    views = "".join(f'<a href="#{name}">{heading}</a>' for name, heading in SECTIONS.items())
+    figures = _figures(data, networks, published, chosen)
+    places = {name: _place(name, figure) for name, figure in figures.items()}
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{escape(data.name)} - bft-nas</title>
 <style>{STYLE}</style>
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
-<main>
-<h1>{escape(title)}</h1>
-{_facts(facts)}
+<main class="report">
+<h1>{escape(data.name)}</h1>
+{_facts(data.facts)}
+<nav aria-label="Sections">{views}</nav>
 
 <h2>Accuracy against MACs</h2>
 <p class="about">{candidates_text(results).capitalize()}. The solid line is the front: no candidate is both
-cheaper and more accurate. Dashed lines are budgets, rings their winners.{_references_text(references)}</p>
-{_published_text(published, imagenet)}
-{_figure("front", "Validation accuracy against MACs of every candidate", accuracy_figure)}
+cheaper and more accurate. Dashed lines are budgets, rings their winners.{_references_text(references)}
+A click on a point shows its network below.</p>
+{_published_text(published, data.imagenet)}
+{places["front"]}
 
-<h2>Winner of each budget</h2>
-<p class="about">The most accurate candidate within the budget. Fusions stage by stage: {_key()}; an inverted
-block has two, expansion/projection.</p>
-{_winners_table(best, budgets)}
-
-<h2>The front</h2>
-{_table("The front", FRONT_COLUMNS, front(results), "No candidate is complete.")}
-{_references(references)}
-
-<h2>Learning curves</h2>
-<p class="about">Validation accuracy after each epoch of the proxy training; the winners drawn strongly.</p>
-{_figure("curves", "Validation accuracy after each epoch", curves_figure)}
-
-<h2>All candidates</h2>
-{_table("All candidates", ALL_COLUMNS, results, "No candidate has been recorded.")}
-
-<h2>What the numbers mean</h2>
-<p>{escape(WHAT_IS_COUNTED)}</p>
-<p>{escape(WHAT_IS_COMPARABLE)}</p>
+{_section("one", _one(data, chosen, places))}
+{_section("two", _two(chosen, places))}
+{_section("pay", _pay(places))}
+{_section("search", _search(places))}
+{_section("tables", _tables(data, best, on_front))}
+{_section("meaning", f"<p>{escape(WHAT_IS_COUNTED)}</p><p>{escape(WHAT_IS_COMPARABLE)}</p>")}
 </main>
+<script type="text/plain" id="data">{embedded(data, networks, figures, chosen)}</script>
+<script>{SCRIPT.read_text(encoding="utf-8")}</script>
 </body>
 </html>
 """
+
+
+def _chosen(
+    results: pd.DataFrame, best: pd.DataFrame, on_front: pd.DataFrame
+) -> tuple[int | None, int | None]:
+    """The winner of the largest budget, and beside it another winner, one of the front or any other."""
+    ranked = [frame["number"].tolist()[::-1] for frame in (best, on_front, results) if len(frame)]
+    numbers = list(dict.fromkeys(int(number) for each in ranked for number in each))
+    first, second, *_ = [*numbers, None, None]
+    return first, second
+
+
+def _figures(
+    data: RunData,
+    networks: Mapping[int, Architecture],
+    published: pd.DataFrame,
+    chosen: tuple[int | None, int | None],
+) -> dict[str, go.Figure]:
+    """All figures, by the id of the element that each is drawn in; those of networks only where there are any."""
+    found = {
+        "front": front_figure(
+            data.results,
+            data.budgets,
+            references=data.references,
+            published=published,
+            show_published=data.imagenet,
+        ),
+        "curves": curves_figure(data.curves),
+        "butterflies": butterfly_figure(front(data.results), networks),
+        "importances": importance_figure(data.proposals, data.results),
+        "parallel": parallel_figure(data.results, data.proposals),
+        **search_figures({data.name: data}),
+    }
+    if networks:
+        # The script draws others in their place, that of a chosen candidate whose network is not on disk included.
+        any_network = next(iter(networks.values()))
+        a, b = (networks.get(-1 if number is None else number, any_network) for number in chosen)
+        found |= {"strip": strip_figure(a), "comparison": comparison_figure(a, b)}
+    return found
+
+
+def _section(name: str, content: str) -> str:
+    return f'<section id="{name}"><h2>{SECTIONS[name]}</h2>{content}</section>'
+
+
+def _one(data: RunData, chosen: tuple[int | None, int | None], places: Mapping[str, str]) -> str:
+    if chosen[0] is None:
+        return '<p class="about">No candidate has been recorded.</p>'
+    limits = f'type="number" min="0" max="{data.results["number"].max()}" inputmode="numeric"'
+    return f"""
+<p class="about">Click a point, a row or a curve; with Shift, or where a click is set to it, for the one beside.</p>
+<div class="choose">
+<label>Candidate <input id="candidate" {limits}></label>
+<label>beside <input id="beside" {limits}></label>
+<fieldset><legend>A click chooses</legend>
+<label><input type="radio" name="click" checked> the candidate</label>
+<label><input type="radio" name="click" id="second"> the one beside it</label></fieldset>
+</div>
+<div class="columns">
+<div>{_bare_table("facts", "What it is and came to")}</div>
+<div><h3>Learning curve</h3>
+{places["curves"]}</div>
+</div>
+<div id="network">
+<h3>Its network, layer by layer</h3>
+<p class="about">A bar for each layer: as wide as the root of its output channels, as high as its MACs. The numbers
+are the radices of butterflies; pointing at a layer tells its shape.</p>
+{places.get("strip", "")}
+</div>
+<details><summary>Its description as YAML</summary>
+<div class="yaml"><button type="button" id="copy">Copy</button><pre id="yaml" tabindex="0"></pre></div></details>
+<p class="about">As an ordinary PyTorch model: <code id="export"></code></p>"""
+
+
+def _two(chosen: tuple[int | None, int | None], places: Mapping[str, str]) -> str:
+    if chosen[1] is None:
+        return '<p class="about">There are no two candidates.</p>'
+    if "comparison" not in places:
+        return '<p class="about">No network is on disk.</p>'
+    return f"""
+<p class="about">Layers of the same place stand across from each other, at one scale. The table has the layers that
+differ.</p>
+<p class="about" id="alone" hidden>Choose one to stand beside.</p>
+<div id="both">
+{places["comparison"]}
+{_bare_table("differences", "What differs, layer by layer", "scroll tall")}
+</div>"""
+
+
+def _pay(places: Mapping[str, str]) -> str:
+    return f"""
+<h3>Over the front, stage by stage</h3>
+<p class="about">The lighter a stage, the more of its fusions' MACs are spent in butterflies; the numbers are their
+radices. Below, the same fusions counted over the whole front.</p>
+{places["butterflies"]}
+<h3>Which choices decide</h3>
+<p class="about">How much each choice tells the best tenth of the candidates from all of them (Optuna's PED-ANOVA).</p>
+{places["importances"]}
+<h3>All choices at once</h3>
+<p class="about">A line for each complete candidate, of thousands for the front and some of the others; dragging along
+an axis leaves those that pass there.</p>
+<div class="wide" role="region" tabindex="0" aria-label="All choices at once">
+{places["parallel"]}</div>"""
+
+
+def _search(places: Mapping[str, str]) -> str:
+    views = (f"<div><h3>{heading}</h3>{places[name]}</div>" for name, heading in SEARCH_VIEWS.items())
+    return f"""
+<p class="about">The hypervolume is the part of the rectangle up to the largest budget and up to full accuracy that
+the front dominates. Time is counted without the pauses between an interrupted search and its going on.</p>
+<div class="columns">{"".join(views)}</div>"""
+
+
+def _tables(data: RunData, best: pd.DataFrame, on_front: pd.DataFrame) -> str:
+    results = data.results
+    families = sorted(results["family"].unique()) if len(results) else []
+    everything = f"""
+<div class="choose">
+{_select("status", "Status", [(state, state) for state in ("complete", "stopped", "failed")])}
+{_select("family", "Family", [(family, family) for family in families])}
+{_select("fusion", "Fusions", [("butterfly", "with butterflies"), ("dense", "all dense")])}
+{_select("within", "Within", [(str(budget), f"{format_macs(budget)} MACs") for budget in data.budgets])}
+<span><output id="shown"></output>
+<button type="button" id="back">Previous</button> <button type="button" id="on">Next</button>
+<button type="button" id="csv">Download as CSV</button></span>
+</div>
+{_bare_table("all", "All candidates")}"""
+    return f"""
+<h3>Winner of each budget</h3>
+<p class="about">The most accurate candidate within the budget. Fusions stage by stage: {key()}; an inverted
+block has two, expansion/projection.</p>
+{winners_table(best, data.budgets)}
+<h3>The front</h3>
+{table("The front", FRONT_COLUMNS, on_front, "No candidate is complete.")}
+{_references(data.references)}
+<h3>All candidates</h3>
+{everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:
@@ -181,183 +311,30 @@ def _references(references: pd.DataFrame) -> str:
         return ""
     ordered = references.sort_values(["budget", "accuracy", "name"], ascending=[True, False, True])
     return f"""
-<h2>References</h2>
+<h3>References</h3>
 <p class="about">{escape(HOW_REFERENCES_ARE_TRAINED)}</p>
-{_table("References", REFERENCE_COLUMNS, ordered, "")}
+{table("References", REFERENCE_COLUMNS, ordered, "")}
 """
 
 
-def _figure(name: str, label: str, figure: go.Figure) -> str:
+def _place(name: str, figure: go.Figure) -> str:
+    """Where the script draws a figure, as soon as the page is laid out."""
     # As high as the page's style says: higher where a narrow window folds the legend.
-    drawn = figure.update_layout(height=None).to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=name,
-        post_script=AXIS_FOLLOWS_LAYER if "yaxis2" in figure.layout else None,
-        config={
-            "responsive": True,
-            "displaylogo": False,
-            "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-        },
-    )
-    return f'<figure class="{name}" aria-label="{escape(label)}">{drawn}</figure>'
+    style = f'class="{name}" style="--height: {figure.layout.height}px"'
+    figure.update_layout(height=None)
+    return f'<figure {style} role="img" aria-label="{escape(alternative(figure))}"><div id="{name}"></div></figure>'
 
 
-def _table(label: str, columns: Sequence[Column], rows: pd.DataFrame, if_none: str) -> str:
-    if rows.empty:
-        return f'<p class="about">{escape(if_none)}</p>'
-    body = "".join(_table_row(columns, row) for row in rows.to_dict("records"))
-    return _scroll(label, columns, body)
-
-
-def _table_row(columns: Sequence[Column], row: Row) -> str:
-    cells = "".join(f"<td{_kind(column)}>{column.cell(row)}</td>" for column in columns[1:])
-    kind, head = _kind(columns[0]), columns[0].cell(row)
-    if row["state"] != "failed":
-        return f'<tr><th scope="row"{kind}>{head}</th>{cells}</tr>'
-    # A reason is a sentence: it has a line of its own, where it is seen without scrolling.
+def _bare_table(name: str, label: str, kind: str = "scroll") -> str:
+    """What the script fills."""
     return (
-        f'<tr class="failed"><th scope="row"{kind} rowspan="2">{head}</th>{cells}</tr>'
-        f'<tr class="reason"><td colspan="{len(columns) - 1}"><div>{escape(str(row["reason"]))}</div></td></tr>'
+        f'<div class="{kind}" role="region" tabindex="0" aria-label="{label}">'
+        f'<table id="{name}"><thead></thead><tbody></tbody></table></div>'
     )
 
 
-def _winners_table(best: pd.DataFrame, budgets: Sequence[int]) -> str:
-    if not budgets:
-        return '<p class="about">No budget was given.</p>'
-    by_budget = {row["for_budget"]: row for row in best.to_dict("records")}
-    body = ""
-    for budget in budgets:
-        if budget in by_budget:
-            body += _table_row(WINNER_COLUMNS, by_budget[budget])
-        else:
-            body += (
-                f'<tr class="failed"><th scope="row" class="number">{_macs(budget)}</th>'
-                f'<td colspan="{len(WINNER_COLUMNS) - 1}">no complete candidate within it</td></tr>'
-            )
-    return _scroll("Winner of each budget", WINNER_COLUMNS, body)
-
-
-def _scroll(label: str, columns: Sequence[Column], body: str) -> str:
-    heads = "".join(f'<th scope="col"{_kind(column)}>{escape(column.heading)}</th>' for column in columns)
-    # Focusable, so that a wide table scrolls with the keyboard too.
+def _select(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:
+    items = (f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options)
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<label>{label} <select id="{name}"><option value="">all</option>{"".join(items)}</select></label>'
     )
-
-
-def _kind(column: Column) -> str:
-    return f' class="{column.kind}"' if column.kind else ""
-
-
-def _key() -> str:
-    return (
-        '<span class="stages key"><code>d</code></span> dense,'
-        ' <span class="stages key"><code class="butterfly">b4</code></span> butterfly of radix 4'
-    )
-
-
-def _stages(row: Row) -> str:
-    items = "".join(f"<li>{_stage(stage)}</li>" for stage in str(row["fusions"]).split())
-    return f'<ol class="stages">{items}</ol>'
-
-
-def _stage(stage: str) -> str:
-    kind = ' class="butterfly"' if "b" in stage else ""
-    return f"<code{kind}>{escape(stage)}</code>"
-
-
-def _text(name: str) -> Callable[[Row], str]:
-    return lambda row: escape(str(row[name]))
-
-
-def _code(name: str) -> Callable[[Row], str]:
-    return lambda row: f"<code>{escape(str(row[name]))}</code>"
-
-
-def _exact(name: str, short: Callable[[int], str]) -> Callable[[Row], str]:
-    """A large number as people say it, with all its digits when pointed at."""
-
-    def cell(row: Row) -> str:
-        if pd.isna(row[name]):
-            return ""
-        return f'<span title="{int(row[name]):,}">{short(int(row[name]))}</span>'
-
-    return cell
-
-
-def _macs(macs: int) -> str:
-    return f'<span title="{macs:,}">{format_macs(macs)}</span>'
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:.2f}M" if number >= 1_000_000 else f"{number / 1e3:.0f}K"
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
-
-
-def _accuracy(row: Row) -> str:
-    if pd.isna(row["accuracy"]):
-        return "failed"
-    stopped = ", stopped" if row["state"] == "stopped" else ""
-    return f"{row['accuracy']:.2%}{stopped}"
-
-
-def _square(row: Row) -> str:
-    return "" if pd.isna(row["resolution"]) else f"{int(row['resolution'])}x{int(row['resolution'])}"
-
-
-def _seconds(row: Row) -> str:
-    return "" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}"
-
-
-BUDGET = Column("Budget", _exact("budget", format_macs), "number")
-NUMBER = Column("No.", lambda row: f"#{row['number']}", "number")
-ACCURACY = Column("Accuracy", _accuracy, "number")
-MACS = Column("MACs", _exact("macs", format_macs), "number")
-PARAMETERS = Column("Parameters", _exact("params", _millions), "number")
-MEMORY = Column("Peak memory", _exact("peak_memory", _mebibytes), "number")
-RESOLUTION = Column("Resolution", _square, "number")
-FAMILY = Column("Family", _text("family"))
-BUTTERFLIES = Column("Butterflies", lambda row: f"{row['butterfly_share']:.0%}", "number")
-FUSIONS = Column("Fusions", _code("fusions"))
-
-WINNER_COLUMNS = (
-    Column("Budget", _exact("for_budget", format_macs), "number"),
-    NUMBER,
-    ACCURACY,
-    MACS,
-    PARAMETERS,
-    FAMILY,
-    RESOLUTION,
-    Column("Fusions stage by stage", _stages),
-)
-FRONT_COLUMNS = (NUMBER, ACCURACY, MACS, PARAMETERS, MEMORY, FAMILY, RESOLUTION, BUTTERFLIES, FUSIONS)
-REFERENCE_COLUMNS = (
-    Column("Name", _text("name")),
-    ACCURACY,
-    MACS,
-    PARAMETERS,
-    RESOLUTION,
-    BUDGET,
-    FAMILY,
-    BUTTERFLIES,
-)
-ALL_COLUMNS = (
-    NUMBER,
-    ACCURACY,
-    MACS,
-    PARAMETERS,
-    MEMORY,
-    FAMILY,
-    RESOLUTION,
-    BUDGET,
-    BUTTERFLIES,
-    Column("Epochs", _text("epochs"), "number"),
-    Column("Seconds", _seconds, "number"),
-    FUSIONS,
-    Column("Hash", _code("hash")),
-)

@@ -17,7 +17,7 @@ from PIL import Image
 from bft_nas.cli import main
 from tests.conftest import SPACE
 
-COMMANDS = ["search", "show", "export", "compare", "references", "runs", "spaces"]
+COMMANDS = ["search", "show", "export", "compare", "report", "dashboard", "references", "runs", "spaces"]
 SMALL = ("--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32", "--no-references")
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -116,6 +116,7 @@ def test_version(cli: Cli) -> None:
         (("export", "nobody", "-o", "x"), "run 'nobody': not found"),
         (("export", "nobody"), "-o/--output"),
         (("compare", "nobody"), "run 'nobody': not found"),
+        (("report", "nobody"), "run 'nobody': not found under 'runs'"),
         (("references", "--flops", "lots"), "--flops lots: expected a number of MACs above zero"),
         (("references", "--resolution", "2"), "--resolution 2: expected pixels from 8"),
         (("references", "--flops", "50M", "--resolution", "128,160"), "expected one number of pixels"),
@@ -277,6 +278,24 @@ def test_show_prints_layer_by_layer(
     macs = results[2].split(",")[results[0].split(",").index("macs")]
     assert f"{int(macs):,}" in row
     assert "2x1x1" in next(line for line in out.splitlines() if line.startswith("classifier"))
+
+
+def test_a_report_is_written_anew_and_says_where(
+    searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    folder, _ = searched
+    monkeypatch.chdir(folder)
+    own = folder / "runs/first/report.html"
+    as_searched = own.read_bytes()
+    own.write_text("older")
+    assert cli("report", "first") == (0, "runs/first/report.html\n", "")
+    assert own.read_bytes() == as_searched
+    assert cli("report", "first", "-o", "mine.html") == (0, "mine.html\n", "")
+    assert (folder / "mine.html").read_bytes() == as_searched
+    (folder / "mine.html").unlink()
+    code, _, err = cli("report", "first", "-o", "nowhere/mine.html")
+    assert code == 2
+    assert "report 'nowhere/mine.html': cannot be written (No such file or directory)" in err
 
 
 def test_runs_lists_it(searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:

@@ -20,8 +20,13 @@ ROOT = Path(__file__).parent.parent
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of the tree, so that nothing is left behind in it."""
     source = tmp_path_factory.mktemp("source") / "tree"
-    left_out = shutil.ignore_patterns(".*", "runs", "data", "*.egg-info", "build", "dist", "__pycache__")
-    shutil.copytree(ROOT, source, symlinks=True, ignore=left_out)
+    left_out = shutil.ignore_patterns(".*", "data", "*.egg-info", "build", "dist", "__pycache__")
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        others = {name for name in names if name != "example"} if Path(folder) == ROOT / "runs" else set()
+        return {*left_out(folder, names), *others}
+
+    shutil.copytree(ROOT, source, symlinks=True, ignore=ignore)
     target = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(source)],
@@ -39,11 +44,16 @@ def test_the_wheel_holds_spaces_dashboard_data_and_licences(wheel: Path) -> None
         "bft_nas/search_spaces/mobile.yaml",
         "bft_nas/search_spaces/mobilenet_v3.yaml",
         "bft_nas/dashboard/report.py",
+        "bft_nas/dashboard/report.js",
+        "bft_nas/dashboard/assets/dashboard.css",
+        "bft_nas/dashboard/assets/dashboard.css",
         "bft_nas/datasets/fashion-mnist.npz",
         "bft_nas/datasets/LICENSE-fashion-mnist",
         "bft_nas/py.typed",
     ):
         assert expected in names
+    example = {f"bft_nas/{path.relative_to(ROOT)}" for path in ROOT.glob("runs/example/**/*.*")}
+    assert example <= names
     assert {name.partition("/")[0] for name in names} == {
         "bft_nas",
         wheel.name.rsplit("-", 3)[0] + ".dist-info",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+from collections.abc import Sequence
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from bft_nas.dashboard._run_data import RunData
 
 BUDGETS = (20_000_000, 50_000_000)
 HOSTILE = "<script>alert('&')</script>"
@@ -82,6 +83,54 @@ def make_references(failed: int = 1) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def make_data(
+    results: pd.DataFrame,
+    *,
+    name: str = "A run",
+    budgets: Sequence[int] = BUDGETS,
+    curves: pd.DataFrame | None = None,
+    references: pd.DataFrame | None = None,
+    imagenet: bool = False,
+    facts: Sequence[tuple[str, str]] = (("Space", "mobile"), ("Protocol hash", "0123abcd")),
+) -> RunData:
+    """A run of these results, of which nothing is known beside them."""
+    if curves is None:
+        curves = make_curves(results)
+    return RunData(
+        name=name,
+        budgets=tuple(budgets),
+        epochs=3,
+        rungs=(),
+        facts=tuple(facts),
+        results=results,
+        curves=curves,
+        references=pd.DataFrame() if references is None else references,
+        proposals=pd.DataFrame(
+            {
+                "number": results["number"],
+                "started": pd.Series(pd.Timestamp(2026, 11, 20), index=results.index),
+                "ended": pd.Series(pd.Timestamp(2026, 11, 20, 1), index=results.index),
+                "proposing": 0.1,
+                "repeats": None,
+                "budget": results["budget"],
+            }
+        ),
+        imagenet=imagenet,
+    )
+
+
+STOPPED = make_results()
+STOPPED.loc[STOPPED["number"].isin([0, 3, 6]), "state"] = "stopped"
+FRAMES = {
+    "stopped": STOPPED,
+    "only stopped": make_results(2, 0).assign(state="stopped"),
+    "empty": make_results(0, 0),
+    "single": make_results(1, 0),
+    "only failures": make_results(0, 3),
+    "many": make_results(),
+}
+
+
 class Page(HTMLParser):
     """The tags of a page, the text of its table rows and its visible text."""
 
@@ -111,15 +160,3 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.visible).split())
-
-
-def open_in_browser(path: Path) -> Page:
-    """The page as it is some seconds after a browser opened it from disk."""
-    assert CHROMIUM is not None
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update",
-        f"--user-data-dir={path.parent / 'profile'}", "--virtual-time-budget=4000", "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return Page(done.stdout)

@@ -8,31 +8,22 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.dashboard import front_figure, write_report
+from bft_nas.errors import UserError
+from bft_nas.network import Architecture
 from bft_nas.pareto import complete
 from bft_nas.published import published_results
+from tests.dashboard.browsing import looking
 from tests.dashboard.pages import (
     BUDGETS,
-    CHROMIUM,
     HOSTILE,
     Page,
-    make_curves,
+    make_data,
     make_references,
     make_results,
-    open_in_browser,
 )
-
-# What a click on the entry of the published results in the legend does, some time after the page was drawn.
-CLICK = """
-<script>
-addEventListener("load", () => setTimeout(() => {
-  const entries = [...document.querySelectorAll("#front .legend .traces")];
-  const toggle = entries.find((entry) => entry.textContent.includes("published")).querySelector(".legendtoggle");
-  for (const type of ["mousedown", "mouseup"]) toggle.dispatchEvent(new MouseEvent(type, {bubbles: true}));
-}, 500));
-</script></body>
-"""
 
 
 def draw(**arguments: Any) -> go.Figure:
@@ -41,10 +32,14 @@ def draw(**arguments: Any) -> go.Figure:
 
 
 def write(path: Path, **arguments: Any) -> str:
-    results = make_results()
-    curves = make_curves(results)
-    write_report(path, title="t", results=results, curves=curves, budgets=BUDGETS, facts=[], **arguments)
+    references, imagenet = arguments.pop("references", None), arguments.pop("imagenet", False)
+    data = make_data(make_results(), name="t", facts=[], references=references, imagenet=imagenet)
+    write_report(path, data, nowhere, **arguments)
     return path.read_text(encoding="utf-8")
+
+
+def nowhere(number: int) -> Architecture:
+    raise UserError(f"candidate {number}: not on disk")
 
 
 def layer(figure: go.Figure) -> list[go.Scatter]:
@@ -237,18 +232,13 @@ def test_what_others_name_is_escaped(tmp_path: Path) -> None:
     assert Page(text).text.count(HOSTILE) == 21
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to open the report in")
-def test_a_click_in_the_legend_shows_the_layer_with_its_axis(tmp_path: Path) -> None:
+def test_a_click_in_the_legend_shows_the_layer_with_its_axis(window: BrowserContext, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    text = write(path, references=make_references(), published=published_results())
-
-    def drawn() -> tuple[int, int]:
-        classes = [str(attributes.get("class")).split() for _, attributes in open_in_browser(path).tags]
-        return sum("y2tick" in names for names in classes), sum("point" in names for names in classes)
-
-    ticks, before = drawn()
-    assert ticks == 0
-    path.write_text(text.replace("</body>", CLICK), encoding="utf-8")
-    ticks, after = drawn()
-    assert ticks >= 3
-    assert after > before + 20
+    write(path, references=make_references(), published=published_results())
+    with looking(window, path.as_uri()) as page:
+        expect(page.locator("html[data-ready]")).to_be_attached()
+        expect(page.locator("#front .y2tick")).to_have_count(0)
+        before = page.locator("#front .point").count()
+        page.locator("#front .legend .traces", has_text="published").locator(".legendtoggle").click()
+        expect(page.locator("#front .y2tick").nth(2)).to_be_attached()
+        assert page.locator("#front .point").count() > before + 20

@@ -1,0 +1,255 @@
+"""What the page does for one candidate, or for two side by side: their networks, curves, YAML and export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from dash import Dash, Input, Output, State, dcc, html
+
+from bft_nas.dashboard._download import export_command, exported_zip
+from bft_nas.dashboard._layout import EMPTY, facts, outputs, table
+from bft_nas.dashboard._run_data import RunData
+from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._view import View
+from bft_nas.dashboard.curves import curves_figure
+from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
+from bft_nas.errors import UserError
+from bft_nas.network import Architecture, cost
+from bft_nas.pareto import front, winners
+from bft_nas.units import format_macs, format_percent
+
+Row = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A candidate to show."""
+
+    number: int
+    row: Row
+    """See `bft_nas.run.COLUMNS`."""
+    architecture: Architecture
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return f"#{self.number}"
+
+
+CANDIDATE = (
+    "card.children",
+    "curve.figure",
+    "curve-figure.aria-label",
+    "network.hidden",
+    "network-title.children",
+    "network-says.children",
+    "strip.figure",
+    "strip-figure.aria-label",
+    "differences.children",
+    "layers.children",
+    "yaml.children",
+    "export.disabled",
+    "export-says.children",
+)
+STRIP_SAYS = "A bar for each layer, its MACs high. Numbers are the radices of butterflies."
+COMPARISON_SAYS = "Layers of the same place stand across from each other, their MACs high."
+
+
+def register(app: Dash, runs: Runs) -> None:
+    """Show the chosen candidates, and export one."""
+
+    @app.callback(
+        outputs(CANDIDATE),
+        Input("chosen", "data"),
+        Input("version", "data"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )
+    def show_candidate(chosen: Any, version: str, before: dict[str, Any]) -> tuple[Any, ...]:
+        view = View.from_stored(before)
+        return candidate_values(runs, runs.read(view.run), view)
+
+    @app.callback(
+        Output("exported", "data"),
+        Input("export", "n_clicks"),
+        State("view", "data"),
+        running=[
+            (Output("export", "disabled"), True, False),
+            (Output("export", "children"), "Exporting and checking ...", "Export as PyTorch and ONNX"),
+        ],
+        prevent_initial_call=True,
+    )
+    def export(clicks: int, before: dict[str, Any]) -> dict[str, Any]:
+        view = View.from_stored(before)
+        number = _number(runs.read(view.run), view.candidate)
+        content = exported_zip(runs.find(view.run), number)
+        return dict(dcc.send_bytes(content, f"{view.run}-{number}.zip"))  # type: ignore[attr-defined, no-untyped-call]
+
+
+def candidate_values(runs: Runs, data: RunData, view: View) -> tuple[Any, ...]:
+    """The values of `CANDIDATE`."""
+    try:
+        first = _find(runs, data, _number(data, view.candidate))
+        second = None if view.beside in (None, first.number) else _find(runs, data, view.beside)
+    except UserError as error:
+        return (
+            html.P(str(error), className="about"),
+            EMPTY,
+            "",
+            True,
+            "",
+            "",
+            EMPTY,
+            "",
+            [],
+            [],
+            "",
+            True,
+            "",
+        )
+    return _shown(runs, data, first, second)
+
+
+def _number(data: RunData, number: int | None) -> int:
+    """The candidate asked for, or the winner of the largest budget."""
+    if number is not None:
+        return number
+    best = winners(data.results, data.budgets)
+    if best.empty:
+        raise UserError("No candidate is complete yet.")
+    return int(best.iloc[-1]["number"])
+
+
+def _find(runs: Runs, data: RunData, number: int) -> Chosen:
+    found = data.results[data.results["number"] == number]
+    if found.empty:
+        raise UserError(f"candidate {number}: not in run '{data.name}'; expected {_numbers(data.results)}")
+    return Chosen(number, found.iloc[0].to_dict(), runs.architecture(data.name, number))
+
+
+def _numbers(results: pd.DataFrame) -> str:
+    if results.empty:
+        return "none, as none is finished"
+    return f"one from {results['number'].min()} to {results['number'].max()}"
+
+
+def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> tuple[Any, ...]:
+    both = [first] if second is None else [first, second]
+    curve = curves_figure(data.curves, highlighted=[one.number for one in both])
+    # In a column of its own: no room for margins.
+    curve.update_layout(height=None, margin={"l": 48, "r": 8, "t": 40, "b": 44})
+    if second is None:
+        strip = strip_figure(first.architecture)
+        title, says, different = f"The network of {first.name}", STRIP_SAYS, []
+    else:
+        strip = comparison_figure(first.architecture, second.architecture, names=(first.name, second.name))
+        title, says = f"{first.name} above, {second.name} below", COMPARISON_SAYS
+        different = [_differences(first, second)]
+    weights = runs.has_weights(data.name, first.number)
+    return (
+        _card(data, both),
+        curve,
+        alternative(curve),
+        False,
+        title,
+        says,
+        strip.update_layout(height=None),
+        alternative(strip),
+        different,
+        _layers(first),
+        architecture_yaml(first.architecture),
+        not weights,
+        _export_says(runs, data.name, first.number, weights),
+    )
+
+
+def _card(data: RunData, both: list[Chosen]) -> Any:
+    if len(both) == 1:
+        (one,) = both
+        return [
+            html.P([html.Strong(_accuracy(one.row)), f" {_standing(data, one)}"], className="headline"),
+            html.Dl(facts(_facts(one.row).items()), className="facts small"),
+        ]
+    columns = [
+        {"accuracy": _accuracy(one.row), "is": _standing(data, one), **_facts(one.row)} for one in both
+    ]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return table(["", *(one.name for one in both)], rows, "Both candidates")
+
+
+def _accuracy(row: Row) -> str:
+    return "failed" if row["state"] == "failed" else format_percent(row["accuracy"])
+
+
+def _standing(data: RunData, one: Chosen) -> str:
+    if one.row["state"] != "complete":
+        return str(one.row["reason"])
+    best = winners(data.results, data.budgets)
+    won = [format_macs(int(budget)) for budget in best.loc[best["number"] == one.number, "for_budget"]]
+    if won:
+        return f"winner within {' and '.join(won)}"
+    on_front = (front(data.results)["number"] == one.number).any()
+    return "on the front" if on_front else "behind the front"
+
+
+def _facts(row: Row) -> dict[str, str]:
+    return {
+        "MACs": f"{format_macs(row['macs'])} of {format_macs(row['budget'])}",
+        "parameters": f"{row['params']:,}",
+        "network": f"{row['family']} at {row['resolution']}x{row['resolution']}",
+        "butterflies": f"{row['butterfly_share']:.0%} of the fusions' MACs",
+        "peak memory": f"{row['peak_memory'] / 1e6:.2f} MB an image",
+        "training": f"{row['epochs']} epochs, {row['seconds']:.1f} s",
+        "fusions": str(row["fusions"]),
+    }
+
+
+def _differences(first: Chosen, second: Chosen) -> Any:
+    different = differences(first.architecture, second.architecture)
+    if different.empty:
+        return html.P("The two networks are the same.", className="about")
+    rows = [
+        (
+            row["layer"],
+            row["a"],
+            row["b"],
+            f"{row['macs_a']:,}",
+            f"{row['macs_b']:,}",
+            f"{row['difference']:+,}",
+        )
+        for row in different.to_dict("records")
+    ]
+    headings = ["Layer", first.name, second.name, f"MACs {first.name}", f"MACs {second.name}", "more"]
+    return table(headings, rows, "What differs, layer by layer", "tall")
+
+
+def _layers(one: Chosen) -> Any:
+    counted = cost(one.architecture)
+    rows = [
+        (
+            layer.name,
+            f"{layer.out_channels}x{layer.size}x{layer.size}",
+            layer.fusion or "",
+            f"{layer.macs:,}",
+            f"{layer.params:,}",
+        )
+        for layer in counted.layers
+    ]
+    total = ("total", "", "", f"{counted.macs:,}", f"{counted.params:,}")
+    return table(
+        ["Layer", "Output", "Fusion", "MACs", "Parameters"],
+        [*rows, total],
+        f"The layers of {one.name}",
+        "tall",
+    )
+
+
+def _export_says(runs: Runs, name: str, number: int, weights: bool) -> Any:
+    if not weights:
+        return "No export: weights are kept for the front only, and not in the example."
+    command = html.Code(export_command(runs.find(name), number))
+    return ["A folder with PyTorch, ONNX and plain Python, as a zip. Or: ", command]

@@ -1,0 +1,111 @@
+"""The front on the page: drawn from what the filters leave, and ringed without being drawn anew."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from dash import Dash, Input, Output, Patch, State
+
+from bft_nas.dashboard._layout import outputs
+from bft_nas.dashboard._run_data import RunData
+from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._view import View, select
+from bft_nas.dashboard.front import SELECTION, candidates_text, draw_selection, drawn, front_figure
+from bft_nas.units import format_macs
+
+FRONT = ("front.figure", "front-figure.aria-label", "front-says.children", "macs-says.children", "drawn.data")
+
+
+def register(app: Dash, runs: Runs) -> None:
+    """Draw the front when the run or a filter changes; rings and published results come and go without that."""
+
+    @app.callback(
+        outputs(FRONT),
+        Input("version", "data"),
+        Input("filters", "data"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )
+    def draw_front(version: str, filters: Any, before: dict[str, Any]) -> tuple[Any, ...]:
+        view = View.from_stored(before)
+        return front_values(runs.read(view.run), view)
+
+    @app.callback(
+        Output("front", "figure", allow_duplicate=True),
+        Input("chosen", "data"),
+        State("view", "data"),
+        State("drawn", "data"),
+        prevent_initial_call=True,
+    )
+    def ring(chosen: Any, before: dict[str, Any], places: dict[str, Any]) -> Patch:
+        view = View.from_stored(before)
+        rings = go.Figure()
+        draw_selection(rings, drawn(select(runs.read(view.run).results, view)), view.ringed)
+        moved = Patch()
+        for name in ("x", "y", "text"):
+            moved["data"][places["selection"]][name] = rings.data[0][name]
+        return moved
+
+    @app.callback(
+        Output("front", "figure", allow_duplicate=True),
+        Input("published", "value"),
+        State("drawn", "data"),
+        prevent_initial_call=True,
+    )
+    def show_published(switch: list[str], places: dict[str, Any]) -> Patch:
+        shown = Patch()
+        for place in places["published"]:
+            shown["data"][place]["visible"] = True if switch else "legendonly"
+        if places["published"]:
+            shown["layout"]["yaxis2"]["visible"] = bool(switch)
+        return shown
+
+
+def front_values(data: RunData, view: View) -> tuple[Any, ...]:
+    """The values of `FRONT`."""
+    results = select(data.results, view)
+    published = _published()
+    figure = front_figure(
+        results,
+        [budget for budget in data.budgets if budget <= (view.macs or budget)] or [view.macs or 0],
+        references=select(data.references, View(macs=view.macs)),
+        published=published if view.macs is None else published[published["macs"] <= view.macs],
+        show_published=view.published,
+        selected=view.ringed,
+    )
+    places = _places(figure)
+    # A zoom lasts over updates, even those that make an axis longer.
+    if view.x:
+        figure.update_xaxes(range=view.x)
+    if view.y:
+        figure.update_layout(yaxis={"range": view.y, "autorange": False})
+    text = candidates_text(results)
+    if len(results) < len(data.results):
+        text = f"{text}, of {len(data.results)} candidates without the filters"
+    return (
+        figure.update_layout(height=None),
+        alternative(figure),
+        f"{text[0].upper()}{text[1:]}.",
+        "any" if view.macs is None else f"up to {format_macs(view.macs)}",
+        places,
+    )
+
+
+@cache
+def _published() -> pd.DataFrame:
+    from bft_nas.published import published_results
+
+    return published_results()
+
+
+def _places(figure: go.Figure) -> dict[str, Any]:
+    """What later callbacks need to know of the figure in the browser."""
+    return {
+        "published": [place for place, trace in enumerate(figure.data) if trace.yaxis == "y2"],
+        "selection": next(place for place, trace in enumerate(figure.data) if trace.uid == SELECTION),
+        "x": list(figure.layout.xaxis.range),
+    }

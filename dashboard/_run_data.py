@@ -1,0 +1,128 @@
+"""Everything that the views need of one run, read once and kept as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import optuna
+
+    from bft_nas.run import Run
+
+PROPOSAL_COLUMNS = ("number", "started", "ended", "proposing", "repeats", "budget")
+"""Of `RunData.proposals`, before the sampled parameters."""
+# What changes when a search or a comparison records something.
+RECORDS = ("study.journal", "references.csv", "results.csv", "run.yaml")
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run at one moment."""
+
+    name: str
+    budgets: tuple[int, ...]
+    """MACs, smallest first."""
+    epochs: int
+    """Of a whole training."""
+    rungs: tuple[int, ...]
+    """The epochs after which candidates are stopped; none without early stopping."""
+    facts: tuple[tuple[str, str], ...]
+    """Names and values for people: the space, the data, the protocol's hash."""
+    results: pd.DataFrame
+    """See `bft_nas.run.Run.results`."""
+    curves: pd.DataFrame
+    """See `bft_nas.run.Run.curves`."""
+    references: pd.DataFrame
+    """See `bft_nas.run.Run.references`."""
+    proposals: pd.DataFrame
+    """One row a trial: `PROPOSAL_COLUMNS`, then a column for each sampled parameter, empty where it was not sampled.
+
+    ``started`` and ``ended`` are times of day as the search's machine tells them, ``proposing`` is in seconds,
+    ``repeats`` the number of the candidate that the proposal is the same as; each is empty where it is not known.
+    """
+    imagenet: bool
+    """The data is ImageNet, whose accuracies compare with published ones."""
+
+    @property
+    def clock(self) -> dict[str, float]:
+        """The seconds spent proposing, training and waiting, over all candidates.
+
+        Waiting is what is left of the time between a candidate's proposal and its end: for a worker, for a search
+        that was interrupted, or stopped until it was promoted.
+        """
+        training = (
+            self.results.set_index("number")["seconds"] if len(self.results) else pd.Series(dtype=float)
+        )
+        proposals = self.proposals.set_index("number")
+        proposing = proposals["proposing"].fillna(0.0)
+        alive = (proposals["ended"] - proposals["started"]).dt.total_seconds()
+        waiting = (alive - proposing - training.reindex(alive.index)).clip(lower=0.0)
+        return {
+            "proposing": float(proposing.sum()),
+            "training": float(training.sum()),
+            "waiting": float(waiting.sum()),
+        }
+
+
+def read_run(run: Run) -> RunData:
+    """Read a run as it is now; an opened run that is read again reads only what is new of its journal.
+
+    Raises:
+        UserError: a file of the run cannot be read.
+    """
+    from bft_nas.halving import Halving
+    from bft_nas.search import IMAGENET_CLASSES
+    from bft_nas.tables import result_facts
+
+    settings, results = run.settings, run.results()
+    halving = settings.scheduler == "halving"
+    rungs = Halving(settings.eta, settings.min_epochs, settings.epochs).rungs if halving else ()
+    return RunData(
+        name=run.name,
+        budgets=settings.budgets,
+        epochs=settings.epochs,
+        rungs=rungs,
+        facts=tuple(result_facts(run, results)),
+        results=results,
+        curves=run.curves(),
+        references=run.references(),
+        proposals=_proposals(run.study.get_trials(deepcopy=False)),
+        imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
+    )
+
+
+def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What differs as soon as a run's records have changed; cheap, and empty where there is no run (any more)."""
+    found = []
+    for name in RECORDS:
+        try:
+            facts = (folder / name).stat()
+        except OSError:
+            continue
+        found.append((name, facts.st_mtime_ns, facts.st_size))
+    return tuple(found)
+
+
+def _proposals(trials: list[optuna.trial.FrozenTrial]) -> pd.DataFrame:
+    rows: list[Mapping[str, Any]] = [
+        {
+            **trial.params,
+            "number": trial.number,
+            "started": trial.datetime_start,
+            "ended": trial.datetime_complete,
+            "proposing": trial.user_attrs.get("candidate", {}).get("proposing"),
+            "repeats": trial.user_attrs.get("repeats"),
+            "budget": trial.user_attrs.get("candidate", {}).get("budget", trial.params.get("budget")),
+        }
+        for trial in trials
+    ]
+    frame = pd.DataFrame(rows)
+    parameters = [name for name in frame.columns if name not in PROPOSAL_COLUMNS]
+    frame = frame.reindex(columns=[*PROPOSAL_COLUMNS, *parameters])
+    return frame.astype({"started": "datetime64[ns]", "ended": "datetime64[ns]", "proposing": "float64"})

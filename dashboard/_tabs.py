@@ -1,0 +1,90 @@
+"""What the tabs under the front show: where butterflies pay, the search itself, and the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Dash, Input, Output, State, dcc, html
+
+from bft_nas.dashboard import _table
+from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, fill, outputs, panel
+from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._view import TABS, View, select
+from bft_nas.dashboard.butterflies import butterfly_figure
+from bft_nas.dashboard.choices import importance_figure, parallel_figure
+from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.pareto import front
+
+KEYS = {
+    "butterflies": tuple(
+        key for name in BUTTERFLY_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")
+    ),
+    "search": tuple(key for name in SEARCH_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")),
+    "table": ("table.rowData", "table.selectedRows", "table-says.children"),
+}
+
+
+def register(app: Dash, runs: Runs) -> None:
+    """Show a tab, and fill it again when what it shows changes."""
+
+    @app.callback(
+        Output("panel", "children"),
+        Output("search-controls", "hidden"),
+        Input("tab", "value"),
+        State("view", "data"),
+    )
+    def show_tab(tab: str, before: dict[str, Any]) -> tuple[Any, bool]:
+        view = View.from_stored(before)
+        content = html.Div(panel(tab), className=f"panel {tab}")
+        fill(content, KEYS[tab], _values(tab, runs, view))
+        return content, tab != "search"
+
+    for name in TABS:
+        _fill_again(app, runs, name)
+
+    @app.callback(
+        Output("csv-file", "data"),
+        Input("csv", "n_clicks"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )
+    def download_csv(clicks: int, before: dict[str, Any]) -> dict[str, Any]:
+        view = View.from_stored(before)
+        results = select(runs.read(view.run).results, view)
+        return dict(dcc.send_data_frame(results.to_csv, f"{view.run}.csv", index=False))  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _fill_again(app: Dash, runs: Runs, tab: str) -> None:
+    more = [Input("runs", "value")] if tab == "search" else [Input("filters", "data")]
+
+    @app.callback(
+        outputs(KEYS[tab]), Input("version", "data"), *more, State("view", "data"), prevent_initial_call=True
+    )
+    def fill_again(version: str, changed: Any, before: dict[str, Any]) -> tuple[Any, ...]:
+        return _values(tab, runs, View.from_stored(before))
+
+
+def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
+    """The values of `KEYS` for a tab."""
+    data = runs.read(view.run)
+    results = select(data.results, view)
+    if tab == "table":
+        filtered = f" of {len(data.results)}" if len(results) < len(data.results) else ""
+        marked = {"ids": [str(number) for number in view.marked]}
+        text = f"{len(results)}{filtered} candidates. Selected rows are ringed in the front."
+        return _table.rows(results), marked, text
+    if tab == "search":
+        figures = list(search_figures({name: runs.read(name) for name in view.runs or (view.run,)}).values())
+    else:
+        best = front(results)
+        networks = {number: runs.architecture(view.run, number) for number in best["number"]}
+        proposals = data.proposals[data.proposals["number"].isin(results["number"])]
+        figures = [
+            butterfly_figure(best, networks),
+            importance_figure(results=results, proposals=proposals),
+            parallel_figure(results=results, proposals=proposals),
+        ]
+    return tuple(
+        value for figure in figures for value in (figure.update_layout(height=None), alternative(figure))
+    )

@@ -1,0 +1,70 @@
+"""The dashboard: a page in a browser that shows the runs of a folder and follows those that go on."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from dash import Dash, set_props
+
+from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs
+from bft_nas.dashboard._layout import shell
+from bft_nas.dashboard._page import STYLE
+from bft_nas.dashboard._runs import Runs
+from bft_nas.errors import UserError
+
+# In the style of the report; what the page has beside that is styled in assets/.
+PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+{{%metas%}}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{%title%}}</title>
+{{%favicon%}}
+<style>{STYLE}</style>
+{{%css%}}
+<script async src="/_dash-component-suites/plotly/package_data/plotly.min.js"></script>
+</head>
+<body>
+{{%app_entry%}}
+<footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer>
+</body>
+</html>
+"""
+
+
+def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
+    """The app of a folder's runs; it loads nothing from any other host.
+
+    Args:
+        runs: what it may read.
+        shown: the names of runs to show unless the address asks for others: the first one, and all of them in the
+            plots of the search. The newest one if empty.
+
+    >>> app = make_app(Runs(Path("runs")), ["mobile-50M"])  # doctest: +SKIP
+    """
+    app = Dash(
+        "bft_nas.dashboard",
+        title="bft-nas",
+        update_title="",
+        serve_locally=True,
+        index_string=PAGE,
+        suppress_callback_exceptions=True,
+        on_error=_tell,
+        enable_mcp=False,
+    )
+    app.layout = shell
+    _callbacks.register(app, runs, tuple(shown))
+    _front.register(app, runs)
+    _candidate.register(app, runs)
+    _tabs.register(app, runs)
+    return app
+
+
+def _tell(error: Exception) -> None:
+    """Say on the page what went wrong; the page stays as it was."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error, file=sys.stderr)
+    said = str(error) if isinstance(error, UserError) else "Something went wrong; the terminal says what."
+    set_props("trouble", {"children": said, "hidden": False})

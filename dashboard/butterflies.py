@@ -1,0 +1,142 @@
+"""Where butterflies pay: over the front, what part of each stage they have, and of which radix they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from bft_nas.dashboard._style import BUTTERFLIES, DENSE, SHARE_SCALE, axis, describe, layout, nothing
+from bft_nas.dashboard.network import bars_of, stage_name
+from bft_nas.network import Architecture
+from bft_nas.units import format_macs, format_percent
+
+# Pixels of a row of the map, and of everything but the map.
+ROW = 26
+AROUND = 440
+
+
+def butterfly_figure(on_front: pd.DataFrame, architectures: Mapping[int, Architecture]) -> go.Figure:
+    """A map over the front, a row a candidate and a column a stage, and under it the radices of each stage.
+
+    A cell's colour is the part of its fusions' MACs that is spent in butterflies, its text their radix. The bars
+    count the same fusions over the whole front.
+
+    Args:
+        on_front: what `bft_nas.pareto.front` returns.
+        architectures: by number; candidates without one are left out.
+    """
+    known = on_front[on_front["number"].isin(list(architectures))] if len(on_front) else on_front
+    figure = go.Figure(layout=layout("butterflies", height=AROUND + ROW * len(known)))
+    if known.empty:
+        return nothing(figure, "No candidate is on the front yet.")
+    fusions = pd.concat([_fusions(number, architectures[number]) for number in known["number"]])
+    stages = sorted(set(fusions["stage"]))
+    names = [stage_name(stage) for stage in stages]
+    _draw_map(figure, known, fusions, stages, names)
+    _draw_radices(figure, fusions, stages, names)
+    height = ROW * len(known) / (ROW * len(known) + 200)
+    figure.update_layout(
+        barmode="stack",
+        bargap=0.25,
+        coloraxis={"colorscale": SHARE_SCALE, "cmin": 0, "cmax": 100, "showscale": False},
+        xaxis={
+            "type": "category",
+            "side": "top",
+            "showgrid": False,
+            "tickangle": 0,
+            "title": {"text": "stage"},
+        },
+        yaxis={"domain": [1 - height, 1], "showgrid": False, "ticklabelstandoff": 6, "type": "category"},
+        xaxis2=axis()
+        | {"anchor": "y2", "matches": "x", "showgrid": False, "type": "category", "tickangle": 0},
+        yaxis2=axis()
+        | {
+            "domain": [0, max(0.0, 1 - height - 0.06)],
+            "anchor": "x2",
+            "ticksuffix": "%",
+            "range": [0, 100],
+            "title": {"text": "of the fusions"},
+        },
+        legend={"y": -0.08, "yanchor": "top"},
+        margin={"t": 56, "b": 90},
+    )
+    shares = fusions[fusions["radix"] > 0].groupby("stage").size() / fusions.groupby("stage").size()
+    told = ", ".join(
+        f"{name} {format_percent(share)}"
+        for name, share in zip(names, shares.reindex(stages).fillna(0), strict=True)
+    )
+    return describe(
+        figure,
+        f"Butterflies over the {len(known)} candidates of the front, as a part of the fusions of each stage: {told}.",
+    )
+
+
+def _fusions(number: int, architecture: Architecture) -> pd.DataFrame:
+    """One row a fusion: number, stage, radix (0 where it is no butterfly) and MACs."""
+    rows = [
+        (number, bar.slot // 10_000, int(bar.text) if bar.kind == "butterfly" else 0, bar.macs)
+        for bar in bars_of(architecture)
+        if bar.fusion
+    ]
+    return pd.DataFrame(rows, columns=["number", "stage", "radix", "macs"])
+
+
+def _draw_map(
+    figure: go.Figure, known: pd.DataFrame, fusions: pd.DataFrame, stages: list[int], names: list[str]
+) -> None:
+    keys = ["number", "stage"]
+    of_butterflies = fusions["macs"].where(fusions["radix"] > 0, 0)
+    share = (
+        100
+        * of_butterflies.groupby([fusions[key] for key in keys]).sum()
+        / fusions.groupby(keys)["macs"].sum()
+    )
+    radices = fusions.groupby(keys)["radix"].agg(
+        lambda found: "+".join(str(radix) for radix in sorted(set(found)) if radix) or "dense"
+    )
+    order = list(known["number"])
+    cells = share.unstack().reindex(index=order, columns=stages)
+    texts = radices.unstack().reindex(index=order, columns=stages).fillna("")
+    labels = [f"#{row['number']} {format_macs(row['macs'])}" for row in known.to_dict("records")]
+    figure.add_trace(
+        go.Heatmap(
+            x=names,
+            y=labels,
+            z=cells.to_numpy(float),
+            text=texts.to_numpy(object),
+            texttemplate="%{text}",
+            textfont={"size": 11},
+            coloraxis="coloraxis",
+            xgap=3,
+            ygap=3,
+            customdata=[[number] * len(stages) for number in order],
+            hoverongaps=False,
+            hovertemplate=(
+                "<b>%{y}</b>, stage %{x}<br>radix: %{text}<br>"
+                "%{z:.0f}% of the fusions' MACs in butterflies<extra></extra>"
+            ),
+        )
+    )
+
+
+def _draw_radices(figure: go.Figure, fusions: pd.DataFrame, stages: list[int], names: list[str]) -> None:
+    counts = fusions.groupby(["stage", "radix"]).size().unstack(fill_value=0).reindex(stages, fill_value=0)
+    parts = 100 * counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    radices = sorted(int(radix) for radix in counts.columns)
+    for radix in radices:
+        name = f"radix {radix}" if radix else "dense"
+        rank = sum(0 < smaller < radix for smaller in radices)
+        figure.add_trace(
+            go.Bar(
+                x=names,
+                y=parts[radix].tolist(),
+                xaxis="x2",
+                yaxis="y2",
+                name=name,
+                marker={"color": BUTTERFLIES[rank % len(BUTTERFLIES)] if radix else DENSE},
+                customdata=counts[radix].tolist(),
+                hovertemplate=f"stage %{{x}}: %{{customdata}} {name}<extra></extra>",
+            )
+        )

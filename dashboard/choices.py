@@ -1,0 +1,198 @@
+"""Which choices of the space decide: their importances, and all candidates as lines across what they are."""
+
+from __future__ import annotations
+
+import warnings
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS
+from bft_nas.dashboard._style import AMBER, INK, SECOND, SHARE_SCALE, describe, layout, log_ticks, nothing
+from bft_nas.pareto import complete, front
+from bft_nas.units import format_percent
+
+FEWEST = 10
+# More than this many add seconds and no information: the evenly spaced ones stand for all.
+MOST = 500
+# Beyond it no eye follows a line, and drawing takes seconds.
+MOST_LINES = 1000
+SHOWN = 12
+
+
+def importance_figure(proposals: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
+    """How much each choice decides whether a candidate is among the most accurate, and among the cheapest.
+
+    Optuna's PED-ANOVA (Watanabe et al. 2023), which also judges choices that only some families have.
+
+    Args:
+        proposals: see `bft_nas.dashboard._run_data.RunData`.
+        results: see `bft_nas.run.Run.results`.
+    """
+    found = importances(proposals, results)
+    figure = go.Figure(layout=layout("importances", height=130 + 38 * max(6, min(SHOWN, len(found)))))
+    if found.empty:
+        done = len(complete(results))
+        few = f"Importances need {FEWEST} complete candidates; there {'is' if done == 1 else 'are'} {done}."
+        return nothing(figure, few if done < FEWEST else "Nothing was chosen among several values.")
+    top = found.loc[found.max(axis=1).nlargest(SHOWN).index][::-1]
+    for column, colour in (("macs", AMBER), ("accuracy", SECOND)):
+        figure.add_trace(
+            go.Bar(
+                x=(100 * top[column]).tolist(),
+                y=[_choice_name(name) for name in top.index],
+                orientation="h",
+                name={"macs": "for few MACs", "accuracy": "for accuracy"}[column],
+                marker={"color": colour},
+                hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
+            )
+        )
+    figure.update_layout(bargap=0.35, bargroupgap=0.05, legend={"traceorder": "reversed"})
+    figure.update_xaxes(title_text="importance", ticksuffix="%")
+    figure.update_yaxes(ticklabelstandoff=6, showgrid=False)
+    told = "; ".join(
+        f"for {word} {', '.join(f'{name} {format_percent(part)}' for name, part in found[column].nlargest(3).items())}"
+        for column, word in (("accuracy", "accuracy"), ("macs", "few MACs"))
+    )
+    return describe(figure, f"The most important choices: {told}.")
+
+
+def importances(proposals: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """One row a choice, with its importance for ``accuracy`` and for ``macs``, each of 0 to 1 and 1 in all.
+
+    Empty with fewer than `FEWEST` complete candidates, or where nothing was chosen.
+    """
+    done = complete(results)
+    parameters = [name for name in proposals.columns if name not in PROPOSAL_COLUMNS or name == "budget"]
+    if len(done) < FEWEST:
+        return pd.DataFrame(columns=["accuracy", "macs"])
+    done = done.iloc[np.unique(np.linspace(0, len(done) - 1, MOST).astype(int))]
+    chosen = proposals.set_index("number").loc[done["number"], parameters]
+    chosen = chosen.loc[:, chosen.nunique() > 1]
+    if chosen.empty or not len(chosen.columns):
+        return pd.DataFrame(columns=["accuracy", "macs"])
+    study = _study(chosen, done)
+    from optuna.importance import get_param_importances
+
+    with warnings.catch_warnings():
+        # It takes less for better, and says so each time.
+        warnings.simplefilter("ignore")
+        return pd.DataFrame(
+            {
+                "accuracy": get_param_importances(study, target=lambda trial: -trial.values[0]),
+                "macs": get_param_importances(study, target=lambda trial: trial.values[1]),
+            }
+        )
+
+
+def _study(chosen: pd.DataFrame, done: pd.DataFrame) -> Any:
+    """A study in memory of what was chosen and what came of it."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    spaces = {
+        str(name): CategoricalDistribution(sorted(values.dropna().unique().tolist(), key=str))
+        for name, values in chosen.items()
+    }
+    rows = [
+        {str(name): value for name, value in row.items() if not pd.isna(value)}
+        for row in chosen.to_dict("records")
+    ]
+    outcomes = zip(rows, done["accuracy"], done["macs"], strict=True)
+    study.add_trials(
+        [
+            optuna.create_trial(
+                params=row,
+                distributions={name: spaces[name] for name in row},
+                values=[accuracy, float(macs)],
+            )
+            for row, accuracy, macs in outcomes
+        ]
+    )
+    return study
+
+
+def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure:
+    """Complete candidates as lines across what they are and what came of them; a drag along an axis filters.
+
+    Of more than `MOST_LINES` these are the front and evenly spaced ones of the others.
+
+    Args:
+        results: see `bft_nas.run.Run.results`.
+        proposals: see `bft_nas.dashboard._run_data.RunData`.
+    """
+    done = complete(results)
+    figure = go.Figure(layout=layout("parallel", height=420))
+    if done.empty:
+        return nothing(figure, "No candidate is complete.")
+    count = len(done)
+    if count > MOST_LINES:
+        best = front(done)["number"]
+        even = done["number"].iloc[np.linspace(0, count - 1, MOST_LINES - len(best)).astype(int)]
+        done = done[done["number"].isin([*best, *even])]
+    shares = proposals.set_index("number")["budget_share"] if "budget_share" in proposals else None
+    families = sorted(done["family"].unique())
+    dimensions: list[dict[str, Any]] = [
+        {
+            "label": "family",
+            "values": [families.index(family) for family in done["family"]],
+            "tickvals": list(range(len(families))),
+            "ticktext": [escape(str(family)) for family in families],
+        },
+        _numbers("resolution", done["resolution"]),
+    ]
+    if shares is not None:
+        dimensions.append(_numbers("budget share", shares.reindex(done["number"])))
+    dimensions += [
+        {"label": "butterflies (%)", "values": (100 * done["butterfly_share"]).tolist()},
+        _logarithms("parameters (M)", done["params"] / 1e6),
+        _logarithms("memory (MiB)", done["peak_memory"] / 2**20),
+        _logarithms("MACs (M)", done["macs"] / 1e6),
+        {"label": "accuracy (%)", "values": (100 * done["accuracy"]).tolist()},
+    ]
+    figure.add_trace(
+        go.Parcoords(
+            dimensions=dimensions,
+            customdata=done["number"].tolist(),
+            line={"color": (100 * done["accuracy"]).tolist(), "colorscale": SHARE_SCALE},
+            labelfont={"size": 12, "color": INK},
+            tickfont={"size": 11, "color": INK},
+            rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},
+            unselected={"line": {"color": INK, "opacity": 0.06}},
+        )
+    )
+    figure.update_layout(margin={"l": 96, "r": 48, "t": 60, "b": 28})
+    return describe(
+        figure,
+        f"{len(done)} complete candidates as lines across {', '.join(str(d['label']) for d in dimensions)}.",
+    )
+
+
+def _numbers(label: str, values: pd.Series[Any]) -> dict[str, Any]:
+    """An axis with a tick at each of a few values."""
+    return {"label": label, "values": values.tolist(), "tickvals": sorted(values.dropna().unique().tolist())}
+
+
+def _logarithms(label: str, values: pd.Series[Any]) -> dict[str, Any]:
+    """A log axis, with round numbers beside it."""
+    ticks = log_ticks(float(values.min()), float(values.max()))
+    return {
+        "label": label,
+        "values": np.log10(values).tolist(),
+        "tickvals": np.log10(ticks).tolist(),
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
+
+
+def _choice_name(name: str) -> str:
+    """``mobilenet_v1.stages.3.fusion`` as people say it, in two lines: families count stages from one."""
+    family, _, rest = name.partition(".stages.")
+    if not rest:
+        return name.replace(".", "<br>").replace("_", " ") if "." in name else name.replace("_", " ")
+    stage, _, what = rest.partition(".")
+    return f"{family}<br>stage {int(stage) + 1} {what.replace('_', ' ')}"

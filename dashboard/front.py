@@ -1,0 +1,379 @@
+"""The front: accuracy against MACs, every candidate a point, beside references and published results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from bft_nas.dashboard._canvas import WIDTH, Canvas
+from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent, spread
+from bft_nas.dashboard._style import ACCENT, INK, SHARE_SCALE, describe, layout, log_ticks, say, scatter
+from bft_nas.pareto import complete, front, winners
+from bft_nas.units import format_macs, format_percent
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "star")
+SHARE_AXIS = {
+    "colorscale": SHARE_SCALE,
+    "cmin": 0,
+    "cmax": 100,
+    "colorbar": {
+        "title": {
+            "text": "share of the fusions' MACs in butterflies",
+            "side": "bottom",
+            "font": {"size": 12},
+        },
+        "orientation": "h",
+        "thickness": 10,
+        "lenmode": "pixels",
+        "len": 240,
+        "x": 0,
+        "xanchor": "left",
+        "yref": "container",
+        "y": 0,
+        "yanchor": "bottom",
+        "tickvals": [0, 25, 50, 75, 100],
+        "ticktext": ["0%", "25%", "50%", "75%", "100%"],
+        "outlinewidth": 0,
+    },
+}
+STOPPED_OPACITY = 0.4
+SELECTION = "selection"
+
+
+def front_figure(
+    results: pd.DataFrame,
+    budgets: Sequence[int],
+    *,
+    title: str = "",
+    references: pd.DataFrame | None = None,
+    published: pd.DataFrame | None = None,
+    show_published: bool = False,
+    selected: Sequence[int] = (),
+) -> go.Figure:
+    """Validation accuracy against MACs: every candidate, the front, the budgets and their winners.
+
+    Candidates that were stopped early are faint and open, at the accuracy they had; failed ones are ticks at the
+    bottom. Every point of a candidate has its number as ``customdata``. The axes show the run: published results
+    outside of its MACs are there for whoever zooms out.
+
+    Args:
+        results: one row a candidate, see `bft_nas.run.Run.results`; with a column ``spread`` (the standard deviation
+            of the accuracy over several seeds, NaN for one seed) points have error bars. May be empty.
+        budgets: MACs, one dashed line each.
+        title: plain text; empty for a figure that stands under a heading of its own.
+        references: networks trained under the same protocol, one row a reference and budget, with a ``name``
+            beside the columns of ``results``. Failed ones are not drawn.
+        published: what `bft_nas.published.published_results` returns, drawn on an axis of its own at the right.
+        show_published: from the start. Otherwise a click in the legend shows these results; the page has to
+            make ``yaxis2`` visible along with them, as the report does.
+        selected: numbers of candidates to ring and to name.
+    """
+    references = pd.DataFrame() if references is None else references
+    candidates, trained = complete(results), complete(references)
+    figure = go.Figure(layout=layout("front", title=title, subtitle=candidates_text(results), height=560))
+    draw_budgets(figure, budgets)
+    shown = drawn(results)
+    if candidates.empty:
+        say(figure, _nothing_text(results))
+        figure.update_yaxes(range=[0, 100])
+    if not shown.empty:
+        _draw_front(figure, front(results))
+        _draw_candidates(figure, results)
+        _draw_winners(figure, winners(results, budgets))
+    draw_selection(figure, shown, selected)
+    low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
+    if not trained.empty:
+        high *= (high / low) ** (names_width(trained) / WIDTH)
+    accuracies = [*shown.get("accuracy", ()), *trained.get("accuracy", ())] or [0.0, 1.0]
+    canvas = Canvas((low, high), (min(accuracies), max(accuracies)))
+    if not shown.empty:
+        canvas.take(shown["macs"] / 1e6, shown["accuracy"])
+        canvas.take_steps(_points(front(results)))
+    if not trained.empty:
+        draw_references(figure, trained, canvas)
+    if published is not None:
+        draw_published(figure, published, canvas, shown=show_published)
+    log_axis(figure, low, high)
+    figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
+    return describe(figure, _alternative(results, budgets, len(trained)))
+
+
+def drawn(results: pd.DataFrame) -> pd.DataFrame:
+    """The candidates that have a place in the figure: MACs and an accuracy, be it that of a stopped training."""
+    return results if results.empty else results[results["accuracy"].notna() & (results["state"] != "failed")]
+
+
+def candidates_text(results: pd.DataFrame) -> str:
+    """How many candidates there are, and how many of them are complete, stopped early and failed, in words."""
+    if results.empty:
+        return "no candidates"
+    done = len(complete(results))
+    return ", ".join([f"{done} candidate{'' if done == 1 else 's'} trained", *_incomplete(results)])
+
+
+def _incomplete(results: pd.DataFrame) -> list[str]:
+    states = {"stopped": "stopped early", "failed": "failed"}
+    counts = {text: int((results["state"] == state).sum()) for state, text in states.items()}
+    return [f"{count} {text}" for text, count in counts.items() if count]
+
+
+def _nothing_text(results: pd.DataFrame) -> str:
+    if results.empty:
+        return "No candidates yet."
+    return f"No candidate is complete: {', '.join(_incomplete(results))}."
+
+
+def _alternative(results: pd.DataFrame, budgets: Sequence[int], references: int) -> str:
+    best = winners(results, budgets)
+    if best.empty:
+        return _nothing_text(results)
+    won = "; ".join(
+        f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with "
+        f"{format_percent(row['accuracy'])} at {format_macs(row['macs'])}"
+        for row in best.to_dict("records")
+    )
+    beside = f", beside {references} references" if references else ""
+    return (
+        f"Validation accuracy against MACs: {candidates_text(results)}{beside}. "
+        f"{len(front(results))} on the front; {won}."
+    )
+
+
+def _points(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    return [(row["macs"] / 1e6, row["accuracy"]) for row in rows.to_dict("records")]
+
+
+def _ends(macs: Sequence[int]) -> tuple[float, float]:
+    """The ends of a log axis in millions, with room on both sides of whatever is drawn."""
+    positive = [float(value) / 1e6 for value in macs if value > 0] or [10.0, 100.0]
+    low, high = min(positive), max(positive)
+    room = max((high / low) ** 0.06, 1.1)
+    return low / room, high * room
+
+
+def draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
+    """A dashed line for each budget, with its MACs on top."""
+    for budget in sorted(set(budgets)):
+        at = budget / 1e6
+        figure.add_shape(
+            type="line",
+            xref="x",
+            yref="y domain",
+            x0=at,
+            x1=at,
+            y0=0,
+            y1=1,
+            line={"color": INK, "width": 1.5, "dash": "7px,5px"},
+            layer="below",
+        )
+        # An annotation on a log axis is placed by the logarithm, a shape by the value.
+        figure.add_annotation(
+            text=format_macs(budget),
+            name="budget",
+            x=math.log10(at),
+            y=1,
+            xref="x",
+            yref="paper",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 13, "weight": 600},
+        )
+
+
+def log_axis(figure: go.Figure, low: float, high: float) -> None:
+    """MACs across, in millions, with ticks at round numbers."""
+    ticks = log_ticks(low, high)
+    figure.update_xaxes(
+        title_text="MACs (log scale)",
+        type="log",
+        range=[math.log10(low), math.log10(high)],
+        tickvals=ticks,
+        ticktext=[f"{tick:g}M" for tick in ticks],
+        # Plotly would draw a grid over the lines of the budgets, which are to be the only upright ones.
+        showgrid=False,
+        ticks="outside",
+        tickcolor=INK,
+    )
+
+
+def _draw_front(figure: go.Figure, on_front: pd.DataFrame) -> None:
+    if on_front.empty:
+        return
+    figure.add_trace(
+        go.Scatter(
+            x=millions(on_front),
+            y=percent(on_front),
+            name="front",
+            mode="lines",
+            line={"shape": "hv", "color": INK, "width": 2},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
+    symbols = {
+        name: SYMBOLS[rank % len(SYMBOLS)] for rank, name in enumerate(sorted(results["family"].unique()))
+    }
+    trace = scatter(len(results))
+    shown, failed = drawn(results), results[results["state"] == "failed"]
+    figure.update_layout(coloraxis=SHARE_AXIS, margin_b=130)
+
+    def add(rows: pd.DataFrame, **arguments: Any) -> None:
+        figure.add_trace(
+            trace(
+                x=(rows["macs"] / 1e6).to_numpy(float),
+                # A list, since Dash finds no numbers in packed arrays.
+                customdata=rows["number"].tolist(),
+                hovertext=_hover_texts(rows),
+                hovertemplate="%{hovertext}<extra></extra>",
+                mode="markers",
+                **arguments,
+            )
+        )
+
+    def percents(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return 100 * rows["accuracy"].to_numpy(float)
+
+    if not failed.empty:
+        floor = 100 * float(shown["accuracy"].min()) if len(shown) else 0.0
+        add(
+            failed,
+            y=np.full(len(failed), floor),
+            name="failed",
+            legendgroup="failed",
+            marker={"symbol": "line-ns", "size": 12, "line": {"color": INK, "width": 1.5}},
+            opacity=0.6,
+        )
+    stopped = shown[shown["state"] == "stopped"]
+    for rank, (family, rows) in enumerate(stopped.groupby("family")):
+        add(
+            rows,
+            y=percents(rows),
+            name="stopped early",
+            legendgroup="stopped",
+            showlegend=rank == 0,
+            marker={"symbol": f"{symbols[family]}-open", "size": 8, "color": INK, "line": {"width": 1.5}},
+            opacity=STOPPED_OPACITY,
+        )
+    for family, rows in complete(results).groupby("family"):
+        group = f"family {family}"
+        spreads = spread(rows)
+        add(
+            rows,
+            y=percents(rows),
+            name=escape(str(family)),
+            legendgroup=group,
+            showlegend=False,
+            marker={
+                "symbol": symbols[family],
+                "size": 10,
+                "color": 100 * rows["butterfly_share"].to_numpy(float),
+                "coloraxis": "coloraxis",
+                "line": {"color": INK, "width": 1},
+            },
+            **({"error_y": spreads} if spreads else {}),
+        )
+        # The legend tells shapes apart, not colours, so its markers have the colour of the text.
+        figure.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                name=escape(str(family)),
+                legendgroup=group,
+                mode="markers",
+                marker={"symbol": symbols[family], "size": 10, "color": INK},
+                hoverinfo="skip",
+            )
+        )
+
+
+def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
+    if best.empty:
+        return
+    # One candidate may win several budgets; it gets one ring.
+    best = best.drop_duplicates("number")
+    figure.add_trace(
+        go.Scatter(
+            x=millions(best),
+            y=percent(best),
+            name="winner",
+            mode="markers+text",
+            marker={
+                "symbol": "circle-open",
+                "size": 20,
+                "color": ACCENT,
+                "line": {"width": 2.5, "color": ACCENT},
+            },
+            text=[f"#{number}" for number in best["number"]],
+            # Above and to the left of a point of the front there is nothing, by what a front is.
+            textposition="top left",
+            textfont={"color": ACCENT, "size": 14, "weight": 600},
+            customdata=best["number"].tolist(),
+            cliponaxis=False,
+            hoverinfo="skip",
+        )
+    )
+
+
+def draw_selection(figure: go.Figure, shown: pd.DataFrame, selected: Sequence[int]) -> None:
+    """Rings around the selected candidates; always there, so that a page can move them."""
+    places = {number: place for place, number in enumerate(selected)}
+    rows = shown[shown["number"].isin(places)] if places else shown.head(0)
+    rows = rows.sort_values("number", key=lambda numbers: numbers.map(places)) if len(rows) else rows
+    figure.add_trace(
+        go.Scatter(
+            x=millions(rows) if len(rows) else [],
+            y=percent(rows) if len(rows) else [],
+            # The page knows it by this name, and draws it in the colour of its text.
+            uid=SELECTION,
+            name="selected",
+            showlegend=False,
+            mode="markers+text",
+            marker={"symbol": "circle-open", "size": 27, "color": INK, "line": {"width": 2.5, "color": INK}},
+            text=[f"#{number}" for number in rows.get("number", ())],
+            textposition="bottom center",
+            textfont={"color": INK, "size": 14, "weight": 600},
+            cliponaxis=False,
+            hoverinfo="skip",
+        )
+    )
+
+
+def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
+    columns = ("number", "family", "accuracy", "state", "reason", "macs", "params", "resolution", "fusions")
+    texts = [_hover_text(*row) for row in rows[list(columns)].itertuples(index=False, name=None)]
+    # Plotly looks at each text of a list, and takes an array as it is.
+    return np.array(texts, dtype=object)
+
+
+# A dashboard draws the same candidates again and again.
+@lru_cache(maxsize=2**15)
+def _hover_text(
+    number: int,
+    family: str,
+    accuracy: float,
+    state: str,
+    reason: str,
+    macs: int,
+    params: int,
+    resolution: int,
+    fusions: str,
+) -> str:
+    # Long patterns and reasons are broken, or the label would not fit on a telephone.
+    stages = escape(fusions).split()
+    pattern = "<br>".join(" ".join(stages[start : start + 8]) for start in range(0, len(stages), 8))
+    came_to = f"{accuracy:.2%} accuracy" if state != "failed" else "failed"
+    why = "".join(f"<br><i>{escape(line)}</i>" for line in wrap(reason, 48)[:4]) if reason else ""
+    return (
+        f"<b>#{number}</b> {escape(family)}<br>{came_to}{why}<br>"
+        f"{format_macs(macs)} MACs, {params:,} parameters<br>{resolution}x{resolution}<br>{pattern}"
+    )

@@ -1,0 +1,347 @@
+// What the report does when a candidate is chosen. All texts are set as text, never as HTML.
+"use strict";
+const $ = (id) => document.getElementById(id);
+const CONFIG = {
+  responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+};
+const percent = (part) => (part === null ? "" : `${(100 * part).toFixed(2)}%`);
+const whole = (number) => (number === null ? "" : number.toLocaleString("en"));
+const exact = (number) => (number === null ? "" : String(number));
+
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+function element(tag, text, attributes = {}) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+// Columns as rows: of candidates, of the curve of each, of the bars of each.
+function candidatesOf(data) {
+  const rows = (data.rows.number ?? []).map((_, at) =>
+    Object.fromEntries(data.columns.map((name) => [name, data.rows[name][at]])));
+  const found = new Map(rows.map((row) => [row.number, { row, curve: [], bars: null, yaml: "" }]));
+  data.curves.number.forEach((number, at) => found.get(number)?.curve.push({
+    number, epoch: data.curves.epoch[at], accuracy: data.curves.accuracy[at], loss: data.curves.train_loss[at],
+  }));
+  let first = 0;
+  data.bars.numbers.forEach((number, at) => {
+    const places = Array.from({ length: data.bars.counts[at] }, (_, bar) => first + bar);
+    first += places.length;
+    const candidate = found.get(number);
+    if (!candidate) return;
+    candidate.bars = () => places.map((place) => ({
+      slot: data.bars.slot[place], layer: data.bars.layers[data.bars.layer[place]], kind: data.kinds[data.bars.kind[place]],
+      text: data.bars.text[place], inputs: data.bars.inputs[place], outputs: data.bars.outputs[place],
+      size: data.bars.size[place], kernel: data.bars.kernel[place], macs: data.bars.macs[place],
+    }));
+    candidate.yaml = data.yaml.of[at].map((line) => data.yaml.lines[line]).join("\n") + "\n";
+  });
+  return found;
+}
+
+// As the figures of bft_nas.dashboard.network draw them; a test holds one against the other.
+function strips(data, sides) {
+  const widths = new Map();
+  for (const bar of sides.flat())
+    widths.set(bar.slot, Math.max(widths.get(bar.slot) ?? 0, Math.sqrt(bar.outputs)));
+  const gap = data.strip.gap * [...widths.values()].reduce((sum, width) => sum + width, 0);
+  const [middles, starts, stages] = [new Map(), [], []];
+  let edge = 0, last = null;
+  for (const slot of [...widths.keys()].sort((a, b) => a - b)) {
+    const stage = Math.floor(slot / 10000);
+    if (stage !== last) {
+      starts.push(edge - gap / 2);
+      stages.push(stage === 0 ? "" : stage === data.strip.head ? "head" : String(stage));
+    }
+    middles.set(slot, edge + widths.get(slot) / 2);
+    edge += widths.get(slot) + gap;
+    last = stage;
+  }
+  const groups = sides.flatMap((bars) => data.kinds.map((kind) => bars.filter((bar) => bar.kind === kind)));
+  const has = (kind) => sides.some((bars) => bars.some((bar) => bar.kind === kind));
+  const each = (value) => groups.map((bars) => bars.map(value));
+  const tops = sides.map((bars) => (data.strip.room * Math.max(...bars.map((bar) => bar.macs))) / 1e6);
+  const layout = { "xaxis.range": [0, edge], "xaxis.tickvals": starts, "xaxis.ticktext": stages };
+  if (tops.length === 1) layout["yaxis.range"] = [0, tops[0]];
+  else {
+    const { least } = data.strip;
+    const lower = Math.min(Math.max(tops[1] / (tops[0] + tops[1]), least), 1 - least);
+    const all = Math.max(tops[0] / (1 - lower), tops[1] / lower);
+    Object.assign(layout, {
+      "yaxis.domain": [lower, 1], "yaxis.range": [0, all * (1 - lower)],
+      "yaxis2.domain": [0, lower], "yaxis2.range": [all * lower, 0],
+      "yaxis.nticks": Math.max(3, Math.round(10 * (1 - lower))), "yaxis2.nticks": Math.max(3, Math.round(10 * lower)),
+    });
+  }
+  const traces = {
+    x: each((bar) => middles.get(bar.slot)), y: each((bar) => bar.macs / 1e6),
+    width: each((bar) => Math.sqrt(bar.outputs)), text: each((bar) => bar.text),
+    customdata: each((bar) => [bar.layer, bar.inputs, bar.outputs, bar.size, bar.kernel, bar.macs]),
+    showlegend: groups.map((_, at) => at < data.kinds.length && has(data.kinds[at])),
+  };
+  return [traces, layout];
+}
+
+function barText(bar) {
+  const kernel = bar.kernel > 1 ? `, ${bar.kernel}x${bar.kernel}` : "";
+  return `${bar.inputs} to ${bar.outputs}, ${`${bar.kind} ${bar.text}`.trim()}${kernel}, ${bar.size}x${bar.size}`;
+}
+
+function differences(a, b) {
+  const sides = [a, b].map((bars) => new Map(bars.map((bar) => [bar.slot, bar])));
+  const slots = [...new Set(sides.flatMap((side) => [...side.keys()]))].sort((x, y) => x - y);
+  return slots.map((slot) => sides.map((side) => side.get(slot)))
+    .map((bars) => [bars.find(Boolean).layer, ...bars.map((bar) => (bar ? barText(bar) : "")),
+      ...bars.map((bar) => bar?.macs ?? 0)])
+    .filter((row) => row[1] !== row[2])
+    .map((row) => [...row.slice(0, 3), whole(row[3]), whole(row[4]),
+      `${row[4] > row[3] ? "+" : ""}${whole(row[4] - row[3])}`]);
+}
+
+const FACTS = [
+  ["accuracy", (row) => (row.state === "failed" ? "failed" : percent(row.accuracy))],
+  ["outcome", (row) => row.reason || row.state],
+  ["MACs", (row) => whole(row.macs)],
+  ["proposed for", (row) => `${whole(row.budget)} MACs`],
+  ["parameters", (row) => whole(row.params)],
+  ["peak memory", (row) => `${whole(row.peak_memory)} bytes an image`],
+  ["network", (row) => `${row.family} at ${row.resolution}x${row.resolution}`],
+  ["fusions", (row) => row.fusions],
+  ["butterflies", (row) => `${(100 * row.butterfly_share).toFixed(0)}% of the fusions' MACs`],
+  ["trained", (row) => `${row.epochs} epochs, ${row.seconds.toFixed(1)} s`],
+  ["hash", (row) => row.hash],
+];
+
+function fill(table, headings, rows) {
+  const head = element("tr");
+  headings.forEach((heading) => head.append(element("th", heading, { scope: "col" })));
+  const lines = rows.map((cells) => {
+    const line = element("tr");
+    cells.forEach((cell, at) => line.append(element(at ? "td" : "th", cell, at ? {} : { scope: "row" })));
+    return line;
+  });
+  table.tHead.replaceChildren(head);
+  table.tBodies[0].replaceChildren(...lines);
+}
+
+// A circle of 14 pixels: a shape of type circle may not reach to the left of its place on a log axis.
+const CIRCLE = "M-14,0 C-14,-7.73 -7.73,-14 0,-14 C7.73,-14 14,-7.73 14,0 C14,7.73 7.73,14 0,14 C-7.73,14 -14,7.73 -14,0Z";
+
+// As shapes, which Plotly moves without drawing thousands of points again; in the colour of the page's text.
+async function ring(rows) {
+  const color = getComputedStyle(document.body).color;
+  const rings = rows.map((row) => ({
+    type: "path", path: CIRCLE, xsizemode: "pixel", ysizemode: "pixel",
+    xanchor: row.macs / 1e6, yanchor: 100 * row.accuracy, line: { color, width: 2.5 },
+    label: {
+      text: `#${row.number}`, textposition: "bottom center", yanchor: "top", font: { color, size: 14, weight: 600 },
+    },
+  }));
+  const budgets = ($("front").layout.shapes ?? []).filter(({ type }) => type === "line");
+  await Plotly.relayout("front", { shapes: [...budgets, ...rings] });
+}
+
+async function show(data, candidates, chosen) {
+  const numbers = chosen.filter((number) => number !== null);
+  const found = numbers.map((number) => candidates.get(number));
+  const names = numbers.map((number) => `#${number}`);
+  $("candidate").value = chosen[0] ?? "";
+  $("beside").value = chosen[1] ?? "";
+  fill($("facts"), ["", ...names], FACTS.map(([name, text]) => [name, ...found.map(({ row }) => text(row))]));
+  $("yaml").textContent = found[0].yaml || "Its architecture is not on disk.";
+  const kept = data.front.includes(numbers[0]);
+  $("export").textContent = kept
+    ? `bft-nas export ${data.export[0]} --candidate ${numbers[0]} -o ${data.export[1]}${numbers[0]}`
+    : `#${numbers[0]} is not on the front, for which alone weights are kept.`;
+  const placed = found.filter(({ row }) => row.accuracy !== null && row.state !== "failed").map(({ row }) => row);
+  await ring(placed);
+  const pack = data.figures.curves.data;
+  if (pack.length) await Plotly.react("curves", [...pack, ...found.map(({ curve }, at) => ({
+    x: curve.map((row) => row.epoch), y: curve.map((row) => 100 * row.accuracy),
+    customdata: curve.map((row) => [row.number, row.loss]), name: names[at], mode: "lines+markers", type: "scatter",
+    line: { width: 3, ...data.lines[at] }, marker: { size: 7 }, hovertemplate: data.hover,
+  }))], $("curves").layout);
+  $("network").hidden = !found[0].bars;
+  if (found[0].bars) {
+    await Plotly.update("strip", ...strips(data, [found[0].bars()]));
+    Plotly.Plots.resize("strip");
+    $("strip").parentElement.setAttribute("aria-label", `The network of ${names[0]}, layer by layer`);
+  }
+  const both = Boolean($("both")) && found.length > 1 && found.every(({ bars }) => bars);
+  if ($("both")) {
+    $("alone").hidden = both;
+    $("both").hidden = !both;
+  }
+  if (both) {
+    const sides = found.map(({ bars }) => bars());
+    const [traces, layout] = strips(data, sides);
+    const different = differences(...sides);
+    names.forEach((name, at) => { layout[`annotations[${at}].text`] = name; });
+    layout["annotations[2].text"] = different.length ? "" : "The two are the same network.";
+    await Plotly.update("comparison", traces, layout);
+    $("comparison").parentElement.setAttribute("aria-label", `The networks of ${names.join(" and ")}, layer by layer`);
+    Plotly.Plots.resize("comparison");
+    fill($("differences"), ["Layer", ...names, ...names.map((name) => `MACs ${name}`), "difference"], different);
+  }
+}
+
+const SHOWN = 50;
+const COLUMNS = [
+  ["number", "No.", (value) => `#${value}`], ["accuracy", "Accuracy", percent], ["state", "Status", exact],
+  ["macs", "MACs", whole], ["params", "Parameters", whole], ["peak_memory", "Peak memory", whole],
+  ["family", "Family", exact], ["resolution", "Resolution", exact], ["budget", "Budget", whole],
+  ["butterfly_share", "Butterflies", (part) => (part === null ? "" : `${(100 * part).toFixed(0)}%`)],
+  ["epochs", "Epochs", exact], ["seconds", "Seconds", (value) => (value === null ? "" : value.toFixed(1))],
+  ["fusions", "Fusions", exact], ["hash", "Hash", exact], ["reason", "Reason", exact],
+];
+
+function makeTable(data, candidates, choose) {
+  const rows = [...candidates.values()].map(({ row }) => row);
+  const order = { key: "number", down: false, page: 0 };
+  const fits = {
+    status: (row, value) => row.state === value,
+    family: (row, value) => row.family === value,
+    fusion: (row, value) => (value === "dense" ? row.butterfly_share === 0 : row.butterfly_share > 0),
+    within: (row, value) => row.macs <= Number(value),
+  };
+  const filters = Object.keys(fits).map((name) => $(name));
+  const kept = () => rows.filter((row) => filters.every(({ id, value }) => !value || fits[id](row, value)));
+  const numeric = (key) => rows.some((row) => typeof row[key] === "number");
+
+  function draw() {
+    const { key, down } = order;
+    const sorted = kept().sort((a, b) => {
+      if (a[key] === b[key]) return a.number - b.number;
+      if (a[key] === null || b[key] === null) return a[key] === null ? 1 : -1;
+      return (a[key] < b[key] ? -1 : 1) * (down ? -1 : 1);
+    });
+    const pages = Math.max(1, Math.ceil(sorted.length / SHOWN));
+    order.page = Math.min(order.page, pages - 1);
+    const first = order.page * SHOWN;
+    const head = element("tr");
+    for (const [name, heading] of COLUMNS) {
+      const cell = element("th", undefined, { scope: "col" });
+      const button = element("button", heading, { type: "button" });
+      button.onclick = () => {
+        Object.assign(order, { key: name, down: key === name ? !down : name === "accuracy", page: 0 });
+        draw();
+        $("all").tHead.querySelectorAll("button")[COLUMNS.findIndex(([other]) => other === name)].focus();
+      };
+      if (key === name) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+      if (numeric(name)) cell.className = "number";
+      cell.append(button);
+      head.append(cell);
+    }
+    $("all").tHead.replaceChildren(head);
+    $("all").tBodies[0].replaceChildren(...sorted.slice(first, first + SHOWN).map((row) => {
+      const line = element("tr", undefined, row.state === "complete" ? {} : { class: "failed" });
+      COLUMNS.forEach(([name, , text], at) => {
+        const cell = element(at ? "td" : "th", at ? text(row[name]) : undefined, numeric(name) ? { class: "number" } : {});
+        if (!at) cell.append(element("button", text(row[name]), { type: "button", "data-candidate": row.number }));
+        line.append(cell);
+      });
+      return line;
+    }));
+    $("shown").textContent = sorted.length
+      ? `${first + 1} to ${Math.min(first + SHOWN, sorted.length)} of ${sorted.length}` : "none of them";
+    $("back").disabled = order.page === 0;
+    $("on").disabled = order.page === pages - 1;
+  }
+
+  function download() {
+    const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+    const lines = [data.columns, ...kept().map((row) => data.columns.map((name) => exact(row[name])))];
+    const text = lines.map((line) => line.map(quoted).join(",") + "\n").join("");
+    const link = element("a", "", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })),
+      download: `${data.run}.csv` });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  filters.forEach((filter) => filter.addEventListener("change", () => { order.page = 0; draw(); }));
+  $("back").onclick = () => { order.page -= 1; draw(); };
+  $("on").onclick = () => { order.page += 1; draw(); };
+  $("csv").onclick = download;
+  draw();
+}
+
+// Those that a choice of a candidate changes; the page can be used as soon as they are there.
+const FIRST = ["front", "curves", "strip", "comparison"];
+
+async function draw(data, id) {
+  const figure = data.figures[id];
+  if (!$(id) || !figure) return;
+  await Plotly.newPlot(id, figure.data, figure.layout, CONFIG);
+  // Let the browser show each before the next.
+  await new Promise((done) => { setTimeout(done); });
+}
+
+function followLayer() {
+  // A click in the legend shows the published results, and Plotly leaves their axis as it is.
+  $("front").on("plotly_restyle", () => {
+    const shown = $("front").data.some((trace) => trace.yaxis === "y2" && trace.visible === true);
+    if (shown !== $("front").layout.yaxis2.visible) Plotly.relayout("front", { "yaxis2.visible": shown });
+  });
+}
+
+async function begin() {
+  const data = await unpacked($("data").textContent);
+  for (const id of FIRST) await draw(data, id);
+  if ($("front").layout.yaxis2) followLayer();
+  const candidates = candidatesOf(data);
+  const chosenBy = candidates.size ? await explore(data, candidates) : () => {};
+  for (const id of Object.keys(data.figures)) {
+    if (!FIRST.includes(id)) await draw(data, id);
+  }
+  chosenBy("butterflies");
+  document.documentElement.dataset.ready = "";
+}
+
+async function explore(data, candidates) {
+  const chosen = [...data.chosen];
+  function choose(number, side) {
+    // A number that there is not leaves things as they are.
+    if (number === null ? side === 1 : candidates.has(number)) chosen[side] = number;
+    return show(data, candidates, chosen);
+  }
+  const side = (event) => (event?.shiftKey || $("second").checked ? 1 : 0);
+  function chosenBy(id) {
+    $(id).on("plotly_click", ({ points, event }) => {
+      const given = points.map(({ customdata }) => (Array.isArray(customdata) ? customdata[0] : customdata));
+      const number = given.find((value) => Number.isInteger(value));
+      if (number !== undefined) choose(number, side(event));
+    });
+  }
+  ["front", "curves"].forEach(chosenBy);
+  for (const [at, id] of ["candidate", "beside"].entries())
+    $(id).addEventListener("change", ({ target }) => choose(target.value === "" ? null : Number(target.value), at));
+  addEventListener("click", (event) => {
+    const number = event.target.closest?.("[data-candidate]")?.dataset.candidate;
+    if (number === undefined) return;
+    choose(Number(number), side(event));
+    $("one").scrollIntoView({ behavior: "smooth" });
+  });
+  $("copy").onclick = async () => {
+    const text = $("yaml").textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Pages from disk may not be let at the clipboard: then the text is at least selected.
+      getSelection().selectAllChildren($("yaml"));
+      document.execCommand("copy");
+    }
+    $("copy").textContent = "Copied";
+    setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(data, candidates, chosen));
+  makeTable(data, candidates, choose);
+  await show(data, candidates, chosen);
+  return chosenBy;
+}
+addEventListener("load", begin);

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bft_nas.dashboard import butterfly_figure
+from bft_nas.dashboard._style import alternative
+from bft_nas.network import Architecture, cost
+from bft_nas.pareto import front
+from bft_nas.run import Run
+
+
+@pytest.fixture(name="on_front")
+def _on_front(made_up: Run) -> pd.DataFrame:
+    return front(made_up.results())
+
+
+@pytest.fixture(name="networks")
+def _networks(made_up: Run, on_front: pd.DataFrame) -> dict[int, Architecture]:
+    return {number: made_up.architecture(number) for number in on_front["number"]}
+
+
+def test_a_cell_is_the_share_of_a_stages_fusions_in_butterflies_and_names_their_radix(
+    on_front: pd.DataFrame, networks: dict[int, Architecture]
+) -> None:
+    cells = butterfly_figure(on_front, networks).data[0]
+    row = 0
+    number = cells.customdata[row][0]
+    network = networks[number]
+    for column, name in enumerate(cells.x):
+        if name == "head":
+            names = {"head.conv"}
+        else:
+            blocks = [i for i, block in enumerate(network.blocks) if block.stage + 1 == int(name)]
+            names = {
+                layer.name
+                for layer in cost(network).layers
+                if layer.name.split(".")[1:2] in [[str(i)] for i in blocks]
+            }
+        fusions = [layer for layer in cost(network).layers if layer.name in names and layer.fusion]
+        if not fusions:
+            assert cells.text[row][column] == ""
+            continue
+        butterflies = [layer for layer in fusions if layer.plan]
+        share = sum(layer.macs for layer in butterflies) / sum(layer.macs for layer in fusions)
+        assert cells.z[row][column] == pytest.approx(100 * share)
+        radices = sorted({int(str(layer.fusion).split("-")[1]) for layer in butterflies})
+        assert cells.text[row][column] == ("+".join(map(str, radices)) or "dense")
+
+
+def test_rows_go_up_from_the_cheapest_to_the_most_accurate(
+    on_front: pd.DataFrame, networks: dict[int, Architecture]
+) -> None:
+    cells = butterfly_figure(on_front, networks).data[0]
+    assert [label.split()[0] for label in cells.y] == [f"#{number}" for number in on_front["number"]]
+    assert [row[0] for row in cells.customdata] == on_front["number"].tolist()
+
+
+def test_the_radices_of_a_stage_make_up_all_of_its_fusions(
+    on_front: pd.DataFrame, networks: dict[int, Architecture]
+) -> None:
+    figure = butterfly_figure(on_front, networks)
+    _, *radices = figure.data
+    assert next(trace.name for trace in radices) == "dense"
+    for parts in zip(*(trace.y for trace in radices), strict=True):
+        assert sum(parts) == pytest.approx(100)
+    counted = sum(count for trace in radices for count in trace.customdata)
+    assert counted == sum(bool(layer.fusion) for net in networks.values() for layer in cost(net).layers)
+
+
+def test_the_map_is_told_in_words(on_front: pd.DataFrame, networks: dict[int, Architecture]) -> None:
+    assert f"the {len(on_front)} candidates of the front" in alternative(butterfly_figure(on_front, networks))
+
+
+def test_candidates_without_a_network_are_left_out(
+    on_front: pd.DataFrame, networks: dict[int, Architecture]
+) -> None:
+    some = dict(list(networks.items())[:1])
+    assert len(butterfly_figure(on_front, some).data[0].y) == 1
+    for nothing in (butterfly_figure(on_front, {}), butterfly_figure(front(pd.DataFrame()), networks)):
+        assert alternative(nothing) == "No candidate is on the front yet."
