@@ -50,7 +50,7 @@ class Protocol:
     epochs: int = 2
     batch_size: int = 64
     learning_rate: float = 0.2
-    butterfly_rate: float = 1.0
+    butterfly_rate: float = 0.5
     """The rate of butterfly weights over that of all others, times the weights of a dense layer over theirs."""
     classifier_rate: float = 16.0
     """The rate of the classifier over that of all others, times the number of its inputs."""

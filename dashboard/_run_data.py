@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PROPOSAL_COLUMNS = ("number", "started", "ended", "proposing", "repeats", "budget")
 """Of `RunData.proposals`, before the sampled parameters."""
+SECONDS_BETWEEN_LOOKS = 5
+"""At a study that is in a database."""
 # What changes when a search or a comparison records something.
 RECORDS = ("study.journal", "references.csv", "results.csv", "run.yaml")
 
@@ -106,6 +109,9 @@ def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
         except OSError:
             continue
         found.append((name, facts.st_mtime_ns, facts.st_size))
+    if found and not (folder / "study.journal").exists():
+        # The study is in a database, which is asked anew now and then.
+        found.append(("database", int(time.time() / SECONDS_BETWEEN_LOOKS), 0))
     return tuple(found)
 
 
