@@ -77,7 +77,7 @@ def write_report(
         published: what `bft_nas.published.published_results` returns.
 
     Raises:
-        OSError: the file cannot be written; an older one is then as it was.
+        RunError: the file cannot be written; an older one is then as it was.
     """
     networks = {}
     for number in data.results["number"] if len(data.results) else ():
@@ -92,16 +92,16 @@ def write_run_report(run: Run, path: Path | None = None) -> Path:
     """Writes the report of a run as it is now, by default into its folder; returns the path.
 
     Raises:
-        UserError: a file of the run cannot be read, or the report's cannot be written.
+        UserError: a file of the run cannot be read, or there is no folder for the report.
+        RunError: the report cannot be written.
 
     >>> write_run_report(Run.open("mobile-50M"))  # doctest: +SKIP
     PosixPath('runs/mobile-50M/report.html')
     """
     path = run.folder / "report.html" if path is None else path
-    try:
-        write_report(path, read_run(run), run.architecture, published=published_results())
-    except OSError as error:
-        raise UserError(f"report '{path}': cannot be written ({error.strerror or error})") from None
+    if not path.parent.is_dir():
+        raise UserError(f"report '{path}': expected a folder that there is")
+    write_report(path, read_run(run), run.architecture, published=published_results())
     return path
 
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from bft_nas.network.architecture import (
@@ -36,6 +36,10 @@ WIDTHS = tuple(2 ** (step / 128) for step in range(-6 * 128, 4 * 128))
 BEYOND = 64
 """How many multipliers `widest` tries beyond the first that is too wide: a butterfly's cost dips where a stage is
 added."""
+SPARE = 0.02
+"""Of a budget: what a reference may leave of it."""
+FURTHER = 256
+"""How many multipliers beyond are looked at for the later layers."""
 
 Parts = tuple[Stem, list[Block], Head]
 Build = Callable[[float, str], Parts]
@@ -297,6 +301,9 @@ def widest(
 ) -> tuple[float, Architecture] | None:
     """The largest width multiplier whose network has at most ``budget`` MACs, and that network.
 
+    Widths are rounded to eights, and where many layers step up at once a part of the budget is left. If that is more
+    than `SPARE`, the network's later layers are those of a larger multiplier.
+
     None when the narrowest network has more. Raises ValueError when there is no network of that name.
 
     >>> width, net = widest("mobilenet_v2", 50_000_000, resolution=160) or (0, None)
@@ -315,7 +322,41 @@ def widest(
     if first_beyond == 0 and not fitting:
         return None
     width = fitting[-1] if fitting else WIDTHS[first_beyond - 1]
-    return width, network(width)
+    found = network(width)
+    if cost(found).macs >= (1 - SPARE) * budget:
+        return width, found
+    beyond = WIDTHS.index(width) + 1
+    return width, _filled(found, [network(each) for each in WIDTHS[beyond : beyond + FURTHER]], budget)
+
+
+def _filled(network: Architecture, wider: Sequence[Architecture], budget: int) -> Architecture:
+    """A network with later layers of wider ones: the first that leaves no more than `SPARE`, or what leaves least."""
+    best, most = network, cost(network).macs
+    previous = network
+    for other in wider:
+        if other == previous:
+            continue
+        previous = other
+        for cut in _cuts(network):
+            # The earlier the cut, the more is wider.
+            mixed = replace(network, blocks=network.blocks[:cut] + other.blocks[cut:], head=other.head)
+            macs = cost(mixed).macs
+            if macs > budget:
+                continue
+            if macs > most:
+                best, most = mixed, macs
+            if most >= (1 - SPARE) * budget:
+                return best
+            break
+    return best
+
+
+def _cuts(network: Architecture) -> list[int]:
+    """Where blocks have no skip connection over them, and before the head."""
+    pairs = pairwise(network.blocks)
+    return [i for i, (a, b) in enumerate(pairs, start=1) if a.channels != b.channels or b.stride == 2] + [
+        len(network.blocks)
+    ]
 
 
 @dataclass(frozen=True)
