@@ -295,7 +295,7 @@ def test_a_report_is_written_anew_and_says_where(
     (folder / "mine.html").unlink()
     code, _, err = cli("report", "first", "-o", "nowhere/mine.html")
     assert code == 2
-    assert "report 'nowhere/mine.html': cannot be written (No such file or directory)" in err
+    assert "report 'nowhere/mine.html': expected a folder that there is" in err
 
 
 def test_runs_lists_it(searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
