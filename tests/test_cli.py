@@ -111,7 +111,18 @@ def test_version(cli: Cli) -> None:
         (("search", "--flops", "50M", "--data", "nowhere"), "nowhere"),
         (("search", "--flops", "50M", "--images", "3"), "images"),
         (("search", "--flop", "50M", "--colour", "red"), "--colour"),
+        (("search", "--flops", "50M", "--engine", "luck"), "--engine: invalid choice: 'luck'"),
+        (
+            ("search", "--flops", "50M", "--images", "64", "--ray-address", "10.0.0.1:6379"),
+            "--ray-address: needs --engine ray",
+        ),
+        (
+            ("search", "--flops", "50M", "--gpus-per-trial", "-1"),
+            "--gpus-per-trial: '-1': expected a number such as 2 or 0.5",
+        ),
         (("search", "--resume", "nobody"), "run 'nobody': not found under 'runs'"),
+        (("search", "--join", "nobody"), "run 'nobody': not found under 'runs'"),
+        (("search", "--join", "one", "--resume", "one"), "--join: not together with --resume"),
         (("show", "nobody"), "run 'nobody': not found under 'runs'; expected a run, but there is none yet"),
         (("export", "nobody", "-o", "x"), "run 'nobody': not found"),
         (("export", "nobody"), "-o/--output"),
