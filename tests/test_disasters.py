@@ -32,6 +32,8 @@ def start(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As two workers have on two cores, so that sums are the same to the last bit.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -99,12 +101,8 @@ def test_a_full_disk_is_named_and_the_search_goes_on_when_there_is_room(
     again = start(small_disk, *RESUME)
     said, complaint = again.communicate(timeout=120)
     assert again.returncode == 0, complaint
-    pd.testing.assert_frame_equal(
-        record(small_disk).sort_values("number").reset_index(drop=True),
-        undisturbed,
-        check_exact=False,
-        rtol=0.02,
-    )
+    found = record(small_disk).sort_values("number").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, undisturbed)
 
 
 def test_a_folder_that_became_read_only_is_named_and_the_search_goes_on_when_it_is_writable(
