@@ -251,8 +251,8 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
     address, kill_second = two_nodes
     (tmp_path / "tiny.yaml").write_text(SPACE)
     arguments = (
-        *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "4"),
-        *("--images", "6000", "--epochs", "5", "--no-references"),
+        *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "3"),
+        *("--images", "6000", "--epochs", "15", "--no-references"),
     )
 
     def start(*more: str) -> subprocess.Popen[str]:
@@ -276,9 +276,9 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
     assert "goes on from its last epoch" in said
     # An epoch is told twice when it was on record before its node was lost, and no more often.
     told = [line for line in said.splitlines() if ", epoch " in line]
-    assert len(told) <= 4 * 5 + 2
+    assert len(told) <= 3 * 15 + 2
 
-    peace = start("--name", "peace")
+    peace = start("--name", "peace", "--workers", "2")
     assert peace.wait(400) == 0
     found, expected = (record(Run.open(name, runs=tmp_path / "runs")) for name in ("lost", "peace"))
     pd.testing.assert_frame_equal(
