@@ -39,9 +39,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Name the file when the operating system refuses to write it."""
+def writing(place: Path | str) -> Iterator[None]:
+    """Name the file, or whatever else is written, when the operating system refuses to."""
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error

@@ -94,9 +94,8 @@ def recording(place: str) -> Iterator[None]:
     from optuna.exceptions import StorageInternalError
 
     try:
-        yield
-    except OSError as error:
-        raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
+        with writing(place):
+            yield
     except StorageInternalError as error:
         raise RunError(f"{place}: cannot be written ({_first_words(error.__cause__ or error)})") from error
 
