@@ -10,7 +10,7 @@ import pandas as pd
 from dash import Dash, Input, Output, State, dcc, html
 
 from bft_nas.dashboard._download import export_command, exported_zip
-from bft_nas.dashboard._layout import EMPTY, facts, outputs, table
+from bft_nas.dashboard._layout import EMPTY, facts, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
@@ -224,7 +224,7 @@ def _differences(first: Chosen, second: Chosen) -> Any:
         for row in different.to_dict("records")
     ]
     headings = ["Layer", first.name, second.name, f"MACs {first.name}", f"MACs {second.name}", "more"]
-    return table(headings, rows, "What differs, layer by layer", "tall")
+    return long_table(headings, rows, "What differs, layer by layer")
 
 
 def _layers(one: Chosen) -> Any:
@@ -240,11 +240,8 @@ def _layers(one: Chosen) -> Any:
         for layer in counted.layers
     ]
     total = ("total", "", "", f"{counted.macs:,}", f"{counted.params:,}")
-    return table(
-        ["Layer", "Output", "Fusion", "MACs", "Parameters"],
-        [*rows, total],
-        f"The layers of {one.name}",
-        "tall",
+    return long_table(
+        ["Layer", "Output", "Fusion", "MACs", "Parameters"], [*rows, total], f"The layers of {one.name}"
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Places = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -30,25 +31,25 @@ class Canvas:
     taken: Places = field(default_factory=lambda: np.empty((0, 2)))
     """One row a place: pixels from the left and from the bottom."""
 
-    def across(self, millions: float) -> float:
-        """How far from the left a number of MACs is."""
-        return WIDTH * math.log(millions / self.ends[0]) / math.log(self.ends[1] / self.ends[0])
+    def across(self, millions: Any) -> Any:
+        """How far from the left a number of MACs is, or each of an array of them."""
+        return WIDTH * np.log(millions / self.ends[0]) / math.log(self.ends[1] / self.ends[0])
 
     def macs(self, across: float) -> float:
         """The MACs, in millions, that are so far from the left."""
         low, high = map(math.log, self.ends)
         return math.exp(low + (high - low) * across / WIDTH)
 
-    def up(self, accuracy: float) -> float:
-        """How far from the bottom an accuracy is."""
+    def up(self, accuracy: Any) -> Any:
+        """How far from the bottom an accuracy is, or each of an array of them."""
         low, high = self.accuracies
         # Plotly leaves about a twentieth of room on both sides of the points.
         return HEIGHT * (0.05 + 0.9 * (accuracy - low) / ((high - low) or 1.0))
 
-    def take(self, millions: Iterable[float], accuracies: Iterable[float]) -> None:
+    def take(self, millions: ArrayLike, accuracies: ArrayLike) -> None:
         """Remember points of MACs in millions and accuracy."""
-        points = zip(millions, accuracies, strict=True)
-        self._remember([(self.across(macs), self.up(accuracy)) for macs, accuracy in points])
+        across, up = self.across(np.asarray(millions, float)), self.up(np.asarray(accuracies, float))
+        self._remember(np.column_stack((across, up)))
 
     def take_steps(self, points: Sequence[tuple[float, float]]) -> None:
         """Remember the line that goes right and then up from each point to the next."""
@@ -68,9 +69,9 @@ class Canvas:
             ]
         )
 
-    def _remember(self, places: Sequence[tuple[float, float]]) -> None:
+    def _remember(self, places: ArrayLike) -> None:
         # Of thousands of points most share a pixel.
-        found = np.unique(np.round(np.array(places).reshape(-1, 2)), axis=0)
+        found = np.unique(np.round(np.asarray(places, float).reshape(-1, 2)), axis=0)
         self.taken = np.vstack((self.taken, found))
 
     def clearance(self, left: float, bottom: float, width: float, height: float) -> float:

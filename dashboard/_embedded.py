@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._style import COLOURS, DASHES
 from bft_nas.dashboard.curves import HOVER
+from bft_nas.dashboard.front import RING
 from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, architecture_yaml, bars_of
 from bft_nas.network import Architecture
 from bft_nas.pareto import front
@@ -41,6 +42,7 @@ def embedded(
         "budgets": list(data.budgets),
         "chosen": list(chosen),
         "hover": HOVER,
+        "ring": RING,
         "front": front(data.results)["number"].tolist() if len(data.results) else [],
         "kinds": list(KINDS),
         "strip": {"gap": GAP, "room": ROOM, "least": LEAST_SIDE, "head": HEAD},

@@ -14,7 +14,7 @@ from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard._view import View, select
-from bft_nas.dashboard.front import SELECTION, candidates_text, draw_selection, drawn, front_figure
+from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
 from bft_nas.units import format_macs
 
 FRONT = ("front.figure", "front-figure.aria-label", "front-says.children", "macs-says.children", "drawn.data")
@@ -43,11 +43,9 @@ def register(app: Dash, runs: Runs) -> None:
     )
     def ring(chosen: Any, before: dict[str, Any], places: dict[str, Any]) -> Patch:
         view = View.from_stored(before)
-        rings = go.Figure()
-        draw_selection(rings, drawn(select(runs.read(view.run).results, view)), view.ringed)
         moved = Patch()
-        for name in ("x", "y", "text"):
-            moved["data"][places["selection"]][name] = rings.data[0][name]
+        shown = drawn(select(runs.read(view.run).results, view))
+        moved["layout"]["shapes"] = [*places["budgets"], *rings(shown, view.ringed)]
         return moved
 
     @app.callback(
@@ -106,6 +104,6 @@ def _places(figure: go.Figure) -> dict[str, Any]:
     """What later callbacks need to know of the figure in the browser."""
     return {
         "published": [place for place, trace in enumerate(figure.data) if trace.yaxis == "y2"],
-        "selection": next(place for place, trace in enumerate(figure.data) if trace.uid == SELECTION),
+        "budgets": [shape.to_plotly_json() for shape in figure.layout.shapes if shape.type == "line"],
         "x": list(figure.layout.xaxis.range),
     }

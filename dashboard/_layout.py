@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,11 +22,17 @@ from bft_nas.dashboard._view import (
     view_query,
 )
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
+from bft_nas.errors import one_line
 from bft_nas.units import format_macs
 
 EVERY = 1500
 """Milliseconds between two looks at whether a run has changed."""
-GRAPH: Any = {"displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+# WebGL, which only thousands of points are drawn by, draws at twice a screen's resolution unless it is told.
+GRAPH: Any = {
+    "displaylogo": False,
+    "plotGlPixelRatio": 1,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+}
 LIVE: dict[str, Any] = {"aria-live": "polite"}
 EMPTY = {"layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
 Pieces = list[Any]
@@ -145,17 +152,31 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Pieces:
     return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs]
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str, kind: str = "") -> html.Div:
-    """A table of text whose first column names the row, scrolled in a box; of a kind that the style knows."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
+    """A table of text whose first column names the row, scrolled in a box."""
     head = html.Thead(html.Tr([html.Th(heading, scope="col") for heading in headings]))
     body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *map(html.Td, row[1:])]) for row in rows])
     return html.Div(
         html.Table([head, body]),
-        className=f"scroll {kind}",
+        className="scroll",
         role="region",
         tabIndex="0",
         **_named(label),
     )
+
+
+def long_table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
+    """A table of text with many rows, as one component: each cell of `table` is one, and all of them listen to all."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    text = "\n".join(
+        f"| {' | '.join(map(_marked, line) if at != 1 else line)} |" for at, line in enumerate(lines)
+    )
+    return html.Div(dcc.Markdown(text), className="scroll tall", role="region", tabIndex="0", **_named(label))
+
+
+def _marked(text: str) -> str:
+    """A text as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", one_line(text))
 
 
 def _named(label: str) -> dict[str, Any]:

@@ -70,6 +70,7 @@ th[aria-sort="descending"] button::after { content: " ↓"; }
 .tall th, .tall td { padding: 5px 12px; }
 .tall thead th { position: sticky; top: 0; z-index: 2; }
 .tall tbody th { font-weight: 400; }
+.tall td:first-child { position: sticky; left: 0; background: var(--page); }
 .tall td:nth-child(n + 4) { text-align: right; font-variant-numeric: tabular-nums; }
 #facts td { white-space: normal; overflow-wrap: anywhere; }
 #facts tbody th { color: var(--soft); font-weight: 400; }
@@ -110,10 +111,10 @@ figure:not(.front) .x2tick text, figure:not(.front) .y2tick text,
 .js-plotly-plot .xtitle, .js-plotly-plot .ytitle,
 .js-plotly-plot .colorbar text { fill: var(--soft) !important; }
 .js-plotly-plot .annotation-text { fill: var(--ink) !important; }
-.traceselection path { stroke: var(--ink) !important; }
-.traceselection text { fill: var(--ink) !important; }
+.front .layer-above > .shapelayer path { stroke: var(--ink) !important; }
+.shape-label text { fill: var(--ink) !important; }
 .parcoords text { fill: var(--soft) !important; text-shadow: 0 0 3px var(--page), 0 0 3px var(--page) !important; }
-.shape-label text, .traceselection text, .tracereference-names text, .tracecurve-names text {
+.shape-label text, .tracereference-names text, .tracecurve-names text {
   paint-order: stroke; stroke: var(--page); stroke-opacity: 0.75; stroke-width: 3px; stroke-linejoin: round;
 }
 .js-plotly-plot .gridlayer path { stroke: var(--grid) !important; stroke-opacity: 1 !important; }

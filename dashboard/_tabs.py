@@ -56,12 +56,13 @@ def register(app: Dash, runs: Runs) -> None:
 
 
 def _fill_again(app: Dash, runs: Runs, tab: str) -> None:
-    more = [Input("runs", "value")] if tab == "search" else [Input("filters", "data")]
-
-    @app.callback(
-        outputs(KEYS[tab]), Input("version", "data"), *more, State("view", "data"), prevent_initial_call=True
+    # What depends on the filters waits for the front, which is what people look at.
+    changes = (
+        [Input("version", "data"), Input("runs", "value")] if tab == "search" else [Input("drawn", "data")]
     )
-    def fill_again(version: str, changed: Any, before: dict[str, Any]) -> tuple[Any, ...]:
+
+    @app.callback(outputs(KEYS[tab]), changes, State("view", "data"), prevent_initial_call=True)
+    def fill_again(changed: Any, before: dict[str, Any]) -> tuple[Any, ...]:
         return _values(tab, runs, View.from_stored(before))
 
 

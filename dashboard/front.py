@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from bft_nas.dashboard._canvas import WIDTH, Canvas
 from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent, spread
-from bft_nas.dashboard._style import ACCENT, INK, SHARE_SCALE, describe, layout, log_ticks, say, scatter
+from bft_nas.dashboard._style import ACCENT, INK, MANY, SHARE_SCALE, describe, layout, log_ticks, say, scatter
 from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs, format_percent
 
@@ -45,7 +45,23 @@ SHARE_AXIS = {
     },
 }
 STOPPED_OPACITY = 0.4
-SELECTION = "selection"
+# As a shape, which Plotly moves without drawing thousands of points again. A circle of 14 pixels as a path: a shape of
+# type circle may not reach to the left of its place on a log axis.
+RING: dict[str, Any] = {
+    "type": "path",
+    "path": (
+        "M-14,0 C-14,-7.73 -7.73,-14 0,-14 C7.73,-14 14,-7.73 14,0 "
+        "C14,7.73 7.73,14 0,14 C-7.73,14 -14,7.73 -14,0Z"
+    ),
+    "xsizemode": "pixel",
+    "ysizemode": "pixel",
+    "line": {"color": INK, "width": 2.5},
+    "label": {
+        "textposition": "bottom center",
+        "yanchor": "top",
+        "font": {"color": INK, "size": 14, "weight": 600},
+    },
+}
 
 
 def front_figure(
@@ -88,7 +104,7 @@ def front_figure(
         _draw_front(figure, front(results))
         _draw_candidates(figure, results)
         _draw_winners(figure, winners(results, budgets))
-    draw_selection(figure, shown, selected)
+    figure.update_layout(shapes=[*figure.layout.shapes, *rings(shown, selected)])
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
@@ -224,6 +240,8 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
         name: SYMBOLS[rank % len(SYMBOLS)] for rank, name in enumerate(sorted(results["family"].unique()))
     }
     trace = scatter(len(results))
+    # Thousands of points of full size would hide one another.
+    size = 10 if len(results) <= MANY else 6
     shown, failed = drawn(results), results[results["state"] == "failed"]
     figure.update_layout(coloraxis=SHARE_AXIS, margin_b=130)
 
@@ -233,9 +251,8 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
                 x=(rows["macs"] / 1e6).to_numpy(float),
                 # A list, since Dash finds no numbers in packed arrays.
                 customdata=rows["number"].tolist(),
-                hovertext=_hover_texts(rows),
-                hovertemplate="%{hovertext}<extra></extra>",
                 mode="markers",
+                **_hover(rows, brief=len(results) > MANY),
                 **arguments,
             )
         )
@@ -250,7 +267,7 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
             y=np.full(len(failed), floor),
             name="failed",
             legendgroup="failed",
-            marker={"symbol": "line-ns", "size": 12, "line": {"color": INK, "width": 1.5}},
+            marker={"symbol": "line-ns", "size": size + 2, "line": {"color": INK, "width": 1.5}},
             opacity=0.6,
         )
     stopped = shown[shown["state"] == "stopped"]
@@ -261,7 +278,12 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
             name="stopped early",
             legendgroup="stopped",
             showlegend=rank == 0,
-            marker={"symbol": f"{symbols[family]}-open", "size": 8, "color": INK, "line": {"width": 1.5}},
+            marker={
+                "symbol": f"{symbols[family]}-open",
+                "size": size - 2,
+                "color": INK,
+                "line": {"width": 1.5},
+            },
             opacity=STOPPED_OPACITY,
         )
     for family, rows in complete(results).groupby("family"):
@@ -275,10 +297,10 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
             showlegend=False,
             marker={
                 "symbol": symbols[family],
-                "size": 10,
+                "size": size,
                 "color": 100 * rows["butterfly_share"].to_numpy(float),
                 "coloraxis": "coloraxis",
-                "line": {"color": INK, "width": 1},
+                "line": {"color": INK, "width": size / 10},
             },
             **({"error_y": spreads} if spreads else {}),
         )
@@ -324,28 +346,36 @@ def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
     )
 
 
-def draw_selection(figure: go.Figure, shown: pd.DataFrame, selected: Sequence[int]) -> None:
-    """Rings around the selected candidates; always there, so that a page can move them."""
-    places = {number: place for place, number in enumerate(selected)}
-    rows = shown[shown["number"].isin(places)] if places else shown.head(0)
-    rows = rows.sort_values("number", key=lambda numbers: numbers.map(places)) if len(rows) else rows
-    figure.add_trace(
-        go.Scatter(
-            x=millions(rows) if len(rows) else [],
-            y=percent(rows) if len(rows) else [],
-            # The page knows it by this name, and draws it in the colour of its text.
-            uid=SELECTION,
-            name="selected",
-            showlegend=False,
-            mode="markers+text",
-            marker={"symbol": "circle-open", "size": 27, "color": INK, "line": {"width": 2.5, "color": INK}},
-            text=[f"#{number}" for number in rows.get("number", ())],
-            textposition="bottom center",
-            textfont={"color": INK, "size": 14, "weight": 600},
-            cliponaxis=False,
-            hoverinfo="skip",
-        )
-    )
+def rings(shown: pd.DataFrame, selected: Sequence[int]) -> list[dict[str, Any]]:
+    """A named ring around each of the selected candidates that has a place in the figure, as shapes of its layout."""
+    rows = shown[shown["number"].isin(selected)] if selected else shown.head(0)
+    placed = {row["number"]: row for row in rows.to_dict("records")}
+    return [
+        {
+            **RING,
+            "xanchor": placed[number]["macs"] / 1e6,
+            "yanchor": 100 * placed[number]["accuracy"],
+            "label": {**RING["label"], "text": f"#{number}"},
+        }
+        for number in selected
+        if number in placed
+    ]
+
+
+def _hover(rows: pd.DataFrame, *, brief: bool) -> dict[str, Any]:
+    """What a point says of its candidate, all or what its place in the figure tells.
+
+    Args:
+        rows: candidates of one family, none of them failed or all.
+        brief: for thousands of points, whose texts would be most of what a page has to load at each update.
+    """
+    if not brief or rows.empty:
+        return {"hovertext": _hover_texts(rows), "hovertemplate": "%{hovertext}<extra></extra>"}
+    failed = rows["state"].iloc[0] == "failed"
+    families = rows["family"].unique()
+    name = f" {escape(str(families[0]))}" if len(families) == 1 else ""
+    came_to = "failed" if failed else "%{y:.2f}% accuracy"
+    return {"hovertemplate": f"<b>#%{{customdata}}</b>{name}<br>{came_to}<br>%{{x:.4g}}M MACs<extra></extra>"}
 
 
 def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:

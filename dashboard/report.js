@@ -2,7 +2,7 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 const CONFIG = {
-  responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+  responsive: true, displaylogo: false, plotGlPixelRatio: 1, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
 };
 const percent = (part) => (part === null ? "" : `${(100 * part).toFixed(2)}%`);
 const whole = (number) => (number === null ? "" : number.toLocaleString("en"));
@@ -130,18 +130,10 @@ function fill(table, headings, rows) {
   table.tBodies[0].replaceChildren(...lines);
 }
 
-// A circle of 14 pixels: a shape of type circle may not reach to the left of its place on a log axis.
-const CIRCLE = "M-14,0 C-14,-7.73 -7.73,-14 0,-14 C7.73,-14 14,-7.73 14,0 C14,7.73 7.73,14 0,14 C-7.73,14 -14,7.73 -14,0Z";
-
-// As shapes, which Plotly moves without drawing thousands of points again; in the colour of the page's text.
-async function ring(rows) {
-  const color = getComputedStyle(document.body).color;
+async function ring(data, rows) {
   const rings = rows.map((row) => ({
-    type: "path", path: CIRCLE, xsizemode: "pixel", ysizemode: "pixel",
-    xanchor: row.macs / 1e6, yanchor: 100 * row.accuracy, line: { color, width: 2.5 },
-    label: {
-      text: `#${row.number}`, textposition: "bottom center", yanchor: "top", font: { color, size: 14, weight: 600 },
-    },
+    ...data.ring, xanchor: row.macs / 1e6, yanchor: 100 * row.accuracy,
+    label: { ...data.ring.label, text: `#${row.number}` },
   }));
   const budgets = ($("front").layout.shapes ?? []).filter(({ type }) => type === "line");
   await Plotly.relayout("front", { shapes: [...budgets, ...rings] });
@@ -160,7 +152,7 @@ async function show(data, candidates, chosen) {
     ? `bft-nas export ${data.export[0]} --candidate ${numbers[0]} -o ${data.export[1]}${numbers[0]}`
     : `#${numbers[0]} is not on the front, for which alone weights are kept.`;
   const placed = found.filter(({ row }) => row.accuracy !== null && row.state !== "failed").map(({ row }) => row);
-  await ring(placed);
+  await ring(data, placed);
   const pack = data.figures.curves.data;
   if (pack.length) await Plotly.react("curves", [...pack, ...found.map(({ curve }, at) => ({
     x: curve.map((row) => row.epoch), y: curve.map((row) => 100 * row.accuracy),
@@ -339,7 +331,6 @@ async function explore(data, candidates) {
     $("copy").textContent = "Copied";
     setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
   };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(data, candidates, chosen));
   makeTable(data, candidates, choose);
   await show(data, candidates, chosen);
   return chosenBy;

@@ -74,7 +74,7 @@ def apart(results: pd.DataFrame) -> list[int]:
 
 
 def rings(page: Page) -> set[int]:
-    texts = page.locator("#front .traceselection .textpoint").all_text_contents()
+    texts = page.locator("#front .shape-label text").all_text_contents()
     return {int(text.strip().removeprefix("#")) for text in texts}
 
 

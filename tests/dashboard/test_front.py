@@ -100,11 +100,13 @@ def test_every_point_of_a_candidate_has_its_number() -> None:
 
 def test_selected_candidates_are_ringed_and_named_in_order() -> None:
     results = make_results()
-    ring = named(front_figure(results, BUDGETS, selected=(7, 2, 99, 13)), "selected")
-    assert list(ring.text) == ["#7", "#2"]
+    rings = [
+        s for s in front_figure(results, BUDGETS, selected=(7, 2, 99, 13)).layout.shapes if s.type == "path"
+    ]
+    assert [ring.label.text for ring in rings] == ["#7", "#2"]
     chosen = results.set_index("number").loc[[7, 2]]
-    assert list(ring.y) == pytest.approx((100 * chosen["accuracy"]).tolist())
-    assert not named(front_figure(results, BUDGETS), "selected").x
+    assert [ring.yanchor for ring in rings] == pytest.approx((100 * chosen["accuracy"]).tolist())
+    assert all(shape.type == "line" for shape in front_figure(results, BUDGETS).layout.shapes)
 
 
 def test_points_of_several_seeds_have_error_bars() -> None:
