@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 import torch
 
-from bft_nas.checkpoint import Epoch
 from bft_nas.engines import local_engine
 from bft_nas.errors import RunError
 from bft_nas.run import Candidate, Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import Silent, tiny_prepared, tiny_run
+from tests.engines.watching import Meddler, record
 
 TRIALS = 4
 
@@ -47,31 +47,11 @@ def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) ->
     return record(run)
 
 
-def record(run: Run) -> pd.DataFrame:
-    """What a run found, but for the time it took."""
-    return run.results().drop(columns="seconds").set_index("number").sort_index()
-
-
 def go(run: Run, prepared: Prepared, watcher: Silent, retries: int = 2, timeout: float = 60.0) -> None:
     engine = local_engine(
         prepared.images, run.protocol, workers=max(2, os.cpu_count() or 2), retries=retries, timeout=timeout
     )
     search(run, engine, watcher, Clock(), trials=TRIALS, seconds=None)
-
-
-class Meddler(Silent):
-    """Does something to all workers when a candidate's epoch ends, once for each time that it is in the list."""
-
-    def __init__(self, moments: list[tuple[int, int]], meddle: Callable[[], None]) -> None:
-        super().__init__()
-        self.moments = moments
-        self.meddle = meddle
-
-    def epoch(self, candidate: Candidate, row: Epoch) -> None:
-        super().epoch(candidate, row)
-        if (candidate.number, row.epoch) in self.moments:
-            self.moments.remove((candidate.number, row.epoch))
-            self.meddle()
 
 
 def to_all_workers(number: signal.Signals) -> Callable[[], None]:

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 import torch
 
-from bft_nas.checkpoint import Epoch
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
 from bft_nas.errors import UserError
-from bft_nas.run import Candidate, Run
+from bft_nas.run import Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import SPACE, Silent, tiny_prepared, tiny_run
+from tests.engines.watching import Meddler, record
 
 TRIALS = 4
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -60,11 +60,6 @@ def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) ->
     return record(run)
 
 
-def record(run: Run) -> pd.DataFrame:
-    """What a run found, but for the time it took."""
-    return run.results().drop(columns="seconds").set_index("number").sort_index()
-
-
 def go(
     run: Run,
     prepared: Prepared,
@@ -102,21 +97,6 @@ def workers() -> list[int]:
     return found
 
 
-class Meddler(Silent):
-    """Does something once, when a candidate's epoch ends."""
-
-    def __init__(self, moment: tuple[int, int], meddle: Callable[[], None]) -> None:
-        super().__init__()
-        self.moment: tuple[int, int] | None = moment
-        self.meddle = meddle
-
-    def epoch(self, candidate: Candidate, row: Epoch) -> None:
-        super().epoch(candidate, row)
-        if (candidate.number, row.epoch) == self.moment:
-            self.moment = None
-            self.meddle()
-
-
 def test_one_worker_finds_what_a_search_in_this_process_finds(
     prepared: Prepared, undisturbed: pd.DataFrame, share: Share, tmp_path: Path
 ) -> None:
@@ -138,7 +118,7 @@ def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
             os.kill(worker, signal.SIGKILL)
 
     run = tiny_run(tmp_path, prepared)
-    watcher = Meddler((1, 1), kill)
+    watcher = Meddler([(1, 1)], kill)
     go(run, prepared, watcher, Share(1, 1, 0))
     pd.testing.assert_frame_equal(record(run), undisturbed)
     assert [number for number, _ in watcher.losses] == [1]
@@ -156,7 +136,7 @@ def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
 
     run = tiny_run(tmp_path, prepared)
     with pytest.raises(KeyboardInterrupt):
-        go(run, prepared, Meddler((1, 3), interrupt), connect(None, workers=1, cpus=1))
+        go(run, prepared, Meddler([(1, 3)], interrupt), connect(None, workers=1, cpus=1))
     assert not is_joined()
     # Of the last epoch but one.
     assert (run.folder / "candidates/0001/checkpoint.pt").is_file()

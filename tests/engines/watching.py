@@ -1,0 +1,31 @@
+"""What the tests of all engines share: the record of a search, and somebody who disturbs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from bft_nas.checkpoint import Epoch
+from bft_nas.run import Candidate, Run
+from tests.conftest import Silent
+
+
+def record(run: Run) -> pd.DataFrame:
+    """What a run found, but for the time it took."""
+    return run.results().drop(columns="seconds").set_index("number").sort_index()
+
+
+class Meddler(Silent):
+    """Does something when a candidate's epoch ends, once for each time that it is in the list."""
+
+    def __init__(self, moments: list[tuple[int, int]], meddle: Callable[[], None]) -> None:
+        super().__init__()
+        self.moments = moments
+        self.meddle = meddle
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        super().epoch(candidate, row)
+        if (candidate.number, row.epoch) in self.moments:
+            self.moments.remove((candidate.number, row.epoch))
+            self.meddle()
