@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     keep_freed_memory()
-    images = Images(load_dataset("fashion-mnist", size=32, images=4000), torch.device("cpu"))
+    images = Images(load_dataset("fashion-mnist", size=32, images=2000), torch.device("cpu"))
     protocol = Protocol.of(images.dataset, 4, epochs=2)
     found = widest("mobilenet_v1_bft", 20_000_000, resolution=128)
     assert found is not None

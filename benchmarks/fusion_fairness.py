@@ -134,6 +134,7 @@ def jobs_of(setting: Setting, options: argparse.Namespace) -> list[Job]:
         dataset,
         DIVISOR,
         epochs=int(epochs),
+        batch_size=options.batch_size,
         learning_rate=setting.rate,
         butterfly_rate=setting.multiplier,
         classifier_rate=setting.classifier,
@@ -161,6 +162,7 @@ def arguments() -> argparse.Namespace:
     option("--flops", nargs="+", default=["14M"])
     option("--resolution", type=int, default=128, help="deployment; the proxy is a quarter of it")
     option("--trainings", nargs="+", default=["2x8000"], metavar="EPOCHSxIMAGES")
+    option("--batch-size", type=int, default=Protocol.batch_size)
     option("--rates", type=float, nargs="+", default=[Protocol.learning_rate])
     option("--multipliers", type=float, nargs="+", default=[Protocol.butterfly_rate])
     option("--classifier-rates", type=float, nargs="+", default=[Protocol.classifier_rate])
