@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import secrets
 import shlex
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from bft_nas.errors import RunError, UserError
+from bft_nas.interrupts import Interrupt, exit_code, listen
 from bft_nas.units import format_macs, parse_duration, parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     from bft_nas.jobs import Engine
     from bft_nas.run import Run, Settings
     from bft_nas.search import Clock, Prepared
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a search as Ctrl-C does."""
 
 
 def search_command(options: argparse.Namespace, given: list[str]) -> int:
@@ -155,13 +150,15 @@ def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], No
     from bft_nas.memory import keep_freed_memory
 
     keep_freed_memory()
+    listen()
     code = 0
-    signal.signal(signal.SIGTERM, _terminate)
     go_on = f"go on with: bft-nas {again} {shlex.quote(_as_named(run))}"
     try:
         train()
     except KeyboardInterrupt as interrupt:
-        code = 143 if isinstance(interrupt, _Terminated) else 130
+        if isinstance(interrupt, Interrupt) and interrupt.at_once:
+            raise
+        code = exit_code(interrupt)
         console.print(f"interrupted; {go_on}")
     except RunError as error:
         code = 1
@@ -206,10 +203,6 @@ def _run_comparison(console: Console, run: Run, engine: Engine, clock: Clock) ->
 def _as_named(run: Run) -> str:
     """What a command finds the run by: its name, or its folder where that is not under ``runs``."""
     return run.name if run.folder.parent == Path("runs") else str(run.folder)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def _conclude(console: Console, run: Run, clock: Clock) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import bft_nas
 from bft_nas.errors import RunError, UserError
+from bft_nas.interrupts import exit_code
 from bft_nas.units import parse_duration, parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunError as error:
         print(f"bft-nas: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return exit_code(interrupt)
     except BrokenPipeError:
         # Whoever reads has seen enough; Python's own flush at exit must not complain about it either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -117,6 +117,23 @@ def test_sigterm_ends_cleanly_too(folder: Path) -> None:
     assert "interrupted" in out
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_interrupt_stops_at_once(folder: Path, workers: str) -> None:
+    name = f"stopped-by-{workers}"
+    process = start(folder, *SEARCH, "--name", name, "--workers", workers)
+    wait_for_line(process, "candidate 1/", "epoch 1/2")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    out = process.stdout.read()
+    assert process.wait(60) == 130
+    # Neither the table nor the report is waited for; what was trained is in the study.
+    assert "Front of" not in out
+    assert not (folder / "runs" / name / "report.html").exists()
+    assert Run.open(name, runs=folder / "runs").results()["state"].tolist() == []
+
+
 def test_what_the_search_found_is_shown_and_exported(
     killed_and_resumed: tuple[pd.DataFrame, pd.DataFrame], folder: Path, bft_nas: Command
 ) -> None:

@@ -85,6 +85,11 @@ class _Worker:
         with suppress(OSError):
             self.connection.send(job)
 
+    def ask_to_end(self) -> None:
+        """Tell the process to end, without waiting for it."""
+        if self.process is not None:
+            self.process.terminate()
+
     def end(self) -> str:
         """End the process, gently at first; how it ended."""
         if self.process is None:
@@ -141,6 +146,9 @@ class _Pool:
                         worker.end()
                         self._lose(worker, f"gave no sign of life for {self.timeout:g} s")
         finally:
+            # All of them first, so that their ends are waited for together.
+            for worker in self.workers:
+                worker.ask_to_end()
             for worker in self.workers:
                 worker.end()
 

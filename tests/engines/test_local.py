@@ -86,7 +86,8 @@ def test_a_candidate_whose_worker_dies_goes_on_from_its_last_epoch(
     assert all(f"was killed by signal {number.value}" in reason for _, reason in watcher.losses)
     # The epoch at whose end it was killed had been written down: it is told again, not trained again.
     assert watcher.epochs.count((1, 1)) == 2
-    assert max(watcher.epochs.count((candidate, 3)) for candidate in range(TRIALS)) == 1
+    # No death costs more than an epoch: the other worker may have been at the end of any.
+    assert len(watcher.epochs) - len(set(watcher.epochs)) <= len(watcher.losses)
 
 
 def test_a_candidate_that_kills_every_worker_has_failed_and_the_search_goes_on(

@@ -1,0 +1,35 @@
+"""What Ctrl-C and SIGTERM mean to a search: the first ends it in good order, a second one at once."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+class Interrupt(KeyboardInterrupt):
+    """A signal that ends a search."""
+
+    def __init__(self, number: int, *, at_once: bool) -> None:
+        super().__init__()
+        self.number = number
+        self.at_once = at_once
+        """Whether it is the second one, after which nothing is waited for and nothing more is written."""
+
+
+def listen() -> None:
+    """Raise `Interrupt` in this thread at every SIGINT and SIGTERM from now on; an ignored SIGINT stays ignored."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        again, asked = asked, True
+        raise Interrupt(number, at_once=again)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """Of a program that ends by an interrupt: 130 after Ctrl-C, 143 after SIGTERM."""
+    return 128 + (interrupt.number if isinstance(interrupt, Interrupt) else signal.SIGINT)
