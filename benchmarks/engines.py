@@ -1,8 +1,9 @@
 """What an engine costs: wall time a candidate that is not spent in training, and what a second worker saves.
 
 Trains the same 16 candidates in a bare loop, by an engine with one worker, by one with two and by two actors of Ray,
-interleaved; start-up (importing torch in a worker, Ray's own) is measured apart, until the first candidate of each
-worker, which is not counted, is done.
+interleaved. One worker has all of the cores, two share them; so that what the engine costs is told apart from how well
+a training uses a second core, there is also one worker that has as few threads as each of the two. Start-up (importing
+torch in a worker, Ray's own) is measured apart, until the first candidate of each worker, not counted, is done.
 
     python benchmarks/engines.py
 """
@@ -29,6 +30,8 @@ from bft_nas.run import Candidate
 from bft_nas.train import Images, Protocol, evaluate
 
 BARE, ONE, TWO, RAY = "bare loop", "local, 1 worker", "local, 2 workers", "Ray, 2 actors"
+ALONE = "local, 1 worker with the threads of one of 2"
+ENGINES = (ONE, ALONE, TWO, RAY)
 
 
 @dataclass
@@ -80,7 +83,7 @@ def engine_of(name: str, images: Images, protocol: Protocol, folder: Path) -> tu
 
         share = connect(None, workers=2)
         return ray_engine(images, protocol, share=share, storage=str(folder / "ray")), share.workers
-    workers = 1 if name == ONE else 2
+    workers = 2 if name == TWO else 1
     return local_engine(images, protocol, workers=workers), workers
 
 
@@ -99,16 +102,18 @@ def main() -> None:
     assert found is not None
     architecture = found[1]
     count = options.candidates
-    walls: dict[str, list[float]] = {name: [] for name in (BARE, ONE, TWO, RAY)}
-    overheads: dict[str, list[float]] = {name: [] for name in (ONE, TWO, RAY)}
-    starts: dict[str, list[float]] = {name: [] for name in (ONE, TWO, RAY)}
+    walls: dict[str, list[float]] = {name: [] for name in (BARE, *ENGINES)}
+    overheads: dict[str, list[float]] = {name: [] for name in ENGINES}
+    starts: dict[str, list[float]] = {name: [] for name in ENGINES}
+    threads = torch.get_num_threads()
     for _ in range(options.rounds):
         evaluate(architecture, protocol, images)
         started = time.perf_counter()
         for _ in range(count):
             evaluate(architecture, protocol, images)
         walls[BARE].append(time.perf_counter() - started)
-        for name in (ONE, TWO, RAY):
+        for name in ENGINES:
+            torch.set_num_threads(max(1, threads // 2) if name == ALONE else threads)
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
                 engine, workers = engine_of(name, images, protocol, Path(folder))
@@ -117,6 +122,7 @@ def main() -> None:
                 walls[name].append(driver.finished - driver.ready)
                 overheads[name].append((walls[name][-1] * workers - driver.seconds) / count)
                 starts[name].append(driver.ready - started)
+        torch.set_num_threads(threads)
     bare, one = median(walls[BARE]), median(walls[ONE])
     print(
         f"{count} candidates of {cost(architecture).macs / 1e6:.1f}M MACs, {os.cpu_count()} cores, start-up apart\n"

@@ -18,6 +18,7 @@ from bft_nas.dashboard._view import (
     Range,
     View,
     budget_stops,
+    macs_at,
     nearest_stop,
     parse_number,
     parse_view,
@@ -134,7 +135,7 @@ def _controlled(old: View, given: Mapping[str, Any], stops: Sequence[int]) -> Vi
     compared = tuple(given["runs"] or ())
     return replace(
         old,
-        macs=stops[given["macs"]] if given["macs"] < len(stops) - 1 else None,
+        macs=macs_at(given["macs"], stops),
         fusion=given["fusion"] or "",
         families=tuple(given["families"] or ()),
         states=tuple(given["states"] or ()),

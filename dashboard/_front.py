@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from bft_nas.dashboard._layout import outputs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
-from bft_nas.dashboard._view import View, select
+from bft_nas.dashboard._view import View, budget_stops, macs_at, select
 from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
 from bft_nas.units import format_macs
 
@@ -27,12 +28,15 @@ def register(app: Dash, runs: Runs) -> None:
         outputs(FRONT),
         Input("version", "data"),
         Input("filters", "data"),
+        # Drawn as soon as the slider has moved, while the page's address is still on its way to the server and back.
+        Input("macs", "value"),
         State("view", "data"),
         prevent_initial_call=True,
     )
-    def draw_front(version: str, filters: Any, before: dict[str, Any]) -> tuple[Any, ...]:
+    def draw_front(version: str, filters: Any, stop: int, before: dict[str, Any]) -> tuple[Any, ...]:
         view = View.from_stored(before)
-        return front_values(runs.read(view.run), view)
+        data = runs.read(view.run)
+        return front_values(data, replace(view, macs=macs_at(stop, budget_stops(data.budgets))))
 
     @app.callback(
         Output("front", "figure", allow_duplicate=True),

@@ -58,8 +58,8 @@ class View:
 
     @property
     def filters(self) -> View:
-        """What of it decides which candidates are shown."""
-        return View(macs=self.macs, fusion=self.fusion, families=self.families, states=self.states)
+        """What of it decides which candidates are shown, beside the most MACs."""
+        return View(fusion=self.fusion, families=self.families, states=self.states)
 
     @property
     def chosen(self) -> View:
@@ -155,6 +155,11 @@ def budget_stops(budgets: Sequence[int]) -> tuple[int, ...]:
 def nearest_stop(macs: int | None, stops: Sequence[int]) -> int:
     """The place of the slider for a most number of MACs: the first stop that leaves as much, or the last."""
     return len(stops) - 1 if macs is None else min(bisect_left(stops, macs), len(stops) - 1)
+
+
+def macs_at(stop: int, stops: Sequence[int]) -> int | None:
+    """The inverse of `nearest_stop`: the last stop is for no limit."""
+    return stops[stop] if stop < len(stops) - 1 else None
 
 
 def _macs(text: str) -> int:
