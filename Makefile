@@ -8,8 +8,10 @@ INSTALLED := $(VENV)/.installed
 search: $(INSTALLED)
 	$(VENV)/bin/bft-nas search --flops 50M --workers 2
 
+# Two files of tests at once. Much of what they wait for is a browser, a database or a cluster; and threads of OpenMP
+# that spin while they wait would take the cores from one another.
 test: $(INSTALLED)
-	$(VENV)/bin/pytest
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

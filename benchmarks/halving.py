@@ -5,7 +5,7 @@ search does it (`bft_nas.halving`), no early stopping (which over random candida
 lot, which stops as many without looking. Prints the hypervolume, as a part of that of all candidates, after so many
 epochs: mean and spread over the orders.
 
-    bft-nas search --flops 20M --sampler random --trials 64 --epochs 9 --images 4000 --resolution 128 --workers 2 \\
+    bft-nas search --flops 10M --sampler random --trials 64 --epochs 9 --images 3000 --resolution 96 --workers 2 \\
         --no-references --name curves
     python benchmarks/halving.py --from runs/curves        writes benchmarks/halving_curves.csv and replays it
     python benchmarks/halving.py                           replays it
