@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+
+from bft_nas.errors import UserError
 
 
 def dashboard_command(options: argparse.Namespace) -> int:
@@ -20,6 +23,10 @@ def dashboard_command(options: argparse.Namespace) -> int:
     names = tuple(Path(name).name if Path(name).parent == options.runs else name for name in options.run)
     for name in names:
         runs.read(name)
+    for name in () if names else runs.names()[-1:]:
+        # What the page begins with; it says itself when that cannot be read.
+        with suppress(UserError):
+            runs.read(name)
     listener = listen(options.host, options.port)
     host, port = listener.getsockname()[:2]
     server = make_http_server(make_app(runs, names), listener)

@@ -129,6 +129,9 @@ def test_thousands_of_candidates_are_drawn_by_webgl() -> None:
     drawn = [trace for trace in figure.data if trace.marker.coloraxis == "coloraxis"]
     assert {trace.type for trace in drawn} == {"scattergl"}
     assert sum(len(trace.x) for trace in drawn) == len(many)
+    # What their labels say is what their places say, or the texts would be most of what a page loads.
+    assert all(trace.hovertext is None for trace in drawn)
+    assert {trace.name in trace.hovertemplate for trace in drawn} == {True}
 
 
 def test_a_zoom_survives_an_update() -> None:
