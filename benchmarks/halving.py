@@ -146,9 +146,13 @@ def print_row(
     for seed in range(orders):
         order = list(range(len(curves)))
         random.Random(seed).shuffle(order)
+        # By lot it may be that nobody comes to the end.
         history = [
-            (spent, hypervolume(found, most_macs) / final)
-            for spent, found in replayed(curves, order, halving, goes_on, promotes=promotes)
+            (0, 0.0),
+            *(
+                (spent, hypervolume(found, most_macs) / final)
+                for spent, found in replayed(curves, order, halving, goes_on, promotes=promotes)
+            ),
         ]
         for values, part in zip(at_parts, PARTS, strict=True):
             values.append(max((volume for spent, volume in history if spent <= part * whole), default=0.0))
