@@ -28,6 +28,7 @@ from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
 from bft_nas.run import Candidate
 from bft_nas.train import Images, Protocol, evaluate
+from bft_nas.units import parse_macs
 
 BARE, ONE, TWO, RAY = "bare loop", "local, 1 worker", "local, 2 workers", "Ray, 2 actors"
 ALONE = "local, 1 worker with the threads of one of 2"
@@ -94,11 +95,12 @@ def main() -> None:
     )
     parser.add_argument("--candidates", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--flops", default="20M", help="of a candidate")
     options = parser.parse_args()
     keep_freed_memory()
     images = Images(load_dataset("fashion-mnist", size=32, images=2000), torch.device("cpu"))
     protocol = Protocol.of(images.dataset, 4, epochs=2)
-    found = widest("mobilenet_v1_bft", 20_000_000, resolution=128)
+    found = widest("mobilenet_v1_bft", parse_macs(options.flops), resolution=128)
     assert found is not None
     architecture = found[1]
     count = options.candidates
