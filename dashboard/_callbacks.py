@@ -203,7 +203,7 @@ def _listen_to_figures(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def zoom(changed: dict[str, Any] | None, axes: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
-        zoomed = _zoomed(axes, changed or {}, drawn["x"])
+        zoomed = _zoomed(axes, changed or {}, drawn)
         if zoomed == axes:
             raise PreventUpdate
         return zoomed
@@ -216,7 +216,7 @@ def _listen_to_figures(app: Dash) -> None:
         return sorted(row["number"] for row in rows)
 
 
-def _zoomed(axes: Mapping[str, Any], changed: Mapping[str, Any], whole: Sequence[float]) -> dict[str, Any]:
+def _zoomed(axes: Mapping[str, Any], changed: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
     ranges = dict(axes)
     for name in ranges:
         axis = f"{name}axis"
@@ -227,7 +227,7 @@ def _zoomed(axes: Mapping[str, Any], changed: Mapping[str, Any], whole: Sequence
         elif changed.get(f"{axis}.autorange"):
             ranges[name] = None
     # Back at where the figure began is no zoom.
-    return ranges | {"x": None if ranges["x"] == whole else ranges["x"]}
+    return {name: None if ends == whole[name] else ends for name, ends in ranges.items()}
 
 
 def _follow(app: Dash, runs: Runs) -> None:

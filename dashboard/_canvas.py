@@ -16,6 +16,8 @@ Places = np.ndarray[Any, np.dtype[np.float64]]
 # The axes on a wide page; on a narrow one names are left out.
 WIDTH = 900
 HEIGHT = 370
+# Below and above the points, as a part of the height.
+ROOM = 0.05
 # Of the points that stand for a line or a box.
 SPACING = 8
 
@@ -43,8 +45,14 @@ class Canvas:
     def up(self, accuracy: Any) -> Any:
         """How far from the bottom an accuracy is, or each of an array of them."""
         low, high = self.accuracies
-        # Plotly leaves about a twentieth of room on both sides of the points.
-        return HEIGHT * (0.05 + 0.9 * (accuracy - low) / ((high - low) or 1.0))
+        return HEIGHT * (ROOM + (1 - 2 * ROOM) * (accuracy - low) / ((high - low) or 1.0))
+
+    @property
+    def up_ends(self) -> tuple[float, float]:
+        """The accuracies at the bottom and at the top."""
+        low, high = self.accuracies
+        room = ((high - low) or 1.0) * ROOM / (1 - 2 * ROOM)
+        return low - room, high + room
 
     def take(self, millions: ArrayLike, accuracies: ArrayLike) -> None:
         """Remember points of MACs in millions and accuracy."""

@@ -18,6 +18,13 @@ from bft_nas.dashboard._view import View, budget_stops, macs_at, select
 from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
 from bft_nas.units import format_macs
 
+# A change of the figure's property would have Plotly draw thousands of points again, and so would Dash if it heard of
+# this one.
+MOVE_SHAPES = """async (shapes) => {
+  const graph = document.querySelector("#front .js-plotly-plot"), { emit } = graph;
+  graph.emit = () => {};
+  try { await Plotly.relayout(graph, { shapes }); } finally { graph.emit = emit; }
+}"""
 FRONT = ("front.figure", "front-figure.aria-label", "front-says.children", "macs-says.children", "drawn.data")
 
 
@@ -38,28 +45,35 @@ def register(app: Dash, runs: Runs) -> None:
         data = runs.read(view.run)
         return front_values(data, replace(view, macs=macs_at(stop, budget_stops(data.budgets))))
 
+    def shapes(view: View, places: dict[str, Any]) -> list[Any]:
+        shown = drawn(select(runs.read(view.run).results, view))
+        return [*places["budgets"], *rings(shown, view.ringed)]
+
     @app.callback(
-        Output("front", "figure", allow_duplicate=True),
+        Output("shapes", "data"),
         Input("chosen", "data"),
         State("view", "data"),
         State("drawn", "data"),
         prevent_initial_call=True,
     )
-    def ring(chosen: Any, before: dict[str, Any], places: dict[str, Any]) -> Patch:
-        view = View.from_stored(before)
-        moved = Patch()
-        shown = drawn(select(runs.read(view.run).results, view))
-        moved["layout"]["shapes"] = [*places["budgets"], *rings(shown, view.ringed)]
-        return moved
+    def ring(chosen: Any, before: dict[str, Any], places: dict[str, Any]) -> list[Any]:
+        return shapes(View.from_stored(before), places)
+
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        MOVE_SHAPES, Input("shapes", "data"), prevent_initial_call=True
+    )
 
     @app.callback(
         Output("front", "figure", allow_duplicate=True),
         Input("published", "value"),
+        State("view", "data"),
         State("drawn", "data"),
         prevent_initial_call=True,
     )
-    def show_published(switch: list[str], places: dict[str, Any]) -> Patch:
+    def show_published(switch: list[str], before: dict[str, Any], places: dict[str, Any]) -> Patch:
         shown = Patch()
+        # As they were moved since the figure was drawn.
+        shown["layout"]["shapes"] = shapes(View.from_stored(before), places)
         for place in places["published"]:
             shown["data"][place]["visible"] = True if switch else "legendonly"
         if places["published"]:
@@ -88,13 +102,24 @@ def front_values(data: RunData, view: View) -> tuple[Any, ...]:
     text = candidates_text(results)
     if len(results) < len(data.results):
         text = f"{text}, of {len(data.results)} candidates without the filters"
+    figure.update_layout(height=None)
     return (
-        figure.update_layout(height=None),
+        _unpacked(figure),
         alternative(figure),
         f"{text[0].upper()}{text[1:]}.",
         "any" if view.macs is None else f"up to {format_macs(view.macs)}",
         places,
     )
+
+
+def _unpacked(figure: go.Figure) -> dict[str, Any]:
+    """A figure whose arrays go to the page as lists.
+
+    Plotly's own encoding packs them, and a browser that unpacks them anew at every change takes all of the points for
+    changed; nor does Dash find the number of a clicked candidate in a packed array.
+    """
+    traces = [trace.to_plotly_json() for trace in figure.data]
+    return {"data": traces, "layout": figure.layout.to_plotly_json()}
 
 
 @cache
@@ -110,4 +135,5 @@ def _places(figure: go.Figure) -> dict[str, Any]:
         "published": [place for place, trace in enumerate(figure.data) if trace.yaxis == "y2"],
         "budgets": [shape.to_plotly_json() for shape in figure.layout.shapes if shape.type == "line"],
         "x": list(figure.layout.xaxis.range),
+        "y": list(figure.layout.yaxis.range),
     }

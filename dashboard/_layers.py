@@ -233,9 +233,9 @@ def _curve_names(
 
 
 def _line(rows: pd.DataFrame, canvas: Canvas, bottom: float, scale: float) -> list[tuple[float, float]]:
-    """The pixels of a curve within the axes, eight apart."""
+    """The pixels of a curve within the axes, sixteen apart."""
     across = [canvas.across(macs) for macs in millions(rows)]
-    places = [float(x) for x in range(0, WIDTH + 1, 8) if across[0] <= x <= across[-1]]
+    places = [float(x) for x in range(0, WIDTH + 1, 16) if across[0] <= x <= across[-1]]
     up = np.interp(places, across, (rows["top1"].to_numpy(float) - bottom) * scale)
     return list(zip(places, up.tolist(), strict=True))
 

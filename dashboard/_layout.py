@@ -109,6 +109,7 @@ def run_page(
         dcc.Store(id="marked", data=view.marked),
         dcc.Store(id="version", data=version),
         dcc.Store(id="drawn"),
+        dcc.Store(id="shapes"),
         html.A("To the candidates", href="#front-section", className="skip"),
         _header(data, names),
         html.Div(

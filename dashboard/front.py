@@ -94,32 +94,34 @@ def front_figure(
     """
     references = pd.DataFrame() if references is None else references
     candidates, trained = complete(results), complete(references)
+    on_front, best = front(candidates), winners(candidates, budgets)
     figure = go.Figure(layout=layout("front", title=title, subtitle=candidates_text(results), height=560))
     draw_budgets(figure, budgets)
     shown = drawn(results)
     if candidates.empty:
         say(figure, _nothing_text(results))
-        figure.update_yaxes(range=[0, 100])
     if not shown.empty:
-        _draw_front(figure, front(results))
+        _draw_front(figure, on_front)
         _draw_candidates(figure, results)
-        _draw_winners(figure, winners(results, budgets))
+        _draw_winners(figure, best)
     figure.update_layout(shapes=[*figure.layout.shapes, *rings(shown, selected)])
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
     accuracies = [*shown.get("accuracy", ()), *trained.get("accuracy", ())] or [0.0, 1.0]
     canvas = Canvas((low, high), (min(accuracies), max(accuracies)))
+    # Given, not left to Plotly, which would look at all points again whenever a shape moves.
+    figure.update_yaxes(range=[0, 100] if candidates.empty else [100 * end for end in canvas.up_ends])
     if not shown.empty:
         canvas.take(shown["macs"] / 1e6, shown["accuracy"])
-        canvas.take_steps(_points(front(results)))
+        canvas.take_steps(_points(on_front))
     if not trained.empty:
         draw_references(figure, trained, canvas)
     if published is not None:
         draw_published(figure, published, canvas, shown=show_published)
     log_axis(figure, low, high)
     figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
-    return describe(figure, _alternative(results, budgets, len(trained)))
+    return describe(figure, _alternative(results, on_front, best, len(trained)))
 
 
 def drawn(results: pd.DataFrame) -> pd.DataFrame:
@@ -147,8 +149,7 @@ def _nothing_text(results: pd.DataFrame) -> str:
     return f"No candidate is complete: {', '.join(_incomplete(results))}."
 
 
-def _alternative(results: pd.DataFrame, budgets: Sequence[int], references: int) -> str:
-    best = winners(results, budgets)
+def _alternative(results: pd.DataFrame, on_front: pd.DataFrame, best: pd.DataFrame, references: int) -> str:
     if best.empty:
         return _nothing_text(results)
     won = "; ".join(
@@ -159,7 +160,7 @@ def _alternative(results: pd.DataFrame, budgets: Sequence[int], references: int)
     beside = f", beside {references} references" if references else ""
     return (
         f"Validation accuracy against MACs: {candidates_text(results)}{beside}. "
-        f"{len(front(results))} on the front; {won}."
+        f"{len(on_front)} on the front; {won}."
     )
 
 
@@ -249,8 +250,7 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
         figure.add_trace(
             trace(
                 x=(rows["macs"] / 1e6).to_numpy(float),
-                # A list, since Dash finds no numbers in packed arrays.
-                customdata=rows["number"].tolist(),
+                customdata=rows["number"].to_numpy(),
                 mode="markers",
                 **_hover(rows, brief=len(results) > MANY),
                 **arguments,
