@@ -275,6 +275,8 @@ def test_an_address_shows_what_its_sender_saw(
     with looking(window, f"{address}?tab=search") as page:
         drawn(page)
         page.get_by_label("published results").check()
+        # Their axis moves all points.
+        expect(page.locator("#front .y2title")).to_have_count(1)
         click_candidate(page, first)
         page.get_by_label("Beside it").fill(str(second))
         page.keyboard.press("Enter")

@@ -94,7 +94,8 @@ def test_those_that_failed_stand_at_the_bottom_and_tell_why() -> None:
 
 def test_every_point_of_a_candidate_has_its_number() -> None:
     figure = front_figure(STOPPED, BUDGETS, references=make_references())
-    numbers = [number for trace in figure.data if trace.hovertemplate for number in trace.customdata or ()]
+    told = [trace for trace in figure.data if trace.hovertemplate and trace.customdata is not None]
+    numbers = [number for trace in told for number in trace.customdata]
     assert sorted(numbers) == STOPPED["number"].tolist()
 
 
