@@ -124,7 +124,7 @@ figure:not(.front) .x2tick text, figure:not(.front) .y2tick text,
   h1 { font-size: 1.5rem; }
   figure.front { height: 640px; }
   .tracereference-names, .tracecurve-names { display: none; }
-  .tall tbody th { white-space: normal; min-width: 8.5em; }
+  .tall tbody th, .tall td:first-child { white-space: normal; min-width: 8.5em; }
   .facts { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); padding: 14px; }
   th, td { padding: 7px 10px; }
 }
