@@ -19,11 +19,13 @@ from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
 from bft_nas.units import format_macs
 
 # A change of the figure's property would have Plotly draw thousands of points again, and so would Dash if it heard of
-# this one.
-MOVE_SHAPES = """async (shapes) => {
+# a change of shapes alone.
+MOVE_SHAPES = """(shapes) => {
   const graph = document.querySelector("#front .js-plotly-plot"), { emit } = graph;
-  graph.emit = () => {};
-  try { await Plotly.relayout(graph, { shapes }); } finally { graph.emit = emit; }
+  if (!emit.sparing) graph.emit = Object.assign((name, change) =>
+    name !== "plotly_relayout" || Object.keys(change).join() !== "shapes" ? emit(name, change) : false,
+    { sparing: true });
+  Plotly.relayout(graph, { shapes });
 }"""
 FRONT = ("front.figure", "front-figure.aria-label", "front-says.children", "macs-says.children", "drawn.data")
 

@@ -108,7 +108,7 @@ def front_figure(
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
-    accuracies = [*shown.get("accuracy", ()), *trained.get("accuracy", ())] or [0.0, 1.0]
+    accuracies = [*_reached(shown), *_reached(trained)] or [0.0, 1.0]
     canvas = Canvas((low, high), (min(accuracies), max(accuracies)))
     # Given, not left to Plotly, which would look at all points again whenever a shape moves.
     figure.update_yaxes(range=[0, 100] if candidates.empty else [100 * end for end in canvas.up_ends])
@@ -162,6 +162,14 @@ def _alternative(results: pd.DataFrame, on_front: pd.DataFrame, best: pd.DataFra
         f"Validation accuracy against MACs: {candidates_text(results)}{beside}. "
         f"{len(on_front)} on the front; {won}."
     )
+
+
+def _reached(rows: pd.DataFrame) -> list[float]:
+    """The accuracies of points, with those at the ends of their error bars."""
+    if rows.empty:
+        return []
+    spreads = rows["spread"].fillna(0.0) if "spread" in rows else 0.0
+    return [*(rows["accuracy"] - spreads), *(rows["accuracy"] + spreads)]
 
 
 def _points(rows: pd.DataFrame) -> list[tuple[float, float]]:

@@ -121,6 +121,11 @@ def test_points_of_several_seeds_have_error_bars() -> None:
     assert bars[0] == pytest.approx(1.0)
     assert bars[2] == pytest.approx(3.0)
     assert not any(trace.error_y.array for trace in front_figure(make_results(), BUDGETS).data)
+    # All of them within the axis.
+    wide = results.assign(spread=[0.2, float("nan"), 0.1, 0.3])
+    low, high = front_figure(wide, BUDGETS).layout.yaxis.range
+    assert low < 100 * (wide["accuracy"] - wide["spread"]).min()
+    assert high > 100 * (wide["accuracy"] + wide["spread"]).max()
 
 
 def test_thousands_of_candidates_are_drawn_by_webgl() -> None:
