@@ -155,7 +155,7 @@ def print_row(
             ),
         ]
         for values, part in zip(at_parts, PARTS, strict=True):
-            values.append(max((volume for spent, volume in history if spent <= part * whole), default=0.0))
+            values.append(max((volume for spent, volume in history if spent <= part * whole)))
         reached.append(
             min((spent / whole for spent, volume in history if volume >= 0.99), default=float("inf"))
         )

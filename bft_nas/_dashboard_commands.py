@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
+from bft_nas import interrupts
 from bft_nas.errors import UserError
 
 
@@ -41,7 +40,7 @@ def dashboard_command(options: argparse.Namespace) -> int:
     if runs.names() == (EXAMPLE.name,) and not (options.runs / EXAMPLE.name).exists():
         shown = f"no run under '{options.runs}' yet, so a finished search that comes along"
     where = f"[{host}]" if ":" in host else host
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupts.listen()
     try:
         print(f"http://{where}:{port}/  {shown}; Ctrl-C ends it", flush=True)
         server.serve_forever()
@@ -57,7 +56,3 @@ def report_command(options: argparse.Namespace) -> int:
 
     print(write_run_report(Run.open(options.run, runs=options.runs), options.output))
     return 0
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.dashboard._run_data import RunData
-from bft_nas.dashboard._style import COLOURS, DASHES
+from bft_nas.dashboard._style import COLOURS, CONFIG, DASHES
 from bft_nas.dashboard.curves import HOVER
 from bft_nas.dashboard.front import RING
 from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, architecture_yaml, bars_of
@@ -41,6 +41,7 @@ def embedded(
         "export": [shlex.quote(data.name), shlex.quote(f"{data.name}-")],
         "budgets": list(data.budgets),
         "chosen": list(chosen),
+        "config": {**CONFIG, "responsive": True},
         "hover": HOVER,
         "ring": RING,
         "front": front(data.results)["number"].tolist() if len(data.results) else [],

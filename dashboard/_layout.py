@@ -10,6 +10,7 @@ import dash_ag_grid as dag
 from dash import Output, dcc, html
 
 from bft_nas.dashboard._run_data import RunData
+from bft_nas.dashboard._style import CONFIG
 from bft_nas.dashboard._table import COLUMN_DEFINITIONS, DEFAULT_COLUMN, GRID_OPTIONS
 from bft_nas.dashboard._view import (
     FUSIONS,
@@ -27,12 +28,6 @@ from bft_nas.units import format_macs
 
 EVERY = 1500
 """Milliseconds between two looks at whether a run has changed."""
-# WebGL, which only thousands of points are drawn by, draws at twice a screen's resolution unless it is told.
-GRAPH: Any = {
-    "displaylogo": False,
-    "plotGlPixelRatio": 1,
-    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-}
 LIVE: dict[str, Any] = {"aria-live": "polite"}
 EMPTY = {"layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
 Pieces = list[Any]
@@ -157,22 +152,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) ->
     """A table of text whose first column names the row, scrolled in a box."""
     head = html.Thead(html.Tr([html.Th(heading, scope="col") for heading in headings]))
     body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *map(html.Td, row[1:])]) for row in rows])
-    return html.Div(
-        html.Table([head, body]),
-        className="scroll",
-        role="region",
-        tabIndex="0",
-        **_named(label),
-    )
+    return _scrolled(html.Table([head, body]), label)
 
 
 def long_table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
     """A table of text with many rows, as one component: each cell of `table` is one, and all of them listen to all."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    text = "\n".join(
-        f"| {' | '.join(map(_marked, line) if at != 1 else line)} |" for at, line in enumerate(lines)
-    )
-    return html.Div(dcc.Markdown(text), className="scroll tall", role="region", tabIndex="0", **_named(label))
+    head, *body = ([_marked(cell) for cell in row] for row in (headings, *rows))
+    lines = (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
+    return _scrolled(dcc.Markdown("\n".join(lines)), label, "tall")
+
+
+def _scrolled(content: Any, label: str, kind: str = "") -> html.Div:
+    """A box that scrolls, with the keyboard too; of a kind that the style knows."""
+    return html.Div(content, className=f"scroll {kind}", role="region", tabIndex="0", **_named(label))
 
 
 def _marked(text: str) -> str:
@@ -398,5 +390,5 @@ def _table() -> Pieces:
 
 def _figure(name: str) -> html.Figure:
     # What a figure shows is said by its label; Plotly's drawings say nothing to whoever does not see them.
-    graph = dcc.Graph(id=name, config=GRAPH, responsive=True, figure=EMPTY)
+    graph = dcc.Graph(id=name, config=CONFIG, responsive=True, figure=EMPTY)
     return html.Figure(graph, id=f"{name}-figure", className=name, **_named(""))

@@ -29,6 +29,13 @@ DEPTHWISE = "#a9afb8"
 COLOURS = (ACCENT, SECOND, "#009e73", "#cc79a7", "#e69f00")
 DASHES = ("solid", "dash", "dot", "dashdot")
 MANY = 2000
+# Of all figures in a browser. WebGL, which only thousands of points are drawn by, draws at twice a screen's resolution
+# unless it is told.
+CONFIG: Any = {
+    "displaylogo": False,
+    "plotGlPixelRatio": 1,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+}
 # Leading digits, in tenths, of the ticks on a log axis: the first that give enough of them are taken.
 TICKS = (
     (10,),

@@ -1,9 +1,6 @@
 // What the report does when a candidate is chosen. All texts are set as text, never as HTML.
 "use strict";
 const $ = (id) => document.getElementById(id);
-const CONFIG = {
-  responsive: true, displaylogo: false, plotGlPixelRatio: 1, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-};
 const percent = (part) => (part === null ? "" : `${(100 * part).toFixed(2)}%`);
 const whole = (number) => (number === null ? "" : number.toLocaleString("en"));
 const exact = (number) => (number === null ? "" : String(number));
@@ -269,7 +266,7 @@ const FIRST = ["front", "curves", "strip", "comparison"];
 async function draw(data, id) {
   const figure = data.figures[id];
   if (!$(id) || !figure) return;
-  await Plotly.newPlot(id, figure.data, figure.layout, CONFIG);
+  await Plotly.newPlot(id, figure.data, figure.layout, data.config);
   // Let the browser show each before the next.
   await new Promise((done) => { setTimeout(done); });
 }

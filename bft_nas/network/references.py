@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, pairwise
@@ -326,10 +326,10 @@ def widest(
     if cost(found).macs >= (1 - SPARE) * budget:
         return width, found
     beyond = WIDTHS.index(width) + 1
-    return width, _filled(found, [network(each) for each in WIDTHS[beyond : beyond + FURTHER]], budget)
+    return width, _filled(found, map(network, WIDTHS[beyond : beyond + FURTHER]), budget)
 
 
-def _filled(network: Architecture, wider: Sequence[Architecture], budget: int) -> Architecture:
+def _filled(network: Architecture, wider: Iterable[Architecture], budget: int) -> Architecture:
     """A network with later layers of wider ones: the first that leaves no more than `SPARE`, or what leaves least."""
     best, most = network, cost(network).macs
     previous = network
