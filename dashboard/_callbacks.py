@@ -16,9 +16,10 @@ from bft_nas.dashboard._layout import fill, lost_page, run_facts, run_page
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._view import (
     Range,
+    FILTERS,
     View,
     budget_stops,
-    macs_at,
+    filtered,
     nearest_stop,
     parse_number,
     parse_view,
@@ -71,7 +72,6 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
         output={
             "search": Output("url", "search"),
             "view": Output("view", "data"),
-            "filters": Output("filters", "data"),
             "chosen": Output("chosen", "data"),
         },
         inputs={
@@ -108,7 +108,6 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
         return {
             "search": no_update if view_query(view) == given["search"] else view_query(view),
             "view": no_update if view == old else stored(view),
-            "filters": no_update if view.filters == old.filters else stored(view.filters),
             "chosen": no_update if view.chosen == old.chosen else stored(view.chosen),
         }
 
@@ -133,12 +132,9 @@ def _set_controls(view: View, stops: Sequence[int]) -> None:
 def _controlled(old: View, given: Mapping[str, Any], stops: Sequence[int]) -> View:
     """What the controls say, and for the rest what was before."""
     compared = tuple(given["runs"] or ())
+    filters = (given[name] for name in FILTERS)
     return replace(
-        old,
-        macs=macs_at(given["macs"], stops),
-        fusion=given["fusion"] or "",
-        families=tuple(given["families"] or ()),
-        states=tuple(given["states"] or ()),
+        filtered(old, stops, *filters),
         published="yes" in given["published"],
         candidate=_number(given["candidate"]),
         beside=_number(given["beside"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +13,7 @@ from bft_nas.dashboard._layout import outputs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
-from bft_nas.dashboard._view import View, budget_stops, macs_at, select
+from bft_nas.dashboard._view import FILTERS, View, budget_stops, filtered, select
 from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
 from bft_nas.units import format_macs
 
@@ -36,16 +35,16 @@ def register(app: Dash, runs: Runs) -> None:
     @app.callback(
         outputs(FRONT),
         Input("version", "data"),
-        Input("filters", "data"),
-        # Drawn as soon as the slider has moved, while the page's address is still on its way to the server and back.
-        Input("macs", "value"),
+        # Not the view that they are written into: what waits for that is drawn so much later.
+        *(Input(name, "value") for name in FILTERS),
         State("view", "data"),
         prevent_initial_call=True,
     )
-    def draw_front(version: str, filters: Any, stop: int, before: dict[str, Any]) -> tuple[Any, ...]:
+    def draw_front(version: str, *given: Any) -> tuple[Any, ...]:
+        *filters, before = given
         view = View.from_stored(before)
         data = runs.read(view.run)
-        return front_values(data, replace(view, macs=macs_at(stop, budget_stops(data.budgets))))
+        return front_values(data, filtered(view, budget_stops(data.budgets), *filters))
 
     def shapes(view: View, places: dict[str, Any]) -> list[Any]:
         shown = drawn(select(runs.read(view.run).results, view))
@@ -95,7 +94,7 @@ def front_values(data: RunData, view: View) -> tuple[Any, ...]:
         show_published=view.published,
         selected=view.ringed,
     )
-    places = _places(figure)
+    places = {**_places(figure), "filters": view.filters}
     # A zoom lasts over updates, even those that make an axis longer.
     if view.x:
         figure.update_xaxes(range=view.x)

@@ -96,8 +96,7 @@ def run_page(
         dcc.Location(id="url", refresh=False),
         dcc.Interval(id="clock", interval=EVERY),
         dcc.Store(id="view", data=stored(view)),
-        # Parts of the view: what depends on them alone listens to them alone.
-        dcc.Store(id="filters"),
+        # A part of the view: what depends on it alone listens to it alone.
         dcc.Store(id="chosen"),
         # What was done in the front and in the table, as controls hold it.
         dcc.Store(id="axes", data={"x": view.x, "y": view.y}),

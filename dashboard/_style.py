@@ -92,11 +92,6 @@ def layout(kind: str, *, title: str = "", subtitle: str = "", height: int = 460)
     )
 
 
-def scatter(points: int) -> Any:
-    """The trace for so many points: beyond some thousands a browser draws them by WebGL."""
-    return go.Scattergl if points > MANY else go.Scatter
-
-
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between two ends, at least five: Plotly labels all but powers of ten with one digit."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))

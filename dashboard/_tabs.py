@@ -56,14 +56,26 @@ def register(app: Dash, runs: Runs) -> None:
 
 
 def _fill_again(app: Dash, runs: Runs, tab: str) -> None:
-    # What depends on the filters waits for the front, which is what people look at.
-    changes = (
-        [Input("version", "data"), Input("runs", "value")] if tab == "search" else [Input("drawn", "data")]
-    )
+    if tab == "search":
 
-    @app.callback(outputs(KEYS[tab]), changes, State("view", "data"), prevent_initial_call=True)
-    def fill_again(changed: Any, before: dict[str, Any]) -> tuple[Any, ...]:
-        return _values(tab, runs, View.from_stored(before))
+        @app.callback(
+            outputs(KEYS[tab]),
+            Input("version", "data"),
+            Input("runs", "value"),
+            State("view", "data"),
+            prevent_initial_call=True,
+        )
+        def compare_again(version: str, names: Any, before: dict[str, Any]) -> tuple[Any, ...]:
+            return _values(tab, runs, View.from_stored(before))
+
+        return
+
+    # What depends on the filters waits for the front, which is what people look at, and has the filters of it.
+    @app.callback(
+        outputs(KEYS[tab]), Input("drawn", "data"), State("view", "data"), prevent_initial_call=True
+    )
+    def fill_again(drawn: dict[str, Any], before: dict[str, Any]) -> tuple[Any, ...]:
+        return _values(tab, runs, View.from_stored({**before, **drawn["filters"]}))
 
 
 def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:

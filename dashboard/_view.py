@@ -15,6 +15,7 @@ from bft_nas.errors import UserError, one_line
 from bft_nas.units import parse_macs
 
 FUSIONS = {"dense": "dense only", "mixed": "dense and butterfly", "butterfly": "butterfly only"}
+FILTERS = ("macs", "fusion", "families", "states")
 STATES = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
 TABS = {"butterflies": "Where butterflies pay", "search": "The search itself", "table": "All candidates"}
 # Leading digits of the numbers of MACs at which the slider stops, in tenths.
@@ -57,9 +58,9 @@ class View:
         return cls(**values)
 
     @property
-    def filters(self) -> View:
-        """What of it decides which candidates are shown, beside the most MACs."""
-        return View(fusion=self.fusion, families=self.families, states=self.states)
+    def filters(self) -> dict[str, Any]:
+        """What of it decides which candidates are shown, as `stored` has it."""
+        return {name: value for name, value in stored(self).items() if name in FILTERS}
 
     @property
     def chosen(self) -> View:
@@ -155,6 +156,28 @@ def budget_stops(budgets: Sequence[int]) -> tuple[int, ...]:
 def nearest_stop(macs: int | None, stops: Sequence[int]) -> int:
     """The place of the slider for a most number of MACs: the first stop that leaves as much, or the last."""
     return len(stops) - 1 if macs is None else min(bisect_left(stops, macs), len(stops) - 1)
+
+
+def filtered(
+    view: View, stops: Sequence[int], stop: int, fusion: str | None, families: Any, states: Any
+) -> View:
+    """A view with what its page's filters hold.
+
+    Args:
+        view: for the rest.
+        stops: see `budget_stops`.
+        stop: the slider's.
+        fusion: one of `FUSIONS`, or None for any.
+        families: a list, or None for all.
+        states: a list of some of `STATES`, or None for all.
+    """
+    return replace(
+        view,
+        macs=macs_at(stop, stops),
+        fusion=fusion or "",
+        families=tuple(families or ()),
+        states=tuple(states or ()),
+    )
 
 
 def macs_at(stop: int, stops: Sequence[int]) -> int | None:

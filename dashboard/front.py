@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from bft_nas.dashboard._canvas import WIDTH, Canvas
 from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent, spread
-from bft_nas.dashboard._style import ACCENT, INK, MANY, SHARE_SCALE, describe, layout, log_ticks, say, scatter
+from bft_nas.dashboard._style import ACCENT, INK, MANY, SHARE_SCALE, describe, layout, log_ticks, say
 from bft_nas.pareto import complete, front, winners
 from bft_nas.units import format_macs, format_percent
 
@@ -95,16 +95,17 @@ def front_figure(
     references = pd.DataFrame() if references is None else references
     candidates, trained = complete(results), complete(references)
     on_front, best = front(candidates), winners(candidates, budgets)
-    figure = go.Figure(layout=layout("front", title=title, subtitle=candidates_text(results), height=560))
+    counted = candidates_text(results)
+    figure = go.Figure(layout=layout("front", title=title, subtitle=counted, height=560))
     draw_budgets(figure, budgets)
     shown = drawn(results)
     if candidates.empty:
         say(figure, _nothing_text(results))
     if not shown.empty:
         _draw_front(figure, on_front)
-        _draw_candidates(figure, results)
+        _draw_candidates(figure, shown, candidates, results[results["state"] == "failed"])
         _draw_winners(figure, best)
-    figure.update_layout(shapes=[*figure.layout.shapes, *rings(shown, selected)])
+    figure.layout.shapes = [*figure.layout.shapes, *rings(shown, selected)]
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
@@ -121,7 +122,7 @@ def front_figure(
         draw_published(figure, published, canvas, shown=show_published)
     log_axis(figure, low, high)
     figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
-    return describe(figure, _alternative(results, on_front, best, len(trained)))
+    return describe(figure, _alternative(counted, on_front, best, len(trained)) or _nothing_text(results))
 
 
 def drawn(results: pd.DataFrame) -> pd.DataFrame:
@@ -149,19 +150,16 @@ def _nothing_text(results: pd.DataFrame) -> str:
     return f"No candidate is complete: {', '.join(_incomplete(results))}."
 
 
-def _alternative(results: pd.DataFrame, on_front: pd.DataFrame, best: pd.DataFrame, references: int) -> str:
+def _alternative(counted: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int) -> str:
     if best.empty:
-        return _nothing_text(results)
+        return ""
     won = "; ".join(
         f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with "
         f"{format_percent(row['accuracy'])} at {format_macs(row['macs'])}"
         for row in best.to_dict("records")
     )
     beside = f", beside {references} references" if references else ""
-    return (
-        f"Validation accuracy against MACs: {candidates_text(results)}{beside}. "
-        f"{len(on_front)} on the front; {won}."
-    )
+    return f"Validation accuracy against MACs: {counted}{beside}. {len(on_front)} on the front; {won}."
 
 
 def _reached(rows: pd.DataFrame) -> list[float]:
@@ -244,15 +242,27 @@ def _draw_front(figure: go.Figure, on_front: pd.DataFrame) -> None:
     )
 
 
-def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
-    symbols = {
-        name: SYMBOLS[rank % len(SYMBOLS)] for rank, name in enumerate(sorted(results["family"].unique()))
-    }
-    trace = scatter(len(results))
+def _draw_candidates(
+    figure: go.Figure, shown: pd.DataFrame, candidates: pd.DataFrame, failed: pd.DataFrame
+) -> None:
+    """Every candidate a point.
+
+    Args:
+        figure: gets a trace for each family.
+        shown: complete and stopped candidates.
+        candidates: the complete ones among them.
+        failed: ticks at the bottom.
+    """
+    families = sorted({*shown["family"].unique(), *failed["family"].unique()})
+    symbols = {name: SYMBOLS[rank % len(SYMBOLS)] for rank, name in enumerate(families)}
+    many = len(shown) + len(failed) > MANY
+    # Beyond some thousands of points a browser draws them by WebGL.
+    trace = go.Scattergl if many else go.Scatter
     # Thousands of points of full size would hide one another.
-    size = 10 if len(results) <= MANY else 6
-    shown, failed = drawn(results), results[results["state"] == "failed"]
-    figure.update_layout(coloraxis=SHARE_AXIS, margin_b=130)
+    size = 6 if many else 10
+    # Nested dictionaries that `update_layout` would merge key by key take ten times as long.
+    figure.layout.coloraxis = SHARE_AXIS
+    figure.layout.margin.b = 130
 
     def add(rows: pd.DataFrame, **arguments: Any) -> None:
         figure.add_trace(
@@ -260,7 +270,7 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
                 x=(rows["macs"] / 1e6).to_numpy(float),
                 customdata=rows["number"].to_numpy(),
                 mode="markers",
-                **_hover(rows, brief=len(results) > MANY),
+                **_hover(rows, brief=many),
                 **arguments,
             )
         )
@@ -294,7 +304,7 @@ def _draw_candidates(figure: go.Figure, results: pd.DataFrame) -> None:
             },
             opacity=STOPPED_OPACITY,
         )
-    for family, rows in complete(results).groupby("family"):
+    for family, rows in candidates.groupby("family"):
         group = f"family {family}"
         spreads = spread(rows)
         add(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import html
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +92,23 @@ def test_one_entry_in_the_legend_stands_for_all_published_results() -> None:
 
 def test_curves_are_the_dotted_lines_of_the_frame() -> None:
     published = published_results()
-    drawn = {trace.name: trace for trace in layer(draw(published=published)) if trace.line.dash == "dot"}
-    for name, rows in published[published["curve"] != ""].groupby("curve"):
-        assert list(drawn[name].x) == pytest.approx((rows["macs"] / 1e6).tolist())
-        assert list(drawn[name].y) == rows["top1"].tolist()
+    (drawn,) = (trace for trace in layer(draw(published=published)) if trace.name == "curves")
+    assert drawn.line.dash == "dot"
+    # A gap ends each.
+    points = list(zip(drawn.x, drawn.y, drawn.marker.symbol, strict=True))
+    curves = [list(points) for gap, points in groupby(points, lambda point: point[0] is None) if not gap]
+    frame = [rows for _, rows in published[published["curve"] != ""].groupby("curve")]
+    assert len({curve[0][2] for curve in curves}) == len(curves) == len(frame) > 3
+    for curve, rows in zip(curves, frame, strict=True):
+        macs, top1, symbols = zip(*curve, strict=True)
+        assert macs == pytest.approx((rows["macs"] / 1e6).tolist())
+        assert list(top1) == rows["top1"].tolist()
+        assert len(set(symbols)) == 1
 
 
 def test_pointing_at_a_published_result_tells_its_source() -> None:
     published = published_results()
-    texts = [text for trace in layer(draw(published=published)) for text in trace.hovertext or ()]
+    texts = [text for trace in layer(draw(published=published)) for text in trace.hovertext or () if text]
     told = {html.unescape(text.replace("<br>", " ")) for text in texts}
     for row in published[published["curve"] != ""].to_dict("records"):
         assert any(
