@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 Places = np.ndarray[Any, np.dtype[np.float64]]
 
-# The axes on a wide page; on a narrow one names are left out.
-WIDTH = 900
+# The axes on a page of 1280 pixels: on a wider one there is more room, on a narrow one names are left out.
+WIDTH = 700
 HEIGHT = 370
 # Below and above the points, as a part of the height.
 ROOM = 0.05
