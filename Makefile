@@ -18,7 +18,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-$(INSTALLED): pyproject.toml $(wildcard bft_nas/butterfly/*.[ch])
+$(INSTALLED): pyproject.toml $(wildcard bft_nas/*/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	@touch $@

@@ -20,6 +20,7 @@ from bft_nas.butterfly import ButterflyTransform
 from bft_nas.checkpoint import Epoch, Parts, restore, store
 from bft_nas.data import Dataset, Split
 from bft_nas.errors import UserError, one_line
+from bft_nas.fast_training import trained_fast
 from bft_nas.network import Architecture, build
 
 SMALLEST_PROXY = 32
@@ -264,44 +265,54 @@ def train(
     total = protocol.epochs * steps_per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / total, protocol.warmup))
     generator = torch.Generator().manual_seed(protocol.seed)
-    chance = math.log(max(2, protocol.data_classes))
     parts = Parts(model, optimiser, schedule, generator)
     curve = restore(checkpoint, parts, protocol.hash) if checkpoint is not None else ()
     if curve and on_epoch(curve) is False:
         return curve
-    for epoch in range(len(curve) + 1, protocol.epochs + 1):
-        started = time.perf_counter()
-        model.train()
-        losses = torch.zeros((), device=images.device)
-        order = torch.randperm(len(data.train), generator=generator)
-        for step, picked in enumerate(torch.split(order, protocol.batch_size)[:steps_per_epoch], start=1):
-            pixels = _augmented(data.train[picked.to(images.device)], protocol, generator)
-            labels = data.train_labels[picked.to(images.device)]
-            with _precision(protocol, images.device):
-                logits = model(images.normalise(pixels))[:, : protocol.data_classes]
-                loss = F.cross_entropy(logits, labels, label_smoothing=protocol.label_smoothing)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            losses += loss.detach()
-            on_step((epoch - 1) * steps_per_epoch + step, total)
-        train_loss = float(losses) / steps_per_epoch
-        if not math.isfinite(train_loss):
-            raise TrainingFailed(f"the training loss became {train_loss} in epoch {epoch}")
-        if train_loss > 3 * chance:
-            raise TrainingFailed(
-                f"diverged: training loss {train_loss:.1f} in epoch {epoch}, guessing gives {chance:.1f}"
-            )
-        settling = order[: protocol.norm_images].to(images.device)
-        _settle_norms(model, protocol, images, data.train[settling])
-        row = Epoch(epoch, train_loss, accuracy(model, protocol, images, size), time.perf_counter() - started)
-        curve = (*curve, row)
-        if checkpoint is not None and epoch < protocol.epochs:
-            store(checkpoint, parts, curve, protocol.hash)
-        if on_epoch(curve) is False:
-            break
+    with trained_fast(model, protocol.data_classes):
+        for epoch in range(len(curve) + 1, protocol.epochs + 1):
+            started = time.perf_counter()
+            model.train()
+            order = torch.randperm(len(data.train), generator=generator)
+            losses = torch.zeros((), device=images.device)
+            batches = torch.split(order, protocol.batch_size)[:steps_per_epoch]
+            for step, picked in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
+                losses += _step(parts, protocol, images, data, picked.to(images.device))
+                on_step(step, total)
+            train_loss = float(losses) / steps_per_epoch
+            _check_loss(train_loss, epoch, protocol.data_classes)
+            settling = order[: protocol.norm_images].to(images.device)
+            _settle_norms(model, protocol, images, data.train[settling])
+            judged = accuracy(model, protocol, images, size)
+            curve = (*curve, Epoch(epoch, train_loss, judged, time.perf_counter() - started))
+            if checkpoint is not None and epoch < protocol.epochs:
+                store(checkpoint, parts, curve, protocol.hash)
+            if on_epoch(curve) is False:
+                break
     return curve
+
+
+def _step(parts: Parts, protocol: Protocol, images: Images, data: _Tensors, picked: Tensor) -> Tensor:
+    """Train on the images of these numbers, and return their loss."""
+    pixels = _augmented(data.train[picked], protocol, parts.generator)
+    with _precision(protocol, images.device):
+        logits = parts.model(images.normalise(pixels))[:, : protocol.data_classes]
+        loss = F.cross_entropy(logits, data.train_labels[picked], label_smoothing=protocol.label_smoothing)
+    parts.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parts.optimiser.step()
+    parts.schedule.step()
+    return loss.detach()
+
+
+def _check_loss(train_loss: float, epoch: int, classes: int) -> None:
+    if not math.isfinite(train_loss):
+        raise TrainingFailed(f"the training loss became {train_loss} in epoch {epoch}")
+    chance = math.log(max(2, classes))
+    if train_loss > 3 * chance:
+        raise TrainingFailed(
+            f"diverged: training loss {train_loss:.1f} in epoch {epoch}, guessing gives {chance:.1f}"
+        )
 
 
 @torch.inference_mode()
@@ -358,6 +369,7 @@ def _optimiser(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
         lr=protocol.learning_rate,
         momentum=protocol.momentum,
         nesterov=True,
+        fused=True,
     )
 
 

@@ -11,12 +11,10 @@ training step.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import math
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from struct import Struct
 from typing import Any
 
@@ -25,6 +23,8 @@ from torch import Tensor
 from torch._C._functorch import maybe_current_level
 from torch.autograd import profiler
 from torch.utils.flop_counter import register_flop_formula
+
+from bft_nas.native import load, openmp
 
 _LONG, _POINTER = ctypes.c_long, ctypes.c_void_p
 _MOST_STAGES = 32
@@ -47,34 +47,18 @@ class _Shape(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    spec = importlib.util.find_spec("bft_nas.butterfly._kernel")
-    if spec is None or spec.origin is None:
+    library = load("bft_nas.butterfly._kernel")
+    if library is None:
         warnings.warn(
             "bft-nas was installed without a C compiler: butterflies run as PyTorch operations, which are slower",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
-    library = ctypes.CDLL(spec.origin)
     library.bft_forward.argtypes = library.bft_backward.argtypes = [_POINTER]
     library.bft_use.argtypes = [_POINTER] * 2
-    library.bft_use(*_openmp())
+    library.bft_use(*openmp())
     return library
-
-
-def _openmp() -> tuple[int | None, int | None]:
-    """Two functions of the OpenMP that torch brought along: a second pool of threads would fight with torch's."""
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
-        return None, None
-    loaded = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
-    for path in sorted(loaded):
-        openmp = ctypes.CDLL(path)
-        parallel, number = (
-            ctypes.cast(each, _POINTER).value for each in (openmp.GOMP_parallel, openmp.omp_get_thread_num)
-        )
-        return parallel, number
-    return None, None
 
 
 @cache

@@ -1,0 +1,42 @@
+/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_depthwise.py. */
+
+#include <stdio.h>
+
+#include "depthwise.c"
+
+static unsigned state = 1;
+
+static long below(long n) {
+    state = state * 1103515245u + 12345u;
+    return (long)(state >> 8) % n;
+}
+
+/* Exactly as large as needed, so that one value too far is seen. */
+static float *numbers(long count) {
+    float *values = malloc(count ? count * sizeof *values : 1);
+    for (long i = 0; i < count; i++) values[i] = (float)(i % 7) - 3;
+    return values;
+}
+
+static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, unsigned flags) {
+    (void)flags;
+    for (unsigned thread = 0; thread < threads; thread++) work(job);
+}
+
+int main(void) {
+    depthwise_use(workers_in_turn);
+    for (int round = 0; round < 600; round++) {
+        gradient_call call = {.threads = 1 + below(3), .batch = below(5), .channels = LANES + below(60),
+                              .height = 1 + below(11), .width = 1 + below(11), .kernel = 3 + 2 * below(3),
+                              .stride = 1 + below(3)};
+        call.of_height = (call.height - 1) / call.stride + 1, call.of_width = (call.width - 1) / call.stride + 1;
+        float *x = numbers(call.batch * call.height * call.width * call.channels);
+        float *gy = numbers(call.batch * call.of_height * call.of_width * call.channels);
+        float *gw = numbers(call.channels * call.kernel * call.kernel);
+        call.x = x, call.gy = gy, call.gw = gw;
+        if (depthwise_weight_gradient(&call)) return 1;
+        free(x), free(gy), free(gw);
+    }
+    puts("clean");
+    return 0;
+}
