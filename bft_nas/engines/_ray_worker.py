@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bft_nas.train import Images, Protocol
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+SECONDS_TO_START = 20.0
+"""That a worker waits for those that begin with it, at most."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
         keep_freed_memory()
     if protocol.hash not in _images:
         _images[protocol.hash] = Images(dataset, torch.device("cuda" if setup.share.gpus else "cpu"))
+        _wait_for_others(shelf)
     candidate = Candidate(
         config["number"], Architecture.from_json(config["architecture"]), config["macs"], config["budget"]
     )
@@ -131,11 +134,34 @@ def _fetch(job: Job, shelf: Any) -> None:
         job.checkpoint.write_bytes((Path(folder) / CHECKPOINT).read_bytes())
 
 
-class Shelf:
-    """An actor that hands checkpoints of the run's folder to workers that cannot see it."""
+def _wait_for_others(shelf: Any) -> None:
+    """Until all workers that begin together have started.
 
-    def __init__(self) -> None:
+    Tune gives one that is done the training of one that still starts, which it then wants no longer: of candidates that
+    take less time than a start, one worker would train all.
+    """
+    worker = ray.get_runtime_context().get_worker_id()
+    until = time.monotonic() + SECONDS_TO_START
+    while not ray.get(shelf.arrive.remote(worker)) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+class Shelf:
+    """An actor that hands checkpoints of the run's folder to workers that cannot see it, and counts the workers."""
+
+    def __init__(self, expected: int) -> None:
         self.content: dict[int, bytes] = {}
+        self.workers: set[str] = set()
+        self.expected = expected
+
+    def expect(self, workers: int) -> None:
+        """There is nothing to do for more."""
+        self.expected = min(self.expected, workers)
+
+    def arrive(self, worker: str) -> bool:
+        """A worker has started; whether as many have as are expected."""
+        self.workers.add(worker)
+        return len(self.workers) >= self.expected
 
     def put(self, number: int, checkpoint: bytes) -> None:
         self.content[number] = checkpoint

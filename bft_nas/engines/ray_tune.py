@@ -86,7 +86,7 @@ def connect(
     for name in ("ray", "ray.tune"):
         # What fails is the search's to tell, in a line.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = _nodes()
     all_cpus, all_gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     if workers is None:
@@ -101,6 +101,21 @@ def connect(
                 f"{option} {asked:g}: no node of the cluster has so many; expected at most {most:g}"
             )
     return Share(workers, cpus, gpus)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _at_once(share: Share) -> int:
+    """As many workers as the cluster has room for, of those that were asked for."""
+    asked = [(kind, amount) for kind, amount in (("CPU", share.cpus), ("GPU", share.gpus)) if amount]
+    room = sum(
+        min((int(node.get(kind, 0.0) / amount) for kind, amount in asked), default=share.workers)
+        for node in _nodes()
+    )
+    return min(share.workers, room)
 
 
 def _reach(address: str) -> None:
@@ -150,7 +165,9 @@ class _Tuning:
         self.storage = storage
         # Where this process is: no other node that is lost takes it along.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.shelf: Any = ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.shelf: Any = (
+            ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote(_at_once(share))
+        )
         setup = Setup(protocol, share, timeout)
         self.trainable = tune.with_resources(
             tune.with_parameters(train_reporting, dataset=dataset, setup=setup, shelf=self.shelf),
@@ -200,6 +217,7 @@ class _Tuning:
             return None
         job = self.driver.next()
         if job is None:
+            self.shelf.expect.remote(len(self.jobs))
             self.asked_in_vain = bool(self.jobs)
             return None if self.jobs else Searcher.FINISHED
         self.jobs[trial] = job

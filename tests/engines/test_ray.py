@@ -110,6 +110,16 @@ def test_one_worker_finds_what_a_search_in_this_process_finds(
     assert run.weights(int(record(run)["accuracy"].argmax()))
 
 
+def test_two_workers_train_at_once_even_what_takes_less_time_than_their_start(
+    prepared: Prepared, share: Share, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    watcher = Silent()
+    go(run, prepared, watcher, share)
+    assert sorted(watcher.epochs) == [(number, epoch) for number in range(TRIALS) for epoch in (1, 2, 3)]
+    assert watcher.epochs != sorted(watcher.epochs)
+
+
 def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
     prepared: Prepared, undisturbed: pd.DataFrame, share: Share, tmp_path: Path
 ) -> None:
@@ -170,6 +180,16 @@ def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_
     go(there, prepared, Silent(), Share(1, 1, 0), trials=6)
     pd.testing.assert_frame_equal(record(there), record(here))
     assert set(record(here)["state"]) == {"complete", "stopped"}
+
+
+def test_workers_without_room_are_not_waited_for(share: Share) -> None:
+    from bft_nas.engines.ray_tune import _at_once
+
+    cores = os.cpu_count() or 1
+    assert _at_once(share) == min(2, cores)
+    assert _at_once(Share(10 * cores, 1, 0)) == cores
+    assert _at_once(Share(1, 0.25, 0)) == 1
+    assert _at_once(Share(2, 1, 0.5)) == 0
 
 
 def test_more_than_any_node_has_is_refused(share: Share) -> None:
