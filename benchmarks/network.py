@@ -2,7 +2,8 @@
 
 One training step and one inference of a single image, in both layouts; the peak of memory during the step, beyond the
 network, its gradients and its input; and where the time of the step goes. Medians of interleaved rounds of one run,
-with memory kept between steps as in a search (`bft_nas.memory`); ``--return-memory`` shows what that is worth.
+with memory kept between steps and depthwise convolutions trained as in a search (`bft_nas.memory`,
+`bft_nas.fast_training`); ``--return-memory`` and ``--plain`` show what these are worth.
 
     python benchmarks/network.py
 """
@@ -13,12 +14,14 @@ import argparse
 import itertools
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bft_nas.fast_training import trained_fast
 from bft_nas.memory import keep_freed_memory
 from bft_nas.network import Architecture, build, cost, reference
 from bft_nas.timing import medians
@@ -40,7 +43,7 @@ def network(architecture: Architecture, layout: torch.memory_format) -> nn.Modul
 
 def training_step(model: nn.Module, x: Tensor) -> Callable[[], object]:
     """Forward, backward, SGD with momentum."""
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, fused=True)
     labels = torch.randint(0, 1000, (x.shape[0],))
     model.train()
 
@@ -89,11 +92,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--profile", type=int, default=12, help="operators to print")
+    parser.add_argument("--plain", action="store_true", help="all layers as torch trains them")
     parser.add_argument("--return-memory", action="store_true", help="give freed memory back, as by default")
     options = parser.parse_args()
     if not options.return_memory:
         keep_freed_memory()
     torch.set_num_threads(options.threads)
+    trained = ExitStack()  # until the end
     for resolution in options.resolutions:
         butterfly = reference("mobilenet_v1_bft", width=options.width, resolution=resolution)
         dense = dense_like(butterfly)
@@ -107,7 +112,10 @@ def main() -> None:
         steps, inferences, peaks = {}, {}, {}
         for (name, architecture), (layout, memory) in itertools.product(networks.items(), LAYOUTS.items()):
             x = torch.randn(options.batch, 3, resolution, resolution).contiguous(memory_format=memory)
-            steps[f"{name} | {layout}"] = step = training_step(network(architecture, memory), x)
+            model = network(architecture, memory)
+            steps[f"{name} | {layout}"] = step = training_step(model, x)
+            if not options.plain:
+                trained.enter_context(trained_fast(model, architecture.classes))
             peaks[f"{name} | {layout}"] = peak_memory(step)
             inferences[f"{name} | {layout}"] = partial(network(architecture, memory).eval(), x[:1].clone())
         of_step = medians(steps, options.rounds)
