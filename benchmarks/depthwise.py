@@ -22,7 +22,7 @@ from bft_nas.network.depthwise import KERNELS, convolve, kernel_available
 from bft_nas.timing import medians
 
 # Channels and pixels on a side of the images that enter.
-SIZES = ((32, 16), (96, 16), (144, 8), (240, 8), (240, 4), (480, 4), (576, 2), (960, 2), (960, 1))
+SIZES = ((32, 16), (96, 16), (144, 8), (240, 8), (240, 4), (480, 4), (480, 3), (576, 2), (960, 2), (960, 1))
 
 
 def weights_alone(layer: Callable[[Tensor], Tensor], weight: Tensor, x: Tensor) -> Callable[[], object]:
@@ -61,7 +61,7 @@ def main() -> None:
         torch.set_num_threads(threads)
         layer: nn.Conv2d = depthwise(channels, kernel, stride).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         x = torch.randn(options.batch, channels, size, size).contiguous(memory_format=torch.channels_last)
-        forms = {"ours": partial(convolve, layer), "oneDNN": layer}
+        forms: dict[str, Callable[[Tensor], Tensor]] = {"ours": partial(convolve, layer), "oneDNN": layer}
         cells = []
         for timed in (weights_alone, whole):
             times = medians(

@@ -21,8 +21,6 @@ from bft_nas.native import load, openmp
 
 # What the kernel takes, see depthwise.c.
 KERNELS, LEAST_CHANNELS = (3, 5, 7), 16
-# Images from this side on have a gradient of 3x3 weights that oneDNN takes no longer for.
-WIDE = 3
 _CALL = Struct("9q3P")
 
 
@@ -63,7 +61,10 @@ def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
         MemoryError: in the backward pass, when not even the gradient fits into memory.
     """
     weight, stride = layer.weight, layer.stride[0]
-    if not x.is_cpu or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+    at_home = x.is_cpu and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    # 3x3 weights that do not pass an image's edges on both sides at once are trained as fast by oneDNN.
+    wide = layer.kernel_size[0] == KERNELS[0] and min(x.shape[2:]) > stride + 1
+    if not at_home or wide:
         return nn.Conv2d.forward(layer, x)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Depthwise.apply(x, weight, stride)  # type: ignore[no-any-return,no-untyped-call]
@@ -101,13 +102,24 @@ class _Depthwise(torch.autograd.Function):
 def _image_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return _forward(gradient, weight.flip(2, 3), 1)
-    return _gradient(x, gradient, weight, stride, of_x=True)
+    padding = [weight.shape[-1] // 2] * 2
+    gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient,
+        x,
+        weight,
+        None,
+        [stride] * 2,
+        padding,
+        [1, 1],
+        False,
+        [0, 0],
+        x.shape[1],
+        [True, False, False],
+    )
+    return gradients[0]
 
 
 def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    kernel = weight.shape[-1]
-    if kernel == KERNELS[0] and min(gradient.shape[2:]) >= WIDE:
-        return _gradient(x, gradient, weight, stride, of_x=False)
     library = _library()
     assert library is not None
     x, gradient = (each.contiguous(memory_format=torch.channels_last) for each in (x, gradient))
@@ -116,19 +128,10 @@ def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -
         torch.get_num_threads(),
         *x.shape,
         *gradient.shape[2:],
-        kernel,
+        weight.shape[-1],
         stride,
         *(each.data_ptr() for each in (x, gradient, result)),
     )
     if library.depthwise_weight_gradient(call):
         raise MemoryError("not enough memory for the gradient of a depthwise convolution")
     return result
-
-
-def _gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int, *, of_x: bool) -> Tensor:
-    """torch's gradient of the images, or else of the weights."""
-    padding, wanted = [weight.shape[-1] // 2] * 2, [of_x, not of_x, False]
-    gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], x.shape[1], wanted
-    )
-    return gradients[0 if of_x else 1]
