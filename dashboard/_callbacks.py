@@ -15,8 +15,8 @@ from bft_nas.dashboard._front import FRONT, front_values
 from bft_nas.dashboard._layout import fill, lost_page, run_facts, run_page
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._view import (
-    Range,
     FILTERS,
+    Range,
     View,
     budget_stops,
     filtered,
