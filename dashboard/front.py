@@ -122,7 +122,9 @@ def front_figure(
         draw_published(figure, published, canvas, shown=show_published)
     log_axis(figure, low, high)
     figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
-    return describe(figure, _alternative(counted, on_front, best, len(trained)) or _nothing_text(results))
+    if best.empty:
+        return describe(figure, _nothing_text(results))
+    return describe(figure, _alternative(counted, on_front, best, len(trained)))
 
 
 def drawn(results: pd.DataFrame) -> pd.DataFrame:
@@ -151,8 +153,6 @@ def _nothing_text(results: pd.DataFrame) -> str:
 
 
 def _alternative(counted: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int) -> str:
-    if best.empty:
-        return ""
     won = "; ".join(
         f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with "
         f"{format_percent(row['accuracy'])} at {format_macs(row['macs'])}"

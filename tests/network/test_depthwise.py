@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 import bft_nas.network
 from bft_nas.network.blocks import depthwise
 from bft_nas.network.depthwise import KERNELS, convolve, is_depthwise, kernel_available
+from tests.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
 
@@ -26,7 +26,7 @@ def images(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def differentiated(layer: nn.Conv2d, x: Tensor, weights: Tensor | None = None) -> Gradients:
+def differentiated(layer: nn.Conv2d, x: Tensor) -> Gradients:
     """The result, and the gradients of the images and of the weights for some gradient of the result."""
     x = x.detach().requires_grad_()
     y = convolve(layer, x)
@@ -157,11 +157,5 @@ def test_no_other_convolution_is_taken_for_one(layer: nn.Conv2d) -> None:
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
 def test_no_access_outside_any_buffer_and_no_undefined_behaviour(tmp_path: Path) -> None:
-    program = tmp_path / "sanitized"
-    kernel = Path(bft_nas.network.__file__).parent
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     source = Path(__file__).with_name("depthwise_sanitized.c")
-    command = ["gcc", "-O0", "-g", *sanitizers, "-Wno-psabi", f"-I{kernel}", str(source), "-o", str(program)]
-    subprocess.run(command, check=True, capture_output=True)
-    done = subprocess.run([str(program)], capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stdout) == (0, "clean\n"), done.stderr
+    run_sanitized(source, Path(bft_nas.network.__file__).parent, tmp_path / "sanitized")
