@@ -5,21 +5,22 @@
 
 Whatever follows operators (a compiler, a profiler, a counter) sees ``bft_nas::butterfly``, a
 custom operator. Where nothing does, the kernel is called directly, which spares 15 us of an inference and 100 us of a
-training step.
+training step; and in inference through ``entry.c``, which spares 4 more.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from struct import Struct
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._C._functorch import maybe_current_level
 from torch.autograd import profiler
 from torch.utils.flop_counter import register_flop_formula
@@ -88,6 +89,41 @@ def fits(x: Tensor) -> bool:
         and maybe_current_level() is None
         and available()
     )
+
+
+@cache
+def _entry() -> Callable[..., Tensor | None]:
+    """``infer`` of entry.c, told whom to ask whether anybody watches; where it was not built, what answers None."""
+    try:
+        kernel = importlib.import_module("bft_nas.butterfly._kernel") if available() else None
+    except ImportError:
+        kernel = None  # no headers of Python's
+    if kernel is None:
+        return lambda *_: None
+    watchers = (
+        torch.is_grad_enabled,
+        torch._C._is_any_autocast_enabled,
+        torch._C._len_torch_dispatch_stack,
+        torch._C._is_torch_function_mode_enabled,
+        torch._C._get_tracing_state,
+        torch._C._autograd._profiler_enabled,
+        maybe_current_level,
+    )
+    kernel.prepare(Tensor, nn.Parameter, torch.float32, watchers, torch.get_num_threads, torch.empty_like)
+    infer: Callable[..., Tensor | None] = kernel.infer
+    return infer
+
+
+def infer_at_once(
+    x: Tensor, stages: Mapping[str, Tensor | None], factors: tuple[int, ...], n_in: int, n_out: int
+) -> Tensor | None:
+    """What `fused_butterfly` returns, in half of the time for a small image; None where it takes more than that.
+
+    It does for anything but contiguous float32 on the CPU, where gradients are kept, and where somebody watches.
+    """
+    if torch.compiler.is_compiling():
+        return None
+    return _entry()(x, stages, factors, n_in, n_out)
 
 
 def fused_butterfly(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...], n_out: int) -> Tensor:

@@ -16,20 +16,20 @@
 #include <immintrin.h>
 #endif
 
+#include "call.h"
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 
-enum { MAX_STAGES = 32, MAX_WORKERS = 256 };
+enum { MAX_WORKERS = 256 };
 
 /* Chosen by measurement: products that are worth a thread; pixels of a tile (twice as many in the backward pass, where
    the sums over a tile's pixels cost something of their own; half where rows are written around the caches); bytes of a
    row buffer in the second cache; of the rows that go through all remaining stages in the nearest; and of a batch that
    is beyond the caches. Of such a batch memory is fetched a tile ahead, since the rows of a tile are too short for the
    hardware to see where they lead, and results are written around the caches, which would read the old ones first. */
-enum { WORK_OF_A_THREAD = 400000, TILE = 64 };
+enum { WORK_OF_A_THREAD = 75000, TILE = 64 };
 enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 12 << 20 };
-
-enum { FLOAT, DOUBLE, HALF };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
@@ -51,6 +51,7 @@ typedef struct job {
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
+    long parts; /* of the first stage's rows, with all that follows from them: an image's, where there are few images */
     const struct code *code;
     atomic_char taken[MAX_WORKERS]; /* a share by a worker */
     atomic_int failed;
@@ -179,6 +180,7 @@ static void share_out(job *j, long threads) {
     const transform *t = &j->t;
     if (!j->batch || !j->pixels) return;
     if (j->pixels == 1) j->channels_last = 1;
+    j->parts = 1;
     j->images_per_tile = !j->channels_last && j->pixels < j->code->lanes;
     j->packed = j->half || j->channels_last || j->images_per_tile;
     long products = j->batch * j->pixels * t->weights;
@@ -203,9 +205,15 @@ static void share_out(job *j, long threads) {
         j->tiles = (images + j->images_per_tile - 1) / j->images_per_tile;
         j->row = (j->images_per_tile * j->pixels + lanes - 1) / lanes * lanes + lanes;
     } else {
-        while (most > 1 && images * ((vectors + most - 1) / most) < threads) most--;
+        long tiles = images * ((vectors + most - 1) / most);
+        if (tiles < threads && !j->gx && !j->packed && t->stages > 1 && t->chunks == 1) {
+            /* Channels are shared out rather than pixels, whose rows two threads would write to the same lines. */
+            j->parts = (threads + tiles - 1) / tiles;
+            if (j->parts > t->rows[0]) j->parts = t->rows[0];
+        }
+        while (most > 1 && images * j->parts * ((vectors + most - 1) / most) < threads) most--;
         j->tiles_per_image = (vectors + most - 1) / most;
-        j->tiles = j->tiles_per_image * images;
+        j->tiles = images * j->parts * j->tiles_per_image;
         j->row = most * lanes + lanes;
     }
     j->near = NEAREST_CACHE / (j->row * j->real);
@@ -246,23 +254,6 @@ static int worth_merging(const transform *t, long i) {
     long r0 = t->rows[i], c0 = t->columns[i], r1 = t->rows[i + 1], c1 = t->columns[i + 1];
     return r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
 }
-
-/* What Python asks for, packed in this order by fused.py: a transform, a batch, and pointers to its numbers, to the
-   weights of each stage, and in the backward pass to their gradients. Images are (batch, channels, pixels), or (batch,
-   pixels, channels) in channels_last, of a type above; weights are of that type too, but float for HALF. */
-typedef struct {
-    long n_in, n_out, stages, factors[MAX_STAGES];
-} bft_shape;
-
-typedef struct {
-    const bft_shape *shape;
-    long type, threads, channels_last, batch, pixels;
-    const void *x;
-    void *y;
-    const void *gy;
-    void *gx;
-    void *stages[]; /* the weights, then their gradients */
-} bft_call;
 
 static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
     transform given = j->t;

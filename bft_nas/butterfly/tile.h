@@ -34,7 +34,7 @@ typedef struct {
 
 typedef struct {
     long first, count, vectors; /* pixels: where in the image or batch, how many; and how many vectors */
-    long image, images;         /* NCHW */
+    long image, images, part;   /* NCHW */
     long ahead_image, ahead;
     vec once;                   /* 0 where a lane of the last vector repeats a pixel, else 1 */
 } tile;
@@ -43,8 +43,8 @@ typedef struct {
    later stages last: (e, digit, rest). The stage replaces its digit and leaves the others, so that it can work in
    place, and what follows is independent for each e. */
 typedef struct {
-    const REAL *w; /* of (rest, e), rows x columns each */
-    long rows, columns, before, rest;
+    const REAL *w; /* of (rest, e), rows x columns each, or the first rows of a larger block */
+    long rows, columns, before, rest, block;
 } place;
 
 /* What a worker has beside the images. Tables named `own_` are filled where no table of rows has the order wanted. */
@@ -115,20 +115,40 @@ INLINE table NAME(residual)(const transform *p, scratch *s, const table *from, l
     return s->residual;
 }
 
-/* Stages from the i-th on, for the e from `first` to `end`: all of them on a block of rows that stays in the nearest
-   cache, as soon as there is one. */
+static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
+                               const table *start, long vectors);
+
+/* All that follows from the outputs of the i-th stage that have the e from `first` to `end`: all stages on a block of
+   rows that stays in the nearest cache, as soon as there is one. */
+INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, long end, const table *start,
+                                long vectors) {
+    long each = (end - first) * j->t.rest[i] <= j->near ? end - first : 1;
+    for (long e = first; e < end; e += each)
+        NAME(forward_from)(j, s, i + 1, e, e + each, &s->kept[0], start, vectors);
+}
+
+/* Stages from the i-th on, for the e from `first` to `end`. */
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
                                const table *start, long vectors) {
-    long last = j->t.stages - 1;
     place p = NAME(place_of)(j, i);
-    if (i == last) {
+    if (i == j->t.stages - 1) {
         NAME(stage)(&p, 0, in, &s->y, start, first, end, vectors, NULL);
         return;
     }
     NAME(stage)(&p, 0, in, &s->kept[0], NULL, first, end, vectors, i ? s->copy : NULL);
-    long each = (end - first) * p.rows * p.rest <= j->near ? (end - first) * p.rows : 1;
-    for (long e = first * p.rows; e < end * p.rows; e += each)
-        NAME(forward_from)(j, s, i + 1, e, e + each, &s->kept[0], start, vectors);
+    NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, vectors);
+}
+
+/* The rows of the first stage that are a part of an image, and all that follows from them. */
+static void NAME(forward_part)(const job *j, scratch *s, long part, const table *in, const table *start, long vectors) {
+    place p = NAME(place_of)(j, 0);
+    long first = part * p.rows / j->parts, end = (part + 1) * p.rows / j->parts;
+    table out = s->kept[0];
+    out.row += first * p.rest;
+    p.w += first * p.columns;
+    p.rows = end - first;
+    NAME(stage)(&p, 0, in, &out, NULL, 0, 1, vectors, NULL);
+    NAME(forward_after)(j, s, 0, first, end, start, vectors);
 }
 
 static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
@@ -142,7 +162,10 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
     }
     if (start.ahead) in.ahead = 0; /* the last stage comes to the same rows, a few at a time, and fetches them */
     s->kept[0].last = (t.vectors - 1) * LANES;
-    NAME(forward_from)(j, s, 0, 0, 1, &in, &start, t.vectors);
+    if (j->parts > 1)
+        NAME(forward_part)(j, s, t.part, &in, &start, t.vectors);
+    else
+        NAME(forward_from)(j, s, 0, 0, 1, &in, &start, t.vectors);
     NAME(rows_done)(j, t, j->y, p->n_out, &s->y);
 }
 
@@ -189,7 +212,8 @@ static void NAME(backward_tile)(const job *j, scratch *s, REAL *gw, tile t) {
 
 /* A table of `count` rows in memory for `have`, used again and again. */
 INLINE REAL *NAME(rows)(REAL *values, REAL **row, long count, long have, long step) {
-    for (long k = 0; k < count; k++) row[k] = values + k % have * step;
+    for (long first = 0; first < count; first += have)
+        for (long k = 0; k < have; k++) row[first + k] = values + k * step;
     return values + have * step;
 }
 
@@ -204,9 +228,10 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
         if (block > j->near) block /= p->rows[i];
     }
     for (long i = 1; i < p->stages - 1; i++) largest = p->rows[i] > largest ? p->rows[i] : largest;
+    long sums = (backward ? p->copies : p->chunks) > 1 ? p->size : 0;
     long packs = j->packed ? (1 + backward) * p->n_in + p->n_out : 0;
-    long values = j->row * (2 + p->size + largest + kept + backward * within + packs);
-    long pointers = ((6 + buffers + backward) * within + p->size + largest + 7) / 8 * 8; /* ending with a cache line */
+    long values = j->row * (2 + sums + largest + kept + backward * within + packs);
+    long pointers = ((6 + buffers + backward) * within + sums + largest + 7) / 8 * 8; /* ending with a cache line */
     if (!memory) return sizeof(REAL) * values + sizeof(REAL *) * pointers;
     REAL **row = memory, *v = (REAL *)(row + pointers);
     memset(s, 0, sizeof *s);
@@ -215,8 +240,8 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
     memset(s->zeros, 0, sizeof(REAL) * j->row);
     REAL ***tables[] = {&s->x.row, &s->y.row, &s->gx.row, &s->own_in, &s->own_start, &s->own_gx};
     for (long i = 0; i < 6; i++) *tables[i] = row, row += within;
-    for (long k = 0; k < within; k++) s->y.row[k] = backward ? s->zeros : s->nowhere;
-    v = NAME(rows)(v, s->residual.row = row, p->size, p->size, j->row), row += p->size;
+    for (long k = p->n_out; k < within; k++) s->y.row[k] = backward ? s->zeros : s->nowhere;
+    v = NAME(rows)(v, s->residual.row = row, sums, sums, j->row), row += sums;
     v = NAME(rows)(v, s->copy = row, largest, largest, j->row), row += largest;
     for (long i = 0; i < buffers; i++, row += within)
         v = NAME(rows)(v, s->kept[i].row = row, within, rows[i], j->row);
@@ -249,8 +274,8 @@ static void NAME(share)(const job *j, void *memory, void *gw, long first, long e
 }
 
 /* The weights of two stages in one: each of its paths is one of the first and one of the second. */
-INLINE void NAME(merge_of)(long rest, long before, long r0, long c0, long r1, long c1, const REAL *first,
-                           const REAL *w1, REAL *to) {
+INLINE void NAME(merge_of)(long rest, long before, long r0, long c0, long r1, long c1, const REAL *restrict first,
+                           const REAL *restrict w1, REAL *restrict to) {
     for (long k = 0; k < rest; k++)
         for (long e = 0; e < before; e++)
             for (long a = 0; a < r0; a++, w1 += r1 * c1) {

@@ -136,8 +136,9 @@ INLINE tile NAME(tile_of)(const job *j, long index) {
     }
     long all = j->channels_last ? j->batch * j->pixels : j->pixels;
     long vectors = (all + LANES - 1) / LANES;
-    t.image = index / j->tiles_per_image;
+    t.image = index / (j->parts * j->tiles_per_image);
     t.images = 1;
+    t.part = index / j->tiles_per_image % j->parts;
     index %= j->tiles_per_image;
     long from = index * vectors / j->tiles_per_image, end = (index + 1) * vectors / j->tiles_per_image;
     t.first = from * LANES;

@@ -9,7 +9,7 @@ typedef struct {
 
 INLINE place NAME(place_of)(const job *j, long i) {
     const transform *p = &j->t;
-    return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i]};
+    return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i], p->rows[i] * p->columns[i]};
 }
 
 /* out[r] = start[r] + sum over c of w[r, c] * in[c], for R rows and V vectors; rows of `in` are in_step apart. */
@@ -77,6 +77,15 @@ INLINE place NAME(place_of)(const job *j, long i) {
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
+
+/* Half of the outputs of radix 4, where two threads share an image. */
+#define HALF_4(V)                                                                                                  \
+    static __attribute__((noinline)) void NAME(half_4_##V)(const REAL *w, long away, REAL *const *in,              \
+                                                           REAL *const *out, long step, span at) {                 \
+        for (long k = 0; k < step; k++, in++, out++, w += away)                                                    \
+            NAME(block_2_##V)(in, step, out, NULL, step, w, 4, 1, 4, at, 0);                                       \
+    }
+
 #if RADIX_8
 #define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
     static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
@@ -139,6 +148,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
         else if (r + 1 == rows)                                                                                    \
             CALL(1, V);                                                                                            \
     }                                                                                                              \
+    HALF_4(V)                                                                                                      \
     SQUARE(V, forward, 0, 0) SQUARE(V, forward_start, 0, 1) SQUARE(V, back, 1, 0) SQUARE(V, back_start, 1, 1)      \
     INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
                                 long first, long end, span at, REAL *const *copy) {                                \
@@ -146,9 +156,9 @@ INLINE place NAME(place_of)(const job *j, long i) {
         if (rows == columns && (rows == 4 || (rows == 8 && RADIX_8))) {                                            \
             /* All e at once where there is one group of each. */                                                  \
             long each = step == 1 ? rows : 1, count = step == 1 ? end - first : step;                              \
-            long away = (step == 1 ? 1 : p->before) * rows * rows;                                                 \
+            long away = (step == 1 ? 1 : p->before) * p->block;                                                    \
             for (long e = first; e < end; e += step == 1 ? end - first : 1) {                                      \
-                const REAL *w = p->w + e * rows * rows;                                                            \
+                const REAL *w = p->w + e * p->block;                                                               \
                 REAL *const *from = in->row + e * rows * step, *const *to = out->row + e * rows * step;            \
                 REAL *const *begin = start ? start->row + e * rows * step : NULL;                                  \
                 if (turned && start)                                                                               \
@@ -162,9 +172,15 @@ INLINE place NAME(place_of)(const job *j, long i) {
             }                                                                                                      \
             return;                                                                                                \
         }                                                                                                          \
+        if (!turned && !start && rows == 2 && columns == 4 && p->block == 16 && !at.ahead_in) {                    \
+            for (long e = first; e < end; e++)                                                                     \
+                NAME(half_4_##V)(p->w + e * p->block, p->before * p->block, in->row + e * columns * step,          \
+                                 out->row + e * rows * step, step, at);                                            \
+            return;                                                                                                \
+        }                                                                                                          \
         for (long e = first; e < end; e++)                                                                         \
             for (long rest = 0; rest < step; rest++) {                                                             \
-                const REAL *w = p->w + (rest * p->before + e) * rows * columns;                                    \
+                const REAL *w = p->w + (rest * p->before + e) * p->block;                                          \
                 REAL *const *from = in->row + e * columns * step + rest;                                           \
                 REAL *const *to = out->row + e * rows * step + rest;                                               \
                 REAL *const *begin = start ? start->row + e * rows * step + rest : NULL;                           \

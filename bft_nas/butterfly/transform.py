@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bft_nas.butterfly.dispatch import chosen_form
-from bft_nas.butterfly.fused import fused_butterfly
+from bft_nas.butterfly.dispatch import chosen_form, is_default
+from bft_nas.butterfly.fused import fused_butterfly, infer_at_once
 from bft_nas.butterfly.plan import ButterflyPlan
 
 Form = Literal["auto", "fused", "structured", "composed"]
@@ -66,7 +66,7 @@ class ButterflyTransform(nn.Module):
             takes the fastest (`bft_nas.butterfly.dispatch`).
 
     Raises:
-        ValueError: a channel count below 1, or a radix below 2.
+        ValueError: a channel count below 1, or a radix below 2; when called, images of other than ``in_channels``.
 
     >>> fuse = ButterflyTransform(64, 96, radix=4)
     >>> fuse(torch.randn(2, 64, 7, 7)).shape
@@ -130,6 +130,13 @@ class ButterflyTransform(nn.Module):
         if self.stride > 1:
             x = x[(slice(None), slice(None), *(slice(None, None, self.stride) for _ in x.shape[2:]))]
         form = self.form
+        if form == "fused" or (form == "auto" and is_default()):
+            stages = self._modules["stages"]._parameters  # type: ignore[union-attr]
+            y = infer_at_once(x, stages, self.factors, self.in_channels, self.out_channels)
+            if y is not None:
+                return y if self.bias is None else self._biased(y)
+        if x.shape[1] != self.in_channels:
+            raise ValueError(f"expected images of {self.in_channels} channels, not {x.shape[1]}")
         if form == "auto":
             form = chosen_form(x, self)
         if form == "fused":

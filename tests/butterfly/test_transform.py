@@ -253,3 +253,13 @@ def test_deep_copies_are_apart() -> None:
 def test_impossible_sizes_are_refused(n_in: int, n_out: int, radix: int) -> None:
     with pytest.raises(ValueError, match="butterfly"):
         ButterflyTransform(n_in, n_out, radix)
+
+
+@pytest.mark.parametrize("form", ["auto", "fused", "structured", "composed"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_images_of_other_channels_are_refused(form: Form, wanted: bool) -> None:
+    with (
+        pytest.raises(ValueError, match="expected images of 12 channels, not 24"),
+        torch.set_grad_enabled(wanted),
+    ):
+        ButterflyTransform(12, 12, form=form)(torch.randn(1, 24, 3, 3))
