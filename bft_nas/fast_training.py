@@ -9,7 +9,19 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bft_nas.network.depthwise import convolve, is_depthwise, kernel_available
+from bft_nas.network import depthwise, norm
+from bft_nas.network.blocks import Head, Inverted, Separable, Shuffle, Stem
+from bft_nas.network.depthwise import convolve, is_depthwise
+from bft_nas.network.norm import activation_of, is_usual, normalise
+
+# The norms of a block that its `activation` follows; it follows nothing else.
+_ACTIVATED: dict[type[nn.Module], tuple[str, ...]] = {
+    Stem: ("norm",),
+    Separable: ("depthwise_norm", "pointwise_norm"),
+    Shuffle: ("shortcut_pointwise_norm", "expand_norm", "project_norm"),
+    Inverted: ("expand_norm", "depthwise_norm"),
+    Head: ("norm",),
+}
 
 
 @contextmanager
@@ -17,6 +29,7 @@ def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
     """Within it, layers of a model run as is best for training, and a wide classifier gives the first logits alone.
 
     - Depthwise convolutions take their weights' gradient from a kernel of ours, see `bft_nas.network.depthwise`.
+    - Batch norm and the activation after it are one kernel of ours, see `bft_nas.network.norm`.
     - A network that is counted with 1000 classes and tried out on ten would spend a tenth of a step on the others,
       which nobody reads.
 
@@ -31,8 +44,10 @@ def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
     """
     forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     for module in model.modules():
-        if isinstance(module, nn.Conv2d) and is_depthwise(module) and kernel_available():
+        if isinstance(module, nn.Conv2d) and is_depthwise(module) and depthwise.kernel_available():
             forwards[module] = partial(convolve, module)
+    if norm.kernel_available():
+        forwards |= _norms(model)
     classifier = getattr(model, "classifier", None)
     if isinstance(classifier, nn.Linear) and classifier.out_features > classes:
         forwards[classifier] = partial(_first_logits, classifier, classes)
@@ -43,6 +58,26 @@ def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
     finally:
         for module in forwards:
             del module.forward
+
+
+def _norms(model: nn.Module) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
+    """Norms with their activations, and what is left of these: nothing."""
+    forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and is_usual(module):
+            forwards[module] = partial(normalise, module, "identity")
+    for block in model.modules():
+        activated = [getattr(block, name, None) for name in _ACTIVATED.get(type(block), ())]
+        norms = [each for each in activated if isinstance(each, nn.BatchNorm2d)]
+        activation = activation_of(block.activation) if norms else None  # type: ignore[arg-type]
+        if activation is not None and all(map(is_usual, norms)):
+            forwards |= {each: partial(normalise, each, activation) for each in norms}
+            forwards[block.activation] = _nothing  # type: ignore[index]
+    return forwards
+
+
+def _nothing(x: Tensor) -> Tensor:
+    return x
 
 
 def _first_logits(classifier: nn.Linear, classes: int, x: Tensor) -> Tensor:
