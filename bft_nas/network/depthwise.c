@@ -7,21 +7,9 @@
    Images are cut into tasks by their number alone, and the sums of the tasks are added up in order: the result depends
    neither on the number of threads nor on timing. */
 
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
+#include "vectors.h"
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define FOR_EACH_MACHINE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_MACHINE
-#endif
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
-
-enum { LANES = 16, LARGEST_KERNEL = 7, TASKS_OF_A_CALL = 32, NEAREST_CACHE = 1 << 14 };
-
-typedef float vector __attribute__((vector_size(4 * LANES), aligned(4)));
+enum { LARGEST_KERNEL = 7, TASKS_OF_A_CALL = 32, NEAREST_CACHE = 1 << 14 };
 
 /* What Python asks for, packed in this order by depthwise.py. x is (batch, height, width, channels), gy is (batch,
    of_height, of_width, channels), gw is (channels, kernel, kernel); padding is kernel / 2 on all sides. */
@@ -38,14 +26,8 @@ typedef struct {
     atomic_long next;
 } job;
 
-typedef void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
-
-static parallel in_parallel;
-
 /* Say what runs workers side by side: GOMP_parallel of the OpenMP that the process has. */
 void depthwise_use(parallel run) { in_parallel = run; }
-
-INLINE vector at(const float *p) { return *(const vector *)p; }
 
 /* Add what some images give the row of weights i. Two columns at a time where three sums would wait for each other. */
 INLINE void row_sums(const gradient_call *c, long channel, long first, long end, long i, const long k, const long phases,

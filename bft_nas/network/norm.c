@@ -9,25 +9,14 @@
    neither on the number of threads nor on timing. */
 
 #include <math.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define FOR_EACH_MACHINE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_MACHINE
-#endif
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
+#include "vectors.h"
 
 /* Chosen by measurement: pixels whose numbers of 16 channels are added up in registers, numbers that are worth a share,
    and numbers that are worth a second thread. */
-enum { LANES = 16, TOGETHER = 8, MOST_SHARES = 16, WORTH_A_SHARE = 1 << 13, WORTH_THREADS = 1 << 15, SAMPLES = 16 };
+enum { TOGETHER = 8, MOST_SHARES = 16, WORTH_A_SHARE = 1 << 13, WORTH_THREADS = 1 << 15, SAMPLES = 16 };
 
 enum { IDENTITY, RELU, HARD_SWISH };
 
-typedef float vector __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int mask __attribute__((vector_size(4 * LANES), aligned(4)));
 
 /* What Python asks for, packed in this order by norm.py. x, y, gy and gx are (pixels, channels), all others (channels).
@@ -52,15 +41,11 @@ typedef struct job {
     atomic_char taken[MOST_SHARES];
 } job;
 
-typedef void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
-
-static parallel in_parallel;
 static int (*thread_number)(void);
 
 /* Say what runs workers side by side: GOMP_parallel and omp_get_thread_num of the OpenMP that the process has. */
 void norm_use(parallel run, int (*number)(void)) { in_parallel = run, thread_number = number; }
 
-INLINE vector at(const float *p) { return *(const vector *)p; }
 INLINE void put(float *p, vector v) { *(vector *)p = v; }
 INLINE long channel_of(const job *j, long block) {
     return block == j->blocks - 1 ? j->call->channels - LANES : block * LANES;
@@ -258,7 +243,7 @@ int norm_forward(const norm_call *c) {
             if (variance < 0) variance = 0;
             c->mean[channel] = (float)(j.center[b * LANES + l] + off);
             c->deviation[channel] = (float)(1 / sqrt(variance + c->epsilon));
-            if (!c->running_mean || channel / LANES != b) continue; /* none, or moved with the block before */
+            if (channel / LANES != b) continue; /* moved with the block before */
             float *mean = c->running_mean + channel, *spread = c->running_variance + channel;
             *mean = (float)((1 - c->momentum) * *mean + c->momentum * c->mean[channel]);
             *spread = (float)((1 - c->momentum) * *spread + c->momentum * variance * pixels / (pixels - 1));
