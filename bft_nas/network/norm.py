@@ -99,7 +99,7 @@ def _run(
         x.numel() // x.shape[1],
         x.shape[1],
         _ACTIVATIONS[activation],
-        norm.training,
+        bool(gradients) or norm.training,  # what is differentiated was trained
         norm.eps,
         _momentum(norm),
         x.data_ptr(),

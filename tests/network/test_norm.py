@@ -168,6 +168,16 @@ def test_gradients_in_evaluation_are_the_layers_own() -> None:
     assert torch.equal(ours, theirs)
 
 
+def test_a_layer_that_was_put_into_evaluation_since_has_the_gradients_of_its_training() -> None:
+    layer, x = drawn(16), images(4, 16, 5, 5).requires_grad_()
+    plain = copy.deepcopy(layer)
+    found = []
+    for each, y in ((layer, normalise(layer, "relu", x)), (plain, plain(x).relu())):
+        each.eval()
+        found.append(torch.autograd.grad(y.square().sum(), [x, each.weight, each.bias]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+
+
 def test_a_single_pixel_has_no_spread() -> None:
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         normalise(nn.BatchNorm2d(16), "relu", torch.randn(1, 16, 1, 1))
