@@ -23,13 +23,14 @@
 
 enum { MAX_WORKERS = 256 };
 
-/* Chosen by measurement: products that are worth a thread; pixels of a tile (twice as many in the backward pass, where
-   the sums over a tile's pixels cost something of their own; half where rows are written around the caches); bytes of a
-   row buffer in the second cache; of the rows that go through all remaining stages in the nearest; and of a batch that
-   is beyond the caches. Of such a batch memory is fetched a tile ahead, since the rows of a tile are too short for the
-   hardware to see where they lead, and results are written around the caches, which would read the old ones first. */
-enum { WORK_OF_A_THREAD = 75000, TILE = 64 };
-enum { LARGEST_BUFFER = 1 << 19, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 12 << 20 };
+/* Chosen by measurement: products that are worth a thread; pixels of a tile (more where rows are written around the
+   caches, and twice as many in a backward pass of few channels or of far memory, where the sums over a tile's pixels
+   cost something of their own); bytes of a tile's rows in the second cache, which holds several such tiles (half of it
+   where rows are packed); of the rows that go through all remaining stages in the nearest; and of a batch that is beyond
+   the caches. Of such a batch memory is fetched a tile ahead, since the rows of a tile are too short for the hardware to
+   see where they lead, and results are written around the caches, which would read the old ones first. */
+enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
+enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 12 << 20 };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
@@ -194,10 +195,11 @@ static void share_out(job *j, long threads) {
     long all = j->channels_last ? j->batch * j->pixels : j->pixels;
     long vectors = (all + lanes - 1) / lanes, images = j->channels_last ? 1 : j->batch;
     long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
-    long most = (j->gx ? 2 * TILE : j->streamed && !j->packed ? TILE / 2 : TILE) / lanes;
-    long limit = LARGEST_BUFFER / (j->real * widest * lanes);
+    long bytes_of_pixel = j->real * widest, limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
+    long most = !j->gx && j->streamed && !j->packed ? STREAMED_TILE : TILE;
+    if (j->gx && (2 * TILE * bytes_of_pixel <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
     if (most > limit) most = limit;
-    if (most < 1) most = 1;
+    most = most < lanes ? 1 : most / lanes;
     if (j->images_per_tile) {
         long per = most * lanes / j->pixels;
         while (per > 1 && (images + per - 1) / per < threads) per--;
