@@ -1,9 +1,8 @@
-"""Training depthwise convolutions on the CPU at the speed of their MACs.
+"""Depthwise convolutions on the CPU at the speed of their MACs, for training.
 
-oneDNN, which torch trains with, takes up to a hundred times as long for the weights' gradient as for the rest, where
-weights are 5x5 or images a few pixels wide, and proxies of mobile networks are made of these (RESULTS.md). Their
-gradient comes from ``depthwise.c`` instead. The gradient of the images is the same convolution with the weights turned
-around where the stride is 1, which is twice as fast as what oneDNN has for it.
+oneDNN, which torch trains with, takes up to five times as long where images are a few pixels wide, and up to a hundred
+times for the gradient of the weights, and proxies of mobile networks are made of these (RESULTS.md). Here the layer and
+both of its gradients come from ``depthwise.c``, but for what oneDNN is faster at.
 """
 
 from __future__ import annotations
@@ -28,7 +27,9 @@ _CALL = Struct("9q3P")
 def _library() -> ctypes.CDLL | None:
     library = load("bft_nas.network._depthwise")
     if library is not None:
-        library.depthwise_use.argtypes = library.depthwise_weight_gradient.argtypes = [ctypes.c_void_p]
+        library.depthwise_use.argtypes = [ctypes.c_void_p]
+        for name in ("forward", "image_gradient", "weight_gradient"):
+            library[f"depthwise_{name}"].argtypes = [ctypes.c_void_p]
         library.depthwise_use(openmp()[0])
     return library
 
@@ -54,30 +55,18 @@ def is_depthwise(module: nn.Conv2d) -> bool:
 def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """What a depthwise layer makes of images (N, channels, height, width), fast to differentiate, once.
 
-    The result does not depend on the number of threads. Elsewhere than on the CPU, and in other than float32, it is
-    the layer's own.
+    It does not depend on the number of threads. Elsewhere than on the CPU, and in other than
+    float32, it is the layer's own.
 
     Raises:
-        MemoryError: in the backward pass, when not even the gradient fits into memory.
+        MemoryError: when there is none left for the weights in the kernel's order.
     """
-    weight, stride = layer.weight, layer.stride[0]
-    at_home = x.is_cpu and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    # 3x3 weights that do not pass an image's edges on both sides at once are trained as fast by oneDNN.
-    wide = layer.kernel_size[0] == KERNELS[0] and min(x.shape[2:]) > stride + 1
-    if not at_home or wide:
+    if not x.is_cpu or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return nn.Conv2d.forward(layer, x)
+    weight, stride = layer.weight, layer.stride[0]
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Depthwise.apply(x, weight, stride)  # type: ignore[no-any-return,no-untyped-call]
     return _forward(x, weight, stride)
-
-
-def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    padding = weight.shape[-1] // 2
-    # Of images of one pixel oneDNN reads the weights that never meet it, and takes a hundred times as long.
-    beyond = padding - max(1, max(x.shape[2:]) - 1)
-    if beyond > 0:
-        weight, padding = weight[..., beyond:-beyond, beyond:-beyond], padding - beyond
-    return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
 
 class _Depthwise(torch.autograd.Function):
@@ -99,39 +88,59 @@ class _Depthwise(torch.autograd.Function):
         )
 
 
+def _is_best_by_torch(x: Tensor, weight: Tensor, stride: int) -> bool:
+    """Whether oneDNN is faster: many weights that all meet most of an image's places, one after the other."""
+    return stride == 1 and min(x.shape[2:]) >= weight.shape[-1] > KERNELS[0]
+
+
+def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if _is_best_by_torch(x, weight, stride):
+        return F.conv2d(x, weight, None, 1, weight.shape[-1] // 2, 1, x.shape[1])
+    batch, channels, *size = x.shape
+    height, width = ((pixels - 1) // stride + 1 for pixels in size)
+    y = torch.empty((batch, channels, height, width), memory_format=torch.channels_last)
+    _call("forward", _channels_last(x), y, weight.contiguous(), stride)
+    return y
+
+
 def _image_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    if stride == 1:
+    if _is_best_by_torch(x, weight, stride):
         return _forward(gradient, weight.flip(2, 3), 1)
-    padding = [weight.shape[-1] // 2] * 2
-    gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        gradient,
-        x,
-        weight,
-        None,
-        [stride] * 2,
-        padding,
-        [1, 1],
-        False,
-        [0, 0],
-        x.shape[1],
-        [True, False, False],
-    )
-    return gradients[0]
+    of_x = torch.empty_like(x, memory_format=torch.channels_last)
+    _call("image_gradient", of_x, _channels_last(gradient), weight.contiguous(), stride)
+    return of_x
 
 
 def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    library = _library()
-    assert library is not None
-    x, gradient = (each.contiguous(memory_format=torch.channels_last) for each in (x, gradient))
-    result = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    # 3x3 weights that do not pass an image's edges on both sides at once have their gradient as fast from oneDNN.
+    if weight.shape[-1] == KERNELS[0] and min(x.shape[2:]) > stride + 1:
+        return _weight_gradient_by_torch(x, gradient, weight, stride)
+    of_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    _call("weight_gradient", _channels_last(x), _channels_last(gradient), of_weight, stride)
+    return of_weight
+
+
+def _weight_gradient_by_torch(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
+    places = [stride] * 2, [weight.shape[-1] // 2] * 2, [1, 1]
+    gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, *places, False, [0, 0], x.shape[1], [False, True, False]
+    )
+    return gradients[1]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _call(name: str, x: Tensor, y: Tensor, weight: Tensor, stride: int) -> None:
+    """Run a function of the kernel on images, what the layer makes of them, and weights, or on their gradients."""
     call = _CALL.pack(
         torch.get_num_threads(),
         *x.shape,
-        *gradient.shape[2:],
+        *y.shape[2:],
         weight.shape[-1],
         stride,
-        *(each.data_ptr() for each in (x, gradient, result)),
+        *(each.data_ptr() for each in (x, y, weight)),
     )
-    if library.depthwise_weight_gradient(call):
-        raise MemoryError("not enough memory for the gradient of a depthwise convolution")
-    return result
+    if _library()[f"depthwise_{name}"](call):  # type: ignore[index]
+        raise MemoryError("not enough memory for a depthwise convolution")

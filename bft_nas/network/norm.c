@@ -46,7 +46,6 @@ static int (*thread_number)(void);
 /* Say what runs workers side by side: GOMP_parallel and omp_get_thread_num of the OpenMP that the process has. */
 void norm_use(parallel run, int (*number)(void)) { in_parallel = run, thread_number = number; }
 
-INLINE void put(float *p, vector v) { *(vector *)p = v; }
 INLINE long channel_of(const job *j, long block) {
     return block == j->blocks - 1 ? j->call->channels - LANES : block * LANES;
 }

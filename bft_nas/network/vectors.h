@@ -17,6 +17,7 @@ enum { LANES = 16 };
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(4)));
 
 INLINE vector at(const float *p) { return *(const vector *)p; }
+INLINE void put(float *p, vector v) { *(vector *)p = v; }
 
 typedef void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
 

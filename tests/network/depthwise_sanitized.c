@@ -26,16 +26,16 @@ static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, u
 int main(void) {
     depthwise_use(workers_in_turn);
     for (int round = 0; round < 600; round++) {
-        gradient_call call = {.threads = 1 + below(3), .batch = below(5), .channels = LANES + below(60),
-                              .height = 1 + below(11), .width = 1 + below(11), .kernel = 3 + 2 * below(3),
-                              .stride = 1 + below(3)};
+        depthwise_call call = {.threads = 1 + below(3), .batch = below(5), .channels = LANES + below(60),
+                               .height = 1 + below(11), .width = 1 + below(11), .kernel = 3 + 2 * below(3),
+                               .stride = 1 + below(3)};
         call.of_height = (call.height - 1) / call.stride + 1, call.of_width = (call.width - 1) / call.stride + 1;
         float *x = numbers(call.batch * call.height * call.width * call.channels);
-        float *gy = numbers(call.batch * call.of_height * call.of_width * call.channels);
-        float *gw = numbers(call.channels * call.kernel * call.kernel);
-        call.x = x, call.gy = gy, call.gw = gw;
-        if (depthwise_weight_gradient(&call)) return 1;
-        free(x), free(gy), free(gw);
+        float *y = numbers(call.batch * call.of_height * call.of_width * call.channels);
+        float *w = numbers(call.channels * call.kernel * call.kernel);
+        call.x = x, call.y = y, call.w = w;
+        if (depthwise_forward(&call) || depthwise_image_gradient(&call) || depthwise_weight_gradient(&call)) return 1;
+        free(x), free(y), free(w);
     }
     puts("clean");
     return 0;
