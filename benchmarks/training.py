@@ -1,7 +1,7 @@
 """What `bft_nas.fast_training` is worth: a training step of the networks that a search trains, and a validation.
 
 Networks of equal MACs on proxies of 32x32 pixels, a classifier of 1000 classes of which ten are read, channels_last.
-Plain is as torch has it; then with depthwise gradients, logits and SGD made faster; then batch norm too, which is all
+Plain is as torch has it; then with depthwise layers, logits and SGD made faster; then batch norm too, which is all
 that a search does. Medians of interleaved rounds of one run.
 
     python benchmarks/training.py

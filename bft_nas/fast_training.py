@@ -28,7 +28,7 @@ _ACTIVATED: dict[type[nn.Module], tuple[str, ...]] = {
 def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
     """Within it, layers of a model run as is best for training, and a wide classifier gives the first logits alone.
 
-    - Depthwise convolutions take their weights' gradient from a kernel of ours, see `bft_nas.network.depthwise`.
+    - Depthwise convolutions are a kernel of ours, forward and back, see `bft_nas.network.depthwise`.
     - Batch norm and the activation after it are one kernel of ours, see `bft_nas.network.norm`.
     - A network that is counted with 1000 classes and tried out on ten would spend a tenth of a step on the others,
       which nobody reads.

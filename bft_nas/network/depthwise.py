@@ -55,8 +55,8 @@ def is_depthwise(module: nn.Conv2d) -> bool:
 def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """What a depthwise layer makes of images (N, channels, height, width), fast to differentiate, once.
 
-    It does not depend on the number of threads. Elsewhere than on the CPU, and in other than
-    float32, it is the layer's own.
+    It does not depend on the number of threads. Elsewhere than on the CPU, and in other than float32, it is the layer's
+    own.
 
     Raises:
         MemoryError: when there is none left for the weights in the kernel's order.

@@ -1,4 +1,4 @@
-"""Depthwise convolutions with a weight gradient of our own: what torch computes, but for the order of sums."""
+"""Depthwise convolutions by a kernel of our own: what torch computes, but for the order of sums."""
 
 from __future__ import annotations
 
@@ -78,6 +78,18 @@ def test_result_and_gradients_are_those_of_torch(
         assert (ours - theirs).abs().max() <= 1e-5 * max(float(theirs.abs().max()), 1.0)
 
 
+def by_threads(layer: nn.Conv2d, x: Tensor) -> list[Gradients]:
+    """What is found by one thread, by two, by five."""
+    found = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        layer.weight.grad = None
+        found.append(differentiated(layer, x))
+    torch.set_num_threads(before)
+    return found
+
+
 @pytest.mark.parametrize(
     ("kernel", "channels", "size"), [(5, 16, 9), (7, 100, 3), (5, 576, 7), (3, 100, 2), (3, 576, 1)]
 )
@@ -85,16 +97,22 @@ def test_the_gradient_of_the_weights_does_not_depend_on_the_number_of_threads(
     kernel: int, channels: int, size: int
 ) -> None:
     x = images(33, channels, size, size).contiguous(memory_format=torch.channels_last)
-    torch.manual_seed(0)
-    layer = depthwise(channels, kernel, 1)
-    found = []
-    before = torch.get_num_threads()
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
-        layer.weight.grad = None
-        found.append(differentiated(layer, x)[2])
-    torch.set_num_threads(before)
-    assert all(torch.equal(found[0], other) for other in found[1:])
+    first, *others = by_threads(depthwise(channels, kernel, 1), x)
+    assert all(torch.equal(first[2], other[2]) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "channels", "size", "stride"),
+    [(3, 240, 8, 1), (3, 57, 13, 2), (5, 100, 14, 2), (7, 300, 4, 1)],
+)
+def test_the_result_and_the_gradient_of_the_images_do_not_depend_on_the_number_of_threads(
+    kernel: int, channels: int, size: int, stride: int
+) -> None:
+    x = images(33, channels, size, size).contiguous(memory_format=torch.channels_last)
+    first, *others = by_threads(depthwise(channels, kernel, stride), x)
+    for other in others:
+        assert torch.equal(first[0], other[0])
+        assert torch.equal(first[1], other[1])
 
 
 def test_images_that_overlap_in_memory_are_taken_as_they_read() -> None:
