@@ -29,7 +29,7 @@ def _library() -> ctypes.CDLL | None:
     if library is not None:
         library.depthwise_use.argtypes = [ctypes.c_void_p]
         for name in ("forward", "image_gradient", "weight_gradient"):
-            library[f"depthwise_{name}"].argtypes = [ctypes.c_void_p]
+            getattr(library, f"depthwise_{name}").argtypes = [ctypes.c_void_p]
         library.depthwise_use(openmp()[0])
     return library
 
@@ -142,5 +142,5 @@ def _call(name: str, x: Tensor, y: Tensor, weight: Tensor, stride: int) -> None:
         stride,
         *(each.data_ptr() for each in (x, y, weight)),
     )
-    if _library()[f"depthwise_{name}"](call):  # type: ignore[index]
+    if getattr(_library(), f"depthwise_{name}")(call):
         raise MemoryError("not enough memory for a depthwise convolution")
