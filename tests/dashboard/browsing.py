@@ -12,6 +12,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, expect
 
+# Two files of tests at once, on two cores, can keep a page waiting for longer than the five seconds of Playwright.
+expect.set_options(timeout=30_000)
+
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -34,7 +37,14 @@ PLACE = """number => {
 POINTS = """() => document.querySelector("#front .js-plotly-plot").calcdata.flatMap(([{trace}]) =>
   trace.hoverinfo === "skip" || !trace.customdata || trace.visible !== true ? [] :
     Array.from(trace.customdata).map((number, at) => [number, trace.x[at], trace.y[at]]))"""
-DRAWN = "() => document.querySelector('#front .js-plotly-plot')?.calcdata?.length > 3"
+# A click means something once Dash listens to the figure, which is after it was drawn.
+DRAWN = """() => {
+  const graph = document.querySelector("#front .js-plotly-plot");
+  return graph?.calcdata?.length > 3 && graph._ev.listenerCount("plotly_click") > 0;
+}"""
+# Plotly looks for what is under the mouse every 50 ms and when the page moves; a look that falls into a click loses it.
+AT_REST = "() => !window.store?.getState().isLoading"
+LOOKED = "() => new Promise(resolve => setTimeout(resolve, 60))"
 RANGES = """() => {
   const {xaxis, yaxis} = document.querySelector("#front .js-plotly-plot")._fullLayout;
   return [...xaxis.range, ...yaxis.range];
@@ -127,7 +137,9 @@ def show_tab(page: Page, name: str) -> None:
 
 def click_candidate(page: Page, number: int) -> None:
     """A click on a candidate's point of the front, as a mouse does it."""
+    until(page, lambda: page.evaluate(AT_REST), seconds=30)
     point_at(page, number)
+    page.evaluate(LOOKED)
     page.mouse.down()
     page.mouse.up()
 
