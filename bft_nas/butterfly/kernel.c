@@ -26,11 +26,14 @@ enum { MAX_WORKERS = 256 };
 /* Chosen by measurement: products that are worth a thread; pixels of a tile (more where rows are written around the
    caches, and twice as many in a backward pass of few channels or of far memory, where the sums over a tile's pixels
    cost something of their own); bytes of a tile's rows in the second cache, which holds several such tiles (half of it
-   where rows are packed); of the rows that go through all remaining stages in the nearest; and of a batch that is beyond
-   the caches. Of such a batch memory is fetched a tile ahead, since the rows of a tile are too short for the hardware to
-   see where they lead, and results are written around the caches, which would read the old ones first. */
+   where rows are packed); of the rows that go through all remaining stages in the nearest. */
 enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
-enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15, BYTES_NEARBY = 12 << 20 };
+enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
+
+/* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
+   lead; of one whose results are written around the caches, which would read the old ones first; and the most channels
+   of a channels_last image that is written so where a vector is half a cache line. */
+enum { BYTES_NEARBY = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256 };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
@@ -48,10 +51,11 @@ typedef struct job {
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
     long batch, pixels, real;
     int channels_last, half, packed;
-    int far, streamed; /* beyond the caches; and written around them */
+    int far, streamed; /* in memory rather than the second cache; and written around the caches */
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
+    long unit; /* vectors that tiles begin at multiples of */
     long parts; /* of the first stage's rows, with all that follows from them: an image's, where there are few images */
     const struct code *code;
     atomic_char taken[MAX_WORKERS]; /* a share by a worker */
@@ -61,6 +65,7 @@ typedef struct job {
 /* What tile.h makes for a type of numbers and an instruction set. */
 typedef struct code {
     long lanes;
+    int streams; /* whether it writes around the caches */
     size_t (*bytes)(const job *);
     void (*share)(const job *, void *memory, void *gw, long first, long end);
     void (*add)(void *to, const void *from, long count);
@@ -85,7 +90,7 @@ void bft_use(parallel run, int (*number)(void)) { in_parallel = run, thread_numb
 #define RADIX_8 0
 #define NAME(x) x##_double
 #include "tile.h"
-static const code doubles = {4, bytes_double, share_double, add_double, merge_double, part_double};
+static const code doubles = {4, 0, bytes_double, share_double, add_double, merge_double, part_double};
 
 #define REAL float
 #define INTEGER int32_t
@@ -95,7 +100,7 @@ static const code doubles = {4, bytes_double, share_double, add_double, merge_do
 #define RADIX_8 0
 #define NAME(x) x##_plain
 #include "tile.h"
-static const code plain = {4, bytes_plain, share_plain, add_plain, merge_plain, part_plain};
+static const code plain = {4, 0, bytes_plain, share_plain, add_plain, merge_plain, part_plain};
 
 #if defined(__x86_64__)
 #pragma GCC push_options
@@ -103,12 +108,13 @@ static const code plain = {4, bytes_plain, share_plain, add_plain, merge_plain, 
 #define REAL float
 #define INTEGER int32_t
 #define LANES 8
-#define VECTORS 2
+#define VECTORS 3
+#define STREAM(p, v) _mm256_stream_ps(p, (__m256)(v))
 #define HALVES 1
 #define RADIX_8 0
 #define NAME(x) x##_avx2
 #include "tile.h"
-static const code avx2 = {8, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_avx2};
+static const code avx2 = {8, 1, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_avx2};
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -122,7 +128,7 @@ static const code avx2 = {8, bytes_avx2, share_avx2, add_avx2, merge_avx2, part_
 #define RADIX_8 1
 #define NAME(x) x##_avx512
 #include "tile.h"
-static const code avx512 = {16, bytes_avx512, share_avx512, add_avx512, merge_avx512, part_avx512};
+static const code avx512 = {16, 1, bytes_avx512, share_avx512, add_avx512, merge_avx512, part_avx512};
 #pragma GCC pop_options
 #endif
 
@@ -190,8 +196,11 @@ static void share_out(job *j, long threads) {
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
     j->far = bytes > BYTES_NEARBY && !j->half && !j->images_per_tile;
-    long lanes = j->code->lanes; /* a vector is written around the caches where it is a cache line */
-    j->streamed = j->far && lanes * j->real == 64 && !(together % lanes) && !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
+    long lanes = j->code->lanes, line = 64 / j->real;
+    j->streamed = j->far && bytes > BYTES_AROUND && j->code->streams && !(together % line) &&
+                  (lanes == line || !j->channels_last || together <= MOST_HALVES) &&
+                  !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
+    j->unit = j->streamed && !j->packed ? line / lanes : 1;
     long all = j->channels_last ? j->batch * j->pixels : j->pixels;
     long vectors = (all + lanes - 1) / lanes, images = j->channels_last ? 1 : j->batch;
     long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
@@ -199,7 +208,7 @@ static void share_out(job *j, long threads) {
     long most = !j->gx && j->streamed && !j->packed ? STREAMED_TILE : TILE;
     if (j->gx && (2 * TILE * bytes_of_pixel <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
     if (most > limit) most = limit;
-    most = most < lanes ? 1 : most / lanes;
+    most = most < lanes * j->unit ? j->unit : most / lanes;
     if (j->images_per_tile) {
         long per = most * lanes / j->pixels;
         while (per > 1 && (images + per - 1) / per < threads) per--;
@@ -213,7 +222,7 @@ static void share_out(job *j, long threads) {
             j->parts = (threads + tiles - 1) / tiles;
             if (j->parts > t->rows[0]) j->parts = t->rows[0];
         }
-        while (most > 1 && images * j->parts * ((vectors + most - 1) / most) < threads) most--;
+        while (most > j->unit && images * j->parts * ((vectors + most - 1) / most) < threads) most--;
         j->tiles_per_image = (vectors + most - 1) / most;
         j->tiles = images * j->parts * j->tiles_per_image;
         j->row = most * lanes + lanes;

@@ -4,7 +4,7 @@
      INTEGER   of the same size                VECTORS  vectors of a row that are worked on together: as many as leave
      NAME(x)   x with a suffix of its own               4 * VECTORS sums in registers
      HALVES    whether bfloat16 is read and written     RADIX_8  whether there are registers for 16 sums
-     STREAM    how a vector that is a cache line is written around the caches; for LANES 16 alone
+     STREAM    how a vector is written around the caches, where that is possible
 
    A tile is a number of vectors of pixels of every channel, a row a channel. Rows are reached through tables of
    pointers: in NCHW the first stage reads the image and the last one writes the result in place, and a tile that does
@@ -20,6 +20,11 @@
 #define scratch NAME(scratch)
 #define tile NAME(tile)
 
+#ifdef STREAM
+#define LINE ((long)(64 / (LANES * sizeof(REAL)))) /* vectors of a cache line */
+#else
+#define LINE 1
+#endif
 typedef REAL vec __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef vec loose __attribute__((aligned(2), may_alias)); /* in memory, anywhere */
 typedef INTEGER lanes __attribute__((vector_size(LANES * sizeof(REAL))));
@@ -327,6 +332,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 }
 
 #undef vec
+#undef LINE
 #undef loose
 #undef lanes
 #undef table

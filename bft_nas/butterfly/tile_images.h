@@ -98,18 +98,28 @@ INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL
             for (long c = 0; c < channels; c++) PUT(pixels, p * channels + c, rows[c][p]);
         return;
     }
-    for (long p = 0; p < count; p += LANES)
+    for (long p = 0; p < count; p += LANES) {
+        long p0 = p + LANES <= count ? p : count - LANES;
+        if (streamed) { /* a line at a time: halves of lines would be written to memory as such */
+            for (long c = 0; c < channels; c += LINE * LANES) {
+                vec block[LINE][LANES];
+                UNROLL for (int l = 0; l < LINE; l++) {
+                    UNROLL for (int i = 0; i < LANES; i++) block[l][i] = load(rows[c + l * LANES + i] + p0);
+                    NAME(transpose)(block[l]);
+                }
+                UNROLL for (int i = 0; i < LANES; i++) UNROLL for (int l = 0; l < LINE; l++)
+                    NAME(stream)((REAL *)pixels + (p0 + i) * channels + c + l * LANES, block[l][i]);
+            }
+            continue;
+        }
         for (long c = 0; c < channels; c += LANES) {
-            long p0 = p + LANES <= count ? p : count - LANES, c0 = c + LANES <= channels ? c : channels - LANES;
+            long c0 = c + LANES <= channels ? c : channels - LANES;
             vec block[LANES];
             UNROLL for (int i = 0; i < LANES; i++) block[i] = load(rows[c0 + i] + p0);
             NAME(transpose)(block);
-            if (streamed)
-                UNROLL for (int i = 0; i < LANES; i++)
-                    NAME(stream)((REAL *)pixels + (p0 + i) * channels + c0, block[i]);
-            else
-                UNROLL for (int i = 0; i < LANES; i++) STORE(pixels, (p0 + i) * channels + c0, block[i]);
+            UNROLL for (int i = 0; i < LANES; i++) STORE(pixels, (p0 + i) * channels + c0, block[i]);
         }
+    }
 }
 
 INLINE void NAME(copy_in)(const void *from, long at, REAL *to, long count, int half) {
@@ -140,7 +150,8 @@ INLINE tile NAME(tile_of)(const job *j, long index) {
     t.images = 1;
     t.part = index / j->tiles_per_image % j->parts;
     index %= j->tiles_per_image;
-    long from = index * vectors / j->tiles_per_image, end = (index + 1) * vectors / j->tiles_per_image;
+    long units = vectors / j->unit, from = index * units / j->tiles_per_image * j->unit;
+    long end = index + 1 == j->tiles_per_image ? vectors : (index + 1) * units / j->tiles_per_image * j->unit;
     t.first = from * LANES;
     t.vectors = end - from;
     t.count = (end * LANES < all ? end * LANES : all) - t.first;

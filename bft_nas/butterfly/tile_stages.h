@@ -63,7 +63,8 @@ INLINE place NAME(place_of)(const job *j, long i) {
         }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
-   vectors at once; of radix 8 all rows at once, so that they can be in place, and half the vectors. */
+   vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice, unless there are
+   registers for all rows of half the vectors. */
 #define SQUARE_4(V, KIND, TURNED, START, FAR)                                                                      \
     static __attribute__((noinline)) void NAME(square_4_##KIND##_##V)(                                             \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
@@ -108,22 +109,47 @@ INLINE place NAME(place_of)(const job *j, long i) {
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
-
-#define KINDS(KIND, V)                                                                                             \
-    (rows == 4 ? NAME(square_4_##KIND##_##V) : NAME(square_8_##KIND##_##V))(w, away, from, to, begin, step, each,  \
-                                                                            count, at);
 #else
-#define SQUARE_8(V, KIND, TURNED, START, FAR)
-#define KINDS(KIND, V) NAME(square_4_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);
+#define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
+    static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
+        const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
+        long count, span at) {                                                                                     \
+        long second = at.first + LANES;                                                                            \
+        span low = {at.first, at.first, at.first, at.first, 0, 0, 0, 0};                                           \
+        span middle = {second, second, second, second, 0, 0, 0, 0};                                                \
+        int in_place = in == out;                                                                                  \
+        for (; count; count--, in += each, out += each, w += away) {                                               \
+            REAL *const *begin = START ? start : NULL;                                                             \
+            long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
+            FETCH(V, in, 8, FAR ? at.ahead_in : 0, 0)                                                              \
+            FETCH(V, out, 8, FAR ? at.ahead_out : 0, 1)                                                            \
+            FETCH(V, start, 8, START && FAR ? at.ahead_start : 0, 0)                                               \
+            if (in_place) {                                                                                        \
+                if (V > 1) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, low, FAR && at.streamed);     \
+                if (V > 2) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, middle, FAR && at.streamed);  \
+                NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                 \
+            } else {                                                                                               \
+                NAME(block_4_##V)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);               \
+                NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, \
+                                  wc, 8, at, FAR && at.streamed);                                                  \
+            }                                                                                                      \
+            if (START) start += each;                                                                              \
+        }                                                                                                          \
+    }
 #endif
+#define KINDS(KIND, V)                                                                                             \
+    if (rows == 4)                                                                                                 \
+        NAME(square_4_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);                              \
+    else                                                                                                           \
+        NAME(square_8_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);
 #define SQUARES(V, KIND, TURNED, START, FAR)                                                                       \
     SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
 #define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
 #define CHOOSE(KIND, V)                                                                                            \
     if (at.ahead_in || at.ahead_out || at.ahead_start || at.streamed)                                              \
-        KINDS(far_##KIND, V)                                                                                       \
+        { KINDS(far_##KIND, V) }                                                                                   \
     else                                                                                                           \
-        KINDS(KIND, V)
+        { KINDS(KIND, V) }
 
 /* One group of a stage from `in` to `out`. In place, more rows than a block has need a copy of their input. */
 #define GROUP(V)                                                                                                   \
@@ -153,7 +179,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
     INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
                                 long first, long end, span at, REAL *const *copy) {                                \
         long rows = turned ? p->columns : p->rows, columns = turned ? p->rows : p->columns, step = p->rest;        \
-        if (rows == columns && (rows == 4 || (rows == 8 && RADIX_8))) {                                            \
+        if (rows == columns && (rows == 4 || rows == 8)) {                                                         \
             /* All e at once where there is one group of each. */                                                  \
             long each = step == 1 ? rows : 1, count = step == 1 ? end - first : step;                              \
             long away = (step == 1 ? 1 : p->before) * p->block;                                                    \
@@ -204,13 +230,16 @@ GROUP(2)
 #endif
 #if VECTORS > 2
 GROUP(3)
+#endif
+#if VECTORS > 3
 GROUP(4)
 #endif
 
 INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const table *out, const table *start,
                            long first, long end, long vectors, REAL *const *copy) {
-    for (long v = 0; v < vectors; v += VECTORS) {
-        long now = vectors - v < VECTORS ? vectors - v : VECTORS, last = (v + now - 1) * LANES;
+    long most = out->streamed ? VECTORS / LINE * LINE : VECTORS;
+    for (long v = 0; v < vectors; v += most) {
+        long now = vectors - v < most ? vectors - v : most, last = (v + now - 1) * LANES;
         span at = {v * LANES, last, last, last, in->ahead, out->streamed ? 0 : out->ahead, start ? start->ahead : 0,
                    out->streamed};
         if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
@@ -221,6 +250,8 @@ INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const ta
 #endif
 #if VECTORS > 2
         case 3: NAME(range_3)(p, turned, in, out, start, first, end, at, copy); break;
+#endif
+#if VECTORS > 3
         case 4: NAME(range_4)(p, turned, in, out, start, first, end, at, copy); break;
 #endif
         }
