@@ -21,7 +21,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 
-enum { MAX_WORKERS = 256 };
+enum { MAX_WORKERS = 256, MAX_LEVELS = 4 };
 
 /* Chosen by measurement: products that are worth a thread; pixels of a tile (more where rows are written around the
    caches, and twice as many in a backward pass of few channels or of far memory, where the sums over a tile's pixels
@@ -266,48 +266,101 @@ static int worth_merging(const transform *t, long i) {
     return r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
 }
 
-static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
-    transform given = j->t;
-    void *const *weights = call->stages;
-    long rows[MAX_STAGES], columns[MAX_STAGES], count = 0, stages = call->shape->stages, merged[MAX_STAGES];
+/* The stages of a transform as they are given, or with neighbours of the level below merged. */
+typedef struct {
+    transform t;
+    const void *weights[MAX_STAGES];
+    int merged[MAX_STAGES]; /* whether a stage is two of the level below */
+    char *memory;           /* of the weights of those */
+} level;
+
+static void given_level(level *l, const bft_shape *shape, void *const *weights) {
+    long rows[MAX_STAGES], columns[MAX_STAGES], stages = shape->stages;
     for (long s = 0; s < stages; s++) {
-        rows[s] = call->shape->factors[s] * (s == 0 ? given.copies : 1);
-        columns[s] = call->shape->factors[s] * (s == stages - 1 ? given.chunks : 1);
+        rows[s] = shape->factors[s] * (s == 0 ? l->t.copies : 1);
+        columns[s] = shape->factors[s] * (s == stages - 1 ? l->t.chunks : 1);
+        l->weights[s] = weights[s];
     }
-    describe(&given, rows, columns, stages);
-    for (long s = 0; s < stages; s++, count++) {
-        merged[count] = s + 1 < stages && worth_merging(&given, s);
-        rows[count] = given.rows[s], columns[count] = given.columns[s];
-        if (merged[count]) s++, rows[count] *= given.rows[s], columns[count] *= given.columns[s];
+    describe(&l->t, rows, columns, stages);
+    l->memory = NULL;
+}
+
+/* Make the next level, where any two stages are worth merging: 1 where they are, 0 where not, -1 when memory ran out. */
+static int merge_level(const job *j, const level *below, level *above) {
+    const transform *t = &below->t;
+    long rows[MAX_STAGES], columns[MAX_STAGES], count = 0;
+    for (long s = 0; s < t->stages; s++, count++) {
+        int merged = above->merged[count] = s + 1 < t->stages && worth_merging(t, s);
+        rows[count] = t->rows[s], columns[count] = t->columns[s];
+        if (merged) s++, rows[count] *= t->rows[s], columns[count] *= t->columns[s];
     }
-    describe(&j->t, rows, columns, count);
+    if (count == t->stages) return 0;
+    above->t = *t;
+    describe(&above->t, rows, columns, count);
+    above->memory = malloc(j->real * above->t.weights);
+    if (!above->memory) return -1;
+    for (long i = 0, s = 0; i < count; s += 1 + above->merged[i++]) {
+        char *both = above->memory + j->real * above->t.offset[i];
+        above->weights[i] = above->merged[i] ? both : below->weights[s];
+        if (above->merged[i]) j->code->merge(t, s, below->weights[s], below->weights[s + 1], both);
+    }
+    return 1;
+}
+
+/* From the gradients of a level's weights, those of the level below. */
+static void part_level(const job *j, const level *above, const level *below, const char *sums, void *const *gradients) {
+    const transform *t = &below->t;
+    for (long i = 0, s = 0; i < above->t.stages; s += 1 + above->merged[i++]) {
+        const char *sum = sums + j->real * above->t.offset[i];
+        if (above->merged[i]) {
+            for (long k = s; k <= s + 1; k++) memset(gradients[k], 0, j->real * weights_of(t, k));
+            j->code->part(t, s, below->weights[s], below->weights[s + 1], sum, gradients[s], gradients[s + 1]);
+        } else
+            memcpy(gradients[s], sum, j->real * weights_of(t, s));
+    }
+}
+
+/* The gradients of the weights as they are given, from those of the last level. Returns 1 when memory ran out. */
+static int part_levels(const job *j, const level *levels, long last, void *const *gradients) {
+    char *sums = j->gw, *between = NULL;
+    for (long k = last; k > 1; k--) {
+        const transform *t = &levels[k - 1].t;
+        void *parts[MAX_STAGES];
+        char *next = malloc(j->real * t->weights);
+        if (!next) break;
+        for (long s = 0; s < t->stages; s++) parts[s] = next + j->real * t->offset[s];
+        part_level(j, &levels[k], &levels[k - 1], sums, parts);
+        free(between);
+        sums = between = next, last = k - 1;
+    }
+    if (last == 1) part_level(j, &levels[1], &levels[0], sums, gradients);
+    for (long s = 0; !last && s < levels->t.stages; s++)
+        memcpy(gradients[s], sums + j->real * levels->t.offset[s], j->real * weights_of(&levels->t, s));
+    free(between);
+    return last > 1;
+}
+
+static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
+    level levels[MAX_LEVELS];
+    long last = 0;
+    int merged = 1, failed;
     j->code = choose((int)call->type);
     j->real = call->type == DOUBLE ? 8 : 4;
     j->half = call->type == HALF;
-    size_t all = j->real * j->t.weights;
-    char *memory = NULL;
-    if (count < stages) {
-        memory = malloc(all);
-        if (!memory) return 1;
+    levels[0].t = j->t;
+    given_level(levels, call->shape, call->stages);
+    while (last + 1 < MAX_LEVELS && (merged = merge_level(j, &levels[last], &levels[last + 1])) == 1) last++;
+    failed = merged < 0;
+    if (!failed) {
+        j->t = levels[last].t;
+        memcpy(j->weights, levels[last].weights, sizeof j->weights);
+        share_out(j, call->threads);
+        if (gradients) failed = !(j->gw = calloc(j->workers ? j->workers : 1, j->real * j->t.weights));
     }
-    for (long i = 0, s = 0; i < count; s += 1 + merged[i++]) {
-        j->weights[i] = merged[i] ? memory + j->real * j->t.offset[i] : weights[s];
-        if (merged[i]) j->code->merge(&given, s, weights[s], weights[s + 1], (void *)j->weights[i]);
-    }
-    share_out(j, call->threads);
-    if (gradients) j->gw = calloc(j->workers ? j->workers : 1, all);
-    int failed = gradients && !j->gw;
     if (!failed) failed = run(j);
-    for (long i = 0, s = 0; gradients && !failed && i < count; s += 1 + merged[i++]) {
-        char *sum = j->gw + j->real * j->t.offset[i];
-        if (merged[i]) {
-            for (long k = s; k <= s + 1; k++) memset(gradients[k], 0, j->real * weights_of(&given, k));
-            j->code->part(&given, s, weights[s], weights[s + 1], sum, gradients[s], gradients[s + 1]);
-        } else
-            memcpy(gradients[s], sum, j->real * weights_of(&given, s));
-    }
+    if (gradients && !failed) failed = part_levels(j, levels, last, gradients);
     free(j->gw);
-    free(memory);
+    for (long k = 1; k <= last; k++) free(levels[k].memory);
     return failed;
 }
 
