@@ -31,9 +31,10 @@ enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
 enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
 
 /* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
-   lead; of one whose results are written around the caches, which would read the old ones first; and the most channels
-   of a channels_last image that is written so where a vector is half a cache line. */
-enum { BYTES_NEARBY = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256 };
+   lead (in a backward pass only from BYTES_AROUND on, as its gradient has just been written); of one whose results are
+   written around the caches, which would read the old ones first; and the most channels of a channels_last image that is
+   written so where a vector is half a cache line. */
+enum { BYTES_FETCHED = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256 };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
@@ -195,7 +196,7 @@ static void share_out(job *j, long threads) {
     if (threads > MAX_WORKERS) threads = MAX_WORKERS;
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
-    j->far = bytes > BYTES_NEARBY && !j->half && !j->images_per_tile;
+    j->far = bytes > (j->gx ? BYTES_AROUND : BYTES_FETCHED) && !j->half && !j->images_per_tile;
     long lanes = j->code->lanes, line = 64 / j->real;
     j->streamed = j->far && bytes > BYTES_AROUND && j->code->streams && !(together % line) &&
                   (lanes == line || !j->channels_last || together <= MOST_HALVES) &&
@@ -285,7 +286,7 @@ static void given_level(level *l, const bft_shape *shape, void *const *weights) 
     l->memory = NULL;
 }
 
-/* Make the next level, where any two stages are worth merging: 1 where they are, 0 where not, -1 when memory ran out. */
+/* The next level: 1 where two stages were worth merging, 0 where there is none, -1 when memory ran out. */
 static int merge_level(const job *j, const level *below, level *above) {
     const transform *t = &below->t;
     long rows[MAX_STAGES], columns[MAX_STAGES], count = 0;
@@ -322,20 +323,21 @@ static void part_level(const job *j, const level *above, const level *below, con
 
 /* The gradients of the weights as they are given, from those of the last level. Returns 1 when memory ran out. */
 static int part_levels(const job *j, const level *levels, long last, void *const *gradients) {
+    const transform *given = &levels->t;
     char *sums = j->gw, *between = NULL;
-    for (long k = last; k > 1; k--) {
-        const transform *t = &levels[k - 1].t;
+    for (; last > 1; last--) {
+        const transform *t = &levels[last - 1].t;
         void *parts[MAX_STAGES];
         char *next = malloc(j->real * t->weights);
         if (!next) break;
         for (long s = 0; s < t->stages; s++) parts[s] = next + j->real * t->offset[s];
-        part_level(j, &levels[k], &levels[k - 1], sums, parts);
+        part_level(j, &levels[last], &levels[last - 1], sums, parts);
         free(between);
-        sums = between = next, last = k - 1;
+        sums = between = next;
     }
     if (last == 1) part_level(j, &levels[1], &levels[0], sums, gradients);
-    for (long s = 0; !last && s < levels->t.stages; s++)
-        memcpy(gradients[s], sums + j->real * levels->t.offset[s], j->real * weights_of(&levels->t, s));
+    for (long s = 0; last == 0 && s < given->stages; s++)
+        memcpy(gradients[s], sums + j->real * given->offset[s], j->real * weights_of(given, s));
     free(between);
     return last > 1;
 }
