@@ -283,7 +283,6 @@ static void given_level(level *l, const bft_shape *shape, void *const *weights) 
         l->weights[s] = weights[s];
     }
     describe(&l->t, rows, columns, stages);
-    l->memory = NULL;
 }
 
 /* The next level: 1 where two stages were worth merging, 0 where there is none, -1 when memory ran out. */

@@ -366,5 +366,8 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef SQUARES
 #undef CHOOSE
 #undef FETCH
+#undef FETCH_GROUP
+#undef EIGHT
+#undef EIGHT_SPANS
 #undef KINDS
 #undef NAME

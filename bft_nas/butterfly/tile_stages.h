@@ -62,6 +62,11 @@ INLINE place NAME(place_of)(const job *j, long i) {
             __builtin_prefetch(p + V * LANES - 1, WRITE, 2);                                                       \
         }
 
+#define FETCH_GROUP(V, COUNT, START, FAR)                                                                          \
+    FETCH(V, in, COUNT, FAR ? at.ahead_in : 0, 0)                                                                  \
+    FETCH(V, out, COUNT, FAR ? at.ahead_out : 0, 1)                                                                \
+    FETCH(V, start, COUNT, START && FAR ? at.ahead_start : 0, 0)
+
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
    vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice, unless there are
    registers for all rows of half the vectors. */
@@ -70,9 +75,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         for (; count; count--, in += each, out += each, w += away) {                                               \
-            FETCH(V, in, 4, FAR ? at.ahead_in : 0, 0)                                                              \
-            FETCH(V, out, 4, FAR ? at.ahead_out : 0, 1)                                                            \
-            FETCH(V, start, 4, START && FAR ? at.ahead_start : 0, 0)                                               \
+            FETCH_GROUP(V, 4, START, FAR)                                                                          \
             NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at, \
                               FAR && at.streamed);                                                                 \
             if (START) start += each;                                                                              \
@@ -87,56 +90,48 @@ INLINE place NAME(place_of)(const job *j, long i) {
             NAME(block_2_##V)(in, step, out, NULL, step, w, 4, 1, 4, at, 0);                                       \
     }
 
+/* A group of radix 8: the vectors that its blocks work on, and the blocks. */
 #if RADIX_8
-#define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
-    static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
-        const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
-        long count, span at) {                                                                                     \
-        long second = at.first + LANES;                                                                            \
-        span low = {at.first, second, second, second, 0, 0, 0, 0}, high = at;                                      \
-        high.first += 2 * LANES;                                                                                   \
-        for (; count; count--, in += each, out += each, w += away) {                                               \
-            REAL *const *begin = START ? start : NULL;                                                             \
-            long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
-            FETCH(V, in, 8, FAR ? at.ahead_in : 0, 0)                                                              \
-            FETCH(V, out, 8, FAR ? at.ahead_out : 0, 1)                                                            \
-            FETCH(V, start, 8, START && FAR ? at.ahead_start : 0, 0)                                               \
-            if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low, FAR && at.streamed);         \
-            if (V % 2)                                                                                             \
-                NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, high, FAR && at.streamed);               \
-            else                                                                                                   \
-                NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, FAR && at.streamed);  \
-            if (START) start += each;                                                                              \
-        }                                                                                                          \
-    }
+#define EIGHT_SPANS                                                                                                \
+    long second = at.first + LANES;                                                                                \
+    span pair = {at.first, second, second, second, 0, 0, 0, 0}, high = at;                                         \
+    high.first += 2 * LANES;
+#define EIGHT(V, START, FAR)                                                                                       \
+    if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, pair, FAR && at.streamed);                \
+    if (V % 2)                                                                                                     \
+        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                         \
+    else                                                                                                           \
+        NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, FAR && at.streamed);
 #else
-#define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
-    static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
-        const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
-        long count, span at) {                                                                                     \
-        long second = at.first + LANES;                                                                            \
-        span low = {at.first, at.first, at.first, at.first, 0, 0, 0, 0};                                           \
-        span middle = {second, second, second, second, 0, 0, 0, 0};                                                \
-        int in_place = in == out;                                                                                  \
-        for (; count; count--, in += each, out += each, w += away) {                                               \
-            REAL *const *begin = START ? start : NULL;                                                             \
-            long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
-            FETCH(V, in, 8, FAR ? at.ahead_in : 0, 0)                                                              \
-            FETCH(V, out, 8, FAR ? at.ahead_out : 0, 1)                                                            \
-            FETCH(V, start, 8, START && FAR ? at.ahead_start : 0, 0)                                               \
-            if (in_place) {                                                                                        \
-                if (V > 1) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, low, FAR && at.streamed);     \
-                if (V > 2) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, middle, FAR && at.streamed);  \
-                NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                 \
-            } else {                                                                                               \
-                NAME(block_4_##V)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);               \
-                NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, \
-                                  wc, 8, at, FAR && at.streamed);                                                  \
-            }                                                                                                      \
-            if (START) start += each;                                                                              \
-        }                                                                                                          \
+#define EIGHT_SPANS                                                                                                \
+    long second = at.first + LANES;                                                                                \
+    span low = {at.first, at.first, at.first, at.first, 0, 0, 0, 0};                                               \
+    span middle = {second, second, second, second, 0, 0, 0, 0};                                                    \
+    int in_place = in == out;
+#define EIGHT(V, START, FAR)                                                                                       \
+    if (in_place) {                                                                                                \
+        if (V > 1) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, low, FAR && at.streamed);             \
+        if (V > 2) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, middle, FAR && at.streamed);          \
+        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                         \
+    } else {                                                                                                       \
+        NAME(block_4_##V)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                       \
+        NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, wc, 8, at,\
+                          FAR && at.streamed);                                                                     \
     }
 #endif
+#define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
+    static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
+        const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
+        long count, span at) {                                                                                     \
+        EIGHT_SPANS                                                                                                \
+        for (; count; count--, in += each, out += each, w += away) {                                               \
+            REAL *const *begin = START ? start : NULL;                                                             \
+            long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
+            FETCH_GROUP(V, 8, START, FAR)                                                                          \
+            EIGHT(V, START, FAR)                                                                                   \
+            if (START) start += each;                                                                              \
+        }                                                                                                          \
+    }
 #define KINDS(KIND, V)                                                                                             \
     if (rows == 4)                                                                                                 \
         NAME(square_4_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);                              \
