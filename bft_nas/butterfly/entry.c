@@ -1,8 +1,8 @@
 /* Inference from Python at once: what fused.py does in steps takes as long as the transform of a small image.
 
    `infer` answers None where anything is not plain (gradients, another type or device, somebody who watches), and
-   fused.py goes the long way. No header of torch's is needed: what is asked of a tensor is asked through Python. Where
-   Python's headers are not installed there is no short way. */
+   fused.py goes the long way. No header of torch's is needed: a tensor is read through DLPack's exchange interface,
+   which torch has from 2.10 on. Without it, and where Python's headers are not installed, there is no short way. */
 
 #if __has_include(<Python.h>)
 #define PY_SSIZE_T_CLEAN
@@ -10,28 +10,24 @@
 
 #include "call.h"
 
-static PyObject *tensor, *parameter, *float32, *watchers, *threads, *empty_like;
-static PyObject *of_dtype, *of_is_cpu, *of_shape, *of_data_ptr, *of_is_contiguous, *new_empty;
+/* DLTensor and DLPackExchangeAPI of DLPack 1.x (github.com/dmlc/dlpack, dlpack.h), as far as they are used here. */
+enum { ON_CPU = 1, OF_FLOATS = 2, MAX_DIMENSIONS = 8 };
+typedef struct {
+    void *data;
+    int32_t device, device_number, dimensions;
+    uint8_t kind, bits;
+    uint16_t lanes;
+    int64_t *sizes, *strides; /* in elements */
+    uint64_t offset;          /* of the first element, in bytes */
+} view;
+typedef struct {
+    uint32_t major, minor;
+    void *before, *allocate, *share, *wrap;
+    int (*look)(void *tensor, view *found); /* borrowed, as long as the tensor is as it is */
+} exchange_functions;
 
-/* Whether an attribute, or what a method returns, is this object. */
-static int has(PyObject *self, PyObject *name, PyObject *wanted) {
-    PyObject *value = PyObject_GetAttr(self, name);
-    Py_XDECREF(value);
-    return value == wanted;
-}
-
-static int says_yes(PyObject *self, PyObject *method) {
-    PyObject *value = PyObject_CallMethodNoArgs(self, method);
-    Py_XDECREF(value);
-    return value == Py_True;
-}
-
-static void *address(PyObject *self) {
-    PyObject *value = PyObject_CallMethodNoArgs(self, of_data_ptr);
-    void *pointer = value ? PyLong_AsVoidPtr(value) : NULL;
-    Py_XDECREF(value);
-    return pointer;
-}
+static PyObject *tensor, *parameter, *watchers, *threads, *empty_like, *new_empty;
+static const exchange_functions *exchange;
 
 /* Whether nobody watches: each of the watchers says 0, False or None. */
 static int unwatched(void) {
@@ -44,26 +40,50 @@ static int unwatched(void) {
     return 1;
 }
 
-static int is_plain(PyObject *x) { return has(x, of_dtype, float32) && says_yes(x, of_is_contiguous); }
-
-/* A tensor for the result of a call, whose batch and pixels are set; NULL where `x` has other channels, or with an error.
-   `new_empty` takes half a microsecond longer than `empty_like`. */
-static PyObject *result_for(PyObject *x, long n_in, long n_out, bft_call *call) {
-    PyObject *sizes = PyObject_GetAttr(x, of_shape), *wanted = NULL, *y = NULL;
-    if (!sizes) return NULL;
-    Py_ssize_t dimensions = PyTuple_GET_SIZE(sizes);
-    if (dimensions >= 2 && PyLong_AsLong(PyTuple_GET_ITEM(sizes, 1)) == n_in) {
-        call->batch = PyLong_AsLong(PyTuple_GET_ITEM(sizes, 0)), call->pixels = 1;
-        for (Py_ssize_t i = 2; i < dimensions; i++) call->pixels *= PyLong_AsLong(PyTuple_GET_ITEM(sizes, i));
-        if (n_in == n_out) {
-            y = PyObject_CallOneArg(empty_like, x);
-        } else if ((wanted = PyTuple_New(dimensions))) {
-            for (Py_ssize_t i = 0; i < dimensions; i++)
-                PyTuple_SET_ITEM(wanted, i, i == 1 ? PyLong_FromLong(n_out) : Py_NewRef(PyTuple_GET_ITEM(sizes, i)));
-            y = PyObject_CallMethodOneArg(x, new_empty, wanted);
-            Py_DECREF(wanted);
-        }
+/* Whether the strides are those of a tensor without gaps whose dimensions lie in memory as `order` lists them, the
+   innermost first. */
+static int is_packed(const view *x, const int32_t *order) {
+    int64_t expected = 1;
+    for (int32_t i = 0; i < x->dimensions; i++) {
+        int64_t size = x->sizes[order[i]];
+        if (size != 1 && x->strides[order[i]] != expected) return 0;
+        if (size) expected *= size; /* strides of an empty tensor are those of one with ones for noughts */
     }
+    return 1;
+}
+
+static int is_contiguous(const view *x) {
+    int32_t order[MAX_DIMENSIONS];
+    for (int32_t i = 0; i < x->dimensions; i++) order[i] = x->dimensions - 1 - i;
+    return is_packed(x, order);
+}
+
+static int is_channels_last(const view *x) {
+    static const int32_t order[] = {1, 3, 2, 0};
+    return x->dimensions == 4 && is_packed(x, order);
+}
+
+/* Whether a tensor of numbers that the kernel takes is found; an object without such numbers is not plain. */
+static int look(PyObject *object, view *found) {
+    if (exchange->look(object, found)) return PyErr_Clear(), 0;
+    return found->device == ON_CPU && found->kind == OF_FLOATS && found->bits == 32 && found->lanes == 1 &&
+           found->dimensions <= MAX_DIMENSIONS;
+}
+
+static float *numbers(const view *found) { return (float *)((char *)found->data + found->offset); }
+
+/* A tensor for the result of `x`; `new_empty` takes half a microsecond longer than `empty_like`. */
+static PyObject *result_for(PyObject *x, const view *images, long n_out) {
+    if (images->sizes[1] == n_out) return PyObject_CallOneArg(empty_like, x);
+    PyObject *sizes = PyTuple_New(images->dimensions), *y = NULL;
+    if (!sizes) return NULL;
+    for (int32_t i = 0; i < images->dimensions; i++) {
+        PyObject *size = PyLong_FromLong(i == 1 ? n_out : images->sizes[i]);
+        if (!size) goto failed;
+        PyTuple_SET_ITEM(sizes, i, size);
+    }
+    y = PyObject_CallMethodOneArg(x, new_empty, sizes);
+failed:
     Py_DECREF(sizes);
     return y;
 }
@@ -74,22 +94,32 @@ static PyObject *infer(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     if (count != 5 || !PyDict_Check(arguments[1]) || !PyTuple_Check(arguments[2]))
         return PyErr_Format(PyExc_TypeError, "expected a tensor, a dictionary, a tuple and two numbers");
     PyObject *x = arguments[0], *stages = arguments[1], *factors = arguments[2];
-    if (Py_TYPE(x) != (PyTypeObject *)tensor || !unwatched() || !has(x, of_is_cpu, Py_True) || !is_plain(x)) goto other;
+    view images, block, result;
+    if (!exchange || Py_TYPE(x) != (PyTypeObject *)tensor || !unwatched() || !look(x, &images)) goto other;
     bft_shape shape = {PyLong_AsLong(arguments[3]), PyLong_AsLong(arguments[4]), PyTuple_GET_SIZE(factors), {0}};
     if (shape.stages > MAX_STAGES || PyDict_GET_SIZE(stages) != shape.stages) goto other;
+    if (images.dimensions < 2 || images.sizes[1] != shape.n_in) goto other;
     bft_call *call = alloca(sizeof *call + shape.stages * sizeof *call->stages);
+    call->channels_last = !is_contiguous(&images);
+    if (call->channels_last && (shape.n_in != shape.n_out || !is_channels_last(&images))) goto other;
     PyObject *name, *stage;
     for (Py_ssize_t at = 0, i = 0; PyDict_Next(stages, &at, &name, &stage); i++) {
-        if (Py_TYPE(stage) != (PyTypeObject *)parameter || !is_plain(stage)) goto other;
-        call->stages[i] = address(stage);
+        if (Py_TYPE(stage) != (PyTypeObject *)parameter || !look(stage, &block) || !is_contiguous(&block)) goto other;
+        call->stages[i] = numbers(&block);
         shape.factors[i] = PyLong_AsLong(PyTuple_GET_ITEM(factors, i));
     }
-    PyObject *y = result_for(x, shape.n_in, shape.n_out, call);
+    call->batch = images.sizes[0], call->pixels = 1;
+    for (int32_t i = 2; i < images.dimensions; i++) call->pixels *= images.sizes[i];
+    PyObject *y = result_for(x, &images, shape.n_out);
     if (!y) goto other;
+    if (!look(y, &result)) {
+        Py_DECREF(y);
+        goto other;
+    }
     PyObject *workers = PyObject_CallNoArgs(threads);
     if (workers) {
-        call->shape = &shape, call->type = FLOAT, call->channels_last = 0, call->threads = PyLong_AsLong(workers);
-        call->x = address(x), call->y = address(y), call->gy = NULL, call->gx = NULL;
+        call->shape = &shape, call->type = FLOAT, call->threads = PyLong_AsLong(workers);
+        call->x = numbers(&images), call->y = numbers(&result), call->gy = NULL, call->gx = NULL;
         int failed = 0;
         if (!PyErr_Occurred()) {
             Py_BEGIN_ALLOW_THREADS
@@ -107,13 +137,16 @@ other:
     Py_RETURN_NONE;
 }
 
-/* prepare(types of a tensor and of a parameter, float32, watchers, threads, empty_like): what `infer` is to ask. */
+/* prepare(type of a tensor and of a parameter, watchers, threads, empty_like, exchange): what `infer` is to ask. */
 static PyObject *prepare(PyObject *module, PyObject *arguments) {
+    PyObject *capsule;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "O!O!OO!OO", &PyType_Type, &tensor, &PyType_Type, &parameter, &float32,
-                          &PyTuple_Type, &watchers, &threads, &empty_like))
+    if (!PyArg_ParseTuple(arguments, "O!O!O!OOO", &PyType_Type, &tensor, &PyType_Type, &parameter, &PyTuple_Type,
+                          &watchers, &threads, &empty_like, &capsule))
         return NULL;
     Py_INCREF(arguments); /* they are wanted as long as the process lasts */
+    if (!(exchange = PyCapsule_GetPointer(capsule, "dlpack_exchange_api"))) return NULL;
+    if (exchange->major != 1 || !exchange->look) exchange = NULL;
     Py_RETURN_NONE;
 }
 
@@ -125,10 +158,7 @@ static PyMethodDef methods[] = {
 static PyModuleDef kernel_module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernel(void) {
-    PyObject **names[] = {&of_dtype, &of_is_cpu, &of_shape, &of_data_ptr, &of_is_contiguous, &new_empty};
-    const char *texts[] = {"dtype", "is_cpu", "shape", "data_ptr", "is_contiguous", "new_empty"};
-    for (int i = 0; i < 6; i++)
-        if (!*names[i] && !(*names[i] = PyUnicode_InternFromString(texts[i]))) return NULL;
+    if (!new_empty && !(new_empty = PyUnicode_InternFromString("new_empty"))) return NULL;
     return PyModule_Create(&kernel_module);
 }
 #endif

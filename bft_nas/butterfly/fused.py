@@ -98,7 +98,8 @@ def _entry() -> Callable[..., Tensor | None]:
         kernel = importlib.import_module("bft_nas.butterfly._kernel") if available() else None
     except ImportError:
         kernel = None  # no headers of Python's
-    if kernel is None:
+    exchange = getattr(Tensor, "__dlpack_c_exchange_api__", None)  # from torch 2.10 on
+    if kernel is None or exchange is None:
         return lambda *_: None
     watchers = (
         torch.is_grad_enabled,
@@ -109,7 +110,7 @@ def _entry() -> Callable[..., Tensor | None]:
         torch._C._autograd._profiler_enabled,
         maybe_current_level,
     )
-    kernel.prepare(Tensor, nn.Parameter, torch.float32, watchers, torch.get_num_threads, torch.empty_like)
+    kernel.prepare(Tensor, nn.Parameter, watchers, torch.get_num_threads, torch.empty_like, exchange)
     infer: Callable[..., Tensor | None] = kernel.infer
     return infer
 
@@ -119,7 +120,7 @@ def infer_at_once(
 ) -> Tensor | None:
     """What `fused_butterfly` returns, in half of the time for a small image; None where it takes more than that.
 
-    It does for anything but contiguous float32 on the CPU, where gradients are kept, and where somebody watches.
+    It does for anything but compact float32 on the CPU, where gradients are kept, and where somebody watches.
     """
     if torch.compiler.is_compiling():
         return None

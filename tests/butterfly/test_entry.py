@@ -115,8 +115,11 @@ def test_not_where_somebody_watches(around: Callable[[], object]) -> None:
         lambda x: x.double(),
         lambda x: x.bfloat16(),
         lambda x: x.to("meta"),
-        lambda x: x.contiguous(memory_format=torch.channels_last),
         lambda x: x[..., ::2],
+        lambda x: x.transpose(2, 3),
+        lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+        lambda x: x.to_sparse(),
+        lambda x: x.to_mkldnn(),
         lambda x: x[0, :, 0, 0],
         lambda x: x[:, :8],
         lambda x: x.as_subclass(OwnTensor),
@@ -137,6 +140,26 @@ def test_not_for_other_weights() -> None:
         named = {"0": first, **{str(k): stage for k, stage in enumerate(stages[1:], start=1)}}
         assert infer_at_once(x, named, transform.factors, 24, 24) is None
     assert infer_at_once(x, {"0": stages[0]}, transform.factors, 24, 24) is None
+
+
+@torch.no_grad()
+def test_images_in_channels_last_stay_so() -> None:
+    x = torch.randn(2, 24, 5, 6).contiguous(memory_format=torch.channels_last)
+    transform = ButterflyTransform(24, 24, 4)
+    found = short(transform, x)
+    assert found is not None
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, fused_butterfly(x, list(transform.stages), transform.factors, 24))
+    assert short(ButterflyTransform(24, 32, 4), x) is None
+
+
+@torch.no_grad()
+def test_images_that_begin_within_other_images() -> None:
+    images = torch.randn(5, 24, 7, 7)
+    transform = ButterflyTransform(24, 24, 4)
+    found = short(transform, images[3:])
+    assert found is not None
+    assert torch.equal(found, transform(images)[3:])
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")
