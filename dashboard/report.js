@@ -271,6 +271,23 @@ async function draw(data, id) {
   await new Promise((done) => { setTimeout(done); });
 }
 
+// The others, each when it is less than a window away, or when the page is printed.
+function drawWhenNear(data, drawn) {
+  const left = new Set(Object.keys(data.figures).filter((id) => !FIRST.includes(id) && $(id)));
+  let turn = Promise.resolve();
+  function take(id) {
+    if (!left.delete(id)) return undefined;
+    near.unobserve($(id));
+    return draw(data, id).then(() => drawn(id));
+  }
+  const near = new IntersectionObserver((places) => {
+    for (const { target, isIntersecting } of places)
+      if (isIntersecting) turn = turn.then(() => take(target.id));
+  }, { rootMargin: "100% 0px" });
+  left.forEach((id) => near.observe($(id)));
+  addEventListener("beforeprint", () => [...left].forEach(take));
+}
+
 function followLayer() {
   // A click in the legend shows the published results, and Plotly leaves their axis as it is.
   $("front").on("plotly_restyle", () => {
@@ -285,10 +302,7 @@ async function begin() {
   if ($("front").layout.yaxis2) followLayer();
   const candidates = candidatesOf(data);
   const chosenBy = candidates.size ? await explore(data, candidates) : () => {};
-  for (const id of Object.keys(data.figures)) {
-    if (!FIRST.includes(id)) await draw(data, id);
-  }
-  chosenBy("butterflies");
+  drawWhenNear(data, (id) => { if (id === "butterflies") chosenBy(id); });
   document.documentElement.dataset.ready = "";
 }
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, Request, expect
 
 # Two files of tests at once, on two cores, can keep a page waiting for longer than the five seconds of Playwright.
 expect.set_options(timeout=30_000)
@@ -119,6 +119,14 @@ def drawn(page: Page) -> Page:
     expect(page.locator("#front .main-svg").first).to_be_visible(timeout=30_000)
     until(page, lambda: page.evaluate(DRAWN))
     return page
+
+
+def reached(page: Page, name: str) -> Locator:
+    """A figure of a report, which is drawn once it is near."""
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    figure = page.locator(f"#{name} .main-svg").first
+    expect(figure).to_be_visible()
+    return figure
 
 
 def until(page: Page, happens: Callable[[], object], seconds: float = 10) -> None:

@@ -21,7 +21,7 @@ from bft_nas.dashboard.network import differences
 from bft_nas.network import Architecture
 from bft_nas.pareto import complete, front, winners
 from bft_nas.run import Run
-from tests.dashboard.browsing import click_candidate, looking, point_at
+from tests.dashboard.browsing import click_candidate, looking, point_at, reached
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import FRAMES, make_data
 from tests.dashboard.test_report import FIGURES, nowhere
@@ -86,10 +86,26 @@ def _report(window: BrowserContext, run: Run) -> Iterator[Page]:
         yield opened(page)
 
 
-def test_every_view_is_drawn(report: Page) -> None:
-    for name in FIGURES | {"strip", "comparison"}:
-        expect(report.locator(f"#{name} .main-svg").first).to_be_visible()
+def test_every_view_is_drawn_once_it_is_near(report: Page) -> None:
+    far = report.locator("#parallel .main-svg")
+    assert far.count() == 0
+    for name in ("front", "curves", "strip", "comparison", *sorted(FIGURES)):
+        reached(report, name)
+    assert far.count() > 0
     expect(report.get_by_text("WebGL is not supported")).to_have_count(0)
+
+
+def test_every_view_is_printed(report: Page) -> None:
+    report.pdf()
+    for name in FIGURES | {"strip", "comparison"}:
+        assert report.locator(f"#{name} .main-svg").count() > 0, name
+
+
+def test_a_click_on_a_butterfly_of_the_front_shows_its_candidate(report: Page, run: Run) -> None:
+    last = int(front(run.results())["number"].iloc[0])
+    reached(report, "butterflies")
+    report.evaluate("number => butterflies.emit('plotly_click', { points: [{ customdata: number }] })", last)
+    expect(report.locator("#candidate")).to_have_value(str(last))
 
 
 def test_pointing_at_a_candidate_tells_what_it_is(report: Page, run: Run) -> None:
@@ -264,7 +280,7 @@ def test_any_run_opens_and_says_what_it_lacks(window: BrowserContext, tmp_path: 
     path = tmp_path / "report.html"
     write_report(path, make_data(FRAMES[name]), nowhere)
     with looking(window, path.as_uri()) as page:
-        opened(page)
+        reached(opened(page), "butterflies")
         expect(page.get_by_text("No candidate is on the front yet.").first).to_be_attached()
         if name == "empty":
             expect(page.locator("#one")).to_contain_text("No candidate has been recorded.")

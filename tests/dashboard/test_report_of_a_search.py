@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from bft_nas.run import Run
 from tests.conftest import SPACE
-from tests.dashboard.browsing import looking
+from tests.dashboard.browsing import looking, reached
 from tests.dashboard.test_report import FIGURES
 from tests.test_end_to_end import start, wait_for_line
 
@@ -23,7 +23,7 @@ def is_complete(page: Page, run: Run) -> None:
     """Every view is there and every candidate with its numbers."""
     expect(page.locator("html[data-ready]")).to_be_attached(timeout=30_000)
     for name in FIGURES | {"strip"}:
-        expect(page.locator(f"#{name} .main-svg").first).to_be_attached()
+        reached(page, name)
     results = run.results()
     rows = page.locator("#all tbody tr")
     expect(rows).to_have_count(len(results))
