@@ -16,7 +16,7 @@ from bft_nas.run import Run
 from tests.conftest import Command
 
 SEARCH = (
-    *("search", "--flops", "10M,20M", "--trials", "6", "--images", "4000", "--epochs", "2", "--seed", "4"),
+    *("search", "--flops", "10M,20M", "--trials", "6", "--images", "2000", "--epochs", "2", "--seed", "4"),
     "--no-references",
 )
 

@@ -83,10 +83,11 @@ static int (*thread_number)(void);
 /* Say what runs workers side by side: GOMP_parallel and omp_get_thread_num of the OpenMP that the process has. */
 void bft_use(parallel run, int (*number)(void)) { in_parallel = run, thread_number = number; }
 
+/* Doubles are for checking gradients: a vector at a time, since more of them are the most of compiling this file. */
 #define REAL double
 #define INTEGER int64_t
 #define LANES 4
-#define VECTORS 2
+#define VECTORS 1
 #define HALVES 0
 #define RADIX_8 0
 #define NAME(x) x##_double
