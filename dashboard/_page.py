@@ -128,5 +128,9 @@ figure:not(.front) .x2tick text, figure:not(.front) .y2tick text,
   .facts { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); padding: 14px; }
   th, td { padding: 7px 10px; }
 }
-@media print { .scroll { overflow: visible; } th, td { white-space: normal; } }
+@media print {
+  .scroll { overflow: visible; max-height: none; }
+  th, td { white-space: normal; }
+  figure, tr { break-inside: avoid; }
+}
 """

@@ -99,6 +99,9 @@ def test_every_view_is_printed(report: Page) -> None:
     report.pdf()
     for name in FIGURES | {"strip", "comparison"}:
         assert report.locator(f"#{name} .main-svg").count() > 0, name
+    report.emulate_media(media="print")
+    for region in report.locator(".scroll").all():
+        assert region.evaluate("region => region.scrollHeight - region.clientHeight") <= 0
 
 
 def test_a_click_on_a_butterfly_of_the_front_shows_its_candidate(report: Page, run: Run) -> None:
