@@ -18,6 +18,7 @@ enum { TOGETHER = 8, MOST_SHARES = 16, WORTH_A_SHARE = 1 << 13, WORTH_THREADS = 
 enum { IDENTITY, RELU, HARD_SWISH };
 
 typedef int mask __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef unsigned bits __attribute__((vector_size(4 * LANES), aligned(4)));
 
 /* What Python asks for, packed in this order by norm.py. x, y, gy and gx are (pixels, channels), all others (channels).
    `deviation` is the inverse of the standard deviation. */
@@ -52,21 +53,24 @@ INLINE long channel_of(const job *j, long block) {
 INLINE vector where(mask m, vector v) { return (vector)((mask)v & m); }
 INLINE vector either(mask m, vector yes, vector no) { return (vector)(((mask)yes & m) | ((mask)no & ~m)); }
 
+/* Where v > 0, or not a number: by the sign bits, since GCC compares vectors longer than the processor's one by one. */
+INLINE mask above_zero(vector v) { return (mask)((0 - (bits)v) & ~(bits)v) >> 31; }
+
 INLINE vector activated(vector v, long activation) {
-    if (activation == RELU) return where(v > 0, v);
+    if (activation == RELU) return where(above_zero(v), v);
     if (activation == HARD_SWISH) {
         vector gate = v + 3;
-        gate = where(gate > 0, gate);
-        return v * either(gate < 6, gate, (vector){0} + 6) * (1 / 6.0f);
+        gate = where(above_zero(gate), gate);
+        return v * either(above_zero(6 - gate), gate, (vector){0} + 6) * (1 / 6.0f);
     }
     return v;
 }
 
 /* The gradient of what the activation got, `v`. */
 INLINE vector before_activation(vector v, vector gradient, long activation) {
-    if (activation == RELU) return where(v > 0, gradient);
+    if (activation == RELU) return where(above_zero(v), gradient);
     if (activation == HARD_SWISH)
-        return where(v > -3, either(v < 3, gradient * (v * (1 / 3.0f) + 0.5f), gradient));
+        return where(above_zero(v + 3), either(above_zero(3 - v), gradient * (v * (1 / 3.0f) + 0.5f), gradient));
     return gradient;
 }
 
