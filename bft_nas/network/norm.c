@@ -117,7 +117,15 @@ FOR_EACH_MACHINE static void apply(const job *j, long first, long end, float *su
     else apply_with(j, first, end, IDENTITY);
 }
 
-/* Sums of the gradient before the activation, and of its product with what pixels are off the mean. */
+INLINE void add_gradient(const job *j, long c, vector center, vector scale, vector shift, const long activation,
+                         vector *sum, vector *product) {
+    vector x = at(j->call->x + c);
+    vector g = before_activation(x * scale + shift, at(j->call->gy + c), activation);
+    *sum += g, *product += g * (x - center);
+}
+
+/* Sums of the gradient before the activation, and of its product with what pixels are off the mean; unrolled, as GCC
+   keeps sums longer than the processor's vectors in memory from one round of a loop to the next. */
 INLINE void sums_with(const job *j, long first, long end, float *sums, const long activation) {
     const long step = j->call->channels;
     for (long p = first, next; p < end; p = next) {
@@ -127,11 +135,12 @@ INLINE void sums_with(const job *j, long first, long end, float *sums, const lon
             float *to = sums + 2 * block * LANES;
             vector center = at(j->center + block * LANES), sum = {0}, product = {0};
             vector scale = at(j->scale + block * LANES), shift = at(j->shift + block * LANES);
-            for (long k = 0; k < next - p; k++, c += step) {
-                vector x = at(j->call->x + c);
-                vector g = before_activation(x * scale + shift, at(j->call->gy + c), activation);
-                sum += g, product += g * (x - center);
-            }
+            if (next - p == TOGETHER) {
+                UNROLL for (long k = 0; k < TOGETHER; k++, c += step)
+                    add_gradient(j, c, center, scale, shift, activation, &sum, &product);
+            } else
+                for (long k = 0; k < next - p; k++, c += step)
+                    add_gradient(j, c, center, scale, shift, activation, &sum, &product);
             put(to, at(to) + sum), put(to + LANES, at(to + LANES) + product);
         }
     }
