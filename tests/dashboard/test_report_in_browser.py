@@ -21,7 +21,7 @@ from bft_nas.dashboard.network import differences
 from bft_nas.network import Architecture
 from bft_nas.pareto import complete, front, winners
 from bft_nas.run import Run
-from tests.dashboard.browsing import click_candidate, looking, point_at, reached
+from tests.dashboard.browsing import click_candidate, looking, point_at, reached, until
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import FRAMES, make_data
 from tests.dashboard.test_report import FIGURES, nowhere
@@ -107,6 +107,8 @@ def test_every_view_is_printed(report: Page) -> None:
 def test_a_click_on_a_butterfly_of_the_front_shows_its_candidate(report: Page, run: Run) -> None:
     last = int(front(run.results())["number"].iloc[0])
     reached(report, "butterflies")
+    # The page listens once the figure is drawn, which is a moment after it is seen.
+    until(report, lambda: report.evaluate("butterflies._ev?.listenerCount('plotly_click') > 0"))
     report.evaluate("number => butterflies.emit('plotly_click', { points: [{ customdata: number }] })", last)
     expect(report.locator("#candidate")).to_have_value(str(last))
 
