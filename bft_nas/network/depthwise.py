@@ -2,7 +2,7 @@
 
 oneDNN, which torch trains with, takes up to five times as long where images are a few pixels wide, and up to a hundred
 times for the gradient of the weights, and proxies of mobile networks are made of these (RESULTS.md). Here the layer and
-both of its gradients come from ``depthwise.c``, but for what oneDNN is faster at.
+both of its gradients come from ``depthwise.c``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from struct import Struct
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.native import load, openmp
@@ -88,26 +87,7 @@ class _Depthwise(torch.autograd.Function):
         )
 
 
-@cache
-def _has_half_vectors() -> bool:
-    """Whether the kernel's vectors are two of the processor's."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX2"
-
-
-def _is_best_by_torch(x: Tensor, weight: Tensor, stride: int) -> bool:
-    """Whether oneDNN is faster: many weights that all meet most of an image's places, one after the other.
-
-    With AVX2, where the kernel has half of the registers for sums, so it is at 3x3 too, by 1.2 to 1.9.
-    """
-    size, pixels = weight.shape[-1], min(x.shape[2:])
-    if size == KERNELS[0]:
-        return _has_half_vectors() and pixels > stride
-    return stride == 1 and pixels >= size
-
-
 def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    if _is_best_by_torch(x, weight, stride):
-        return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, x.shape[1])
     batch, channels, *size = x.shape
     height, width = ((pixels - 1) // stride + 1 for pixels in size)
     y = torch.empty((batch, channels, height, width), memory_format=torch.channels_last)
@@ -116,32 +96,15 @@ def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def _image_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    if _is_best_by_torch(x, weight, stride):
-        if weight.shape[-1] == KERNELS[0]:
-            return _gradients_by_torch(x, gradient, weight, stride, [True, False, False])[0]
-        return _forward(gradient, weight.flip(2, 3), 1)
     of_x = torch.empty_like(x, memory_format=torch.channels_last)
     _call("image_gradient", of_x, _channels_last(gradient), weight.contiguous(), stride)
     return of_x
 
 
 def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    # 3x3 weights that do not pass an image's edges on both sides at once have their gradient as fast from oneDNN.
-    if weight.shape[-1] == KERNELS[0] and min(x.shape[2:]) > stride + 1:
-        return _gradients_by_torch(x, gradient, weight, stride, [False, True, False])[1]
     of_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
     _call("weight_gradient", _channels_last(x), _channels_last(gradient), of_weight, stride)
     return of_weight
-
-
-def _gradients_by_torch(
-    x: Tensor, gradient: Tensor, weight: Tensor, stride: int, wanted: list[bool]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Those of x, of the weights and of a bias; of no meaning where they are not wanted."""
-    places = [stride] * 2, [weight.shape[-1] // 2] * 2, [1, 1]
-    return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
-        gradient, x, weight, None, *places, False, [0, 0], x.shape[1], wanted
-    )
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -7,23 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import bft_nas.network
-import bft_nas.network.depthwise as kernels
 from bft_nas.network.blocks import depthwise
 from bft_nas.network.depthwise import KERNELS, convolve, is_depthwise, kernel_available
 from tests.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
-
-
-@pytest.fixture(params=[False, True], ids=["vectors of 16", "vectors of 8"])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left to oneDNN depends on the processor."""
-    monkeypatch.setattr(kernels, "_has_half_vectors", lambda: request.param)
 
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -62,8 +55,7 @@ def by_torch(layer: nn.Conv2d, x: Tensor) -> Gradients:
     layout=st.sampled_from(LAYOUTS),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.usefixtures("machine")
+@settings(max_examples=150, deadline=None)
 def test_result_and_gradients_are_those_of_torch(
     channels: int,
     kernel: int,
@@ -99,7 +91,6 @@ def by_threads(layer: nn.Conv2d, x: Tensor) -> list[Gradients]:
     return found
 
 
-@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("kernel", "channels", "size"), [(5, 16, 9), (7, 100, 3), (5, 576, 7), (3, 100, 2), (3, 576, 1)]
 )
@@ -111,7 +102,6 @@ def test_the_gradient_of_the_weights_does_not_depend_on_the_number_of_threads(
     assert all(torch.equal(first[2], other[2]) for other in others)
 
 
-@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("kernel", "channels", "size", "stride"),
     [(3, 240, 8, 1), (3, 57, 13, 2), (5, 100, 14, 2), (7, 300, 4, 1)],
