@@ -34,7 +34,7 @@ enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
    lead (in a backward pass only from BYTES_AROUND on, as its gradient has just been written); of one whose results are
    written around the caches, which would read the old ones first; and the most channels of a channels_last image that
    is written so where a vector is half a cache line. */
-enum { BYTES_FETCHED = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256 };
+enum { BYTES_FETCHED = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256, PIECE = 64 };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */

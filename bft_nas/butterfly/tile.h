@@ -19,6 +19,7 @@
 #define table NAME(table)
 #define scratch NAME(scratch)
 #define tile NAME(tile)
+#define fetches NAME(fetches)
 
 #ifdef STREAM
 #define LINE ((long)(64 / (LANES * sizeof(REAL)))) /* vectors of a cache line */
@@ -30,17 +31,27 @@ typedef vec loose __attribute__((aligned(2), may_alias)); /* in memory, anywhere
 typedef INTEGER lanes __attribute__((vector_size(LANES * sizeof(REAL))));
 
 /* Rows, and where in each the last vector of the tile is; those before it follow each other. Images beyond the caches
-   also say how far ahead the next tile is, and whether they are written around the caches. */
+   may be written around them. */
 typedef struct {
     REAL **row;
-    long last, ahead;
+    long last;
     int streamed;
 } table;
+
+/* Rows of the images of the next tile, `step` numbers apart: with each group of this tile some of them are fetched into the
+   second cache, so that memory is asked for them all the time. */
+typedef struct {
+    struct {
+        const REAL *first;
+        long step, count, width;
+    } images[3];
+    long rows, groups, due; /* of all images; of a tile, since which rows are due */
+    long image, next;       /* how far it is */
+} fetches;
 
 typedef struct {
     long first, count, vectors; /* pixels: where in the image or batch, how many; and how many vectors */
     long image, images, part;   /* NCHW */
-    long ahead_image, ahead;
     vec once;                   /* 0 where a lane of the last vector repeats a pixel, else 1 */
 } tile;
 
@@ -57,6 +68,7 @@ typedef struct {
     REAL *zeros, *nowhere, *pack_x, *pack_y, *pack_gx;
     REAL **own_in, **own_start, **own_gx;
     table x, y, gx, residual;                    /* by channel; in the backward pass y is the gradient of y */
+    fetches far;                                 /* its rows are 0 where nothing is fetched */
     table kept[MAX_STAGES], gradient;            /* outputs of the stages; forward, all of them take the first */
     REAL **copy;
 } scratch;
@@ -103,7 +115,7 @@ INLINE table NAME(first_in)(const transform *p, scratch *s) {
             long channel = k * p->size + c;
             s->own_in[c * p->chunks + k] = channel < p->n_in ? s->x.row[channel] : s->zeros;
         }
-    return (table){s->own_in, s->x.last, s->x.ahead, 0};
+    return (table){s->own_in, s->x.last, 0};
 }
 
 /* The rows c, c + size, c + 2 * size, ... of `from`, summed where there are several. */
@@ -137,10 +149,10 @@ static void NAME(forward_from)(const job *j, scratch *s, long i, long first, lon
                                const table *start, long vectors) {
     place p = NAME(place_of)(j, i);
     if (i == j->t.stages - 1) {
-        NAME(stage)(&p, 0, in, &s->y, start, first, end, vectors, NULL);
+        NAME(stage)(s, &p, 0, in, &s->y, start, first, end, vectors, NULL);
         return;
     }
-    NAME(stage)(&p, 0, in, &s->kept[0], NULL, first, end, vectors, i ? s->copy : NULL);
+    NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, vectors, i ? s->copy : NULL);
     NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, vectors);
 }
 
@@ -152,7 +164,7 @@ static void NAME(forward_part)(const job *j, scratch *s, long part, const table 
     out.row += first * p.rest;
     p.w += first * p.columns;
     p.rows = end - first;
-    NAME(stage)(&p, 0, in, &out, NULL, 0, 1, vectors, NULL);
+    NAME(stage)(s, &p, 0, in, &out, NULL, 0, 1, vectors, NULL);
     NAME(forward_after)(j, s, 0, first, end, start, vectors);
 }
 
@@ -165,7 +177,6 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
         for (long k = 0; k < p->copies * p->size; k++) s->own_start[k] = start.row[k % p->size];
         start.row = s->own_start;
     }
-    if (start.ahead) in.ahead = 0; /* the last stage comes to the same rows, a few at a time, and fetches them */
     s->kept[0].last = (t.vectors - 1) * LANES;
     if (j->parts > 1)
         NAME(forward_part)(j, s, t.part, &in, &start, t.vectors);
@@ -181,13 +192,13 @@ static void NAME(backward_from)(const job *j, scratch *s, REAL *gw, long i, long
     place p = NAME(place_of)(j, i);
     const table *gout = i == last ? &s->y : &s->gradient;
     if (i < last) {
-        NAME(stage)(&p, 0, in, &s->kept[i], NULL, first, end, t.vectors, NULL);
+        NAME(stage)(s, &p, 0, in, &s->kept[i], NULL, first, end, t.vectors, NULL);
         long each = (end - first) * p.rows * p.rest <= j->near ? (end - first) * p.rows : 1;
         for (long e = first * p.rows; e < end * p.rows; e += each)
             NAME(backward_from)(j, s, gw, i + 1, e, e + each, &s->kept[i], &s->gradient, NULL, t);
     }
     NAME(products)(&p, gout, in, gw + j->t.offset[i], first, end, t.vectors, t.once);
-    NAME(stage)(&p, 1, gout, gx, start, first, end, t.vectors, i && i < last ? s->copy : NULL);
+    NAME(stage)(s, &p, 1, gout, gx, start, first, end, t.vectors, i && i < last ? s->copy : NULL);
 }
 
 static void NAME(backward_tile)(const job *j, scratch *s, REAL *gw, tile t) {
@@ -197,7 +208,6 @@ static void NAME(backward_tile)(const job *j, scratch *s, REAL *gw, tile t) {
     NAME(reach)(j, t, j->gx, p->n_in, &s->gx, s->pack_gx);
     table in = NAME(first_in)(p, s), gx = s->gx;
     table start = NAME(residual)(p, s, &s->y, p->n_out, p->copies, t.vectors);
-    start.ahead = 0; /* the last stage has fetched these rows */
     if (p->chunks > 1) {
         for (long c = 0; c < p->size; c++)
             for (long k = 0; k < p->chunks; k++) {
@@ -259,15 +269,41 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
     return 0;
 }
 
+/* What is fetched while a tile is worked on that is much like this one, which follows it. */
+INLINE fetches NAME(fetches_of)(const job *j, tile t) {
+    const transform *p = &j->t;
+    int backward = j->gw != NULL;
+    const void *images[] = {j->x, backward ? j->gy : j->y, j->gx};
+    fetches f = {0};
+    for (int k = 0; k < 2 + backward; k++) {
+        int written = k == 1 + backward;
+        long channels = k == 1 ? p->n_out : p->n_in;
+        const REAL *image = (const REAL *)images[k] + t.image * channels * j->pixels;
+        if (written && j->streamed) continue;
+        if (j->channels_last) { /* one after the other, in pieces of some cache lines */
+            f.images[k].first = image + t.first * channels;
+            f.images[k].step = f.images[k].width = PIECE;
+            f.images[k].count = (t.count * channels + PIECE - 1) / PIECE;
+        } else {
+            f.images[k].first = image + t.first;
+            f.images[k].step = j->pixels, f.images[k].width = t.count;
+            f.images[k].count = channels;
+        }
+        f.rows += f.images[k].count;
+    }
+    for (long i = 0; i < p->stages; i++)
+        f.groups += (backward && i < p->stages - 1 ? 2 : 1) * p->before[i] * p->rest[i];
+    f.groups *= (t.vectors + VECTORS - 1) / VECTORS;
+    return f;
+}
+
 static void NAME(share)(const job *j, void *memory, void *gw, long first, long end) {
     scratch s;
     NAME(divide)(j, memory, &s);
     for (long i = first; i < end; i++) {
         tile t = NAME(tile_of)(j, i);
-        if (i + 1 < end && j->far) {
-            tile next = NAME(tile_of)(j, i + 1);
-            t.ahead_image = next.image - t.image, t.ahead = next.first - t.first;
-        }
+        s.far = (fetches){0};
+        if (i + 1 < end && j->far) s.far = NAME(fetches_of)(j, NAME(tile_of)(j, i + 1));
         if (gw)
             NAME(backward_tile)(j, &s, gw, t);
         else
@@ -338,6 +374,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef table
 #undef scratch
 #undef tile
+#undef fetches
 #undef span
 #undef place
 #undef load
@@ -365,8 +402,6 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef SQUARE_8
 #undef SQUARES
 #undef CHOOSE
-#undef FETCH
-#undef FETCH_GROUP
 #undef EIGHT
 #undef EIGHT_SPANS
 #undef KINDS

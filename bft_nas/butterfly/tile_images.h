@@ -70,9 +70,8 @@ INLINE void NAME(transpose)(vec a[LANES]) {
 }
 
 /* rows[c][p] = pixels[p * channels + c], and back. Blocks that would reach over an edge begin earlier. What is far away
-   is fetched a tile ahead, which begins where this one ends, and written around the caches. */
-INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count, REAL *const *rows, int half,
-                                   int far) {
+   is written around the caches. */
+INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count, REAL *const *rows, int half) {
     if (channels < LANES || count < LANES) {
         for (long p = 0; p < count; p++)
             for (long c = 0; c < channels; c++) rows[c][p] = GET(pixels, p * channels + c);
@@ -83,9 +82,6 @@ INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count
             long p0 = p + LANES <= count ? p : count - LANES, c0 = c + LANES <= channels ? c : channels - LANES;
             vec block[LANES];
             UNROLL for (int i = 0; i < LANES; i++) block[i] = LOAD(pixels, (p0 + i) * channels + c0);
-            if (far)
-                UNROLL for (int i = 0; i < LANES; i++)
-                    __builtin_prefetch((const REAL *)pixels + (count + p0 + i) * channels + c0, 0, 2);
             NAME(transpose)(block);
             UNROLL for (int i = 0; i < LANES; i++) store(rows[c0 + i] + p0, block[i]);
         }
@@ -168,7 +164,6 @@ INLINE void NAME(reach)(const job *j, tile t, const void *image, long channels, 
         REAL *first = (REAL *)image + t.image * channels * j->pixels + t.first;
         for (long c = 0; c < channels; c++) rows->row[c] = first + c * j->pixels;
         rows->last = t.count - LANES;
-        rows->ahead = t.ahead_image * channels * j->pixels + t.ahead;
         rows->streamed = j->streamed;
         return;
     }
@@ -185,11 +180,11 @@ INLINE void NAME(rows_in)(const job *j, tile t, const void *image, long channels
     if (j->channels_last) {
 #if HALVES
         if (half) {
-            NAME(rows_from_pixels)((const uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1, 0);
+            NAME(rows_from_pixels)((const uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1);
             return;
         }
 #endif
-        NAME(rows_from_pixels)((const REAL *)image + t.first * channels, channels, t.count, rows->row, 0, j->far);
+        NAME(rows_from_pixels)((const REAL *)image + t.first * channels, channels, t.count, rows->row, 0);
         return;
     }
     long each = j->images_per_tile ? j->pixels : t.count;

@@ -3,7 +3,7 @@
 /* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
 typedef struct {
     long first, in, out, start;
-    long ahead_in, ahead_out, ahead_start;
+    fetches *far;
     int streamed;
 } span;
 
@@ -52,20 +52,17 @@ INLINE place NAME(place_of)(const job *j, long i) {
     NAME(block_##R##_##V)                                                                                          \
     (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
 
-/* What the next tile will read or write, where that is far away: into the second cache, since it is more than the
-   nearest one has room for. Rows that do not begin with a cache line end in one more. */
-#define FETCH(V, ROW, COUNT, AHEAD, WRITE)                                                                         \
-    if (AHEAD)                                                                                                     \
-        for (long k = 0; k < COUNT; k++) {                                                                         \
-            const REAL *p = (ROW)[k * step] + (AHEAD) + at.first;                                                  \
-            UNROLL for (int v = 0; v < V; v++) __builtin_prefetch(p + v * LANES, WRITE, 2);                        \
-            __builtin_prefetch(p + V * LANES - 1, WRITE, 2);                                                       \
-        }
-
-#define FETCH_GROUP(V, COUNT, START, FAR)                                                                          \
-    FETCH(V, in, COUNT, FAR ? at.ahead_in : 0, 0)                                                                  \
-    FETCH(V, out, COUNT, FAR ? at.ahead_out : 0, 1)                                                                \
-    FETCH(V, start, COUNT, START && FAR ? at.ahead_start : 0, 0)
+/* Fetch the rows that are due with one more group. */
+INLINE void NAME(fetch)(fetches *f) {
+    for (f->due += f->rows; f->due > 0; f->due -= f->groups) {
+        while (f->image < 3 && f->next == f->images[f->image].count) f->image++, f->next = 0;
+        if (f->image == 3) return;
+        const REAL *p = f->images[f->image].first + f->next++ * f->images[f->image].step;
+        const long width = f->images[f->image].width;
+        for (long k = 0; k < width; k += 64 / sizeof(REAL)) __builtin_prefetch(p + k, 0, 2);
+        __builtin_prefetch(p + width - 1, 0, 2);
+    }
+}
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
    vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice, unless there are
@@ -75,7 +72,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         for (; count; count--, in += each, out += each, w += away) {                                               \
-            FETCH_GROUP(V, 4, START, FAR)                                                                          \
+            if (FAR && at.far) NAME(fetch)(at.far);                                                                \
             NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at, \
                               FAR && at.streamed);                                                                 \
             if (START) start += each;                                                                              \
@@ -94,7 +91,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
 #if RADIX_8
 #define EIGHT_SPANS                                                                                                \
     long second = at.first + LANES;                                                                                \
-    span pair = {at.first, second, second, second, 0, 0, 0, 0}, high = at;                                         \
+    span pair = {at.first, second, second, second, NULL, 0}, high = at;                                         \
     high.first += 2 * LANES;
 #define EIGHT(V, START, FAR)                                                                                       \
     if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, pair, FAR && at.streamed);                \
@@ -105,8 +102,8 @@ INLINE place NAME(place_of)(const job *j, long i) {
 #else
 #define EIGHT_SPANS                                                                                                \
     long second = at.first + LANES;                                                                                \
-    span low = {at.first, at.first, at.first, at.first, 0, 0, 0, 0};                                               \
-    span middle = {second, second, second, second, 0, 0, 0, 0};                                                    \
+    span low = {at.first, at.first, at.first, at.first, NULL, 0};                                               \
+    span middle = {second, second, second, second, NULL, 0};                                                    \
     int in_place = in == out;
 #define EIGHT(V, START, FAR)                                                                                       \
     if (in_place) {                                                                                                \
@@ -127,7 +124,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
         for (; count; count--, in += each, out += each, w += away) {                                               \
             REAL *const *begin = START ? start : NULL;                                                             \
             long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
-            FETCH_GROUP(V, 8, START, FAR)                                                                          \
+            if (FAR && at.far) NAME(fetch)(at.far);                                                                \
             EIGHT(V, START, FAR)                                                                                   \
             if (START) start += each;                                                                              \
         }                                                                                                          \
@@ -141,7 +138,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
     SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
 #define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
 #define CHOOSE(KIND, V)                                                                                            \
-    if (at.ahead_in || at.ahead_out || at.ahead_start || at.streamed)                                              \
+    if (at.far || at.streamed)                                                                                     \
         { KINDS(far_##KIND, V) }                                                                                   \
     else                                                                                                           \
         { KINDS(KIND, V) }
@@ -193,7 +190,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
             }                                                                                                      \
             return;                                                                                                \
         }                                                                                                          \
-        if (!turned && !start && rows == 2 && columns == 4 && p->block == 16 && !at.ahead_in) {                    \
+        if (!turned && !start && rows == 2 && columns == 4 && p->block == 16 && !at.far) {                    \
             for (long e = first; e < end; e++)                                                                     \
                 NAME(half_4_##V)(p->w + e * p->block, p->before * p->block, in->row + e * columns * step,          \
                                  out->row + e * rows * step, step, at);                                            \
@@ -205,9 +202,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
                 REAL *const *from = in->row + e * columns * step + rest;                                           \
                 REAL *const *to = out->row + e * rows * step + rest;                                               \
                 REAL *const *begin = start ? start->row + e * rows * step + rest : NULL;                           \
-                FETCH(V, from, columns, at.ahead_in, 0)                                                            \
-                FETCH(V, to, rows, at.ahead_out, 1)                                                                \
-                FETCH(V, begin, rows, at.ahead_start, 0)                                                           \
+                if (at.far) NAME(fetch)(at.far);                                                                   \
                 if (rows == 2 && columns == 2)                                                                     \
                     NAME(group_##V)(w, 2, 2, turned, from, to, begin, step, at, NULL);                             \
                 else                                                                                               \
@@ -230,13 +225,12 @@ GROUP(3)
 GROUP(4)
 #endif
 
-INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const table *out, const table *start,
+INLINE void NAME(stage_of)(scratch *s, const place *p, int turned, const table *in, const table *out, const table *start,
                            long first, long end, long vectors, REAL *const *copy) {
     long most = out->streamed ? VECTORS / LINE * LINE : VECTORS;
     for (long v = 0; v < vectors; v += most) {
         long now = vectors - v < most ? vectors - v : most, last = (v + now - 1) * LANES;
-        span at = {v * LANES, last, last, last, in->ahead, out->streamed ? 0 : out->ahead, start ? start->ahead : 0,
-                   out->streamed};
+        span at = {v * LANES, last, last, last, s->far.rows ? &s->far : NULL, out->streamed};
         if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
         switch (now) {
         case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;
@@ -255,14 +249,14 @@ INLINE void NAME(stage_of)(const place *p, int turned, const table *in, const ta
 
 /* A stage for the groups of e from `first` to `end`; turned, it takes the gradient of its output to that of its input.
    Each call is a version of its own. */
-static void NAME(stage)(const place *p, int turned, const table *in, const table *out, const table *start, long first,
+static void NAME(stage)(scratch *s, const place *p, int turned, const table *in, const table *out, const table *start, long first,
                         long end, long vectors, REAL *const *copy) {
     if (turned && start)
-        NAME(stage_of)(p, 1, in, out, start, first, end, vectors, copy);
+        NAME(stage_of)(s, p, 1, in, out, start, first, end, vectors, copy);
     else if (turned)
-        NAME(stage_of)(p, 1, in, out, NULL, first, end, vectors, copy);
+        NAME(stage_of)(s, p, 1, in, out, NULL, first, end, vectors, copy);
     else if (start)
-        NAME(stage_of)(p, 0, in, out, start, first, end, vectors, copy);
+        NAME(stage_of)(s, p, 0, in, out, start, first, end, vectors, copy);
     else
-        NAME(stage_of)(p, 0, in, out, NULL, first, end, vectors, copy);
+        NAME(stage_of)(s, p, 0, in, out, NULL, first, end, vectors, copy);
 }
