@@ -8,10 +8,10 @@ INSTALLED := $(VENV)/.installed
 search: $(INSTALLED)
 	$(VENV)/bin/bft-nas search --flops 50M --workers 2
 
-# Two files of tests at once. Much of what they wait for is a browser, a database or a cluster; and threads of OpenMP
-# that spin while they wait would take the cores from one another.
+# Three files of tests at once, on two cores: much of what they wait for is a browser, a database or a cluster. Threads of
+# OpenMP that spin while they wait would take the cores from one another.
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from bft_nas.checkpoint import Epoch
 from bft_nas.data import load_dataset
@@ -16,6 +17,10 @@ from bft_nas.run import Candidate, DataFacts, Run, Settings
 from bft_nas.search import Prepared, prepare
 from bft_nas.space import SearchSpace
 from bft_nas.train import Images
+
+# Machines are slow now and then, and no test is about time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SPACE = """
 family: tiny
@@ -30,6 +35,28 @@ stages:
      fusion: [dense, butterfly], radix: [2, 4, 8]}
 """
 """Networks that train in about a second, with choices enough that proposals differ."""
+
+
+LONGEST_FILES = (
+    "test_ray.py",
+    "test_app.py",
+    "test_cost.py",
+    "test_end_to_end.py",
+    "test_app_live.py",
+    "test_local.py",
+    "test_report_in_browser.py",
+    "test_export.py",
+    "test_disasters.py",
+    "test_chaos.py",
+    "test_wheel.py",
+    "test_kernel.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes: of several processes none is left with it while the others have nothing to do."""
+    place = {name: k for k, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 class Silent:

@@ -109,7 +109,7 @@ class TestFewerTrainingImages:
 class TestHeldOutImages:
     """Without a validation part a fifth of each class is held out, the same one everywhere."""
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         sizes=st.lists(st.integers(2, 40), min_size=2, max_size=5),
         share=st.floats(0, 1),
@@ -335,7 +335,7 @@ class TestFolderMistakes:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         assert refusal(photos).startswith(f"{path}: ")
 
-    @settings(max_examples=70, deadline=None)
+    @settings(max_examples=70)
     @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".gif", ".bmp", ".webp", ".tif", ".ppm"]))
     def test_any_damaged_byte_is_harmless_or_reported(
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, suffix: str

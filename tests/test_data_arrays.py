@@ -76,7 +76,7 @@ class TestArrays:
         assert load_dataset(str(path), size=8).classes == ("0", "1", "2")
         assert f"{keys[0]} cannot be read" in mistake(lambda: load_test(str(path), size=8))
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(number=st.integers(0, 11), row=st.integers(0, 7), column=st.integers(0, 7), bit=st.integers(0, 7))
     def test_digest_changes_with_any_pixel(
         self, tmp_path_factory: pytest.TempPathFactory, number: int, row: int, column: int, bit: int
@@ -172,7 +172,7 @@ class TestArrayMistakes:
         path.write_bytes(content.getvalue())
         assert refusal(path).startswith(f"{path}: not an .npz file; expected")
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(at=st.floats(0, 1, exclude_max=True))
     def test_truncated_file(self, tmp_path_factory: pytest.TempPathFactory, at: float) -> None:
         path = tmp_path_factory.mktemp("cut") / "mine.npz"
@@ -180,7 +180,7 @@ class TestArrayMistakes:
         path.write_bytes(path.read_bytes()[: int(at * path.stat().st_size)])
         assert str(path) in refusal(path)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(data=st.data())
     def test_any_damaged_byte_is_harmless_or_reported(
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

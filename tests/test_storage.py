@@ -51,7 +51,7 @@ def test_a_damaged_line_is_named_and_nothing_is_changed(finished: Run, tmp_path:
     assert journal.read_bytes() == b"".join(lines)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0.02, 1), kind=st.sampled_from(["cut", "zeros", "glued"]))
 def test_whatever_line_is_damaged_the_others_are_kept(finished: Run, at: float, kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

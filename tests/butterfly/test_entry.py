@@ -32,7 +32,7 @@ def short(transform: ButterflyTransform, x: Tensor) -> Tensor | None:
     return infer_at_once(x, stages, transform.factors, transform.in_channels, transform.out_channels)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.one_of(st.integers(1, 70), st.sampled_from([96, 128, 192, 256, 520])),
     st.one_of(st.none(), st.integers(1, 140)),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not available(), reason="installed without a C c
 channels = st.one_of(st.integers(1, 70), st.sampled_from([88, 97, 128, 192, 256, 520]))
 # Tiles are of 16 to 64 pixels: sizes on either side of that, and images that end in the middle of one.
 sizes = st.sampled_from([(1, 1), (3, 5), (4, 4), (7, 7), (8, 8), (1, 17), (14, 14), (9, 15)])
-few = settings(max_examples=150, deadline=None)
+few = settings(max_examples=150)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from bft_nas.butterfly.transform import Form
 AWKWARD = [1, 2, 3, 7, 8, 13, 24, 64, 88, 97, 128, 1000]
 channels = st.one_of(st.integers(1, 130), st.sampled_from(AWKWARD))
 radices = st.sampled_from([2, 3, 4, 5, 8, 16, 32])
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> bool:

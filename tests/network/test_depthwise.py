@@ -55,7 +55,7 @@ def by_torch(layer: nn.Conv2d, x: Tensor) -> Gradients:
     layout=st.sampled_from(LAYOUTS),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_result_and_gradients_are_those_of_torch(
     channels: int,
     kernel: int,

@@ -86,7 +86,7 @@ def away_from_the_kinks(layer: nn.BatchNorm2d, x: Tensor, gradient: Tensor) -> T
     threads=st.integers(1, 3),
     mean=st.sampled_from([0.0, -3.0, 30.0]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_result_gradients_and_statistics_are_those_of_torch(
     channels: int,
     height: int,

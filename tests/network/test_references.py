@@ -81,7 +81,7 @@ def test_a_built_reference_exports_to_standard_operators(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     budget=st.integers(1_000_000, 300_000_000),
     resolution=st.sampled_from([64, 128, 160, 224]),
