@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+from threading import Timer
 from types import FrameType
 
 
@@ -17,17 +19,34 @@ class Interrupt(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """Raise `Interrupt` in this thread at every SIGINT and SIGTERM from now on; an ignored SIGINT stays ignored."""
+    """Raise `Interrupt` in this thread at every SIGINT and SIGTERM from now on; an ignored SIGINT stays ignored.
+
+    While something is being imported it waits: ending in good order takes modules, and one that is imported by half is
+    in its way, by a segmentation fault with some.
+    """
     asked = False
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if _is_importing(frame):
+            soon = Timer(0.05, _thread.interrupt_main, (number,))
+            soon.daemon = True
+            soon.start()
+            return
         again, asked = asked, True
         raise Interrupt(number, at_once=again)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:

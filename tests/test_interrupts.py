@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +44,28 @@ def test_the_first_is_in_good_order_and_the_second_at_once(number: signal.Signal
             signal.raise_signal(number)
         assert raised.value.at_once is at_once
         assert exit_code(raised.value) == 128 + number
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_it_waits_for_an_import_to_end(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pandas that was left in the middle of its import, and is imported again for the report, ends by a SIGSEGV."""
+    (tmp_path / "interrupted_module.py").write_text(
+        f"import signal\nsignal.raise_signal({int(number)})\ndone = True\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "interrupted_module", raising=False)
+    listen()
+
+    def work() -> None:
+        importlib.import_module("interrupted_module")
+        time.sleep(10)
+
+    with pytest.raises(Interrupt) as raised:
+        work()
+    assert sys.modules["interrupted_module"].done
+    assert exit_code(raised.value) == 128 + number
 
 
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
