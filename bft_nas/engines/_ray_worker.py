@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bft_nas.train import Images, Protocol
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
-SECONDS_TO_START = 20.0
+SECONDS_TO_START = 60.0
 """That a worker waits for those that begin with it, at most."""
 
 
