@@ -32,8 +32,8 @@ enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
 
 /* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
    lead (in a backward pass only from BYTES_AROUND on, as its gradient has just been written); of one whose results are
-   written around the caches, which would read the old ones first; and the most channels of a channels_last image that
-   is written so where a vector is half a cache line. */
+   written around the caches, which would read the old ones first; the most channels of a channels_last image that is
+   written so where a vector is half a cache line; and numbers of such an image that are fetched together. */
 enum { BYTES_FETCHED = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256, PIECE = 64 };
 
 typedef struct {

@@ -38,8 +38,8 @@ typedef struct {
     int streamed;
 } table;
 
-/* Rows of the images of the next tile, `step` numbers apart: with each group of this tile some of them are fetched into the
-   second cache, so that memory is asked for them all the time. */
+/* Rows of the images of the next tile, `step` numbers apart. Some of them are fetched into the second cache with each group
+   of this tile: memory is busy all the time, and never asked for more than it can bring meanwhile. */
 typedef struct {
     struct {
         const REAL *first;

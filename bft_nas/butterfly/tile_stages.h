@@ -249,8 +249,8 @@ INLINE void NAME(stage_of)(scratch *s, const place *p, int turned, const table *
 
 /* A stage for the groups of e from `first` to `end`; turned, it takes the gradient of its output to that of its input.
    Each call is a version of its own. */
-static void NAME(stage)(scratch *s, const place *p, int turned, const table *in, const table *out, const table *start, long first,
-                        long end, long vectors, REAL *const *copy) {
+static void NAME(stage)(scratch *s, const place *p, int turned, const table *in, const table *out, const table *start,
+                        long first, long end, long vectors, REAL *const *copy) {
     if (turned && start)
         NAME(stage_of)(s, p, 1, in, out, start, first, end, vectors, copy);
     else if (turned)

@@ -19,7 +19,8 @@
 
 /* Chosen by measurement: pixels whose numbers of 16 channels are added up in registers, how many numbers before they are
    written memory is asked for, numbers that are worth a share, and numbers that are worth a second thread. */
-enum { LANES = 16, TOGETHER = 8, AHEAD = 512, MOST_SHARES = 16, WORTH_A_SHARE = 1 << 13, WORTH_THREADS = 1 << 15, SAMPLES = 16 };
+enum { LANES = 16, TOGETHER = 8, AHEAD = 512, SAMPLES = 16 };
+enum { MOST_SHARES = 16, WORTH_A_SHARE = 1 << 13, WORTH_THREADS = 1 << 15 };
 
 enum { IDENTITY, RELU, HARD_SWISH };
 
