@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
 
 typedef void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
 
