@@ -53,7 +53,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
     (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
 
 /* Fetch the rows that are due with one more group. */
-INLINE void NAME(fetch)(fetches *f) {
+static __attribute__((noinline)) void NAME(fetch)(fetches *f) {
     for (f->due += f->rows; f->due > 0; f->due -= f->groups) {
         while (f->image < 3 && f->next == f->images[f->image].count) f->image++, f->next = 0;
         if (f->image == 3) return;
