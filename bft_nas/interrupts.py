@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
-from threading import Timer
+import sys
+from threading import Timer, get_ident
 from types import FrameType
 
 
@@ -25,11 +25,14 @@ def listen() -> None:
     in its way, by a segmentation fault with some.
     """
     asked = False
+    # A program may itself be imported by another: what counts is what has begun since.
+    here = sys._getframe(1)
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if _is_importing(frame):
-            soon = Timer(0.05, _thread.interrupt_main, (number,))
+        if _is_importing(frame, here):
+            # Sent to the thread, not only noted: it may be waiting by then.
+            soon = Timer(0.05, signal.pthread_kill, (get_ident(), number))
             soon.daemon = True
             soon.start()
             return
@@ -41,8 +44,8 @@ def listen() -> None:
             signal.signal(number, stop)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None:
+def _is_importing(frame: FrameType | None, outermost: FrameType) -> bool:
+    while frame is not None and frame is not outermost:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
         frame = frame.f_back

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,15 +58,33 @@ def test_it_waits_for_an_import_to_end(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "interrupted_module", raising=False)
     listen()
+    readable, writable = os.pipe()
+    too_late = threading.Timer(20, os.write, (writable, b"."))
+    too_late.start()
 
     def work() -> None:
         importlib.import_module("interrupted_module")
-        time.sleep(10)
+        os.read(readable, 1)
 
     with pytest.raises(Interrupt) as raised:
         work()
+    assert too_late.is_alive()
+    too_late.cancel()
+    too_late.join()
+    os.close(readable)
+    os.close(writable)
     assert sys.modules["interrupted_module"].done
     assert exit_code(raised.value) == 128 + number
+
+
+def test_what_imported_the_program_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "importing_program.py").write_text(
+        "import signal\nfrom bft_nas.interrupts import listen\nlisten()\nsignal.raise_signal(signal.SIGTERM)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Interrupt):
+        importlib.import_module("importing_program")
 
 
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
