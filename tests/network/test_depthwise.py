@@ -18,7 +18,6 @@ from tests.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
 
-
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 Gradients = tuple[Tensor, Tensor, Tensor]
 
