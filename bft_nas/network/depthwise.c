@@ -3,17 +3,18 @@
    oneDNN, which torch has them from, takes up to five times as long for the small images that proxies of mobile networks
    are made of, and up to a hundred times for the gradient of the weights. Here images pass by once, some places of a row
    at a time for some channels, whose sums are in registers; and for the gradient of the weights, sixteen channels of some
-   images at a time.
+   rows or small images at a time.
 
    Images are cut into tasks by their number alone, each result is of one task, and the sums of tasks are added up in
    order: nothing depends on the number of threads or on timing. */
 
 #include "loops.h"
 
-/* Channels of a block, and of the blocks that one pass over a row is for; places side by side that one reading of the
+/* Channels of a block, and of the blocks that one pass over a row is for; blocks that read a band of rows in turn for the
+   gradient of their weights, its bytes, and the largest weights of which there are registers for all sums; places side by side that one reading of the
    weights is for, and vectors of each; how many places before it is written memory is asked for. */
-enum { BLOCK = 16, TOGETHER = 64, PLACES = 3, VECTORS = 2, AHEAD = 8 };
-enum { LARGEST_KERNEL = 7, TASKS_OF_A_CALL = 32, WORTH_THREADS = 1 << 16, NEAREST_CACHE = 1 << 14 };
+enum { BLOCK = 16, TOGETHER = 64, GROUP = 8, BAND = 1 << 17, MOST_AT_ONCE = 5, PLACES = 3, VECTORS = 2, AHEAD = 8 };
+enum { LARGEST_KERNEL = 7, TASKS_OF_A_CALL = 32, WORTH_THREADS = 1 << 16, WORTH_SUMS = 8 };
 
 /* What Python asks for, packed in this order by depthwise.py: images, what the layer makes of them, its weights, or the
    gradients of these. x is (batch, height, width, channels), y is (batch, of_height, of_width, channels), w is (channels,
@@ -28,13 +29,13 @@ typedef struct {
     long count, weight, from;
 } taps;
 
-/* Tasks are blocks of channels by shares of the images. */
+/* Tasks are groups of blocks of channels by shares of the images. */
 typedef struct job {
     const depthwise_call *call;
-    void (*task)(const struct job *, long block, long share);
-    long blocks, shares;
+    void (*task)(const struct job *, long group, long share);
+    long groups, shares, blocks;
     atomic_long next;
-    float *sums; /* of weights, for each task: kernel * kernel blocks */
+    float *sums; /* of weights, for each share and block: kernel * kernel blocks */
     /* Of images: from and to what, by weights of (kernel * kernel, channels), of which each `stride`-th meets the places
        that follow each other. */
     const float *from, *weights;
@@ -47,7 +48,7 @@ typedef struct job {
 
 /* What is compiled for each machine, see depthwise_loops.h. */
 typedef struct loops {
-    void (*sums_of)(const depthwise_call *, long channel, long first, long end, float *out);
+    void (*sums_of)(const depthwise_call *, const long *channels, long blocks, long first, long end, float *out);
     void (*images_of)(const job *, long share);
 } loops;
 
@@ -91,24 +92,27 @@ static const loops *choose(void) {
     return &plain;
 }
 
-static void weights_task(const job *j, long block, long share) {
-    float *sums = j->sums + (block * j->shares + share) * j->call->kernel * j->call->kernel * BLOCK;
-    j->loops->sums_of(j->call, channel_of(j, block), first_of(j, share), first_of(j, share + 1), sums);
+static void weights_task(const job *j, long group, long share) {
+    const long first = group * GROUP, count = j->blocks - first < GROUP ? j->blocks - first : GROUP;
+    long channels[GROUP];
+    for (long block = 0; block < count; block++) channels[block] = channel_of(j, first + block);
+    float *sums = j->sums + (share * j->blocks + first) * j->call->kernel * j->call->kernel * BLOCK;
+    j->loops->sums_of(j->call, channels, count, first_of(j, share), first_of(j, share + 1), sums);
 }
 
-static void images_task(const job *j, long block, long share) {
-    (void)block; /* all channels are one */
+static void images_task(const job *j, long group, long share) {
+    (void)group; /* all channels are one */
     j->loops->images_of(j, share);
 }
 
 static void work(void *argument) {
     job *j = argument;
-    for (long next; (next = atomic_fetch_add(&j->next, 1)) < j->blocks * j->shares;)
+    for (long next; (next = atomic_fetch_add(&j->next, 1)) < j->groups * j->shares;)
         j->task(j, next / j->shares, next % j->shares);
 }
 
-static job job_of(const depthwise_call *c, long blocks, void (*task)(const job *, long, long)) {
-    job j = {.call = c, .task = task, .blocks = blocks, .shares = TASKS_OF_A_CALL / blocks, .loops = choose()};
+static job job_of(const depthwise_call *c, long groups, void (*task)(const job *, long, long)) {
+    job j = {.call = c, .task = task, .groups = groups, .shares = TASKS_OF_A_CALL / groups, .loops = choose()};
     if (j.shares > c->batch) j.shares = c->batch;
     if (j.shares < 1) j.shares = 1;
     return j;
@@ -124,19 +128,20 @@ static void run(job *j) {
 
 /* The gradient of the weights from x and that of y; 1 when memory ran out. */
 int depthwise_weight_gradient(const depthwise_call *c) {
-    long taps = c->kernel * c->kernel, blocks = (c->channels + BLOCK - 1) / BLOCK;
-    job j = job_of(c, blocks, weights_task);
-    j.sums = aligned_alloc(64, blocks * j.shares * taps * BLOCK * sizeof(float));
+    const long taps = c->kernel * c->kernel, blocks = (c->channels + BLOCK - 1) / BLOCK, count = blocks * taps * BLOCK;
+    const long most = c->batch * c->of_height * c->of_width / (taps * WORTH_SUMS);
+    job j = job_of(c, (blocks + GROUP - 1) / GROUP, weights_task);
+    if (j.shares > most) j.shares = most > 1 ? most : 1;
+    j.blocks = blocks;
+    j.sums = aligned_alloc(64, j.shares * count * sizeof(float));
     if (!j.sums) return 1;
     run(&j);
-    for (long block = 0; block < blocks; block++) {
-        float *sums = j.sums + block * j.shares * taps * BLOCK;
-        for (long share = 1; share < j.shares; share++)
-            for (long k = 0; k < taps * BLOCK; k++) sums[k] += sums[share * taps * BLOCK + k];
+    for (long share = 1; share < j.shares; share++)
+        for (long k = 0; k < count; k++) j.sums[k] += j.sums[share * count + k];
+    for (long block = 0; block < blocks; block++)
         for (long lane = 0; lane < BLOCK; lane++)
             for (long tap = 0; tap < taps; tap++)
-                c->w[(channel_of(&j, block) + lane) * taps + tap] = sums[tap * BLOCK + lane];
-    }
+                c->w[(channel_of(&j, block) + lane) * taps + tap] = j.sums[(block * taps + tap) * BLOCK + lane];
     free(j.sums);
     return 0;
 }

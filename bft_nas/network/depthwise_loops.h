@@ -11,59 +11,100 @@ typedef float vector __attribute__((vector_size(4 * LANES), aligned(4)));
 INLINE vector at(const float *p) { return *(const vector *)p; }
 INLINE void put(float *p, vector v) { *(vector *)p = v; }
 
-/* Add what some images give the row of weights i; in `phases` sums by turns where one would wait for itself. */
-INLINE void NAME(row_sums)(const depthwise_call *c, long channel, long first, long end, long i, const long k,
-                           const long phases, float *out) {
-    const long pad = k / 2, step = c->channels, s = c->stride;
-    /* Columns whose weights all lie within the image. */
-    long low = (pad + s - 1) / s, high = c->width - k + pad < 0 ? 0 : (c->width - k + pad) / s + 1;
-    if (high > c->of_width) high = c->of_width;
-    if (low > high) low = high;
-    vector sums[2][LARGEST_KERNEL][BLOCK / LANES] = {0};
-    UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-        sums[0][j][v] = at(out + j * BLOCK + v * LANES);
-    for (long n = first; n < end; n++)
-        for (long oy = 0; oy < c->of_height; oy++) {
-            long iy = oy * s + i - pad;
-            if (iy < 0 || iy >= c->height) continue;
-            const float *g = c->y + (n * c->of_height + oy) * c->of_width * step + channel;
-            const float *x = c->x + (n * c->height + iy) * c->width * step + channel;
-            for (long ox = 0; ox < c->of_width; ox++) {
-                if (ox == low) {
-                    for (; ox + phases <= high; ox += phases)
-                        UNROLL for (long phase = 0; phase < phases; phase++) {
-                            const float *of_y = g + (ox + phase) * step, *from = x + ((ox + phase) * s - pad) * step;
-                            if (i == 0) __builtin_prefetch(of_y + c->of_width * step);
-                            if (i == k - 1) __builtin_prefetch(from + (c->width + pad) * step);
-                            UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-                                sums[phase][j][v] += at(of_y + v * LANES) * at(from + j * step + v * LANES);
-                        }
-                    if (ox == c->of_width) break;
-                }
-                UNROLL for (long j = 0; j < k; j++) {
-                    long ix = ox * s + j - pad;
-                    if (ix >= 0 && ix < c->width) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-                        sums[0][j][v] += at(g + ox * step + v * LANES) * at(x + ix * step + v * LANES);
-                }
-            }
-        }
-    UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-        put(out + j * BLOCK + v * LANES, phases > 1 ? sums[0][j][v] + sums[1][j][v] : sums[0][j][v]);
+/* Places along an axis of y that meet all k weights: from where to where. */
+INLINE void NAME(inner)(const depthwise_call *c, long count, long of_count, const long k, long *low, long *high) {
+    const long pad = k / 2, s = c->stride, end = count - k + pad < 0 ? 0 : (count - k + pad) / s + 1;
+    *high = end < of_count ? end : of_count;
+    *low = (pad + s - 1) / s < *high ? (pad + s - 1) / s : *high;
 }
 
-/* The gradient of the weights of a block of channels from some images: kernel * kernel blocks. */
-static void NAME(sums_of)(const depthwise_call *c, long channel, long first, long end, float *out) {
-    const long k = c->kernel, bytes = (c->height * c->width + c->of_height * c->of_width) * BLOCK * (long)sizeof(float);
-    const long together = bytes < NEAREST_CACHE ? NEAREST_CACHE / bytes : 1;
-    memset(out, 0, k * k * BLOCK * sizeof(float));
-    for (long n = first, next; n < end; n = next) {
-        next = n + together < end ? n + together : end;
-        for (long i = 0; i < k; i++) {
-            float *row = out + i * k * BLOCK;
-            if (k == 3) NAME(row_sums)(c, channel, n, next, i, 3, LANES == BLOCK ? 2 : 1, row);
-            else if (k == 5) NAME(row_sums)(c, channel, n, next, i, 5, 1, row);
-            else NAME(row_sums)(c, channel, n, next, i, 7, 1, row);
+/* Add what a row of y and one of x give a row of weights. */
+INLINE void NAME(row_sums)(const depthwise_call *c, const float *g, const float *x, long low, long high, const long k,
+                           vector sums[LARGEST_KERNEL][BLOCK / LANES]) {
+    const long pad = k / 2, step = c->channels, s = c->stride;
+    for (long ox = 0; ox < c->of_width; ox++) {
+        for (; ox >= low && ox < high; ox++)
+            UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
+                sums[j][v] += at(g + ox * step + v * LANES) * at(x + (ox * s + j - pad) * step + v * LANES);
+        if (ox == c->of_width) break;
+        UNROLL for (long j = 0; j < k; j++) {
+            long ix = ox * s + j - pad;
+            if (ix >= 0 && ix < c->width) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
+                sums[j][v] += at(g + ox * step + v * LANES) * at(x + ix * step + v * LANES);
         }
+    }
+}
+
+/* Add what the rows of y from `top` to `end`, which meet all rows of weights, give all of these. */
+INLINE void NAME(all_sums)(const depthwise_call *c, long channel, long image, long top, long end, long low, long high,
+                           const long k, float *out) {
+    const long pad = k / 2, step = c->channels, s = c->stride, row = c->width * step;
+    vector sums[LARGEST_KERNEL][LARGEST_KERNEL];
+    UNROLL for (long i = 0; i < k; i++) UNROLL for (long j = 0; j < k; j++) sums[i][j] = at(out + (i * k + j) * BLOCK);
+    for (long oy = top; oy < end; oy++) {
+        const float *g = c->y + (image * c->of_height + oy) * c->of_width * step + channel;
+        const float *x = c->x + (image * c->height + oy * s - pad) * row + channel;
+        for (long ox = 0; ox < c->of_width; ox++) {
+            for (; ox >= low && ox < high; ox++)
+                UNROLL for (long i = 0; i < k; i++) UNROLL for (long j = 0; j < k; j++)
+                    sums[i][j] += at(g + ox * step) * at(x + i * row + (ox * s + j - pad) * step);
+            if (ox == c->of_width) break;
+            UNROLL for (long j = 0; j < k; j++) {
+                long ix = ox * s + j - pad;
+                if (ix >= 0 && ix < c->width) UNROLL for (long i = 0; i < k; i++)
+                    sums[i][j] += at(g + ox * step) * at(x + i * row + ix * step);
+            }
+        }
+    }
+    UNROLL for (long i = 0; i < k; i++) UNROLL for (long j = 0; j < k; j++) put(out + (i * k + j) * BLOCK, sums[i][j]);
+}
+
+/* Add what the rows of y from `top` to `bottom` of some images give the weights of a block of channels: all rows of
+   weights at once where there are registers for their sums and y meets them all, else one after the other. */
+INLINE void NAME(band_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
+                            const long k, float *out) {
+    const long step = c->channels;
+    long low, high, from, to;
+    NAME(inner)(c, c->width, c->of_width, k, &low, &high);
+    NAME(inner)(c, c->height, c->of_height, k, &from, &to);
+    if (from < top) from = top;
+    if (to > bottom) to = bottom;
+    if (LANES < BLOCK || k > MOST_AT_ONCE || from > to) from = to = bottom;
+    for (long n = first; n < end && from < to; n++) NAME(all_sums)(c, channel, n, from, to, low, high, k, out);
+    for (long i = 0; i < k && to - from < bottom - top; i++) {
+        vector sums[LARGEST_KERNEL][BLOCK / LANES];
+        float *row = out + i * k * BLOCK;
+        UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
+            sums[j][v] = at(row + j * BLOCK + v * LANES);
+        for (long n = first; n < end; n++)
+            for (long oy = from == top ? to : top; oy < bottom; oy = oy + 1 == from ? to : oy + 1) {
+                long iy = oy * c->stride + i - k / 2;
+                if (iy < 0 || iy >= c->height) continue;
+                NAME(row_sums)(c, c->y + (n * c->of_height + oy) * c->of_width * step + channel,
+                               c->x + (n * c->height + iy) * c->width * step + channel, low, high, k, sums);
+            }
+        UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
+            put(row + j * BLOCK + v * LANES, sums[j][v]);
+    }
+}
+
+/* The gradient of the weights of some blocks of channels from some images: kernel * kernel blocks for each. A band of
+   rows, or of small images, stays in the second cache until all blocks have read their channels of it. */
+static void NAME(sums_of)(const depthwise_call *c, const long *channels, long blocks, long first, long end, float *out) {
+    const long k = c->kernel, places = c->height * c->width + c->of_height * c->of_width;
+    const long bytes = places * blocks * BLOCK * (long)sizeof(float), images = bytes < BAND ? BAND / bytes : 1;
+    const long wanted = (bytes + BAND - 1) / BAND, bands = wanted < c->of_height ? wanted : c->of_height;
+    memset(out, 0, blocks * k * k * BLOCK * sizeof(float));
+    for (long n = first, next; n < end; n = next) {
+        next = n + images < end ? n + images : end;
+        for (long band = 0; band < bands; band++)
+            for (long block = 0; block < blocks; block++) {
+                const long top = band * c->of_height / bands, bottom = (band + 1) * c->of_height / bands;
+                float *of_block = out + block * k * k * BLOCK;
+                if (k == 3) NAME(band_sums)(c, channels[block], n, next, top, bottom, 3, of_block);
+                else if (k == 5) NAME(band_sums)(c, channels[block], n, next, top, bottom, 5, of_block);
+                else NAME(band_sums)(c, channels[block], n, next, top, bottom, 7, of_block);
+            }
     }
 }
 
