@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -31,10 +32,14 @@ enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
 enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
 
 /* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
-   lead (in a backward pass only from BYTES_AROUND on, as its gradient has just been written); of one whose results are
-   written around the caches, which would read the old ones first; the most channels of a channels_last image that is
-   written so where a vector is half a cache line; and numbers of such an image that are fetched together. */
-enum { BYTES_FETCHED = 4 << 20, BYTES_AROUND = 12 << 20, MOST_HALVES = 256, PIECE = 64 };
+   lead (in a backward pass only of one written so, as its gradient has just been written); the most channels of a
+   channels_last image that is written around the caches where a vector is half a cache line; and numbers of such an
+   image that are fetched together. */
+enum { BYTES_FETCHED = 4 << 20, MOST_HALVES = 256, PIECE = 64 };
+
+/* Bytes of a batch whose results are written around the caches, which would read the old ones first: fewer forward where
+   a second cache has two megabytes, as the third is one for all cores then and takes longer for a line than memory. */
+enum { BYTES_AROUND = 12 << 20, BYTES_AROUND_LARGE = 2 << 20, LARGE_CACHE = 2 << 20 };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
@@ -184,6 +189,15 @@ static void work(void *argument) {
     }
 }
 
+static long bytes_around(const code *c) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    static atomic_long second_cache; /* asking takes a while */
+    if (!atomic_load(&second_cache)) atomic_store(&second_cache, sysconf(_SC_LEVEL2_CACHE_SIZE));
+    if (c->lanes == 16 && atomic_load(&second_cache) >= LARGE_CACHE) return BYTES_AROUND_LARGE;
+#endif
+    return BYTES_AROUND;
+}
+
 /* Cut the batch into tiles, and these among workers. */
 static void share_out(job *j, long threads) {
     const transform *t = &j->t;
@@ -197,9 +211,11 @@ static void share_out(job *j, long threads) {
     if (threads > MAX_WORKERS) threads = MAX_WORKERS;
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
-    j->far = bytes > (j->gx ? BYTES_AROUND : BYTES_FETCHED) && !j->half && !j->images_per_tile;
+    long around = j->gx ? BYTES_AROUND : bytes_around(j->code);
+    long fetched = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
+    j->far = bytes > fetched && !j->half && !j->images_per_tile;
     long lanes = j->code->lanes, line = 64 / j->real;
-    j->streamed = j->far && bytes > BYTES_AROUND && j->code->streams && !(together % line) &&
+    j->streamed = j->far && bytes > around && j->code->streams && !(together % line) &&
                   (lanes == line || !j->channels_last || together <= MOST_HALVES) &&
                   !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
     j->unit = j->streamed && !j->packed ? line / lanes : 1;
