@@ -35,42 +35,53 @@ INLINE void NAME(row_sums)(const depthwise_call *c, const float *g, const float 
     }
 }
 
-/* Add what the rows of y from `top` to `end`, which meet all rows of weights, give all of these. */
-INLINE void NAME(all_sums)(const depthwise_call *c, long channel, long image, long top, long end, long low, long high,
-                           const long k, float *out) {
+/* Add what the rows of y from `top` to `bottom` of some images give the rows of weights from `low` to `high`, which they
+   all meet. */
+INLINE void NAME(all_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom, const long k,
+                           const long low, const long high, float *out) {
     const long pad = k / 2, step = c->channels, s = c->stride, row = c->width * step;
+    long left, right;
     vector sums[LARGEST_KERNEL][LARGEST_KERNEL];
-    UNROLL for (long i = 0; i < k; i++) UNROLL for (long j = 0; j < k; j++) sums[i][j] = at(out + (i * k + j) * BLOCK);
-    for (long oy = top; oy < end; oy++) {
-        const float *g = c->y + (image * c->of_height + oy) * c->of_width * step + channel;
-        const float *x = c->x + (image * c->height + oy * s - pad) * row + channel;
-        for (long ox = 0; ox < c->of_width; ox++) {
-            for (; ox >= low && ox < high; ox++)
-                UNROLL for (long i = 0; i < k; i++) UNROLL for (long j = 0; j < k; j++)
-                    sums[i][j] += at(g + ox * step) * at(x + i * row + (ox * s + j - pad) * step);
-            if (ox == c->of_width) break;
-            UNROLL for (long j = 0; j < k; j++) {
-                long ix = ox * s + j - pad;
-                if (ix >= 0 && ix < c->width) UNROLL for (long i = 0; i < k; i++)
-                    sums[i][j] += at(g + ox * step) * at(x + i * row + ix * step);
+    NAME(inner)(c, c->width, c->of_width, k, &left, &right);
+    UNROLL for (long i = low; i < high; i++) UNROLL for (long j = 0; j < k; j++)
+        sums[i][j] = at(out + (i * k + j) * BLOCK);
+    for (long n = first; n < end; n++)
+        for (long oy = top; oy < bottom; oy++) {
+            const float *g = c->y + (n * c->of_height + oy) * c->of_width * step + channel;
+            const float *x = c->x + (n * c->height + oy * s - pad) * row + channel;
+            for (long ox = 0; ox < c->of_width; ox++) {
+                for (; ox >= left && ox < right; ox++)
+                    UNROLL for (long i = low; i < high; i++) UNROLL for (long j = 0; j < k; j++)
+                        sums[i][j] += at(g + ox * step) * at(x + i * row + (ox * s + j - pad) * step);
+                if (ox == c->of_width) break;
+                UNROLL for (long j = 0; j < k; j++) {
+                    long ix = ox * s + j - pad;
+                    if (ix >= 0 && ix < c->width) UNROLL for (long i = low; i < high; i++)
+                        sums[i][j] += at(g + ox * step) * at(x + i * row + ix * step);
+                }
             }
         }
-    }
-    UNROLL for (long i = 0; i < k; i++) UNROLL for (long j = 0; j < k; j++) put(out + (i * k + j) * BLOCK, sums[i][j]);
+    UNROLL for (long i = low; i < high; i++) UNROLL for (long j = 0; j < k; j++)
+        put(out + (i * k + j) * BLOCK, sums[i][j]);
 }
 
-/* Add what the rows of y from `top` to `bottom` of some images give the weights of a block of channels: all rows of
-   weights at once where there are registers for their sums and y meets them all, else one after the other. */
+/* Add what the rows of y from `top` to `bottom` of some images give the weights of a block of channels: all that a row
+   meets at once where there are registers for their sums, else one row of weights after the other. */
 INLINE void NAME(band_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
                             const long k, float *out) {
     const long step = c->channels;
-    long low, high, from, to;
-    NAME(inner)(c, c->width, c->of_width, k, &low, &high);
+    long left, right, from, to;
+    NAME(inner)(c, c->width, c->of_width, k, &left, &right);
     NAME(inner)(c, c->height, c->of_height, k, &from, &to);
     if (from < top) from = top;
     if (to > bottom) to = bottom;
     if (LANES < BLOCK || k > MOST_AT_ONCE || from > to) from = to = bottom;
-    for (long n = first; n < end && from < to; n++) NAME(all_sums)(c, channel, n, from, to, low, high, k, out);
+    if (from < to) NAME(all_sums)(c, channel, first, end, from, to, k, 0, k, out);
+    if (k == 3 && from < to) { /* a row above has no first row of weights, one below has no last one */
+        if (top < from) NAME(all_sums)(c, channel, first, end, top, from, k, 1, k, out);
+        if (to < bottom) NAME(all_sums)(c, channel, first, end, to, bottom, k, 0, k - 1, out);
+        return;
+    }
     for (long i = 0; i < k && to - from < bottom - top; i++) {
         vector sums[LARGEST_KERNEL][BLOCK / LANES];
         float *row = out + i * k * BLOCK;
@@ -81,7 +92,7 @@ INLINE void NAME(band_sums)(const depthwise_call *c, long channel, long first, l
                 long iy = oy * c->stride + i - k / 2;
                 if (iy < 0 || iy >= c->height) continue;
                 NAME(row_sums)(c, c->y + (n * c->of_height + oy) * c->of_width * step + channel,
-                               c->x + (n * c->height + iy) * c->width * step + channel, low, high, k, sums);
+                               c->x + (n * c->height + iy) * c->width * step + channel, left, right, k, sums);
             }
         UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
             put(row + j * BLOCK + v * LANES, sums[j][v]);

@@ -36,7 +36,7 @@ def built_without_memory(architecture: Architecture) -> Network:
         # Filling shapes with random numbers would take longer than all of the counting.
         for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "zeros_", "ones_"):
             patch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
-        model = build(architecture).eval()
+        model = build(architecture).eval().requires_grad_(False)
     for module in model.modules():
         if isinstance(module, ButterflyTransform):
             module.form = "structured"

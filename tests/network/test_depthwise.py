@@ -78,6 +78,18 @@ def test_result_and_gradients_are_those_of_torch(
         assert (ours - theirs).abs().max() <= 1e-5 * max(float(theirs.abs().max()), 1.0)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("height", "width", "stride"), [(23, 18, 1), (30, 29, 2), (9, 90, 3)])
+def test_images_too_large_for_the_second_cache_are_those_of_torch_too(
+    kernel: int, height: int, width: int, stride: int
+) -> None:
+    """Rows are taken a band at a time for the gradient of the weights, and blocks of channels a group at a time."""
+    layer = depthwise(150, kernel, stride)
+    x = images(3, 150, height, width).contiguous(memory_format=torch.channels_last)
+    for ours, theirs in zip(differentiated(layer, x), by_torch(layer, x), strict=True):
+        assert (ours - theirs).abs().max() <= 1e-5 * max(float(theirs.abs().max()), 1.0)
+
+
 def by_threads(layer: nn.Conv2d, x: Tensor) -> list[Gradients]:
     """What is found by one thread, by two, by five."""
     found = []
@@ -91,7 +103,8 @@ def by_threads(layer: nn.Conv2d, x: Tensor) -> list[Gradients]:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "channels", "size"), [(5, 16, 9), (7, 100, 3), (5, 576, 7), (3, 100, 2), (3, 576, 1)]
+    ("kernel", "channels", "size"),
+    [(5, 16, 9), (7, 100, 3), (5, 576, 7), (3, 100, 2), (3, 576, 1), (3, 150, 23)],
 )
 def test_the_gradient_of_the_weights_does_not_depend_on_the_number_of_threads(
     kernel: int, channels: int, size: int
