@@ -37,8 +37,8 @@ enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
    image that are fetched together. */
 enum { BYTES_FETCHED = 4 << 20, MOST_HALVES = 256, PIECE = 64 };
 
-/* Bytes of a batch whose results are written around the caches, which would read the old ones first: fewer forward where
-   a second cache has two megabytes, as the third is one for all cores then and takes longer for a line than memory. */
+/* Bytes of a batch whose results are written around the caches, which would read the old ones first: fewer forward
+   where a second cache has two megabytes, as the third is one for all cores then and slower to write than memory. */
 enum { BYTES_AROUND = 12 << 20, BYTES_AROUND_LARGE = 2 << 20, LARGE_CACHE = 2 << 20 };
 
 typedef struct {

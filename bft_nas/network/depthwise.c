@@ -10,10 +10,12 @@
 
 #include "loops.h"
 
-/* Channels of a block, and of the blocks that one pass over a row is for; blocks that read a band of rows in turn for the
-   gradient of their weights, its bytes, and the largest weights of which there are registers for all sums; places side by side that one reading of the
-   weights is for, and vectors of each; how many places before it is written memory is asked for. */
+/* Channels of a block, and of the blocks that one pass over a row is for; for the gradient of the weights, blocks that
+   read a band of rows in turn, its bytes, and the largest weights of which there are registers for all sums; places side
+   by side that one reading of the weights is for, and vectors of each; how many places before it is written memory is
+   asked for. */
 enum { BLOCK = 16, TOGETHER = 64, GROUP = 8, BAND = 1 << 17, MOST_AT_ONCE = 5, PLACES = 3, VECTORS = 2, AHEAD = 8 };
+/* The largest weights; tasks; what is worth threads, and how many places for each of its weights a share has. */
 enum { LARGEST_KERNEL = 7, TASKS_OF_A_CALL = 32, WORTH_THREADS = 1 << 16, WORTH_SUMS = 8 };
 
 /* What Python asks for, packed in this order by depthwise.py: images, what the layer makes of them, its weights, or the

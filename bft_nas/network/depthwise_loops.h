@@ -35,10 +35,10 @@ INLINE void NAME(row_sums)(const depthwise_call *c, const float *g, const float 
     }
 }
 
-/* Add what the rows of y from `top` to `bottom` of some images give the rows of weights from `low` to `high`, which they
-   all meet. */
-INLINE void NAME(all_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom, const long k,
-                           const long low, const long high, float *out) {
+/* Add what the rows of y from `top` to `bottom` of some images give the rows of weights from `low` to `high`, which
+   they all meet. */
+INLINE void NAME(all_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
+                           const long k, const long low, const long high, float *out) {
     const long pad = k / 2, step = c->channels, s = c->stride, row = c->width * step;
     long left, right;
     vector sums[LARGEST_KERNEL][LARGEST_KERNEL];
@@ -101,7 +101,8 @@ INLINE void NAME(band_sums)(const depthwise_call *c, long channel, long first, l
 
 /* The gradient of the weights of some blocks of channels from some images: kernel * kernel blocks for each. A band of
    rows, or of small images, stays in the second cache until all blocks have read their channels of it. */
-static void NAME(sums_of)(const depthwise_call *c, const long *channels, long blocks, long first, long end, float *out) {
+static void NAME(sums_of)(const depthwise_call *c, const long *channels, long blocks, long first, long end,
+                          float *out) {
     const long k = c->kernel, places = c->height * c->width + c->of_height * c->of_width;
     const long bytes = places * blocks * BLOCK * (long)sizeof(float), images = bytes < BAND ? BAND / bytes : 1;
     const long wanted = (bytes + BAND - 1) / BAND, bands = wanted < c->of_height ? wanted : c->of_height;
