@@ -191,11 +191,15 @@ static void work(void *argument) {
 
 static long bytes_around(const code *c) {
 #ifdef _SC_LEVEL2_CACHE_SIZE
-    static atomic_long second_cache; /* asking takes a while */
-    if (!atomic_load(&second_cache)) atomic_store(&second_cache, sysconf(_SC_LEVEL2_CACHE_SIZE));
-    if (c->lanes == 16 && atomic_load(&second_cache) >= LARGE_CACHE) return BYTES_AROUND_LARGE;
-#endif
+    static atomic_long found; /* asking takes longer than a small image */
+    if (c->lanes < 16) return BYTES_AROUND;
+    if (!atomic_load(&found))
+        atomic_store(&found, sysconf(_SC_LEVEL2_CACHE_SIZE) < LARGE_CACHE ? BYTES_AROUND : BYTES_AROUND_LARGE);
+    return atomic_load(&found);
+#else
+    (void)c;
     return BYTES_AROUND;
+#endif
 }
 
 /* Cut the batch into tiles, and these among workers. */
