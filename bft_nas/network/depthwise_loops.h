@@ -18,84 +18,69 @@ INLINE void NAME(inner)(const depthwise_call *c, long count, long of_count, cons
     *low = (pad + s - 1) / s < *high ? (pad + s - 1) / s : *high;
 }
 
-/* Add what a row of y and one of x give a row of weights. */
-INLINE void NAME(row_sums)(const depthwise_call *c, const float *g, const float *x, long low, long high, const long k,
-                           vector sums[LARGEST_KERNEL][BLOCK / LANES]) {
-    const long pad = k / 2, step = c->channels, s = c->stride;
-    for (long ox = 0; ox < c->of_width; ox++) {
-        for (; ox >= low && ox < high; ox++)
-            UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-                sums[j][v] += at(g + ox * step + v * LANES) * at(x + (ox * s + j - pad) * step + v * LANES);
-        if (ox == c->of_width) break;
-        UNROLL for (long j = 0; j < k; j++) {
-            long ix = ox * s + j - pad;
-            if (ix >= 0 && ix < c->width) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-                sums[j][v] += at(g + ox * step + v * LANES) * at(x + ix * step + v * LANES);
-        }
-    }
-}
-
-/* Add what the rows of y from `top` to `bottom` of some images give the rows of weights from `low` to `high`, which
-   they all meet. */
-INLINE void NAME(all_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
-                           const long k, const long low, const long high, float *out) {
+/* Add what the rows of y from `top` to `bottom` of some images give `rows` rows of weights from the i-th on, which they
+   all meet. */
+INLINE void NAME(add_rows)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
+                           const long k, long i, const long rows, float *out) {
     const long pad = k / 2, step = c->channels, s = c->stride, row = c->width * step;
     long left, right;
-    vector sums[LARGEST_KERNEL][LARGEST_KERNEL];
+    vector sums[LARGEST_KERNEL][LARGEST_KERNEL][BLOCK / LANES];
     NAME(inner)(c, c->width, c->of_width, k, &left, &right);
-    UNROLL for (long i = low; i < high; i++) UNROLL for (long j = 0; j < k; j++)
-        sums[i][j] = at(out + (i * k + j) * BLOCK);
+    out += i * k * BLOCK;
+    UNROLL for (long r = 0; r < rows; r++) UNROLL for (long j = 0; j < k; j++)
+        UNROLL for (long v = 0; v < BLOCK / LANES; v++) sums[r][j][v] = at(out + (r * k + j) * BLOCK + v * LANES);
     for (long n = first; n < end; n++)
         for (long oy = top; oy < bottom; oy++) {
             const float *g = c->y + (n * c->of_height + oy) * c->of_width * step + channel;
-            const float *x = c->x + (n * c->height + oy * s - pad) * row + channel;
+            const float *x = c->x + (n * c->height + oy * s + i - pad) * row + channel;
             for (long ox = 0; ox < c->of_width; ox++) {
                 for (; ox >= left && ox < right; ox++)
-                    UNROLL for (long i = low; i < high; i++) UNROLL for (long j = 0; j < k; j++)
-                        sums[i][j] += at(g + ox * step) * at(x + i * row + (ox * s + j - pad) * step);
+                    UNROLL for (long r = 0; r < rows; r++) UNROLL for (long j = 0; j < k; j++)
+                        UNROLL for (long v = 0; v < BLOCK / LANES; v++)
+                            sums[r][j][v] += at(g + ox * step + v * LANES) *
+                                             at(x + r * row + (ox * s + j - pad) * step + v * LANES);
                 if (ox == c->of_width) break;
                 UNROLL for (long j = 0; j < k; j++) {
                     long ix = ox * s + j - pad;
-                    if (ix >= 0 && ix < c->width) UNROLL for (long i = low; i < high; i++)
-                        sums[i][j] += at(g + ox * step) * at(x + i * row + ix * step);
+                    if (ix >= 0 && ix < c->width) UNROLL for (long r = 0; r < rows; r++)
+                        UNROLL for (long v = 0; v < BLOCK / LANES; v++)
+                            sums[r][j][v] += at(g + ox * step + v * LANES) * at(x + r * row + ix * step + v * LANES);
                 }
             }
         }
-    UNROLL for (long i = low; i < high; i++) UNROLL for (long j = 0; j < k; j++)
-        put(out + (i * k + j) * BLOCK, sums[i][j]);
+    UNROLL for (long r = 0; r < rows; r++) UNROLL for (long j = 0; j < k; j++)
+        UNROLL for (long v = 0; v < BLOCK / LANES; v++) put(out + (r * k + j) * BLOCK + v * LANES, sums[r][j][v]);
+}
+
+/* The same for one row of weights after the other, and those rows of y that meet it. */
+INLINE void NAME(add_by_row)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
+                             const long k, float *out) {
+    const long pad = k / 2, s = c->stride;
+    for (long i = 0; i < k; i++) {
+        const long from = i < pad ? (pad - i + s - 1) / s : 0, to = (c->height - 1 - i + pad + s) / s;
+        NAME(add_rows)(c, channel, first, end, from > top ? from : top, to < bottom ? to : bottom, k, i, 1, out);
+    }
 }
 
 /* Add what the rows of y from `top` to `bottom` of some images give the weights of a block of channels: all that a row
-   meets at once where there are registers for their sums, else one row of weights after the other. */
+   meets at once where there are registers for their sums. */
 INLINE void NAME(band_sums)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
                             const long k, float *out) {
-    const long step = c->channels;
-    long left, right, from, to;
-    NAME(inner)(c, c->width, c->of_width, k, &left, &right);
+    long from, to;
     NAME(inner)(c, c->height, c->of_height, k, &from, &to);
     if (from < top) from = top;
     if (to > bottom) to = bottom;
-    if (LANES < BLOCK || k > MOST_AT_ONCE || from > to) from = to = bottom;
-    if (from < to) NAME(all_sums)(c, channel, first, end, from, to, k, 0, k, out);
-    if (k == 3 && from < to) { /* a row above has no first row of weights, one below has no last one */
-        if (top < from) NAME(all_sums)(c, channel, first, end, top, from, k, 1, k, out);
-        if (to < bottom) NAME(all_sums)(c, channel, first, end, to, bottom, k, 0, k - 1, out);
+    if (LANES < BLOCK || k > MOST_AT_ONCE || from >= to) {
+        NAME(add_by_row)(c, channel, first, end, top, bottom, k, out);
         return;
     }
-    for (long i = 0; i < k && to - from < bottom - top; i++) {
-        vector sums[LARGEST_KERNEL][BLOCK / LANES];
-        float *row = out + i * k * BLOCK;
-        UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-            sums[j][v] = at(row + j * BLOCK + v * LANES);
-        for (long n = first; n < end; n++)
-            for (long oy = from == top ? to : top; oy < bottom; oy = oy + 1 == from ? to : oy + 1) {
-                long iy = oy * c->stride + i - k / 2;
-                if (iy < 0 || iy >= c->height) continue;
-                NAME(row_sums)(c, c->y + (n * c->of_height + oy) * c->of_width * step + channel,
-                               c->x + (n * c->height + iy) * c->width * step + channel, left, right, k, sums);
-            }
-        UNROLL for (long j = 0; j < k; j++) UNROLL for (long v = 0; v < BLOCK / LANES; v++)
-            put(row + j * BLOCK + v * LANES, sums[j][v]);
+    NAME(add_rows)(c, channel, first, end, from, to, k, 0, k, out);
+    if (k == 3) { /* a row above has no first row of weights, one below has no last one */
+        if (top < from) NAME(add_rows)(c, channel, first, end, top, from, k, 1, k - 1, out);
+        if (to < bottom) NAME(add_rows)(c, channel, first, end, to, bottom, k, 0, k - 1, out);
+    } else {
+        NAME(add_by_row)(c, channel, first, end, top, from, k, out);
+        NAME(add_by_row)(c, channel, first, end, to, bottom, k, out);
     }
 }
 
