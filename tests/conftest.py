@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,24 @@ class Silent:
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         self.ended.append((candidate.number, accuracy, reason))
+
+
+@contextmanager
+def of_threads(count: int) -> Iterator[None]:
+    """Within it, this process computes with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    """Whatever a test does to the number of threads ends with it."""
+    with of_threads(torch.get_num_threads()):
+        yield
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

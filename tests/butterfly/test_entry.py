@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,13 +18,6 @@ from bft_nas.butterfly import ButterflyTransform, fused
 from bft_nas.butterfly.fused import _entry, available, fused_butterfly, infer_at_once
 
 pytestmark = pytest.mark.skipif(not available(), reason="installed without a C compiler")
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def short(transform: ButterflyTransform, x: Tensor) -> Tensor | None:

@@ -6,7 +6,7 @@ import copy
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -24,13 +24,6 @@ channels = st.one_of(st.integers(1, 70), st.sampled_from([88, 97, 128, 192, 256,
 # Tiles are of 16 to 64 pixels: sizes on either side of that, and images that end in the middle of one.
 sizes = st.sampled_from([(1, 1), (3, 5), (4, 4), (7, 7), (8, 8), (1, 17), (14, 14), (9, 15)])
 few = settings(max_examples=150)
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def results(transform: ButterflyTransform, x: Tensor, gradient: Tensor) -> list[Tensor]:

@@ -14,13 +14,12 @@ from typing import cast
 
 import pandas as pd
 import pytest
-import torch
 
 from bft_nas.engines import local_engine
 from bft_nas.errors import RunError
 from bft_nas.run import Candidate, Run
 from bft_nas.search import Clock, Prepared, search
-from tests.conftest import Silent, tiny_prepared, tiny_run
+from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record
 
 TRIALS, EPOCHS = 4, 3
@@ -34,18 +33,18 @@ def prepared() -> Prepared:
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """What two workers have on two cores, so that sums are the same to the last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with of_threads(1):
+        yield
     assert not active_children()
 
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    torch.set_num_threads(1)
     run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
-    search(run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None)
+    with of_threads(1):
+        search(
+            run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None
+        )
     return record(run)
 
 

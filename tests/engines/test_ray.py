@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
 from bft_nas.errors import UserError
 from bft_nas.run import Run
 from bft_nas.search import Clock, Prepared, search
-from tests.conftest import SPACE, Silent, tiny_prepared, tiny_run
+from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record
 
 TRIALS = 4
@@ -52,11 +51,11 @@ def share() -> Iterator[Share]:
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
-    search(run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None)
-    torch.set_num_threads(threads)
+    with of_threads(1):
+        search(
+            run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None
+        )
     return record(run)
 
 
@@ -151,10 +150,8 @@ def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
     # Of the last epoch but one.
     assert (run.folder / "candidates/0001/checkpoint.pt").is_file()
     again = Silent()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    search(run, local_engine(prepared.images, run.protocol), again, Clock(), trials=TRIALS, seconds=None)
-    torch.set_num_threads(threads)
+    with of_threads(1):
+        search(run, local_engine(prepared.images, run.protocol), again, Clock(), trials=TRIALS, seconds=None)
     pd.testing.assert_frame_equal(record(run), undisturbed)
     assert (1, 1) not in again.epochs
     connect(None, workers=2, cpus=1)
@@ -172,11 +169,9 @@ def test_a_worker_in_which_nothing_happens_ends_itself(
 
 def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_path: Path) -> None:
     prepared = tiny_prepared(epochs=4, trials=6, scheduler="halving", eta=2)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     here, there = (tiny_run(tmp_path, prepared, name) for name in ("here", "there"))
-    search(here, local_engine(prepared.images, here.protocol), Silent(), Clock(), trials=6, seconds=None)
-    torch.set_num_threads(threads)
+    with of_threads(1):
+        search(here, local_engine(prepared.images, here.protocol), Silent(), Clock(), trials=6, seconds=None)
     go(there, prepared, Silent(), Share(1, 1, 0), trials=6)
     pd.testing.assert_frame_equal(record(there), record(here))
     assert set(record(here)["state"]) == {"complete", "stopped"}

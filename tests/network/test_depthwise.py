@@ -67,12 +67,8 @@ def test_result_and_gradients_are_those_of_torch(
 ) -> None:
     layer = depthwise(channels, kernel, stride)
     x = images(batch, channels, height, width).contiguous(memory_format=layout)
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        found = differentiated(layer, x)
-    finally:
-        torch.set_num_threads(before)
+    found = differentiated(layer, x)
     for ours, theirs in zip(found, by_torch(layer, x), strict=True):
         assert ours.shape == theirs.shape
         assert (ours - theirs).abs().max() <= 1e-5 * max(float(theirs.abs().max()), 1.0)
@@ -93,12 +89,10 @@ def test_images_too_large_for_the_second_cache_are_those_of_torch_too(
 def by_threads(layer: nn.Conv2d, x: Tensor) -> list[Gradients]:
     """What is found by one thread, by two, by five."""
     found = []
-    before = torch.get_num_threads()
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
         layer.weight.grad = None
         found.append(differentiated(layer, x))
-    torch.set_num_threads(before)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,6 @@ ACTIVATIONS: dict[Activation, nn.Module] = {
     "hard_swish": nn.Hardswish(),
 }
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def drawn(channels: int) -> nn.BatchNorm2d:
