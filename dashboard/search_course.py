@@ -38,7 +38,8 @@ SEARCH_VIEWS = {
 """What `search_figures` returns, and the heading of each."""
 # The rate is that of so many candidates up to each.
 WINDOW = 10
-REASONS = 8
+# Reasons that are told, and counts up to which an axis would have ticks between them.
+REASONS, FEW = 8, 8
 
 
 def search_figures(runs: Mapping[str, RunData]) -> dict[str, go.Figure]:
@@ -256,6 +257,8 @@ def _failures_figure(runs: Mapping[str, RunData]) -> go.Figure:
         )
     figure.update_layout(barmode="stack", bargap=0.4, showlegend=len(counts.columns) > 1)
     figure.update_xaxes(title_text="candidates", tickformat="d", rangemode="tozero")
+    if counts.sum(axis=1).max() <= FEW:
+        figure.update_xaxes(dtick=1)
     figure.update_yaxes(ticklabelstandoff=6, showgrid=False)
     told = "; ".join(f"{int(count)} times {reason}" for reason, count in counts.sum(axis=1)[::-1].items())
     return describe(figure, f"Why candidates failed: {told}.")

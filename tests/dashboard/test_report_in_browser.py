@@ -26,6 +26,9 @@ from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import FRAMES, make_data
 from tests.dashboard.test_report import FIGURES, nowhere
 
+# In pixels of a screen, without its margins.
+WIDTH_OF_A4 = 717
+
 # What is drawn of a network: a trace a kind and side, and the ends of the axes.
 DRAWN = """id => {
   const {data, layout} = document.getElementById(id);
@@ -100,8 +103,12 @@ def test_every_view_is_printed(report: Page) -> None:
     for name in FIGURES | {"strip", "comparison"}:
         assert report.locator(f"#{name} .main-svg").count() > 0, name
     report.emulate_media(media="print")
+    report.set_viewport_size({"width": WIDTH_OF_A4, "height": 1000})
     for region in report.locator(".scroll").all():
-        assert region.evaluate("region => region.scrollHeight - region.clientHeight") <= 0
+        hidden = (
+            "region => [region.scrollHeight - region.clientHeight, region.scrollWidth - region.clientWidth]"
+        )
+        assert max(region.evaluate(hidden)) <= 0, region.get_attribute("aria-label")
 
 
 def test_a_click_on_a_butterfly_of_the_front_shows_its_candidate(report: Page, run: Run) -> None:

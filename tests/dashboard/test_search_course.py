@@ -96,6 +96,13 @@ def test_failures_are_counted_by_reason_which_is_text(data: RunData) -> None:
     assert not any("<script" in text for text in [*bars.y, *bars.customdata])
 
 
+def test_few_failures_have_an_axis_of_whole_numbers(data: RunData) -> None:
+    failed = data.results[data.results["state"] == "failed"][:3].assign(reason="out of memory")
+    figure = search_figures({"a": replace(data, results=failed)})["failures"]
+    assert list(figure.data[0].x) == [3]
+    assert figure.layout.xaxis.dtick == 1
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_any_run_has_all_views_and_a_text_for_each(name: str) -> None:
     figures = search_figures({"a": make_data(FRAMES[name])})
