@@ -33,9 +33,10 @@ enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
 
 /* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
    lead (in a backward pass only of one written so, as its gradient has just been written); the most channels of a
-   channels_last image that is written around the caches where a vector is half a cache line; and numbers of such an
-   image that are fetched together. */
-enum { BYTES_FETCHED = 4 << 20, MOST_HALVES = 256, PIECE = 64 };
+   channels_last image that is written around the caches where a vector is half a cache line; numbers of such an image
+   that are fetched together; and the most channels of tiles that lie in memory in one piece and are fetched there, as
+   the processor sees by itself where these lead, and two wide ones are too much for the second cache. */
+enum { BYTES_FETCHED = 4 << 20, MOST_HALVES = 256, PIECE = 64, MOST_IN_ORDER = 256 };
 
 /* Bytes of a batch whose results are written around the caches, which would read the old ones first: fewer forward
    where a second cache has two megabytes, as the third is one for all cores then and slower to write than memory. */
@@ -57,7 +58,7 @@ typedef struct job {
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
     long batch, pixels, real;
     int channels_last, half, packed;
-    int far, streamed; /* in memory rather than the second cache; and written around the caches */
+    int far, fetched, streamed; /* in memory rather than the second cache; a tile ahead; written around the caches */
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
@@ -249,6 +250,8 @@ static void share_out(job *j, long threads) {
         j->tiles = images * j->parts * j->tiles_per_image;
         j->row = most * lanes + lanes;
     }
+    int in_order = j->channels_last || j->tiles_per_image == 1;
+    j->fetched = j->far && (lanes == line || !in_order || widest <= MOST_IN_ORDER);
     j->near = NEAREST_CACHE / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }

@@ -303,7 +303,7 @@ static void NAME(share)(const job *j, void *memory, void *gw, long first, long e
     for (long i = first; i < end; i++) {
         tile t = NAME(tile_of)(j, i);
         s.far = (fetches){0};
-        if (i + 1 < end && j->far) s.far = NAME(fetches_of)(j, NAME(tile_of)(j, i + 1));
+        if (i + 1 < end && j->fetched) s.far = NAME(fetches_of)(j, NAME(tile_of)(j, i + 1));
         if (gw)
             NAME(backward_tile)(j, &s, gw, t);
         else
