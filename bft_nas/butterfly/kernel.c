@@ -26,10 +26,11 @@ enum { MAX_WORKERS = 256, MAX_LEVELS = 4 };
 
 /* Chosen by measurement: products that are worth a thread; pixels of a tile (more where rows are written around the
    caches, and twice as many in a backward pass of few channels or of far memory, where the sums over a tile's pixels
-   cost something of their own); bytes of a tile's rows in the second cache, which holds several such tiles (half of it
-   where rows are packed); of the rows that go through all remaining stages in the nearest. */
+   cost something of their own, and in a forward one of fewer channels with short vectors, for what a tile costs); bytes
+   of a tile's rows in the second cache, which holds several such tiles (half of it where rows are packed); of the rows
+   that go through all remaining stages in the nearest. */
 enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
-enum { FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
+enum { FEWEST_ROWS = 1 << 14, FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
 
 /* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
    lead (in a backward pass only of one written so, as its gradient has just been written); the most channels of a
@@ -228,8 +229,10 @@ static void share_out(job *j, long threads) {
     long vectors = (all + lanes - 1) / lanes, images = j->channels_last ? 1 : j->batch;
     long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
     long bytes_of_pixel = j->real * widest, limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
-    long most = !j->gx && j->streamed && !j->packed ? STREAMED_TILE : TILE;
-    if (j->gx && (2 * TILE * bytes_of_pixel <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
+    long most = TILE, wide = 2 * TILE * bytes_of_pixel;
+    if (j->gx && (wide <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
+    if (!j->gx && !j->packed && lanes < line && wide <= FEWEST_ROWS) most = 2 * TILE;
+    if (!j->gx && !j->packed && j->streamed) most = STREAMED_TILE;
     if (most > limit) most = limit;
     most = most < lanes * j->unit ? j->unit : most / lanes;
     if (j->images_per_tile) {
