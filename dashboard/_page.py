@@ -131,13 +131,13 @@ figure:not(.front) .x2tick text, figure:not(.front) .y2tick text,
 @media print {
   .scroll { overflow: visible; max-height: none; }
   table, .tall table { font-size: 0.7rem; }
-  #all { font-size: 0.5rem; }
-  #all th, #all td { padding: 2px; }
-  #all td:nth-last-child(-n + 2) { overflow-wrap: anywhere; }
   th, td, .tall th, .tall td { padding: 4px; white-space: normal; }
   th:first-child, .tall thead th, .tall td:first-child { position: static; }
   td.number { white-space: nowrap; }
   .stages { min-width: 0; }
+  #all { font-size: 0.5rem; }
+  #all th, #all td { padding: 2px; }
+  #all td:nth-last-child(-n + 2) { overflow-wrap: anywhere; }
   pre { white-space: pre-wrap; }
   figure, tr { break-inside: avoid; }
   h2, h3, h2 + p, h3 + p { break-after: avoid; }
