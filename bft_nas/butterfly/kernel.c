@@ -218,8 +218,8 @@ static void share_out(job *j, long threads) {
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
     long around = j->gx ? BYTES_AROUND : bytes_around(j->code);
-    long fetched = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
-    j->far = bytes > fetched && !j->half && !j->images_per_tile;
+    long least_far = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
+    j->far = bytes > least_far && !j->half && !j->images_per_tile;
     long lanes = j->code->lanes, line = 64 / j->real;
     j->streamed = j->far && bytes > around && j->code->streams && !(together % line) &&
                   (lanes == line || !j->channels_last || together <= MOST_HALVES) &&
@@ -229,10 +229,10 @@ static void share_out(job *j, long threads) {
     long vectors = (all + lanes - 1) / lanes, images = j->channels_last ? 1 : j->batch;
     long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
     long bytes_of_pixel = j->real * widest, limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
-    long most = TILE, wide = 2 * TILE * bytes_of_pixel;
+    int forward_in_place = !j->gx && !j->packed;
+    long most = forward_in_place && j->streamed ? STREAMED_TILE : TILE, wide = 2 * TILE * bytes_of_pixel;
     if (j->gx && (wide <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
-    if (!j->gx && !j->packed && lanes < line && wide <= FEWEST_ROWS) most = 2 * TILE;
-    if (!j->gx && !j->packed && j->streamed) most = STREAMED_TILE;
+    if (forward_in_place && most == TILE && lanes < line && wide <= FEWEST_ROWS) most = 2 * TILE;
     if (most > limit) most = limit;
     most = most < lanes * j->unit ? j->unit : most / lanes;
     if (j->images_per_tile) {
@@ -243,7 +243,7 @@ static void share_out(job *j, long threads) {
         j->row = (j->images_per_tile * j->pixels + lanes - 1) / lanes * lanes + lanes;
     } else {
         long tiles = images * ((vectors + most - 1) / most);
-        if (tiles < threads && !j->gx && !j->packed && t->stages > 1 && t->chunks == 1) {
+        if (tiles < threads && forward_in_place && t->stages > 1 && t->chunks == 1) {
             /* Channels are shared out rather than pixels, whose rows two threads would write to the same lines. */
             j->parts = (threads + tiles - 1) / tiles;
             if (j->parts > t->rows[0]) j->parts = t->rows[0];

@@ -104,10 +104,8 @@ def test_every_view_is_printed(report: Page) -> None:
         assert report.locator(f"#{name} .main-svg").count() > 0, name
     report.emulate_media(media="print")
     report.set_viewport_size({"width": WIDTH_OF_A4, "height": 1000})
+    hidden = "region => [region.scrollHeight - region.clientHeight, region.scrollWidth - region.clientWidth]"
     for region in report.locator(".scroll").all():
-        hidden = (
-            "region => [region.scrollHeight - region.clientHeight, region.scrollWidth - region.clientWidth]"
-        )
         assert max(region.evaluate(hidden)) <= 0, region.get_attribute("aria-label")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import bft_nas.network
 from bft_nas.network.blocks import depthwise
 from bft_nas.network.depthwise import KERNELS, convolve, is_depthwise, kernel_available
+from tests.conftest import of_threads
 from tests.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
@@ -67,8 +68,8 @@ def test_result_and_gradients_are_those_of_torch(
 ) -> None:
     layer = depthwise(channels, kernel, stride)
     x = images(batch, channels, height, width).contiguous(memory_format=layout)
-    torch.set_num_threads(threads)
-    found = differentiated(layer, x)
+    with of_threads(threads):
+        found = differentiated(layer, x)
     for ours, theirs in zip(found, by_torch(layer, x), strict=True):
         assert ours.shape == theirs.shape
         assert (ours - theirs).abs().max() <= 1e-5 * max(float(theirs.abs().max()), 1.0)
@@ -90,9 +91,9 @@ def by_threads(layer: nn.Conv2d, x: Tensor) -> list[Gradients]:
     """What is found by one thread, by two, by five."""
     found = []
     for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
         layer.weight.grad = None
-        found.append(differentiated(layer, x))
+        with of_threads(threads):
+            found.append(differentiated(layer, x))
     return found
 
 
