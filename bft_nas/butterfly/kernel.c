@@ -152,7 +152,10 @@ static const code *choose(int type) {
     return &plain;
 }
 
-/* Memory that a thread keeps for its next call, since fresh pages cost as much as the work of a small one. */
+/* Memory that a thread keeps for its next call, since fresh pages cost as much as the work of a small one. Addresses
+   after it stay unused (no page of them is ever touched): a processor that has seen the distance of the rows fetches
+   from beyond the last, and would take from another thread what that is writing there. */
+enum { UNUSED_BEYOND = 1 << 20 };
 static pthread_key_t kept_memory;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -161,14 +164,14 @@ static void make_key(void) { pthread_key_create(&kept_memory, free); }
 static void *reserve(size_t bytes) {
     pthread_once(&once, make_key);
     char *block = pthread_getspecific(kept_memory);
-    size_t have = 0;
+    size_t have = 0, beyond = UNUSED_BEYOND;
     if (block) memcpy(&have, block, sizeof have);
 #ifdef __SANITIZE_ADDRESS__
-    have = 0; /* an access beyond what was asked for is to be seen */
+    have = beyond = 0; /* an access beyond what was asked for is to be seen */
 #endif
     if (have < bytes || !block) {
         free(block);
-        block = aligned_alloc(64, (64 + bytes + 63) / 64 * 64);
+        block = aligned_alloc(64, (64 + bytes + 63) / 64 * 64 + beyond);
         pthread_setspecific(kept_memory, block);
         if (!block) return NULL;
         memcpy(block, &bytes, sizeof bytes);
