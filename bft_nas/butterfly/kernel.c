@@ -30,7 +30,11 @@ enum { MAX_WORKERS = 256, MAX_LEVELS = 4 };
    of a tile's rows in the second cache, which holds several such tiles (half of it where rows are packed); of the rows
    that go through all remaining stages in the nearest. */
 enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
-enum { FEWEST_ROWS = 1 << 14, FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, NEAREST_CACHE = 1 << 15 };
+enum { FEWEST_ROWS = 1 << 14, FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, ROWS_NEAREST = 32 << 10 };
+
+/* What a nearest cache of 48 KB has room for, measured on processors of AMD: more of those rows forward, and the tile
+   that is fetched ahead, which others take into the second one. */
+enum { LARGE_NEAREST = 48 << 10, ROWS_LARGE_NEAREST = 44 << 10 };
 
 /* Bytes of a batch that is fetched a tile ahead, as the rows of a tile are too short for the hardware to see where they
    lead (in a backward pass only of one written so, as its gradient has just been written); the most channels of a
@@ -41,7 +45,7 @@ enum { BYTES_FETCHED = 4 << 20, MOST_HALVES = 256, PIECE = 64, MOST_IN_ORDER = 2
 
 /* Bytes of a batch whose results are written around the caches, which would read the old ones first: fewer forward
    where a second cache has two megabytes, as the third is one for all cores then and slower to write than memory. */
-enum { BYTES_AROUND = 12 << 20, BYTES_AROUND_LARGE = 2 << 20, LARGE_CACHE = 2 << 20 };
+enum { BYTES_AROUND = 12 << 20, BYTES_AROUND_LARGE = 2 << 20, LARGE_SECOND = 2 << 20 };
 
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
@@ -59,7 +63,8 @@ typedef struct job {
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
     long batch, pixels, real;
     int channels_last, half, packed;
-    int far, fetched, streamed; /* in memory rather than the second cache; a tile ahead; written around the caches */
+    int far, fetched, to_nearest; /* in memory rather than the second cache; a tile ahead, and to which cache */
+    int streamed;                 /* written around the caches */
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
@@ -152,17 +157,23 @@ static const code *choose(int type) {
     return &plain;
 }
 
+static pthread_key_t kept_memory;
+static int large_nearest, large_second; /* caches */
+
+/* Made and found out once: asking takes longer than a small image. */
+static void begin(void) {
+    pthread_key_create(&kept_memory, free);
+#if defined(__x86_64__) && defined(_SC_LEVEL2_CACHE_SIZE)
+    large_nearest = __builtin_cpu_is("amd") && sysconf(_SC_LEVEL1_DCACHE_SIZE) >= LARGE_NEAREST;
+    large_second = sysconf(_SC_LEVEL2_CACHE_SIZE) >= LARGE_SECOND;
+#endif
+}
+
 /* Memory that a thread keeps for its next call, since fresh pages cost as much as the work of a small one. Addresses
    after it stay unused (no page of them is ever touched): a processor that has seen the distance of the rows fetches
    from beyond the last, and would take from another thread what that is writing there. */
 enum { UNUSED_BEYOND = 1 << 20 };
-static pthread_key_t kept_memory;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void make_key(void) { pthread_key_create(&kept_memory, free); }
-
 static void *reserve(size_t bytes) {
-    pthread_once(&once, make_key);
     char *block = pthread_getspecific(kept_memory);
     size_t have = 0, beyond = UNUSED_BEYOND;
     if (block) memcpy(&have, block, sizeof have);
@@ -194,19 +205,6 @@ static void work(void *argument) {
     }
 }
 
-static long bytes_around(const code *c) {
-#ifdef _SC_LEVEL2_CACHE_SIZE
-    static atomic_long found; /* asking takes longer than a small image */
-    if (c->lanes < 16) return BYTES_AROUND;
-    if (!atomic_load(&found))
-        atomic_store(&found, sysconf(_SC_LEVEL2_CACHE_SIZE) < LARGE_CACHE ? BYTES_AROUND : BYTES_AROUND_LARGE);
-    return atomic_load(&found);
-#else
-    (void)c;
-    return BYTES_AROUND;
-#endif
-}
-
 /* Cut the batch into tiles, and these among workers. */
 static void share_out(job *j, long threads) {
     const transform *t = &j->t;
@@ -220,7 +218,7 @@ static void share_out(job *j, long threads) {
     if (threads > MAX_WORKERS) threads = MAX_WORKERS;
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
-    long around = j->gx ? BYTES_AROUND : bytes_around(j->code);
+    long around = large_second && j->code->lanes == 16 && !j->gx ? BYTES_AROUND_LARGE : BYTES_AROUND;
     long least_far = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
     j->far = bytes > least_far && !j->half && !j->images_per_tile;
     long lanes = j->code->lanes, line = 64 / j->real;
@@ -258,7 +256,8 @@ static void share_out(job *j, long threads) {
     }
     int in_order = j->channels_last || j->tiles_per_image == 1;
     j->fetched = j->far && (lanes == line || !in_order || widest <= MOST_IN_ORDER);
-    j->near = NEAREST_CACHE / (j->row * j->real);
+    j->to_nearest = large_nearest;
+    j->near = (j->to_nearest && !j->gx ? ROWS_LARGE_NEAREST : ROWS_NEAREST) / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }
 
@@ -375,6 +374,8 @@ static int transform_batch(job *j, const bft_call *call, void *const *gradients)
     level levels[MAX_LEVELS];
     long last = 0;
     int merged = 1, failed;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, begin);
     j->code = choose((int)call->type);
     j->real = call->type == DOUBLE ? 8 : 4;
     j->half = call->type == HALF;

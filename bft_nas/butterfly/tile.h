@@ -38,8 +38,8 @@ typedef struct {
     int streamed;
 } table;
 
-/* Rows of the images of the next tile, `step` numbers apart. Some of them are fetched into the second cache with each group
-   of this tile: memory is busy all the time, and never asked for more than it can bring meanwhile. */
+/* Rows of the images of the next tile, `step` numbers apart. Some of them are fetched with each group of this tile: memory
+   is busy all the time, and never asked for more than it can bring meanwhile. */
 typedef struct {
     struct {
         const REAL *first;
@@ -47,6 +47,7 @@ typedef struct {
     } images[3];
     long rows, groups, due; /* of all images; of a tile, since which rows are due */
     long image, next;       /* how far it is */
+    int to_nearest;         /* into the nearest cache rather than the second */
 } fetches;
 
 typedef struct {
@@ -274,7 +275,7 @@ INLINE fetches NAME(fetches_of)(const job *j, tile t) {
     const transform *p = &j->t;
     int backward = j->gw != NULL;
     const void *images[] = {j->x, backward ? j->gy : j->y, j->gx};
-    fetches f = {0};
+    fetches f = {.to_nearest = j->to_nearest};
     for (int k = 0; k < 2 + backward; k++) {
         int written = k == 1 + backward;
         long channels = k == 1 ? p->n_out : p->n_in;
