@@ -72,6 +72,8 @@ typedef struct {
     fetches far;                                 /* its rows are 0 where nothing is fetched */
     table kept[MAX_STAGES], gradient;            /* outputs of the stages; forward, all of them take the first */
     REAL **copy;
+    REAL *heads, *tails; /* of rows that begin within lines: LANES numbers of each channel */
+    vec ended;           /* and the last ones of the channel before */
 } scratch;
 
 INLINE vec NAME(load)(const REAL *p) { return *(const loose *)p; }
@@ -105,6 +107,7 @@ INLINE void NAME(stream)(REAL *p, vec v) {
 #include "tile_images.h"
 #include "tile_products.h"
 #include "tile_stages.h"
+#include "tile_lines.h"
 
 /* ---- one tile ------------------------------------------------------------------------------------------------ */
 
@@ -134,39 +137,41 @@ INLINE table NAME(residual)(const transform *p, scratch *s, const table *from, l
 }
 
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
-                               const table *start, long vectors);
+                               const table *start, const tile *t);
 
 /* All that follows from the outputs of the i-th stage that have the e from `first` to `end`: all stages on a block of
    rows that stays in the nearest cache, as soon as there is one. */
 INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, long end, const table *start,
-                                long vectors) {
+                                const tile *t) {
     long each = (end - first) * j->t.rest[i] <= j->near ? end - first : 1;
     for (long e = first; e < end; e += each)
-        NAME(forward_from)(j, s, i + 1, e, e + each, &s->kept[0], start, vectors);
+        NAME(forward_from)(j, s, i + 1, e, e + each, &s->kept[0], start, t);
 }
 
 /* Stages from the i-th on, for the e from `first` to `end`. */
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
-                               const table *start, long vectors) {
+                               const table *start, const tile *t) {
     place p = NAME(place_of)(j, i);
-    if (i == j->t.stages - 1) {
-        NAME(stage)(s, &p, 0, in, &s->y, start, first, end, vectors, NULL);
-        return;
-    }
-    NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, vectors, i ? s->copy : NULL);
-    NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, vectors);
+    if (i < j->t.stages - 1) {
+        NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
+        NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
+    } else if (j->within_lines) {
+        NAME(stage)(s, &p, 0, in, &s->kept[0], start, first, end, t->vectors, s->copy);
+        NAME(lines_done)(j, s, t, &s->kept[0], first * p.rows, end * p.rows);
+    } else
+        NAME(stage)(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
 }
 
 /* The rows of the first stage that are a part of an image, and all that follows from them. */
-static void NAME(forward_part)(const job *j, scratch *s, long part, const table *in, const table *start, long vectors) {
+static void NAME(forward_part)(const job *j, scratch *s, const table *in, const table *start, const tile *t) {
     place p = NAME(place_of)(j, 0);
-    long first = part * p.rows / j->parts, end = (part + 1) * p.rows / j->parts;
+    long first = t->part * p.rows / j->parts, end = (t->part + 1) * p.rows / j->parts;
     table out = s->kept[0];
     out.row += first * p.rest;
     p.w += first * p.columns;
     p.rows = end - first;
-    NAME(stage)(s, &p, 0, in, &out, NULL, 0, 1, vectors, NULL);
-    NAME(forward_after)(j, s, 0, first, end, start, vectors);
+    NAME(stage)(s, &p, 0, in, &out, NULL, 0, 1, t->vectors, NULL);
+    NAME(forward_after)(j, s, 0, first, end, start, t);
 }
 
 static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
@@ -180,9 +185,9 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
     }
     s->kept[0].last = (t.vectors - 1) * LANES;
     if (j->parts > 1)
-        NAME(forward_part)(j, s, t.part, &in, &start, t.vectors);
+        NAME(forward_part)(j, s, &in, &start, &t);
     else
-        NAME(forward_from)(j, s, 0, 0, 1, &in, &start, t.vectors);
+        NAME(forward_from)(j, s, 0, 0, 1, &in, &start, &t);
     NAME(rows_done)(j, t, j->y, p->n_out, &s->y);
 }
 
@@ -243,10 +248,11 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
         kept += rows[i] = block;
         if (block > j->near) block /= p->rows[i];
     }
-    for (long i = 1; i < p->stages - 1; i++) largest = p->rows[i] > largest ? p->rows[i] : largest;
+    for (long i = 1; i < p->stages - !j->within_lines; i++) largest = p->rows[i] > largest ? p->rows[i] : largest;
     long sums = (backward ? p->copies : p->chunks) > 1 ? p->size : 0;
     long packs = j->packed ? (1 + backward) * p->n_in + p->n_out : 0;
     long values = j->row * (2 + sums + largest + kept + backward * within + packs);
+    values += j->within_lines ? 2 * LANES * p->n_out : 0;
     long pointers = ((6 + buffers + backward) * within + sums + largest + 7) / 8 * 8; /* ending with a cache line */
     if (!memory) return sizeof(REAL) * values + sizeof(REAL *) * pointers;
     REAL **row = memory, *v = (REAL *)(row + pointers);
@@ -267,6 +273,7 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
         s->pack_y = v, v += p->n_out * j->row;
         s->pack_gx = v;
     }
+    if (j->within_lines) s->heads = v, s->tails = v + LANES * p->n_out;
     return 0;
 }
 

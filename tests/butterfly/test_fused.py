@@ -166,21 +166,30 @@ def test_functional_transforms_go_through() -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(
-    ("n_in", "n_out", "radix", "size"),
+    ("batch", "n_in", "n_out", "radix", "size"),
     [
-        (128, 128, 4, 28),
-        (128, 128, 8, 28),
-        (128, 128, 16, 28),
-        (64, 200, 2, 28),
-        (192, 64, 4, 28),
-        (128, 128, 4, 27),
+        (48, 128, 128, 4, 28),
+        (48, 128, 128, 8, 28),
+        (48, 128, 128, 16, 28),
+        (48, 64, 200, 2, 28),
+        (48, 192, 64, 4, 28),
+        # Rows that begin within cache lines: ended by a part of a vector of any length, in one tile or several.
+        (48, 128, 128, 4, 27),
+        (65, 128, 128, 8, 14),
+        (64, 128, 128, 2, 17),
+        (48, 48, 208, 2, 21),
+        (48, 192, 64, 4, 27),
+        (40, 1024, 1024, 4, 7),
+        (1, 128, 128, 4, 123),
     ],
 )
-def test_a_batch_beyond_the_caches(n_in: int, n_out: int, radix: int, size: int, last: bool) -> None:
-    """Memory is fetched a tile ahead there, and written around the caches where vectors are aligned."""
+def test_a_batch_beyond_the_caches(
+    batch: int, n_in: int, n_out: int, radix: int, size: int, last: bool
+) -> None:
+    """Memory is fetched a tile ahead there, and written around the caches, a whole line at a time."""
     layout = torch.channels_last if last else torch.contiguous_format
     fused = ButterflyTransform(n_in, n_out, radix, form="fused")
-    x, gradient = (torch.randn(48, n, size, size).contiguous(memory_format=layout) for n in (n_in, n_out))
+    x, gradient = (torch.randn(batch, n, size, size).contiguous(memory_format=layout) for n in (n_in, n_out))
     plain = copy.deepcopy(fused)
     plain.form = "structured"
     assert agree(results(fused, x, gradient), results(plain, x, gradient), 2e-5)
