@@ -52,23 +52,26 @@ INLINE place NAME(place_of)(const job *j, long i) {
     NAME(block_##R##_##V)                                                                                          \
     (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
 
-INLINE void NAME(fetch_line)(const REAL *p, int to_nearest) {
-    if (to_nearest)
-        __builtin_prefetch(p, 0, 3);
-    else
-        __builtin_prefetch(p, 0, 2);
+/* Fetch the next row of the images. */
+static __attribute__((noinline)) void NAME(fetch_next)(fetches *f) {
+    while (f->next == f->images[f->image].count) {
+        if (f->image == 2) return;
+        f->image++, f->next = 0;
+    }
+    const REAL *p = f->images[f->image].first + f->next++ * f->images[f->image].step;
+    const long width = f->images[f->image].width;
+    if (f->to_nearest) {
+        for (long k = 0; k < width; k += 64 / sizeof(REAL)) __builtin_prefetch(p + k, 0, 3);
+        __builtin_prefetch(p + width - 1, 0, 3);
+    } else {
+        for (long k = 0; k < width; k += 64 / sizeof(REAL)) __builtin_prefetch(p + k, 0, 2);
+        __builtin_prefetch(p + width - 1, 0, 2);
+    }
 }
 
 /* Fetch the rows that are due with one more group. */
-static __attribute__((noinline)) void NAME(fetch)(fetches *f) {
-    for (f->due += f->rows; f->due > 0; f->due -= f->groups) {
-        while (f->image < 3 && f->next == f->images[f->image].count) f->image++, f->next = 0;
-        if (f->image == 3) return;
-        const REAL *p = f->images[f->image].first + f->next++ * f->images[f->image].step;
-        const long width = f->images[f->image].width;
-        for (long k = 0; k < width; k += 64 / sizeof(REAL)) NAME(fetch_line)(p + k, f->to_nearest);
-        NAME(fetch_line)(p + width - 1, f->to_nearest);
-    }
+INLINE void NAME(fetch)(fetches *f) {
+    for (f->due += f->rows; f->due > 0; f->due -= f->groups) NAME(fetch_next)(f);
 }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
