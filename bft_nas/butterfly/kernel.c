@@ -208,6 +208,41 @@ static void work(void *argument) {
     }
 }
 
+/* Channels of a tile, of those that its stages make. */
+static long widest_of(const transform *t) { return t->size * (t->chunks > t->copies ? t->chunks : t->copies); }
+
+/* Say how images come from memory and results go there. */
+static void choose_ways(job *j, long threads) {
+    const transform *t = &j->t;
+    long lanes = j->code->lanes, line = 64 / j->real, widest = widest_of(t);
+    long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
+    long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
+    long around = large_second && lanes == 16 && !j->gx ? BYTES_AROUND_LARGE : BYTES_AROUND;
+    long least_far = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
+    j->far = bytes > least_far && !j->half && !j->images_per_tile;
+    j->to_nearest = large_nearest;
+    int goes_around = j->far && bytes > around && j->code->streams && !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
+    /* Each worker has whole images then. */
+    j->within_lines = goes_around && together % line && lanes == line && !j->packed && !j->gx && !large_second &&
+                      (together > TILE || widest > MOST_IN_LINES) && !(t->n_out * together % line) &&
+                      t->stages > 1 && t->chunks == 1 && j->batch >= threads;
+    j->streamed = j->within_lines || (goes_around && !(together % line) &&
+                                      (lanes == line || !j->channels_last || together <= MOST_HALVES));
+    j->unit = j->streamed && !j->packed ? line / lanes : 1;
+}
+
+/* The most vectors of a tile. */
+static long most_vectors(const job *j) {
+    long lanes = j->code->lanes, bytes_of_pixel = j->real * widest_of(&j->t), wide = 2 * TILE * bytes_of_pixel;
+    long limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
+    int forward_in_place = !j->gx && !j->packed, halves = lanes * j->real < 64;
+    long most = forward_in_place && j->streamed ? STREAMED_TILE : TILE;
+    if (j->gx && (wide <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
+    if (forward_in_place && most == TILE && halves && wide <= FEWEST_ROWS) most = 2 * TILE;
+    if (most > limit) most = limit;
+    return most < lanes * j->unit ? j->unit : most / lanes;
+}
+
 /* Cut the batch into tiles, and these among workers. */
 static void share_out(job *j, long threads) {
     const transform *t = &j->t;
@@ -219,30 +254,9 @@ static void share_out(job *j, long threads) {
     long products = j->batch * j->pixels * t->weights;
     if (!in_parallel || threads < 1 || products < 2 * WORK_OF_A_THREAD) threads = 1;
     if (threads > MAX_WORKERS) threads = MAX_WORKERS;
-    long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
-    long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
-    long around = large_second && j->code->lanes == 16 && !j->gx ? BYTES_AROUND_LARGE : BYTES_AROUND;
-    long least_far = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
-    j->far = bytes > least_far && !j->half && !j->images_per_tile;
-    long lanes = j->code->lanes, line = 64 / j->real;
-    long all = j->channels_last ? j->batch * j->pixels : j->pixels;
-    long vectors = (all + lanes - 1) / lanes, images = j->channels_last ? 1 : j->batch;
-    long widest = t->size * (t->chunks > t->copies ? t->chunks : t->copies);
-    int goes_around = j->far && bytes > around && j->code->streams && !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
-    /* Each worker has whole images then. */
-    j->within_lines = goes_around && together % line && lanes == line && !j->packed && !j->gx && !large_second &&
-                      (together > TILE || widest > MOST_IN_LINES) && !(t->n_out * together % line) &&
-                      t->stages > 1 && t->chunks == 1 && images >= threads;
-    j->streamed = j->within_lines || (goes_around && !(together % line) &&
-                                      (lanes == line || !j->channels_last || together <= MOST_HALVES));
-    j->unit = j->streamed && !j->packed ? line / lanes : 1;
-    long bytes_of_pixel = j->real * widest, limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
-    int forward_in_place = !j->gx && !j->packed;
-    long most = forward_in_place && j->streamed ? STREAMED_TILE : TILE, wide = 2 * TILE * bytes_of_pixel;
-    if (j->gx && (wide <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
-    if (forward_in_place && most == TILE && lanes < line && wide <= FEWEST_ROWS) most = 2 * TILE;
-    if (most > limit) most = limit;
-    most = most < lanes * j->unit ? j->unit : most / lanes;
+    choose_ways(j, threads);
+    long all = j->channels_last ? j->batch * j->pixels : j->pixels, images = j->channels_last ? 1 : j->batch;
+    long lanes = j->code->lanes, vectors = (all + lanes - 1) / lanes, most = most_vectors(j);
     if (j->images_per_tile) {
         long per = most * lanes / j->pixels;
         while (per > 1 && (images + per - 1) / per < threads) per--;
@@ -252,7 +266,7 @@ static void share_out(job *j, long threads) {
     } else {
         if (most > vectors) most = vectors;
         long tiles = images * ((vectors + most - 1) / most);
-        if (tiles < threads && forward_in_place && t->stages > 1 && t->chunks == 1) {
+        if (tiles < threads && !j->gx && !j->packed && t->stages > 1 && t->chunks == 1) {
             /* Channels are shared out rather than pixels, whose rows two threads would write to the same lines. */
             j->parts = (threads + tiles - 1) / tiles;
             if (j->parts > t->rows[0]) j->parts = t->rows[0];
@@ -263,8 +277,7 @@ static void share_out(job *j, long threads) {
         j->row = most * lanes + lanes;
     }
     int in_order = j->channels_last || j->tiles_per_image == 1;
-    j->fetched = j->far && (lanes == line || !in_order || widest <= MOST_IN_ORDER);
-    j->to_nearest = large_nearest;
+    j->fetched = j->far && (lanes * j->real == 64 || !in_order || widest_of(t) <= MOST_IN_ORDER);
     j->near = (j->to_nearest && !j->gx ? ROWS_LARGE_NEAREST : ROWS_NEAREST) / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }
@@ -279,104 +292,7 @@ static int run(job *j) {
     return atomic_load(&j->failed);
 }
 
-static long weights_of(const transform *t, long s) {
-    return t->before[s] * t->rest[s] * t->rows[s] * t->columns[s];
-}
-
-/* The stages of a transform, by their factors; sizes are set. */
-static void describe(transform *t, const long *rows, const long *columns, long stages) {
-    t->stages = stages;
-    long before = 1, rest = t->size * t->chunks, offset = 0;
-    for (long s = 0; s < stages; s++) {
-        t->rows[s] = rows[s], t->columns[s] = columns[s];
-        t->before[s] = before;
-        t->rest[s] = rest /= columns[s];
-        t->offset[s] = offset;
-        offset += weights_of(t, s);
-        before *= rows[s];
-    }
-    t->weights = offset;
-}
-
-/* Two small stages next to each other cost less as one: a row of the tile is written and read once less. */
-static int worth_merging(const transform *t, long i) {
-    long r0 = t->rows[i], c0 = t->columns[i], r1 = t->rows[i + 1], c1 = t->columns[i + 1];
-    return r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
-}
-
-/* The stages of a transform as they are given, or with neighbours of the level below merged. */
-typedef struct {
-    transform t;
-    const void *weights[MAX_STAGES];
-    int merged[MAX_STAGES]; /* whether a stage is two of the level below */
-    char *memory;           /* of the weights of those */
-} level;
-
-static void given_level(level *l, const bft_shape *shape, void *const *weights) {
-    long rows[MAX_STAGES], columns[MAX_STAGES], stages = shape->stages;
-    for (long s = 0; s < stages; s++) {
-        rows[s] = shape->factors[s] * (s == 0 ? l->t.copies : 1);
-        columns[s] = shape->factors[s] * (s == stages - 1 ? l->t.chunks : 1);
-        l->weights[s] = weights[s];
-    }
-    describe(&l->t, rows, columns, stages);
-}
-
-/* The next level: 1 where two stages were worth merging, 0 where there is none, -1 when memory ran out. */
-static int merge_level(const job *j, const level *below, level *above) {
-    const transform *t = &below->t;
-    long rows[MAX_STAGES], columns[MAX_STAGES], count = 0;
-    for (long s = 0; s < t->stages; s++, count++) {
-        int merged = above->merged[count] = s + 1 < t->stages && worth_merging(t, s);
-        rows[count] = t->rows[s], columns[count] = t->columns[s];
-        if (merged) s++, rows[count] *= t->rows[s], columns[count] *= t->columns[s];
-    }
-    if (count == t->stages) return 0;
-    above->t = *t;
-    describe(&above->t, rows, columns, count);
-    above->memory = malloc(j->real * above->t.weights);
-    if (!above->memory) return -1;
-    for (long i = 0, s = 0; i < count; s += 1 + above->merged[i++]) {
-        char *both = above->memory + j->real * above->t.offset[i];
-        above->weights[i] = above->merged[i] ? both : below->weights[s];
-        if (above->merged[i]) j->code->merge(t, s, below->weights[s], below->weights[s + 1], both);
-    }
-    return 1;
-}
-
-/* From the gradients of a level's weights, those of the level below. */
-static void part_level(const job *j, const level *above, const level *below, const char *sums, void *const *gradients) {
-    const transform *t = &below->t;
-    for (long i = 0, s = 0; i < above->t.stages; s += 1 + above->merged[i++]) {
-        const char *sum = sums + j->real * above->t.offset[i];
-        if (above->merged[i]) {
-            for (long k = s; k <= s + 1; k++) memset(gradients[k], 0, j->real * weights_of(t, k));
-            j->code->part(t, s, below->weights[s], below->weights[s + 1], sum, gradients[s], gradients[s + 1]);
-        } else
-            memcpy(gradients[s], sum, j->real * weights_of(t, s));
-    }
-}
-
-/* The gradients of the weights as they are given, from those of the last level. Returns 1 when memory ran out. */
-static int part_levels(const job *j, const level *levels, long last, void *const *gradients) {
-    const transform *given = &levels->t;
-    char *sums = j->gw, *between = NULL;
-    for (; last > 1; last--) {
-        const transform *t = &levels[last - 1].t;
-        void *parts[MAX_STAGES];
-        char *next = malloc(j->real * t->weights);
-        if (!next) break;
-        for (long s = 0; s < t->stages; s++) parts[s] = next + j->real * t->offset[s];
-        part_level(j, &levels[last], &levels[last - 1], sums, parts);
-        free(between);
-        sums = between = next;
-    }
-    if (last == 1) part_level(j, &levels[1], &levels[0], sums, gradients);
-    for (long s = 0; last == 0 && s < given->stages; s++)
-        memcpy(gradients[s], sums + j->real * given->offset[s], j->real * weights_of(given, s));
-    free(between);
-    return last > 1;
-}
+#include "levels.h"
 
 static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
     level levels[MAX_LEVELS];
