@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pandas as pd
 
 from bft_nas.run import Run
 from tests.conftest import SPACE
+from tests.processes import children_of, kill
 
 ROUNDS = int(os.environ.get("BFT_NAS_CHAOS_ROUNDS", "5"))
 TRIALS = 4 + ROUNDS
@@ -41,20 +41,8 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def workers_of(driver: int) -> list[int]:
     """The processes that it started for training, and not the one that keeps books for multiprocessing."""
-    found = []
-    for children in Path(f"/proc/{driver}/task").glob("*/children"):
-        for child in children.read_text().split():
-            command = Path(f"/proc/{child}/cmdline")
-            if command.exists() and b"spawn_main" in command.read_bytes():
-                found.append(int(child))
-    return found
-
-
-def kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    commands = {child: Path(f"/proc/{child}/cmdline") for child in children_of(driver)}
+    return [child for child, path in commands.items() if path.exists() and b"spawn_main" in path.read_bytes()]
 
 
 def has_begun(folder: Path) -> bool:

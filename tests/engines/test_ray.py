@@ -20,6 +20,7 @@ from bft_nas.run import Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record
+from tests.processes import kill_all
 
 TRIALS = 4
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -219,7 +220,7 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple
         _wait_until(lambda: b"/1.0 CPU" in _status(address))
         nodes.append(start(f"--address={address}", "--node-ip-address=127.0.0.3"))
         _wait_until(lambda: b"/2.0 CPU" in _status(address))
-        yield address, lambda: os.killpg(nodes[1].pid, signal.SIGKILL)
+        yield address, lambda: kill_all(nodes[1].pid)
     finally:
         for node in reversed(nodes):
             try:

@@ -1,0 +1,35 @@
+"""What tests that kill processes share: who is there, and how to end them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that it started, or none where it has ended."""
+    found = []
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in children.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def kill(process: int) -> None:
+    """End it at once, unless it has ended by itself."""
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def kill_all(process: int) -> None:
+    """End it and whatever descends from it at once, as a machine that is switched off does."""
+    generation, every = [process], [process]
+    while generation := [child for parent in generation for child in children_of(parent)]:
+        every += generation
+    for one in every:
+        kill(one)
