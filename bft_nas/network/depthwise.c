@@ -15,6 +15,8 @@
    by side that one reading of the weights is for, and vectors of each; how many places before it is written memory is
    asked for. */
 enum { BLOCK = 16, TOGETHER = 64, GROUP = 8, BAND = 1 << 17, MOST_AT_ONCE = 5, PLACES = 3, VECTORS = 2, AHEAD = 8 };
+/* Bytes of x and y that no second cache keeps, so that the gradient of the weights has to fetch them ahead. */
+enum { BYTES_FAR = 6 << 20 };
 /* The largest weights; tasks; what is worth threads, and how many places for each of its weights a share has. */
 enum { LARGEST_KERNEL = 7, TASKS_OF_A_CALL = 32, WORTH_THREADS = 1 << 16, WORTH_SUMS = 8 };
 

@@ -19,10 +19,13 @@ INLINE void NAME(inner)(const depthwise_call *c, long count, long of_count, cons
 }
 
 /* Add what the rows of y from `top` to `bottom` of some images give `rows` rows of weights from the i-th on, which they
-   all meet. */
+   all meet. What the next row needs is fetched where images are far: a line of each place, which the processor does not
+   see in time. */
 INLINE void NAME(add_rows)(const depthwise_call *c, long channel, long first, long end, long top, long bottom,
                            const long k, long i, const long rows, float *out) {
     const long pad = k / 2, step = c->channels, s = c->stride, row = c->width * step;
+    const long numbers = c->batch * step * (c->height * c->width + c->of_height * c->of_width);
+    const int far = LANES == BLOCK && s == 1 && numbers * (long)sizeof(float) > BYTES_FAR;
     long left, right;
     vector sums[LARGEST_KERNEL][LARGEST_KERNEL][BLOCK / LANES];
     NAME(inner)(c, c->width, c->of_width, k, &left, &right);
@@ -34,11 +37,16 @@ INLINE void NAME(add_rows)(const depthwise_call *c, long channel, long first, lo
             const float *g = c->y + (n * c->of_height + oy) * c->of_width * step + channel;
             const float *x = c->x + (n * c->height + oy * s + i - pad) * row + channel;
             for (long ox = 0; ox < c->of_width; ox++) {
-                for (; ox >= left && ox < right; ox++)
+                for (; ox >= left && ox < right; ox++) {
+                    if (far) {
+                        __builtin_prefetch(g + (c->of_width + ox) * step);
+                        __builtin_prefetch(x + rows * row + ox * step);
+                    }
                     UNROLL for (long r = 0; r < rows; r++) UNROLL for (long j = 0; j < k; j++)
                         UNROLL for (long v = 0; v < BLOCK / LANES; v++)
                             sums[r][j][v] += at(g + ox * step + v * LANES) *
                                              at(x + r * row + (ox * s + j - pad) * step + v * LANES);
+                }
                 if (ox == c->of_width) break;
                 UNROLL for (long j = 0; j < k; j++) {
                     long ix = ox * s + j - pad;
