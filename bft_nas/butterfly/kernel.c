@@ -65,8 +65,8 @@ typedef struct job {
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
     long batch, pixels, real;
     int channels_last, half, packed;
-    int far, fetched, to_nearest; /* in memory rather than the second cache; a tile ahead, and to which cache */
-    int streamed, within_lines;   /* written around the caches; where rows begin within cache lines, too */
+    int far, fetched;           /* in memory rather than the second cache; a tile ahead */
+    int streamed, within_lines; /* written around the caches; where rows begin within cache lines, too */
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
@@ -93,6 +93,7 @@ typedef void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
 
 static parallel in_parallel;
 static int (*thread_number)(void);
+static int large_nearest, large_second; /* caches */
 
 /* Say what runs workers side by side: GOMP_parallel and omp_get_thread_num of the OpenMP that the process has. */
 void bft_use(parallel run, int (*number)(void)) { in_parallel = run, thread_number = number; }
@@ -160,7 +161,6 @@ static const code *choose(int type) {
 }
 
 static pthread_key_t kept_memory;
-static int large_nearest, large_second; /* caches */
 
 /* Made and found out once: asking takes longer than a small image. */
 static void begin(void) {
@@ -220,7 +220,6 @@ static void choose_ways(job *j, long threads) {
     long around = large_second && lanes == 16 && !j->gx ? BYTES_AROUND_LARGE : BYTES_AROUND;
     long least_far = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
     j->far = bytes > least_far && !j->half && !j->images_per_tile;
-    j->to_nearest = large_nearest;
     int goes_around = j->far && bytes > around && j->code->streams && !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
     /* Each worker has whole images then. */
     j->within_lines = goes_around && together % line && lanes == line && !j->packed && !j->gx && !large_second &&
@@ -278,7 +277,7 @@ static void share_out(job *j, long threads) {
     }
     int in_order = j->channels_last || j->tiles_per_image == 1;
     j->fetched = j->far && (lanes * j->real == 64 || !in_order || widest_of(t) <= MOST_IN_ORDER);
-    j->near = (j->to_nearest && !j->gx ? ROWS_LARGE_NEAREST : ROWS_NEAREST) / (j->row * j->real);
+    j->near = (large_nearest && !j->gx ? ROWS_LARGE_NEAREST : ROWS_NEAREST) / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }
 

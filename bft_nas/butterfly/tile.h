@@ -47,7 +47,6 @@ typedef struct {
     } images[3];
     long rows, groups, due; /* of all images; of a tile, since which rows are due */
     long image, next;       /* how far it is */
-    int to_nearest;         /* into the nearest cache rather than the second */
 } fetches;
 
 typedef struct {
@@ -282,7 +281,7 @@ INLINE fetches NAME(fetches_of)(const job *j, tile t) {
     const transform *p = &j->t;
     int backward = j->gw != NULL;
     const void *images[] = {j->x, backward ? j->gy : j->y, j->gx};
-    fetches f = {.to_nearest = j->to_nearest};
+    fetches f = {0};
     for (int k = 0; k < 2 + backward; k++) {
         int written = k == 1 + backward;
         long channels = k == 1 ? p->n_out : p->n_in;

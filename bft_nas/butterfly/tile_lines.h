@@ -4,7 +4,7 @@
    two tiles. Whole lines are put together from two vectors: the first vector of a row waits for the last tile of the row
    before, the last one of a tile for the next tile. */
 
-/* Of the vectors before and after each other in an image, the LANES numbers that begin `before` of its end. */
+/* Of two vectors that follow each other, the LANES numbers of which the first has `before`. */
 INLINE vec NAME(between)(vec a, vec b, long before) {
     return __builtin_shuffle(a, b, IOTA + (INTEGER)(LANES - before));
 }

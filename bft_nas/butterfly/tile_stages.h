@@ -52,7 +52,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
     NAME(block_##R##_##V)                                                                                          \
     (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
 
-/* Fetch the next row of the images. */
+/* Fetch the next row of the images, into the nearest cache where that is large, or else the second. */
 static __attribute__((noinline)) void NAME(fetch_next)(fetches *f) {
     while (f->next == f->images[f->image].count) {
         if (f->image == 2) return;
@@ -60,7 +60,7 @@ static __attribute__((noinline)) void NAME(fetch_next)(fetches *f) {
     }
     const REAL *p = f->images[f->image].first + f->next++ * f->images[f->image].step;
     const long width = f->images[f->image].width;
-    if (f->to_nearest) {
+    if (large_nearest) {
         for (long k = 0; k < width; k += 64 / sizeof(REAL)) __builtin_prefetch(p + k, 0, 3);
         __builtin_prefetch(p + width - 1, 0, 3);
     } else {
