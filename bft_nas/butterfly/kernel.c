@@ -49,6 +49,14 @@ enum { BYTES_FETCHED = 4 << 20, MOST_HALVES = 256, PIECE = 64, MOST_IN_ORDER = 2
    are one tile only those of more channels. */
 enum { BYTES_AROUND = 12 << 20, BYTES_AROUND_LARGE = 2 << 20, LARGE_SECOND = 2 << 20, MOST_IN_LINES = 512 };
 
+/* Ways of results: into the caches; around them, of rows that begin with cache lines; and around them of those that do
+   not, a line put together at a time (tile_lines.h). */
+enum { IN_CACHES, AROUND, IN_LINES };
+
+/* What waits to be put in lines, a vector of each channel: the first of its row; the last but one so far; the row's last
+   numbers, some of which are in the one before, too. */
+enum { HEAD, TAIL, END, EDGES };
+
 typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
     long stages, weights;
@@ -65,8 +73,9 @@ typedef struct job {
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
     long batch, pixels, real;
     int channels_last, half, packed;
-    int far, fetched;           /* in memory rather than the second cache; a tile ahead */
-    int streamed, within_lines; /* written around the caches; where rows begin within cache lines, too */
+    int far, fetched; /* in memory rather than the second cache; a tile ahead */
+    int ahead;        /* whether rows of an image go into the nearest cache a group ahead, too */
+    int way;          /* that results go */
     long near; /* rows of scratch that stay in the nearest cache */
     long row;  /* numbers from one row of scratch to the next */
     long tiles, tiles_per_image, images_per_tile, workers;
@@ -202,7 +211,7 @@ static void work(void *argument) {
     for (long k = 0; memory && k < j->workers; k++) {
         long worker = (own + k) % j->workers;
         if (atomic_exchange(&j->taken[worker], 1)) continue;
-        long together = j->within_lines ? j->tiles_per_image : 1, shared = j->tiles / together;
+        long together = j->way == IN_LINES ? j->tiles_per_image : 1, shared = j->tiles / together;
         long first = worker * shared / j->workers * together, end = (worker + 1) * shared / j->workers * together;
         j->code->share(j, memory, j->gw ? j->gw + worker * j->t.weights * j->real : NULL, first, end);
     }
@@ -221,13 +230,13 @@ static void choose_ways(job *j, long threads) {
     long least_far = j->gx || around < BYTES_FETCHED ? around : BYTES_FETCHED;
     j->far = bytes > least_far && !j->half && !j->images_per_tile;
     int goes_around = j->far && bytes > around && j->code->streams && !((uintptr_t)(j->gx ? j->gx : j->y) % 64);
+    int whole_lines = goes_around && !(together % line) && (lanes == line || !j->channels_last || together <= MOST_HALVES);
     /* Each worker has whole images then. */
-    j->within_lines = goes_around && together % line && lanes == line && !j->packed && !j->gx && !large_second &&
-                      (together > TILE || widest > MOST_IN_LINES) && !(t->n_out * together % line) &&
-                      t->stages > 1 && t->chunks == 1 && j->batch >= threads;
-    j->streamed = j->within_lines || (goes_around && !(together % line) &&
-                                      (lanes == line || !j->channels_last || together <= MOST_HALVES));
-    j->unit = j->streamed && !j->packed ? line / lanes : 1;
+    int within_lines = goes_around && together % line && lanes == line && !j->packed && !j->gx && !large_second &&
+                       (together > TILE || widest > MOST_IN_LINES) && !(t->n_out * together % line) &&
+                       t->chunks == 1 && j->batch >= threads;
+    j->way = whole_lines ? AROUND : within_lines ? IN_LINES : IN_CACHES;
+    j->unit = j->way && !j->packed ? line / lanes : 1;
 }
 
 /* The most vectors of a tile. */
@@ -235,7 +244,7 @@ static long most_vectors(const job *j) {
     long lanes = j->code->lanes, bytes_of_pixel = j->real * widest_of(&j->t), wide = 2 * TILE * bytes_of_pixel;
     long limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
     int forward_in_place = !j->gx && !j->packed, halves = lanes * j->real < 64;
-    long most = forward_in_place && j->streamed ? STREAMED_TILE : TILE;
+    long most = forward_in_place && j->way ? STREAMED_TILE : TILE;
     if (j->gx && (wide <= FEW_ROWS || (j->far && !j->packed))) most = 2 * TILE;
     if (forward_in_place && most == TILE && halves && wide <= FEWEST_ROWS) most = 2 * TILE;
     if (most > limit) most = limit;
@@ -277,6 +286,7 @@ static void share_out(job *j, long threads) {
     }
     int in_order = j->channels_last || j->tiles_per_image == 1;
     j->fetched = j->far && (lanes * j->real == 64 || !in_order || widest_of(t) <= MOST_IN_ORDER);
+    j->ahead = j->fetched && !j->packed && !j->gx && lanes * j->real == 64 && !large_nearest && !large_second;
     j->near = (large_nearest && !j->gx ? ROWS_LARGE_NEAREST : ROWS_NEAREST) / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }

@@ -30,23 +30,22 @@ typedef REAL vec __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef vec loose __attribute__((aligned(2), may_alias)); /* in memory, anywhere */
 typedef INTEGER lanes __attribute__((vector_size(LANES * sizeof(REAL))));
 
-/* Rows, and where in each the last vector of the tile is; those before it follow each other. Images beyond the caches
-   may be written around them. */
+/* Rows, and where in each the last vector of the tile is; those before it follow each other; and how they are written. */
 typedef struct {
     REAL **row;
     long last;
-    int streamed;
+    int way;
 } table;
 
 /* Rows of the images of the next tile, `step` numbers apart. Some of them are fetched with each group of this tile: memory
    is busy all the time, and never asked for more than it can bring meanwhile. */
 typedef struct {
     struct {
-        const REAL *first;
-        long step, count, width;
+        const REAL *next;
+        long step, left, width;
     } images[3];
+    int image, end;         /* which is fetched; those that are not */
     long rows, groups, due; /* of all images; of a tile, since which rows are due */
-    long image, next;       /* how far it is */
 } fetches;
 
 typedef struct {
@@ -63,6 +62,16 @@ typedef struct {
     long rows, columns, before, rest, block;
 } place;
 
+/* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
+typedef struct {
+    long first, in, out, start;
+    fetches *far;
+    int way;
+    REAL *edges, *const *rows; /* of results that are written as lines, and the rows of all channels */
+    int begins, ends;          /* whether the first and the last vector are those of the image's row */
+    int ahead;                 /* whether rows of the next group go into the nearest cache */
+} span;
+
 /* What a worker has beside the images. Tables named `own_` are filled where no table of rows has the order wanted. */
 typedef struct {
     REAL *zeros, *nowhere, *pack_x, *pack_y, *pack_gx;
@@ -71,8 +80,10 @@ typedef struct {
     fetches far;                                 /* its rows are 0 where nothing is fetched */
     table kept[MAX_STAGES], gradient;            /* outputs of the stages; forward, all of them take the first */
     REAL **copy;
-    REAL *heads, *tails; /* of rows that begin within lines: LANES numbers of each channel */
-    vec ended;           /* and the last ones of the channel before */
+    REAL *edges;      /* of rows that begin within lines (tile_lines.h) */
+    int begins, ends; /* whether the tile has the first and the last vectors of those */
+    vec ended;        /* the end of the channel before */
+    int ahead;        /* of the stage that is worked on: whether its images' rows do */
 } scratch;
 
 INLINE vec NAME(load)(const REAL *p) { return *(const loose *)p; }
@@ -105,8 +116,8 @@ INLINE void NAME(stream)(REAL *p, vec v) {
 
 #include "tile_images.h"
 #include "tile_products.h"
-#include "tile_stages.h"
 #include "tile_lines.h"
+#include "tile_stages.h"
 
 /* ---- one tile ------------------------------------------------------------------------------------------------ */
 
@@ -118,7 +129,7 @@ INLINE table NAME(first_in)(const transform *p, scratch *s) {
             long channel = k * p->size + c;
             s->own_in[c * p->chunks + k] = channel < p->n_in ? s->x.row[channel] : s->zeros;
         }
-    return (table){s->own_in, s->x.last, 0};
+    return (table){s->own_in, s->x.last, IN_CACHES};
 }
 
 /* The rows c, c + size, c + 2 * size, ... of `from`, summed where there are several. */
@@ -151,14 +162,14 @@ INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, lo
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
                                const table *start, const tile *t) {
     place p = NAME(place_of)(j, i);
+    s->ahead = j->ahead && (i == 0 || i == j->t.stages - 1);
     if (i < j->t.stages - 1) {
         NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
         NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
-    } else if (j->within_lines) {
-        NAME(stage)(s, &p, 0, in, &s->kept[0], start, first, end, t->vectors, s->copy);
-        NAME(lines_done)(j, s, t, &s->kept[0], first * p.rows, end * p.rows);
-    } else
+    } else {
         NAME(stage)(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
+        if (j->way == IN_LINES && s->ends) NAME(lines_ended)(j, s, t, first * p.rows, end * p.rows);
+    }
 }
 
 /* The rows of the first stage that are a part of an image, and all that follows from them. */
@@ -183,6 +194,7 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
         start.row = s->own_start;
     }
     s->kept[0].last = (t.vectors - 1) * LANES;
+    s->begins = !t.first, s->ends = t.first + t.count == j->pixels;
     if (j->parts > 1)
         NAME(forward_part)(j, s, &in, &start, &t);
     else
@@ -247,11 +259,11 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
         kept += rows[i] = block;
         if (block > j->near) block /= p->rows[i];
     }
-    for (long i = 1; i < p->stages - !j->within_lines; i++) largest = p->rows[i] > largest ? p->rows[i] : largest;
+    for (long i = 1; i < p->stages - 1; i++) largest = p->rows[i] > largest ? p->rows[i] : largest;
     long sums = (backward ? p->copies : p->chunks) > 1 ? p->size : 0;
     long packs = j->packed ? (1 + backward) * p->n_in + p->n_out : 0;
     long values = j->row * (2 + sums + largest + kept + backward * within + packs);
-    values += j->within_lines ? 2 * LANES * p->n_out : 0;
+    values += j->way == IN_LINES ? EDGES * LANES * within : 0;
     long pointers = ((6 + buffers + backward) * within + sums + largest + 7) / 8 * 8; /* ending with a cache line */
     if (!memory) return sizeof(REAL) * values + sizeof(REAL *) * pointers;
     REAL **row = memory, *v = (REAL *)(row + pointers);
@@ -272,7 +284,7 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
         s->pack_y = v, v += p->n_out * j->row;
         s->pack_gx = v;
     }
-    if (j->within_lines) s->heads = v, s->tails = v + LANES * p->n_out;
+    if (j->way == IN_LINES) s->edges = v;
     return 0;
 }
 
@@ -283,20 +295,21 @@ INLINE fetches NAME(fetches_of)(const job *j, tile t) {
     const void *images[] = {j->x, backward ? j->gy : j->y, j->gx};
     fetches f = {0};
     for (int k = 0; k < 2 + backward; k++) {
-        int written = k == 1 + backward;
+        int written = k == 1 + backward, at = f.end;
         long channels = k == 1 ? p->n_out : p->n_in;
         const REAL *image = (const REAL *)images[k] + t.image * channels * j->pixels;
-        if (written && j->streamed) continue;
+        if (written && j->way) continue;
         if (j->channels_last) { /* one after the other, in pieces of some cache lines */
-            f.images[k].first = image + t.first * channels;
-            f.images[k].step = f.images[k].width = PIECE;
-            f.images[k].count = (t.count * channels + PIECE - 1) / PIECE;
+            f.images[at].next = image + t.first * channels;
+            f.images[at].step = f.images[at].width = PIECE;
+            f.images[at].left = (t.count * channels + PIECE - 1) / PIECE;
         } else {
-            f.images[k].first = image + t.first;
-            f.images[k].step = j->pixels, f.images[k].width = t.count;
-            f.images[k].count = channels;
+            f.images[at].next = image + t.first;
+            f.images[at].step = j->pixels, f.images[at].width = t.count;
+            f.images[at].left = channels;
         }
-        f.rows += f.images[k].count;
+        f.rows += f.images[at].left;
+        f.end++;
     }
     for (long i = 0; i < p->stages; i++)
         f.groups += (backward && i < p->stages - 1 ? 2 : 1) * p->before[i] * p->rest[i];

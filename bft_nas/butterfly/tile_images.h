@@ -88,7 +88,7 @@ INLINE void NAME(rows_from_pixels)(const void *pixels, long channels, long count
 }
 
 INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL *const *rows, int half,
-                                   int streamed) {
+                                   int way) {
     if (channels < LANES || count < LANES) {
         for (long p = 0; p < count; p++)
             for (long c = 0; c < channels; c++) PUT(pixels, p * channels + c, rows[c][p]);
@@ -96,7 +96,7 @@ INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL
     }
     for (long p = 0; p < count; p += LANES) {
         long p0 = p + LANES <= count ? p : count - LANES;
-        if (streamed) { /* a line at a time: halves of lines would be written to memory as such */
+        if (way) { /* a line at a time: halves of lines would be written to memory as such */
             for (long c = 0; c < channels; c += LINE * LANES) {
                 vec block[LINE][LANES];
                 UNROLL for (int l = 0; l < LINE; l++) {
@@ -164,7 +164,7 @@ INLINE void NAME(reach)(const job *j, tile t, const void *image, long channels, 
         REAL *first = (REAL *)image + t.image * channels * j->pixels + t.first;
         for (long c = 0; c < channels; c++) rows->row[c] = first + c * j->pixels;
         rows->last = t.count - LANES;
-        rows->streamed = j->streamed;
+        rows->way = j->way;
         return;
     }
     for (long c = 0; c < channels; c++) rows->row[c] = pack + c * j->row;
@@ -206,7 +206,7 @@ INLINE void NAME(rows_done)(const job *j, tile t, void *image, long channels, co
         }
 #endif
         NAME(pixels_from_rows)((REAL *)image + t.first * channels, channels, t.count, rows->row, 0,
-                               j->streamed);
+                               j->way);
         return;
     }
     long each = j->images_per_tile ? j->pixels : t.count;

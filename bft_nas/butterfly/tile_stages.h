@@ -1,12 +1,5 @@
 /* Stages of a tile, forward and back; included by tile.h. */
 
-/* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
-typedef struct {
-    long first, in, out, start;
-    fetches *far;
-    int streamed;
-} span;
-
 INLINE place NAME(place_of)(const job *j, long i) {
     const transform *p = &j->t;
     return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i], p->rows[i] * p->columns[i]};
@@ -16,7 +9,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
 #define BLOCK(R, V)                                                                                                \
     INLINE void NAME(block_##R##_##V)(REAL *const *in, long in_step, REAL *const *out, REAL *const *start,         \
                                       long step, const REAL *w, long wr, long wc, long columns, span at,           \
-                                      int streamed) {                                                              \
+                                      int way) {                                                                   \
         vec sum[R][V], a[V];                                                                                       \
         UNROLL for (int v = 0; v < V; v++) a[v] = load(in[0] + (v == V - 1 ? at.in : at.first + v * LANES));       \
         UNROLL for (int r = 0; r < R; r++) {                                                                       \
@@ -38,9 +31,13 @@ INLINE place NAME(place_of)(const job *j, long i) {
         }                                                                                                          \
         UNROLL for (int r = 0; r < R; r++) {                                                                       \
             REAL *p = out[r * step];                                                                               \
+            if (way == IN_LINES) {                                                                                 \
+                NAME(put_in_lines)(out + r * step, sum[r], V, at);                                                 \
+                continue;                                                                                          \
+            }                                                                                                      \
             UNROLL for (int v = 0; v < V; v++) {                                                                   \
                 REAL *to = p + (v == V - 1 ? at.out : at.first + v * LANES);                                       \
-                if (streamed)                                                                                      \
+                if (way == AROUND)                                                                                 \
                     NAME(stream)(to, sum[r][v]);                                                                   \
                 else                                                                                               \
                     store(to, sum[r][v]);                                                                          \
@@ -50,28 +47,32 @@ INLINE place NAME(place_of)(const job *j, long i) {
 
 #define CALL(R, V)                                                                                                 \
     NAME(block_##R##_##V)                                                                                          \
-    (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.streamed)
+    (in, in_step, out + r * step, start ? start + r * step : NULL, step, w + r * wr, wr, wc, columns, at, at.way)
 
 /* Fetch the next row of the images, into the nearest cache where that is large, or else the second. */
 static __attribute__((noinline)) void NAME(fetch_next)(fetches *f) {
-    while (f->next == f->images[f->image].count) {
-        if (f->image == 2) return;
-        f->image++, f->next = 0;
-    }
-    const REAL *p = f->images[f->image].first + f->next++ * f->images[f->image].step;
-    const long width = f->images[f->image].width;
+    if (f->image == f->end) return;
+    const REAL *p = f->images[f->image].next, *last = p + f->images[f->image].width - 1;
+    f->images[f->image].next += f->images[f->image].step;
     if (large_nearest) {
-        for (long k = 0; k < width; k += 64 / sizeof(REAL)) __builtin_prefetch(p + k, 0, 3);
-        __builtin_prefetch(p + width - 1, 0, 3);
+        for (; p < last; p += 64 / sizeof(REAL)) __builtin_prefetch(p, 0, 3);
+        __builtin_prefetch(last, 0, 3);
     } else {
-        for (long k = 0; k < width; k += 64 / sizeof(REAL)) __builtin_prefetch(p + k, 0, 2);
-        __builtin_prefetch(p + width - 1, 0, 2);
+        for (; p < last; p += 64 / sizeof(REAL)) __builtin_prefetch(p, 0, 2);
+        __builtin_prefetch(last, 0, 2);
     }
+    if (!--f->images[f->image].left) f->image++;
 }
 
 /* Fetch the rows that are due with one more group. */
 INLINE void NAME(fetch)(fetches *f) {
     for (f->due += f->rows; f->due > 0; f->due -= f->groups) NAME(fetch_next)(f);
+}
+
+/* Bring the rows of the images that the next group of radix 4 begins with from the second cache into the nearest. */
+INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at) {
+    UNROLL for (int r = 0; r < 4; r++) UNROLL for (int v = 0; v < V; v++)
+        __builtin_prefetch(row[r * step] + at.first + v * LANES, 0, 3);
 }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
@@ -81,10 +82,12 @@ INLINE void NAME(fetch)(fetches *f) {
     static __attribute__((noinline)) void NAME(square_4_##KIND##_##V)(                                             \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
+        int way = START && FAR ? at.way : IN_CACHES;                                                               \
         for (; count; count--, in += each, out += each, w += away) {                                               \
             if (FAR && at.far) NAME(fetch)(at.far);                                                                \
+            if (FAR && at.ahead && count > 1) NAME(fetch_group)(START ? start + each : in + each, step, V, at);    \
             NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at, \
-                              FAR && at.streamed);                                                                 \
+                              way);                                                                                \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
@@ -94,36 +97,37 @@ INLINE void NAME(fetch)(fetches *f) {
     static __attribute__((noinline)) void NAME(half_4_##V)(const REAL *w, long away, REAL *const *in,              \
                                                            REAL *const *out, long step, span at) {                 \
         for (long k = 0; k < step; k++, in++, out++, w += away)                                                    \
-            NAME(block_2_##V)(in, step, out, NULL, step, w, 4, 1, 4, at, 0);                                       \
+            NAME(block_2_##V)(in, step, out, NULL, step, w, 4, 1, 4, at, IN_CACHES);                               \
     }
 
 /* A group of radix 8: the vectors that its blocks work on, and the blocks. */
 #if RADIX_8
 #define EIGHT_SPANS                                                                                                \
     long second = at.first + LANES;                                                                                \
-    span pair = {at.first, second, second, second, NULL, 0}, high = at;                                         \
-    high.first += 2 * LANES;
-#define EIGHT(V, START, FAR)                                                                                       \
-    if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, pair, FAR && at.streamed);                \
+    span low = at, high = at;                                                                                      \
+    low.in = low.out = low.start = second, low.ends = 0;                                                           \
+    high.first += 2 * LANES, high.begins = 0;
+#define EIGHT(V, START)                                                                                            \
+    if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low, way);                                \
     if (V % 2)                                                                                                     \
-        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                         \
+        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, way);                         \
     else                                                                                                           \
-        NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, FAR && at.streamed);
+        NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, way);
 #else
 #define EIGHT_SPANS                                                                                                \
     long second = at.first + LANES;                                                                                \
-    span low = {at.first, at.first, at.first, at.first, NULL, 0};                                               \
-    span middle = {second, second, second, second, NULL, 0};                                                    \
+    span low = {.first = at.first, .in = at.first, .out = at.first, .start = at.first};                            \
+    span middle = {.first = second, .in = second, .out = second, .start = second};                                 \
     int in_place = in == out;
-#define EIGHT(V, START, FAR)                                                                                       \
+#define EIGHT(V, START)                                                                                            \
     if (in_place) {                                                                                                \
-        if (V > 1) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, low, FAR && at.streamed);             \
-        if (V > 2) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, middle, FAR && at.streamed);          \
-        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                         \
+        if (V > 1) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, low, way);                            \
+        if (V > 2) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, middle, way);                         \
+        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, way);                                        \
     } else {                                                                                                       \
-        NAME(block_4_##V)(in, step, out, begin, step, w, wr, wc, 8, at, FAR && at.streamed);                       \
-        NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, wc, 8, at,\
-                          FAR && at.streamed);                                                                     \
+        NAME(block_4_##V)(in, step, out, begin, step, w, wr, wc, 8, at, way);                                      \
+        NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, wc, 8,  \
+                          at, way);                                                                                \
     }
 #endif
 #define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
@@ -131,11 +135,12 @@ INLINE void NAME(fetch)(fetches *f) {
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         EIGHT_SPANS                                                                                                \
+        int way = START && FAR ? at.way : IN_CACHES;                                                               \
         for (; count; count--, in += each, out += each, w += away) {                                               \
             REAL *const *begin = START ? start : NULL;                                                             \
             long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
             if (FAR && at.far) NAME(fetch)(at.far);                                                                \
-            EIGHT(V, START, FAR)                                                                                   \
+            EIGHT(V, START)                                                                                        \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
@@ -148,7 +153,7 @@ INLINE void NAME(fetch)(fetches *f) {
     SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
 #define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
 #define CHOOSE(KIND, V)                                                                                            \
-    if (at.far || at.streamed)                                                                                     \
+    if (at.far || at.way)                                                                                     \
         { KINDS(far_##KIND, V) }                                                                                   \
     else                                                                                                           \
         { KINDS(KIND, V) }
@@ -237,10 +242,12 @@ GROUP(4)
 
 INLINE void NAME(stage_of)(scratch *s, const place *p, int turned, const table *in, const table *out, const table *start,
                            long first, long end, long vectors, REAL *const *copy) {
-    long most = out->streamed ? VECTORS / LINE * LINE : VECTORS;
+    long most = out->way ? VECTORS / LINE * LINE : VECTORS;
     for (long v = 0; v < vectors; v += most) {
         long now = vectors - v < most ? vectors - v : most, last = (v + now - 1) * LANES;
-        span at = {v * LANES, last, last, last, s->far.rows ? &s->far : NULL, out->streamed};
+        int begins = !v && s->begins, ends = v + now == vectors && s->ends;
+        fetches *far = s->far.rows ? &s->far : NULL;
+        span at = {v * LANES, last, last, last, far, out->way, s->edges, out->row, begins, ends, s->ahead};
         if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
         switch (now) {
         case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;
