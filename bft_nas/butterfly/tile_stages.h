@@ -76,8 +76,7 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
 }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
-   vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice, unless there are
-   registers for all rows of half the vectors. */
+   vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice. */
 #define SQUARE_4(V, KIND, TURNED, START, FAR)                                                                      \
     static __attribute__((noinline)) void NAME(square_4_##KIND##_##V)(                                             \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
@@ -100,47 +99,43 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
             NAME(block_2_##V)(in, step, out, NULL, step, w, 4, 1, 4, at, IN_CACHES);                               \
     }
 
-/* A group of radix 8: the vectors that its blocks work on, and the blocks. */
+/* A group of radix 8 in place, all rows at once: by pairs of vectors where there are registers for 16 sums. */
 #if RADIX_8
 #define EIGHT_SPANS                                                                                                \
     long second = at.first + LANES;                                                                                \
-    span low = at, high = at;                                                                                      \
-    low.in = low.out = low.start = second, low.ends = 0;                                                           \
-    high.first += 2 * LANES, high.begins = 0;
-#define EIGHT(V, START)                                                                                            \
-    if (V > 2) NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, low, way);                                \
+    span low = {.first = at.first, .in = second, .out = second}, high = at;                                        \
+    high.first += 2 * LANES;
+#define EIGHT(V)                                                                                                   \
+    if (V > 2) NAME(block_8_2)(in, step, out, NULL, step, w, wr, wc, 8, low, IN_CACHES);                           \
     if (V % 2)                                                                                                     \
-        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, way);                         \
+        NAME(block_8_1)(in, step, out, NULL, step, w, wr, wc, 8, at, IN_CACHES);                                   \
     else                                                                                                           \
-        NAME(block_8_2)(in, step, out, begin, step, w, wr, wc, 8, V > 2 ? high : at, way);
+        NAME(block_8_2)(in, step, out, NULL, step, w, wr, wc, 8, V > 2 ? high : at, IN_CACHES);
 #else
 #define EIGHT_SPANS                                                                                                \
     long second = at.first + LANES;                                                                                \
-    span low = {.first = at.first, .in = at.first, .out = at.first, .start = at.first};                            \
-    span middle = {.first = second, .in = second, .out = second, .start = second};                                 \
-    int in_place = in == out;
-#define EIGHT(V, START)                                                                                            \
-    if (in_place) {                                                                                                \
-        if (V > 1) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, low, way);                            \
-        if (V > 2) NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, middle, way);                         \
-        NAME(block_8_1)(in, step, out, begin, step, w, wr, wc, 8, at, way);                                        \
-    } else {                                                                                                       \
-        NAME(block_4_##V)(in, step, out, begin, step, w, wr, wc, 8, at, way);                                      \
-        NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, wc, 8,  \
-                          at, way);                                                                                \
-    }
+    span low = {.in = at.first, .out = at.first}, middle = {.in = second, .out = second};
+#define EIGHT(V)                                                                                                   \
+    if (V > 1) NAME(block_8_1)(in, step, out, NULL, step, w, wr, wc, 8, low, IN_CACHES);                           \
+    if (V > 2) NAME(block_8_1)(in, step, out, NULL, step, w, wr, wc, 8, middle, IN_CACHES);                        \
+    NAME(block_8_1)(in, step, out, NULL, step, w, wr, wc, 8, at, IN_CACHES);
 #endif
 #define SQUARE_8(V, KIND, TURNED, START, FAR)                                                                      \
     static __attribute__((noinline)) void NAME(square_8_##KIND##_##V)(                                             \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         EIGHT_SPANS                                                                                                \
-        int way = START && FAR ? at.way : IN_CACHES;                                                               \
+        int way = START && FAR ? at.way : IN_CACHES, in_place = !START && in == out;                               \
         for (; count; count--, in += each, out += each, w += away) {                                               \
-            REAL *const *begin = START ? start : NULL;                                                             \
             long wr = TURNED ? 1 : 8, wc = TURNED ? 8 : 1;                                                         \
             if (FAR && at.far) NAME(fetch)(at.far);                                                                \
-            EIGHT(V, START)                                                                                        \
+            if (in_place) {                                                                                        \
+                EIGHT(V)                                                                                           \
+                continue;                                                                                          \
+            }                                                                                                      \
+            NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, wr, wc, 8, at, way);                   \
+            NAME(block_4_##V)(in, step, out + 4 * step, START ? start + 4 * step : NULL, step, w + 4 * wr, wr, wc, 8,\
+                              at, way);                                                                            \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
