@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives every large block back when it is freed, and the next activation of that size begins with
     pages that the kernel has to fill with zeros first: up to a third of the time of a training step on the CPU
-    (benchmarks/RESULTS.md). It is for processes that train and do nothing else, since it holds for all of them: their
-    memory does not shrink again. Returns whether the C library knows how; others than glibc do not.
+    (benchmarks/results/network.md). It is for processes that train and do nothing else, since it holds for all of
+    them: their memory does not shrink again. Returns whether the C library knows how; others than glibc do not.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

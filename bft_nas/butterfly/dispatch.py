@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Dispatcher = Callable[[Tensor, "ButterflyTransform"], "Form"]
 
 # In PyTorch on the CPU, with fewer channels a stage than this the structured form is bound by memory traffic, and
-# composing the dense matrix once a step is faster (benchmarks/RESULTS.md). Channels last costs a transpose at either
-# end. Each stage is a pass over the activations there, so on a GPU, where a dense pointwise convolution is bound by
-# memory up to about 1,000 channels, it never pays.
+# composing the dense matrix once a step is faster (benchmarks/results/butterfly.md). Channels last costs a transpose
+# at either end. Each stage is a pass over the activations there, so on a GPU, where a dense pointwise convolution is
+# bound by memory up to about 1,000 channels, it never pays.
 CHANNELS_PER_STAGE = 64
 CHANNELS_PER_STAGE_CHANNELS_LAST = 170
 

@@ -1,8 +1,8 @@
 """Depthwise convolutions on the CPU at the speed of their MACs, for training.
 
 oneDNN, which torch trains with, takes up to five times as long where images are a few pixels wide, and up to a hundred
-times for the gradient of the weights, and proxies of mobile networks are made of these (RESULTS.md). Here the layer and
-both of its gradients come from ``depthwise.c``.
+times for the gradient of the weights, and proxies of mobile networks are made of these
+(benchmarks/results/network.md). Here the layer and both of its gradients come from ``depthwise.c``.
 """
 
 from __future__ import annotations
