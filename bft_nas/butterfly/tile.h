@@ -60,6 +60,7 @@ typedef struct {
 typedef struct {
     const REAL *w; /* of (rest, e), rows x columns each, or the first rows of a larger block */
     long rows, columns, before, rest, block;
+    int ahead; /* whether it has rows of images that go into the nearest cache a group ahead */
 } place;
 
 /* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
@@ -69,7 +70,7 @@ typedef struct {
     int way;
     REAL *edges, *const *rows; /* of results that are written as lines, and the rows of all channels */
     int begins, ends;          /* whether the first and the last vector are those of the image's row */
-    int ahead;                 /* whether rows of the next group go into the nearest cache */
+    int ahead;
 } span;
 
 /* What a worker has beside the images. Tables named `own_` are filled where no table of rows has the order wanted. */
@@ -83,7 +84,6 @@ typedef struct {
     REAL *edges;      /* of rows that begin within lines (tile_lines.h) */
     int begins, ends; /* whether the tile has the first and the last vectors of those */
     vec ended;        /* the end of the channel before */
-    int ahead;        /* of the stage that is worked on: whether its images' rows do */
 } scratch;
 
 INLINE vec NAME(load)(const REAL *p) { return *(const loose *)p; }
@@ -162,7 +162,6 @@ INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, lo
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
                                const table *start, const tile *t) {
     place p = NAME(place_of)(j, i);
-    s->ahead = j->ahead && (i == 0 || i == j->t.stages - 1);
     if (i < j->t.stages - 1) {
         NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
         NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);

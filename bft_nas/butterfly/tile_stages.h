@@ -2,7 +2,8 @@
 
 INLINE place NAME(place_of)(const job *j, long i) {
     const transform *p = &j->t;
-    return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i], p->rows[i] * p->columns[i]};
+    int ahead = j->ahead && (i == 0 || i == p->stages - 1);
+    return (place){j->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i], p->rows[i] * p->columns[i], ahead};
 }
 
 /* out[r] = start[r] + sum over c of w[r, c] * in[c], for R rows and V vectors; rows of `in` are in_step apart. */
@@ -148,7 +149,7 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
     SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
 #define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
 #define CHOOSE(KIND, V)                                                                                            \
-    if (at.far || at.way)                                                                                     \
+    if (at.far || at.way)                                                                                          \
         { KINDS(far_##KIND, V) }                                                                                   \
     else                                                                                                           \
         { KINDS(KIND, V) }
@@ -242,7 +243,7 @@ INLINE void NAME(stage_of)(scratch *s, const place *p, int turned, const table *
         long now = vectors - v < most ? vectors - v : most, last = (v + now - 1) * LANES;
         int begins = !v && s->begins, ends = v + now == vectors && s->ends;
         fetches *far = s->far.rows ? &s->far : NULL;
-        span at = {v * LANES, last, last, last, far, out->way, s->edges, out->row, begins, ends, s->ahead};
+        span at = {v * LANES, last, last, last, far, out->way, s->edges, out->row, begins, ends, p->ahead};
         if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
         switch (now) {
         case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;

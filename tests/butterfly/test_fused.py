@@ -181,6 +181,7 @@ def test_functional_transforms_go_through() -> None:
         (48, 192, 64, 4, 27),
         (40, 1024, 1024, 4, 7),
         (1, 128, 128, 4, 123),
+        (48, 32, 32, 32, 45),
     ],
 )
 def test_a_batch_beyond_the_caches(
