@@ -35,7 +35,8 @@ def results(transform: ButterflyTransform, x: Tensor, gradient: Tensor) -> list[
 
 def agree(actual: list[Tensor], expected: list[Tensor], tolerance: float = 1e-5) -> bool:
     return all(
-        a.shape == e.shape and float((a - e).abs().max()) <= tolerance * max(1e-6, float(e.abs().max()))
+        a.shape == e.shape
+        and float((a - e).detach().abs().max()) <= tolerance * max(1e-6, float(e.detach().abs().max()))
         for a, e in zip(actual, expected, strict=True)
         if e.numel()
     )
