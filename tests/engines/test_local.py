@@ -20,7 +20,7 @@ from bft_nas.errors import RunError
 from bft_nas.run import Candidate, Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
-from tests.engines.watching import Meddler, record
+from tests.engines.watching import Meddler, record, record_of_one
 
 TRIALS, EPOCHS = 4, 3
 
@@ -40,12 +40,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
-    with of_threads(1):
-        search(
-            run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None
-        )
-    return record(run)
+    return record_of_one(prepared, tmp_path_factory.mktemp("runs"), TRIALS)
 
 
 def go(run: Run, prepared: Prepared, watcher: Silent, retries: int = 2, timeout: float = 60.0) -> None:

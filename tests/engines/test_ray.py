@@ -19,7 +19,7 @@ from bft_nas.errors import UserError
 from bft_nas.run import Run
 from bft_nas.search import Clock, Prepared, search
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
-from tests.engines.watching import Meddler, record
+from tests.engines.watching import Meddler, record, record_of_one
 from tests.processes import kill_all
 
 TRIALS = 4
@@ -52,12 +52,7 @@ def share() -> Iterator[Share]:
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
-    with of_threads(1):
-        search(
-            run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=TRIALS, seconds=None
-        )
-    return record(run)
+    return record_of_one(prepared, tmp_path_factory.mktemp("runs"), TRIALS)
 
 
 def go(

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
 from bft_nas.checkpoint import Epoch
+from bft_nas.engines import local_engine
 from bft_nas.run import Candidate, Run
-from tests.conftest import Silent
+from bft_nas.search import Clock, Prepared, search
+from tests.conftest import Silent, of_threads, tiny_run
 
 
 def record(run: Run) -> pd.DataFrame:
     """What a run found, but for the time it took."""
     return run.results().drop(columns="seconds").set_index("number").sort_index()
+
+
+def record_of_one(prepared: Prepared, runs: Path, trials: int) -> pd.DataFrame:
+    """What a search in this process and with one thread finds, undisturbed."""
+    run = tiny_run(runs, prepared)
+    with of_threads(1):
+        engine = local_engine(prepared.images, run.protocol)
+        search(run, engine, Silent(), Clock(), trials=trials, seconds=None)
+    return record(run)
 
 
 class Meddler(Silent):
