@@ -53,8 +53,8 @@ enum { BYTES_AROUND = 12 << 20, BYTES_AROUND_LARGE = 2 << 20, LARGE_SECOND = 2 <
    not, a line put together at a time (tile_lines.h). */
 enum { IN_CACHES, AROUND, IN_LINES };
 
-/* What waits to be put in lines, a vector of each channel: the first of its row; the last but one so far; the row's last
-   numbers, some of which are in the one before, too. */
+/* What waits to be put in lines, a vector of each channel: the first of its row; the last so far; the row's last numbers,
+   some of which are in the one before, too. */
 enum { HEAD, TAIL, END, EDGES };
 
 typedef struct {
@@ -284,9 +284,9 @@ static void share_out(job *j, long threads) {
         j->tiles = images * j->parts * j->tiles_per_image;
         j->row = most * lanes + lanes;
     }
-    int in_order = j->channels_last || j->tiles_per_image == 1;
-    j->fetched = j->far && (lanes * j->real == 64 || !in_order || widest_of(t) <= MOST_IN_ORDER);
-    j->ahead = j->fetched && !j->packed && !j->gx && lanes * j->real == 64 && !large_nearest && !large_second;
+    int in_order = j->channels_last || j->tiles_per_image == 1, vectors_are_lines = lanes * j->real == 64;
+    j->fetched = j->far && (vectors_are_lines || !in_order || widest_of(t) <= MOST_IN_ORDER);
+    j->ahead = j->fetched && !j->packed && !j->gx && vectors_are_lines && !large_nearest && !large_second;
     j->near = (large_nearest && !j->gx ? ROWS_LARGE_NEAREST : ROWS_NEAREST) / (j->row * j->real);
     j->workers = threads < j->tiles ? threads : j->tiles;
 }

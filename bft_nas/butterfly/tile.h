@@ -26,6 +26,7 @@
 #else
 #define LINE 1
 #endif
+#define IS_LINE (LANES * sizeof(REAL) == 64) /* whether a vector is one */
 typedef REAL vec __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef vec loose __attribute__((aligned(2), may_alias)); /* in memory, anywhere */
 typedef INTEGER lanes __attribute__((vector_size(LANES * sizeof(REAL))));
@@ -70,7 +71,7 @@ typedef struct {
     int way;
     REAL *edges, *const *rows; /* of results that are written as lines, and the rows of all channels */
     int begins, ends;          /* whether the first and the last vector are those of the image's row */
-    int ahead;
+    int ahead;                 /* of the place */
 } span;
 
 /* What a worker has beside the images. Tables named `own_` are filled where no table of rows has the order wanted. */
@@ -167,7 +168,7 @@ static void NAME(forward_from)(const job *j, scratch *s, long i, long first, lon
         NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
     } else {
         NAME(stage)(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
-        if (j->way == IN_LINES && s->ends) NAME(lines_ended)(j, s, t, first * p.rows, end * p.rows);
+        if (IS_LINE && j->way == IN_LINES && s->ends) NAME(lines_ended)(j, s, t, first * p.rows, end * p.rows);
     }
 }
 
@@ -388,6 +389,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 
 #undef vec
 #undef LINE
+#undef IS_LINE
 #undef loose
 #undef lanes
 #undef table

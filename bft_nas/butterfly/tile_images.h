@@ -96,7 +96,7 @@ INLINE void NAME(pixels_from_rows)(void *pixels, long channels, long count, REAL
     }
     for (long p = 0; p < count; p += LANES) {
         long p0 = p + LANES <= count ? p : count - LANES;
-        if (way) { /* a line at a time: halves of lines would be written to memory as such */
+        if (way == AROUND) { /* a line at a time: halves of lines would be written to memory as such */
             for (long c = 0; c < channels; c += LINE * LANES) {
                 vec block[LINE][LANES];
                 UNROLL for (int l = 0; l < LINE; l++) {
@@ -201,7 +201,7 @@ INLINE void NAME(rows_done)(const job *j, tile t, void *image, long channels, co
     if (j->channels_last) {
 #if HALVES
         if (half) {
-            NAME(pixels_from_rows)((uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1, 0);
+            NAME(pixels_from_rows)((uint16_t *)image + t.first * channels, channels, t.count, rows->row, 1, IN_CACHES);
             return;
         }
 #endif

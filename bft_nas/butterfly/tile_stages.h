@@ -32,7 +32,7 @@ INLINE place NAME(place_of)(const job *j, long i) {
         }                                                                                                          \
         UNROLL for (int r = 0; r < R; r++) {                                                                       \
             REAL *p = out[r * step];                                                                               \
-            if (way == IN_LINES) {                                                                                 \
+            if (IS_LINE && way == IN_LINES) {                                                                      \
                 NAME(put_in_lines)(out + r * step, sum[r], V, at);                                                 \
                 continue;                                                                                          \
             }                                                                                                      \
