@@ -31,9 +31,11 @@ def open_journal(path: Path) -> optuna.storages.BaseStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    from bft_nas._journal_lock import JournalLock
+
     try:
         with writing(path):
-            return JournalStorage(JournalFileBackend(str(path)))
+            return JournalStorage(JournalFileBackend(str(path), JournalLock(path)))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path}: {_where_damaged(path) or one_line(error)}; expected a whole journal, which --resume makes of it"

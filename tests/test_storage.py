@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +91,40 @@ def test_the_half_line_of_a_writer_that_was_killed_is_dropped_in_silence(
     pd.testing.assert_frame_equal(record(run), record(finished))
     assert run.mend() is None
     assert (run.folder / "study.journal").read_bytes() == (finished.folder / "study.journal").read_bytes()
+
+
+def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished: Run, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path)
+
+    def writer(before: str = "pass") -> subprocess.Popen[str]:
+        # By a relative path, as a search has it that is started in the folder around `runs`.
+        program = (
+            "import os, pathlib, time; from bft_nas.run import Run; study = Run(pathlib.Path('copy')).study; "
+            f"{before}; print('writes', flush=True); study.ask()"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writes\n"
+        return process
+
+    journal = run.folder / "study.journal"
+    before = journal.stat().st_size
+    # Killed with its line in the file, where a slow disk keeps it.
+    first = writer("os.fsync = lambda file: time.sleep(600)")
+    _wait_for(lambda: journal.stat().st_size > before, first)
+    between = journal.stat().st_size
+    second = writer()
+    time.sleep(1)
+    assert second.poll() is None
+    assert journal.stat().st_size == between
+    first.kill()
+    try:
+        assert second.wait(60) == 0
+    finally:
+        second.kill()
+    assert len(run.study.trials) == len(finished.study.trials) + 2
 
 
 def test_resume_mends_the_journal_says_so_and_goes_on(
@@ -216,8 +251,6 @@ def test_two_processes_share_a_study_in_postgresql(server: str, tmp_path: Path) 
 
 
 def _wait_for(sign: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    import time
-
     deadline = time.monotonic() + 120
     while not sign() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
