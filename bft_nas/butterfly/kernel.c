@@ -28,9 +28,9 @@ enum { MAX_WORKERS = 256, MAX_LEVELS = 4 };
    caches, and twice as many in a backward pass of few channels or of far memory, where the sums over a tile's pixels
    cost something of their own, and in a forward one of fewer channels with short vectors, for what a tile costs); bytes
    of a tile's rows in the second cache, which holds several such tiles (half of it where rows are packed); of the rows
-   that go through all remaining stages in the nearest. */
+   that go through all remaining stages in the nearest; of an image's row that threads do not divide. */
 enum { WORK_OF_A_THREAD = 75000, TILE = 64, STREAMED_TILE = 112 };
-enum { FEWEST_ROWS = 1 << 14, FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, ROWS_NEAREST = 32 << 10 };
+enum { FEWEST_ROWS = 1 << 14, FEW_ROWS = 1 << 16, MOST_ROWS = 1 << 18, ROWS_NEAREST = 32 << 10, SHORT_ROW = 2 << 10 };
 
 /* What a nearest cache of 48 KB has room for, measured on processors of AMD: more of those rows forward, and the tile
    that is fetched ahead, which others take into the second one. */
@@ -273,10 +273,11 @@ static void share_out(job *j, long threads) {
         j->row = (j->images_per_tile * j->pixels + lanes - 1) / lanes * lanes + lanes;
     } else {
         if (most > vectors) most = vectors;
-        long tiles = images * ((vectors + most - 1) / most);
-        if (tiles < threads && !j->gx && !j->packed && t->stages > 1 && t->chunks == 1) {
-            /* Channels are shared out rather than pixels, whose rows two threads would write to the same lines. */
-            j->parts = (threads + tiles - 1) / tiles;
+        /* Channels are shared out rather than pixels of short rows: two threads would write to the same lines, and their
+           processors fetch what follows in a row, which the other one writes. */
+        long whole = j->pixels * j->real <= SHORT_ROW ? images : images * ((vectors + most - 1) / most);
+        if (whole < threads && !j->gx && !j->packed && t->stages > 1 && t->chunks == 1) {
+            j->parts = (threads + whole - 1) / whole;
             if (j->parts > t->rows[0]) j->parts = t->rows[0];
         }
         while (most > j->unit && images * j->parts * ((vectors + most - 1) / most) < threads) most--;

@@ -334,51 +334,77 @@ static void NAME(share)(const job *j, void *memory, void *gw, long first, long e
 #endif
 }
 
-/* The weights of two stages in one: each of its paths is one of the first and one of the second. */
-INLINE void NAME(merge_of)(long rest, long before, long r0, long c0, long r1, long c1, const REAL *restrict first,
-                           const REAL *restrict w1, REAL *restrict to) {
-    for (long k = 0; k < rest; k++)
-        for (long e = 0; e < before; e++)
-            for (long a = 0; a < r0; a++, w1 += r1 * c1) {
-                const REAL *w0 = first + ((k * before + e) * r0 + a) * c0;
-                UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
-                UNROLL for (long d = 0; d < c1; d++)
-                    *to++ = w1[b * c1 + d] * w0[d * rest * before * r0 * c0 + c];
-            }
+/* The weights of two stages in one: each of its paths is one of the first and one of the second. A row is one of the
+   first's, of all its groups; from the one numbered `begin` on. */
+INLINE void NAME(merge_of)(long begin, long rows, long c0, long r1, long c1, const REAL *first, const REAL *second,
+                           REAL *restrict both) {
+    for (long a = begin; a < rows; a++) {
+        const REAL *w0 = first + a * c0, *w1 = second + a * r1 * c1;
+        REAL *to = both + a * r1 * c0 * c1;
+        UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
+        UNROLL for (long d = 0; d < c1; d++) *to++ = w1[b * c1 + d] * w0[d * rows * c0 + c];
+    }
 }
+
+#if LANES == 16
+/* The same for a second stage of radix 2, a vector at a time: how many rows are done so. */
+INLINE long NAME(merge_2)(long rows, const long c0, const REAL *w0, const REAL *w1, REAL *to) {
+    const long together = LANES / c0; /* whose weights are a vector of the first stage */
+    const lanes b = IOTA / (INTEGER)(2 * c0) % 2, c = IOTA / 2 % (INTEGER)c0, d = IOTA % 2;
+    long begin = 0;
+    for (; begin + together <= rows; begin += together, w0 += LANES) {
+        vec low = load(w0), high = load(w0 + rows * c0);
+        UNROLL for (int k = 0; k < 4; k++, to += LANES) {
+            const long before = k * together / 4, within = before % (LANES / 4);
+            const lanes a = IOTA / (INTEGER)(4 * c0);
+            vec second = load(w1 + 4 * (before - within));
+            store(to, __builtin_shuffle(second, 4 * (a + (INTEGER)within) + 2 * b + d) *
+                          __builtin_shuffle(low, high, LANES * d + (a + (INTEGER)before) * (INTEGER)c0 + c));
+        }
+        w1 += 4 * together;
+    }
+    return begin;
+}
+#endif
 
 /* From the gradient of the two in one, those of each, which begin as zero. */
-INLINE void NAME(part_of)(long rest, long before, long r0, long c0, long r1, long c1, const REAL *first,
-                          const REAL *second, const REAL *from, REAL *of_first, REAL *of_second) {
-    long at = 0;
-    for (long k = 0; k < rest; k++)
-        for (long e = 0; e < before; e++)
-            for (long a = 0; a < r0; a++, at += r1 * c1)
-                UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
-                UNROLL for (long d = 0; d < c1; d++) {
-                    long w1 = at + b * c1 + d, w0 = (((d * rest + k) * before + e) * r0 + a) * c0 + c;
-                    of_second[w1] += *from * first[w0];
-                    of_first[w0] += *from++ * second[w1];
-                }
+INLINE void NAME(part_of)(long begin, long rows, long c0, long r1, long c1, const REAL *first, const REAL *second,
+                          const REAL *from, REAL *of_first, REAL *of_second) {
+    for (long a = begin; a < rows; a++)
+        UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
+        UNROLL for (long d = 0; d < c1; d++) {
+            long w1 = (a * r1 + b) * c1 + d, w0 = (d * rows + a) * c0 + c;
+            of_second[w1] += *from * first[w0];
+            of_first[w0] += *from++ * second[w1];
+        }
 }
 
+#define ROWS_OF_A_PAIR                                                                                             \
+    long rows = p->rest[i + 1] * p->before[i] * p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];
+
 /* The commonest pairs of stages with their loops unrolled. */
-#define PAIR_OF_STAGES(FUNCTION, ...)                                                                              \
-    long r0 = p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];                         \
-    if (r0 == 2 && c0 == 2 && r1 == 2 && c1 == 2)                                                                  \
-        NAME(FUNCTION)(p->rest[i + 1], p->before[i], 2, 2, 2, 2, __VA_ARGS__);                                     \
-    else if (r0 == 4 && c0 == 4 && r1 == 2 && c1 == 2)                                                             \
-        NAME(FUNCTION)(p->rest[i + 1], p->before[i], 4, 4, 2, 2, __VA_ARGS__);                                     \
+#define PAIR_OF_STAGES(FUNCTION, begin, ...)                                                                       \
+    if (r1 == 2 && c1 == 2 && c0 == 2)                                                                             \
+        NAME(FUNCTION)(begin, rows, 2, 2, 2, __VA_ARGS__);                                                         \
+    else if (r1 == 2 && c1 == 2 && c0 == 4)                                                                        \
+        NAME(FUNCTION)(begin, rows, 4, 2, 2, __VA_ARGS__);                                                         \
     else                                                                                                           \
-        NAME(FUNCTION)(p->rest[i + 1], p->before[i], r0, c0, r1, c1, __VA_ARGS__);
+        NAME(FUNCTION)(begin, rows, c0, r1, c1, __VA_ARGS__);
 
 static void NAME(merge)(const transform *p, long i, const void *first, const void *second, void *both) {
-    PAIR_OF_STAGES(merge_of, first, second, both)
+    ROWS_OF_A_PAIR
+    long begin = 0;
+#if LANES == 16
+    if (r1 == 2 && c1 == 2 && c0 == 2) begin = NAME(merge_2)(rows, 2, first, second, both);
+    if (r1 == 2 && c1 == 2 && c0 == 4) begin = NAME(merge_2)(rows, 4, first, second, both);
+#endif
+    PAIR_OF_STAGES(merge_of, begin, first, second, both)
 }
 
 static void NAME(part)(const transform *p, long i, const void *first, const void *second, const void *both,
                        void *of_first, void *of_second) {
-    PAIR_OF_STAGES(part_of, first, second, both, of_first, of_second)
+    ROWS_OF_A_PAIR
+    PAIR_OF_STAGES(part_of, 0, first, second, both, of_first, of_second)
 }
 
 static size_t NAME(bytes)(const job *j) { return NAME(divide)(j, NULL, NULL); }
@@ -405,6 +431,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef GROUP
 #undef PAIR
 #undef PAIR_OF_STAGES
+#undef ROWS_OF_A_PAIR
 #undef IOTA
 #undef WIDE
 #undef GET
