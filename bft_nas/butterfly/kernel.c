@@ -63,11 +63,19 @@ typedef struct {
     long rows[MAX_STAGES], columns[MAX_STAGES], before[MAX_STAGES], rest[MAX_STAGES], offset[MAX_STAGES];
 } transform;
 
+/* The stages of a transform as they are given, or with neighbours of the level below merged (levels.h). */
+typedef struct {
+    transform t;
+    int merged[MAX_STAGES]; /* whether a stage is two of the level below */
+} level;
+
 /* One pass over a batch: where images and results lie, and how the tiles are shared out. Each worker has a range of
    tiles and its own sums of weight gradients, which are added up in order: the result does not depend on timing. */
 typedef struct job {
-    transform t;
-    const void *weights[MAX_STAGES];
+    transform t; /* of the last level */
+    const level *levels;
+    long last;          /* of the levels */
+    void *const *given; /* weights, of the first level */
     const void *x, *gy;
     void *y, *gx;
     char *gw; /* of all workers, all stages of one after those of another; NULL in the forward pass */
@@ -91,7 +99,7 @@ typedef struct code {
     long lanes;
     int streams; /* whether it writes around the caches */
     size_t (*bytes)(const job *);
-    void (*share)(const job *, void *memory, void *gw, long first, long end);
+    void (*share)(const job *, void *memory, const void *const *weights, void *gw, long first, long end);
     void (*add)(void *to, const void *from, long count);
     void (*merge)(const transform *, long stage, const void *first, const void *second, void *both);
     void (*part)(const transform *, long stage, const void *first, const void *second, const void *both,
@@ -201,10 +209,18 @@ static void *reserve(size_t bytes) {
     return block + 64;
 }
 
+#include "levels.h"
+
+/* A worker's part of a job. Each merges the weights for itself: what another has just written would come more slowly. */
 static void work(void *argument) {
     job *j = argument;
-    void *memory = reserve(j->code->bytes(j));
-    if (!memory) atomic_store(&j->failed, 1);
+    const void *weights[MAX_LEVELS][MAX_STAGES];
+    size_t merged = merged_bytes(j);
+    char *memory = reserve(merged + j->code->bytes(j));
+    if (memory)
+        merge_weights(j, memory, weights);
+    else
+        atomic_store(&j->failed, 1);
     /* A thread begins with the share of its number, whose pixels are in its cache when they were before; should OpenMP
        have given fewer threads, there are shares left. */
     long own = j->workers > 1 ? thread_number() : 0;
@@ -213,7 +229,8 @@ static void work(void *argument) {
         if (atomic_exchange(&j->taken[worker], 1)) continue;
         long together = j->way == IN_LINES ? j->tiles_per_image : 1, shared = j->tiles / together;
         long first = worker * shared / j->workers * together, end = (worker + 1) * shared / j->workers * together;
-        j->code->share(j, memory, j->gw ? j->gw + worker * j->t.weights * j->real : NULL, first, end);
+        void *sums = j->gw ? j->gw + worker * j->t.weights * j->real : NULL;
+        j->code->share(j, memory + merged, weights[j->last], sums, first, end);
     }
 }
 
@@ -302,31 +319,23 @@ static int run(job *j) {
     return atomic_load(&j->failed);
 }
 
-#include "levels.h"
-
 static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
     level levels[MAX_LEVELS];
-    long last = 0;
-    int merged = 1, failed;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin);
     j->code = choose((int)call->type);
     j->real = call->type == DOUBLE ? 8 : 4;
     j->half = call->type == HALF;
+    j->levels = levels, j->given = call->stages;
     levels[0].t = j->t;
-    given_level(levels, call->shape, call->stages);
-    while (last + 1 < MAX_LEVELS && (merged = merge_level(j, &levels[last], &levels[last + 1])) == 1) last++;
-    failed = merged < 0;
-    if (!failed) {
-        j->t = levels[last].t;
-        memcpy(j->weights, levels[last].weights, sizeof j->weights);
-        share_out(j, call->threads);
-        if (gradients) failed = !(j->gw = calloc(j->workers ? j->workers : 1, j->real * j->t.weights));
-    }
-    if (!failed) failed = run(j);
-    if (gradients && !failed) failed = part_levels(j, levels, last, gradients);
+    give_level(levels, call->shape);
+    while (j->last + 1 < MAX_LEVELS && raise_level(&levels[j->last], &levels[j->last + 1])) j->last++;
+    j->t = levels[j->last].t;
+    share_out(j, call->threads);
+    if (gradients && !(j->gw = calloc(j->workers ? j->workers : 1, j->real * j->t.weights))) return 1;
+    int failed = run(j);
+    if (gradients && !failed) failed = part_levels(j, gradients);
     free(j->gw);
-    for (long k = 1; k <= last; k++) free(levels[k].memory);
     return failed;
 }
 

@@ -26,26 +26,18 @@ static int worth_merging(const transform *t, long i) {
     return r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
 }
 
-/* The stages of a transform as they are given, or with neighbours of the level below merged. */
-typedef struct {
-    transform t;
-    const void *weights[MAX_STAGES];
-    int merged[MAX_STAGES]; /* whether a stage is two of the level below */
-    char *memory;           /* of the weights of those */
-} level;
-
-static void given_level(level *l, const bft_shape *shape, void *const *weights) {
+/* The stages as they are given: the first level. */
+static void give_level(level *l, const bft_shape *shape) {
     long rows[MAX_STAGES], columns[MAX_STAGES], stages = shape->stages;
     for (long s = 0; s < stages; s++) {
         rows[s] = shape->factors[s] * (s == 0 ? l->t.copies : 1);
         columns[s] = shape->factors[s] * (s == stages - 1 ? l->t.chunks : 1);
-        l->weights[s] = weights[s];
     }
     describe(&l->t, rows, columns, stages);
 }
 
-/* The next level: 1 where two stages were worth merging, 0 where there is none, -1 when memory ran out. */
-static int merge_level(const job *j, const level *below, level *above) {
+/* The next level: whether there is one, as two stages were worth merging. */
+static int raise_level(const level *below, level *above) {
     const transform *t = &below->t;
     long rows[MAX_STAGES], columns[MAX_STAGES], count = 0;
     for (long s = 0; s < t->stages; s++, count++) {
@@ -56,46 +48,68 @@ static int merge_level(const job *j, const level *below, level *above) {
     if (count == t->stages) return 0;
     above->t = *t;
     describe(&above->t, rows, columns, count);
-    above->memory = malloc(j->real * above->t.weights);
-    if (!above->memory) return -1;
-    for (long i = 0, s = 0; i < count; s += 1 + above->merged[i++]) {
-        char *both = above->memory + j->real * above->t.offset[i];
-        above->weights[i] = above->merged[i] ? both : below->weights[s];
-        if (above->merged[i]) j->code->merge(t, s, below->weights[s], below->weights[s + 1], both);
-    }
     return 1;
 }
 
+/* Bytes of the weights of all levels above the first. */
+static size_t merged_bytes(const job *j) {
+    long count = 0;
+    for (long k = 1; k <= j->last; k++) count += j->levels[k].t.weights;
+    return (j->real * count + 63) / 64 * 64;
+}
+
+/* The weights of all levels, in memory of that size. */
+static void merge_weights(const job *j, char *memory, const void *weights[MAX_LEVELS][MAX_STAGES]) {
+    for (long s = 0; s < j->levels->t.stages; s++) weights[0][s] = j->given[s];
+    for (long k = 1; k <= j->last; k++) {
+        const level *above = &j->levels[k];
+        const void *const *below = weights[k - 1];
+        for (long i = 0, s = 0; i < above->t.stages; s += 1 + above->merged[i++]) {
+            char *both = memory + j->real * above->t.offset[i];
+            weights[k][i] = above->merged[i] ? both : below[s];
+            if (above->merged[i]) j->code->merge(&j->levels[k - 1].t, s, below[s], below[s + 1], both);
+        }
+        memory += j->real * above->t.weights;
+    }
+}
+
 /* From the gradients of a level's weights, those of the level below. */
-static void part_level(const job *j, const level *above, const level *below, const char *sums, void *const *gradients) {
-    const transform *t = &below->t;
+static void part_level(const job *j, long k, const void *const *below, const char *sums, void *const *gradients) {
+    const level *above = &j->levels[k];
+    const transform *t = &j->levels[k - 1].t;
     for (long i = 0, s = 0; i < above->t.stages; s += 1 + above->merged[i++]) {
         const char *sum = sums + j->real * above->t.offset[i];
         if (above->merged[i]) {
-            for (long k = s; k <= s + 1; k++) memset(gradients[k], 0, j->real * weights_of(t, k));
-            j->code->part(t, s, below->weights[s], below->weights[s + 1], sum, gradients[s], gradients[s + 1]);
+            for (long g = s; g <= s + 1; g++) memset(gradients[g], 0, j->real * weights_of(t, g));
+            j->code->part(t, s, below[s], below[s + 1], sum, gradients[s], gradients[s + 1]);
         } else
             memcpy(gradients[s], sum, j->real * weights_of(t, s));
     }
 }
 
 /* The gradients of the weights as they are given, from those of the last level. Returns 1 when memory ran out. */
-static int part_levels(const job *j, const level *levels, long last, void *const *gradients) {
-    const transform *given = &levels->t;
-    char *sums = j->gw, *between = NULL;
-    for (; last > 1; last--) {
-        const transform *t = &levels[last - 1].t;
+static int part_levels(const job *j, void *const *gradients) {
+    const void *weights[MAX_LEVELS][MAX_STAGES];
+    size_t bytes = merged_bytes(j);
+    /* The weights of the levels once more, and after them the gradients of each, too. */
+    char *memory = malloc(2 * bytes + 1), *sums = j->gw;
+    if (!memory) return 1;
+    merge_weights(j, memory, weights);
+    char *between = memory + bytes;
+    for (long k = j->last; k > 1; k--) {
+        const transform *t = &j->levels[k - 1].t;
         void *parts[MAX_STAGES];
-        char *next = malloc(j->real * t->weights);
-        if (!next) break;
-        for (long s = 0; s < t->stages; s++) parts[s] = next + j->real * t->offset[s];
-        part_level(j, &levels[last], &levels[last - 1], sums, parts);
-        free(between);
-        sums = between = next;
+        for (long s = 0; s < t->stages; s++) parts[s] = between + j->real * t->offset[s];
+        part_level(j, k, weights[k - 1], sums, parts);
+        sums = between;
+        between += j->real * t->weights;
     }
-    if (last == 1) part_level(j, &levels[1], &levels[0], sums, gradients);
-    for (long s = 0; last == 0 && s < given->stages; s++)
-        memcpy(gradients[s], sums + j->real * given->offset[s], j->real * weights_of(given, s));
-    free(between);
-    return last > 1;
+    const transform *given = &j->levels->t;
+    if (j->last)
+        part_level(j, 1, weights[0], sums, gradients);
+    else
+        for (long s = 0; s < given->stages; s++)
+            memcpy(gradients[s], sums + j->real * given->offset[s], j->real * weights_of(given, s));
+    free(memory);
+    return 0;
 }

@@ -76,6 +76,7 @@ typedef struct {
 
 /* What a worker has beside the images. Tables named `own_` are filled where no table of rows has the order wanted. */
 typedef struct {
+    const void *const *weights; /* of the stages */
     REAL *zeros, *nowhere, *pack_x, *pack_y, *pack_gx;
     REAL **own_in, **own_start, **own_gx;
     table x, y, gx, residual;                    /* by channel; in the backward pass y is the gradient of y */
@@ -162,7 +163,7 @@ INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, lo
 /* Stages from the i-th on, for the e from `first` to `end`. */
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
                                const table *start, const tile *t) {
-    place p = NAME(place_of)(j, i);
+    place p = NAME(place_of)(j, s, i);
     if (i < j->t.stages - 1) {
         NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
         NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
@@ -174,7 +175,7 @@ static void NAME(forward_from)(const job *j, scratch *s, long i, long first, lon
 
 /* The rows of the first stage that are a part of an image, and all that follows from them. */
 static void NAME(forward_part)(const job *j, scratch *s, const table *in, const table *start, const tile *t) {
-    place p = NAME(place_of)(j, 0);
+    place p = NAME(place_of)(j, s, 0);
     long first = t->part * p.rows / j->parts, end = (t->part + 1) * p.rows / j->parts;
     table out = s->kept[0];
     out.row += first * p.rest;
@@ -206,7 +207,7 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
 static void NAME(backward_from)(const job *j, scratch *s, REAL *gw, long i, long first, long end, const table *in,
                                 const table *gx, const table *start, tile t) {
     long last = j->t.stages - 1;
-    place p = NAME(place_of)(j, i);
+    place p = NAME(place_of)(j, s, i);
     const table *gout = i == last ? &s->y : &s->gradient;
     if (i < last) {
         NAME(stage)(s, &p, 0, in, &s->kept[i], NULL, first, end, t.vectors, NULL);
@@ -317,9 +318,10 @@ INLINE fetches NAME(fetches_of)(const job *j, tile t) {
     return f;
 }
 
-static void NAME(share)(const job *j, void *memory, void *gw, long first, long end) {
+static void NAME(share)(const job *j, void *memory, const void *const *weights, void *gw, long first, long end) {
     scratch s;
     NAME(divide)(j, memory, &s);
+    s.weights = weights;
     for (long i = first; i < end; i++) {
         tile t = NAME(tile_of)(j, i);
         s.far = (fetches){0};
