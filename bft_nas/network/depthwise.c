@@ -33,12 +33,10 @@ typedef struct {
     long count, weight, from;
 } taps;
 
-/* Tasks are groups of blocks of channels by shares of the images. */
+/* Tasks are groups of blocks of channels by shares of the images, all groups of a share after those of the one before. */
 typedef struct job {
     const depthwise_call *call;
-    void (*task)(const struct job *, long group, long share);
     long groups, shares, blocks;
-    atomic_long next;
     float *sums; /* of weights, for each share and block: kernel * kernel blocks */
     /* Of images: from and to what, by weights of (kernel * kernel, channels), of which each `stride`-th meets the places
        that follow each other. */
@@ -56,8 +54,8 @@ typedef struct loops {
     void (*images_of)(const job *, long share);
 } loops;
 
-/* Say what runs workers side by side: GOMP_parallel of the OpenMP that the process has. */
-void depthwise_use(parallel run) { in_parallel = run; }
+/* Say what runs workers side by side. */
+void depthwise_use(parallel run, int (*number)(void)) { in_parallel = run, thread_number = number; }
 
 /* The last block may share channels with the one before, and finds the same for them. */
 INLINE long channel_of(const job *j, long block) {
@@ -96,50 +94,45 @@ static const loops *choose(void) {
     return &plain;
 }
 
-static void weights_task(const job *j, long group, long share) {
-    const long first = group * GROUP, count = j->blocks - first < GROUP ? j->blocks - first : GROUP;
+static void weights_task(const void *of, long number) {
+    const job *j = of;
+    const long share = number / j->groups, first = number % j->groups * GROUP;
+    const long count = j->blocks - first < GROUP ? j->blocks - first : GROUP;
     long channels[GROUP];
     for (long block = 0; block < count; block++) channels[block] = channel_of(j, first + block);
     float *sums = j->sums + (share * j->blocks + first) * j->call->kernel * j->call->kernel * BLOCK;
     j->loops->sums_of(j->call, channels, count, first_of(j, share), first_of(j, share + 1), sums);
 }
 
-static void images_task(const job *j, long group, long share) {
-    (void)group; /* all channels are one */
+/* All channels are one group. */
+static void images_task(const void *of, long share) {
+    const job *j = of;
     j->loops->images_of(j, share);
 }
 
-static void work(void *argument) {
-    job *j = argument;
-    for (long next; (next = atomic_fetch_add(&j->next, 1)) < j->groups * j->shares;)
-        j->task(j, next / j->shares, next % j->shares);
-}
-
-static job job_of(const depthwise_call *c, long groups, void (*task)(const job *, long, long)) {
-    job j = {.call = c, .task = task, .groups = groups, .shares = TASKS_OF_A_CALL / groups, .loops = choose()};
+static job job_of(const depthwise_call *c, long groups) {
+    job j = {.call = c, .groups = groups, .shares = TASKS_OF_A_CALL / groups, .loops = choose()};
     if (j.shares > c->batch) j.shares = c->batch;
     if (j.shares < 1) j.shares = 1;
     return j;
 }
 
-static void run(job *j) {
+static void run(const job *j, void (*task)(const void *of, long number)) {
     const depthwise_call *c = j->call;
-    if (in_parallel && c->threads > 1 && c->batch * c->height * c->width * c->channels >= WORTH_THREADS)
-        in_parallel(work, j, (unsigned)c->threads, 0);
-    else
-        work(j);
+    int worth = c->batch * c->height * c->width * c->channels >= WORTH_THREADS;
+    do_tasks(task, j, j->groups * j->shares, worth ? c->threads : 1);
 }
 
 /* The gradient of the weights from x and that of y; 1 when memory ran out. */
 int depthwise_weight_gradient(const depthwise_call *c) {
     const long taps = c->kernel * c->kernel, blocks = (c->channels + BLOCK - 1) / BLOCK, count = blocks * taps * BLOCK;
     const long most = c->batch * c->of_height * c->of_width / (taps * WORTH_SUMS);
-    job j = job_of(c, (blocks + GROUP - 1) / GROUP, weights_task);
+    job j = job_of(c, (blocks + GROUP - 1) / GROUP);
     if (j.shares > most) j.shares = most > 1 ? most : 1;
     j.blocks = blocks;
     j.sums = aligned_alloc(64, j.shares * count * sizeof(float));
     if (!j.sums) return 1;
-    run(&j);
+    run(&j, weights_task);
     for (long share = 1; share < j.shares; share++)
         for (long k = 0; k < count; k++) j.sums[k] += j.sums[share * count + k];
     for (long block = 0; block < blocks; block++)
@@ -166,7 +159,7 @@ static void taps_of(taps *to, long count, long from_count, long kernel, long str
 
 static int images(const depthwise_call *c, int back) {
     const long taps_of_all = c->kernel * c->kernel;
-    job j = job_of(c, 1, images_task);
+    job j = job_of(c, 1);
     j.from = back ? c->y : c->x, j.to = back ? c->x : c->y;
     j.from_height = back ? c->of_height : c->height, j.from_width = back ? c->of_width : c->width;
     j.to_height = back ? c->height : c->of_height, j.to_width = back ? c->width : c->of_width;
@@ -184,7 +177,7 @@ static int images(const depthwise_call *c, int back) {
     for (j.high = j.to_width; j.high && columns[j.high - 1].count < c->kernel;) j.high--;
     while (j.low < j.high && columns[j.low].count < c->kernel) j.low++;
     j.rows = rows, j.columns = columns, j.weights = weights;
-    run(&j);
+    run(&j, images_task);
     free(rows);
     return 0;
 }

@@ -26,10 +26,10 @@ _CALL = Struct("9q3P")
 def _library() -> ctypes.CDLL | None:
     library = load("bft_nas.network._depthwise")
     if library is not None:
-        library.depthwise_use.argtypes = [ctypes.c_void_p]
+        library.depthwise_use.argtypes = [ctypes.c_void_p] * 2
         for name in ("forward", "image_gradient", "weight_gradient"):
             getattr(library, f"depthwise_{name}").argtypes = [ctypes.c_void_p]
-        library.depthwise_use(openmp()[0])
+        library.depthwise_use(*openmp())
     return library
 
 

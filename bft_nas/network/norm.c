@@ -47,12 +47,9 @@ typedef struct job {
     long blocks, shares, threads;
     float *scale, *shift, *center, *factor, *offset; /* by block */
     float *sums;                                     /* of each share: two numbers for each of a block */
-    atomic_char taken[MOST_SHARES];
 } job;
 
-static int (*thread_number)(void);
-
-/* Say what runs workers side by side: GOMP_parallel and omp_get_thread_num of the OpenMP that the process has. */
+/* Say what runs workers side by side. */
 void norm_use(parallel run, int (*number)(void)) { in_parallel = run, thread_number = number; }
 
 INLINE long channel_of(const job *j, long block) {
@@ -185,26 +182,15 @@ FOR_EACH_MACHINE static void gradients(const job *j, long first, long end, float
     else gradients_with(j, first, end, IDENTITY);
 }
 
-/* A thread begins with the shares of its number, whose pixels are in its cache when they were before, and goes on with
-   what others have left. */
-static void work(void *argument) {
-    job *j = argument;
-    long first = j->threads > 1 ? thread_number() * j->shares / j->threads : 0;
-    for (long k = 0; k < j->shares; k++) {
-        long share = (first + k) % j->shares;
-        if (atomic_exchange(&j->taken[share], 1)) continue;
-        long from = share * j->call->pixels / j->shares, end = (share + 1) * j->call->pixels / j->shares;
-        j->share(j, from, end, j->sums + 2 * share * j->blocks * LANES);
-    }
+static void share_task(const void *of, long share) {
+    const job *j = of;
+    long from = share * j->call->pixels / j->shares, end = (share + 1) * j->call->pixels / j->shares;
+    j->share(j, from, end, j->sums + 2 * share * j->blocks * LANES);
 }
 
 static void pass(job *j, void (*share)(const job *, long, long, float *)) {
     j->share = share;
-    for (long k = 0; k < j->shares; k++) atomic_store(&j->taken[k], 0);
-    if (j->threads > 1)
-        in_parallel(work, j, (unsigned)j->threads, 0);
-    else
-        work(j);
+    do_tasks(share_task, j, j->shares, j->threads);
 }
 
 /* Add up the sums of all shares, in order, in place of those of the first. */
@@ -221,8 +207,7 @@ static int begin(job *j, const norm_call *c) {
     j->shares = numbers / WORTH_A_SHARE < MOST_SHARES ? numbers / WORTH_A_SHARE : MOST_SHARES;
     if (j->shares > c->pixels / TOGETHER) j->shares = c->pixels / TOGETHER;
     if (j->shares < 1) j->shares = 1;
-    j->threads = in_parallel && c->threads > 1 && numbers >= WORTH_THREADS ? c->threads : 1;
-    if (j->threads > j->shares) j->threads = j->shares;
+    j->threads = numbers >= WORTH_THREADS ? c->threads : 1;
     long each = j->blocks * LANES, all = (5 + 2 * j->shares) * each;
     float *memory = aligned_alloc(64, all * sizeof(float));
     if (!memory) return 1;

@@ -18,13 +18,17 @@ static float *numbers(long count) {
     return values;
 }
 
+static unsigned worker;
+
+static int number_of_worker(void) { return (int)worker; }
+
 static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, unsigned flags) {
     (void)flags;
-    for (unsigned thread = 0; thread < threads; thread++) work(job);
+    for (worker = 0; worker < threads; worker++) work(job);
 }
 
 int main(void) {
-    depthwise_use(workers_in_turn);
+    depthwise_use(workers_in_turn, number_of_worker);
     for (int round = 0; round < 600; round++) {
         long most = round % 32 ? 11 : 40; /* some are larger than a band of rows */
         depthwise_call call = {.threads = 1 + below(3), .batch = below(5), .channels = BLOCK + below(60),
