@@ -122,8 +122,7 @@ def mend_journal(path: Path, recognised: Callable[[], int]) -> str | None:
     if not damaged:
         return None
     if damaged == [len(lines) - 1] and not lines[-1].endswith(b"\n"):
-        # Whoever wrote it was killed or found the disk full; nothing of it was acted upon.
-        write_bytes(path, b"".join(lines[:-1]))
+        # Its writer was killed or found the disk full; nothing of it was acted upon, and who writes next drops it.
         return None
     kept = path.with_name(f"{path.name}.damaged")
     write_bytes(kept, content)
