@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,23 +59,22 @@ enum { IN_CACHES, AROUND, IN_LINES };
 enum { HEAD, TAIL, END, EDGES };
 
 typedef struct {
+    int rows, columns, before, rest, offset;
+    int merged; /* whether it is two stages of the level below */
+} stage_shape;
+
+/* The stages of a transform as they are given, or with neighbours of the level below merged (levels.h). What a worker
+   reads of it are few cache lines: they come from another core. */
+typedef struct {
     long n_in, n_out, size, chunks, copies; /* of ButterflyPlan; chunks * size >= n_in, copies * size >= n_out */
     long stages, weights;
-    long rows[MAX_STAGES], columns[MAX_STAGES], before[MAX_STAGES], rest[MAX_STAGES], offset[MAX_STAGES];
+    stage_shape stage[MAX_STAGES];
 } transform;
-
-/* The stages of a transform as they are given, or with neighbours of the level below merged (levels.h). */
-typedef struct {
-    transform t;
-    int merged[MAX_STAGES]; /* whether a stage is two of the level below */
-} level;
 
 /* One pass over a batch: where images and results lie, and how the tiles are shared out. Each worker has a range of
    tiles and its own sums of weight gradients, which are added up in order: the result does not depend on timing. */
 typedef struct job {
-    transform t; /* of the last level */
-    const level *levels;
-    long last;          /* of the levels */
+    const transform *levels, *t; /* the levels, and the last of them */
     void *const *given; /* weights, of the first level */
     const void *x, *gy;
     void *y, *gx;
@@ -90,7 +90,7 @@ typedef struct job {
     long unit; /* vectors that tiles begin at multiples of */
     long parts; /* of the first stage's rows, with all that follows from them: an image's, where there are few images */
     const struct code *code;
-    atomic_char taken[MAX_WORKERS]; /* a share by a worker */
+    _Alignas(64) atomic_char taken[MAX_WORKERS]; /* a share by a worker; in lines that nobody reads anything else of */
     atomic_int failed;
 } job;
 
@@ -226,11 +226,11 @@ static void work(void *argument) {
     long own = j->workers > 1 ? thread_number() : 0;
     for (long k = 0; memory && k < j->workers; k++) {
         long worker = (own + k) % j->workers;
-        if (atomic_exchange(&j->taken[worker], 1)) continue;
+        if (atomic_load(&j->taken[worker]) || atomic_exchange(&j->taken[worker], 1)) continue;
         long together = j->way == IN_LINES ? j->tiles_per_image : 1, shared = j->tiles / together;
         long first = worker * shared / j->workers * together, end = (worker + 1) * shared / j->workers * together;
-        void *sums = j->gw ? j->gw + worker * j->t.weights * j->real : NULL;
-        j->code->share(j, memory + merged, weights[j->last], sums, first, end);
+        void *sums = j->gw ? j->gw + worker * j->t->weights * j->real : NULL;
+        j->code->share(j, memory + merged, weights[j->t - j->levels], sums, first, end);
     }
 }
 
@@ -239,7 +239,7 @@ static long widest_of(const transform *t) { return t->size * (t->chunks > t->cop
 
 /* Say how images come from memory and results go there. */
 static void choose_ways(job *j, long threads) {
-    const transform *t = &j->t;
+    const transform *t = j->t;
     long lanes = j->code->lanes, line = 64 / j->real, widest = widest_of(t);
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
@@ -258,7 +258,7 @@ static void choose_ways(job *j, long threads) {
 
 /* The most vectors of a tile. */
 static long most_vectors(const job *j) {
-    long lanes = j->code->lanes, bytes_of_pixel = j->real * widest_of(&j->t), wide = 2 * TILE * bytes_of_pixel;
+    long lanes = j->code->lanes, bytes_of_pixel = j->real * widest_of(j->t), wide = 2 * TILE * bytes_of_pixel;
     long limit = MOST_ROWS / (j->packed ? 2 : 1) / bytes_of_pixel;
     int forward_in_place = !j->gx && !j->packed, halves = lanes * j->real < 64;
     long most = forward_in_place && j->way ? STREAMED_TILE : TILE;
@@ -270,7 +270,7 @@ static long most_vectors(const job *j) {
 
 /* Cut the batch into tiles, and these among workers. */
 static void share_out(job *j, long threads) {
-    const transform *t = &j->t;
+    const transform *t = j->t;
     if (!j->batch || !j->pixels) return;
     if (j->pixels == 1) j->channels_last = 1;
     j->parts = 1;
@@ -295,7 +295,7 @@ static void share_out(job *j, long threads) {
         long whole = j->pixels * j->real <= SHORT_ROW ? images : images * ((vectors + most - 1) / most);
         if (whole < threads && !j->gx && !j->packed && t->stages > 1 && t->chunks == 1) {
             j->parts = (threads + whole - 1) / whole;
-            if (j->parts > t->rows[0]) j->parts = t->rows[0];
+            if (j->parts > t->stage[0].rows) j->parts = t->stage[0].rows;
         }
         while (most > j->unit && images * j->parts * ((vectors + most - 1) / most) < threads) most--;
         j->tiles_per_image = (vectors + most - 1) / most;
@@ -315,24 +315,23 @@ static int run(job *j) {
     else if (j->workers)
         work(j);
     for (long k = 1; j->gw && k < j->workers; k++)
-        j->code->add(j->gw, j->gw + k * j->t.weights * j->real, j->t.weights);
+        j->code->add(j->gw, j->gw + k * j->t->weights * j->real, j->t->weights);
     return atomic_load(&j->failed);
 }
 
 static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
-    level levels[MAX_LEVELS];
+    transform levels[MAX_LEVELS];
+    long last = 0;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin);
     j->code = choose((int)call->type);
     j->real = call->type == DOUBLE ? 8 : 4;
     j->half = call->type == HALF;
-    j->levels = levels, j->given = call->stages;
-    levels[0].t = j->t;
-    give_level(levels, call->shape);
-    while (j->last + 1 < MAX_LEVELS && raise_level(&levels[j->last], &levels[j->last + 1])) j->last++;
-    j->t = levels[j->last].t;
+    given_level(levels, call->shape);
+    while (last + 1 < MAX_LEVELS && raise_level(&levels[last], &levels[last + 1])) last++;
+    j->levels = levels, j->t = &levels[last], j->given = call->stages;
     share_out(j, call->threads);
-    if (gradients && !(j->gw = calloc(j->workers ? j->workers : 1, j->real * j->t.weights))) return 1;
+    if (gradients && !(j->gw = calloc(j->workers ? j->workers : 1, j->real * j->t->weights))) return 1;
     int failed = run(j);
     if (gradients && !failed) failed = part_levels(j, gradients);
     free(j->gw);
@@ -340,15 +339,8 @@ static int transform_batch(job *j, const bft_call *call, void *const *gradients)
 }
 
 static job batch_of(const bft_call *call) {
-    const bft_shape *s = call->shape;
-    job j = {.batch = call->batch, .pixels = call->pixels, .channels_last = (int)call->channels_last,
-             .x = call->x, .y = call->y, .gy = call->gy, .gx = call->gx};
-    transform *t = &j.t;
-    t->n_in = s->n_in, t->n_out = s->n_out;
-    t->size = s->n_in < s->n_out ? s->n_in : s->n_out;
-    t->chunks = (t->n_in + t->size - 1) / t->size;
-    t->copies = (t->n_out + t->size - 1) / t->size;
-    return j;
+    return (job){.batch = call->batch, .pixels = call->pixels, .channels_last = (int)call->channels_last,
+                 .x = call->x, .y = call->y, .gy = call->gy, .gx = call->gx};
 }
 
 /* y = transform(x). */

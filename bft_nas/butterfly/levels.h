@@ -2,86 +2,93 @@
    included by kernel.c. */
 
 static long weights_of(const transform *t, long s) {
-    return t->before[s] * t->rest[s] * t->rows[s] * t->columns[s];
+    const stage_shape *of = &t->stage[s];
+    return (long)of->before * of->rest * of->rows * of->columns;
 }
 
-/* The stages of a transform, by their factors; sizes are set. */
-static void describe(transform *t, const long *rows, const long *columns, long stages) {
-    t->stages = stages;
+/* What follows from the rows and columns of all stages; sizes are set. */
+static void describe(transform *t) {
     long before = 1, rest = t->size * t->chunks, offset = 0;
-    for (long s = 0; s < stages; s++) {
-        t->rows[s] = rows[s], t->columns[s] = columns[s];
-        t->before[s] = before;
-        t->rest[s] = rest /= columns[s];
-        t->offset[s] = offset;
+    for (long s = 0; s < t->stages; s++) {
+        stage_shape *of = &t->stage[s];
+        of->before = (int)before, of->rest = (int)(rest /= of->columns), of->offset = (int)offset;
         offset += weights_of(t, s);
-        before *= rows[s];
+        before *= of->rows;
     }
     t->weights = offset;
 }
 
 /* Two small stages next to each other cost less as one: a row of the tile is written and read once less. */
 static int worth_merging(const transform *t, long i) {
-    long r0 = t->rows[i], c0 = t->columns[i], r1 = t->rows[i + 1], c1 = t->columns[i + 1];
+    const stage_shape *of = &t->stage[i];
+    long r0 = of[0].rows, c0 = of[0].columns, r1 = of[1].rows, c1 = of[1].columns;
     return r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
 }
 
 /* The stages as they are given: the first level. */
-static void give_level(level *l, const bft_shape *shape) {
-    long rows[MAX_STAGES], columns[MAX_STAGES], stages = shape->stages;
-    for (long s = 0; s < stages; s++) {
-        rows[s] = shape->factors[s] * (s == 0 ? l->t.copies : 1);
-        columns[s] = shape->factors[s] * (s == stages - 1 ? l->t.chunks : 1);
+static void given_level(transform *t, const bft_shape *shape) {
+    t->n_in = shape->n_in, t->n_out = shape->n_out;
+    t->size = t->n_in < t->n_out ? t->n_in : t->n_out;
+    t->chunks = (t->n_in + t->size - 1) / t->size;
+    t->copies = (t->n_out + t->size - 1) / t->size;
+    t->stages = shape->stages;
+    for (long s = 0; s < t->stages; s++) {
+        long rows = shape->factors[s] * (s == 0 ? t->copies : 1);
+        long columns = shape->factors[s] * (s == t->stages - 1 ? t->chunks : 1);
+        t->stage[s] = (stage_shape){.rows = (int)rows, .columns = (int)columns};
     }
-    describe(&l->t, rows, columns, stages);
+    describe(t);
 }
 
 /* The next level: whether there is one, as two stages were worth merging. */
-static int raise_level(const level *below, level *above) {
-    const transform *t = &below->t;
-    long rows[MAX_STAGES], columns[MAX_STAGES], count = 0;
-    for (long s = 0; s < t->stages; s++, count++) {
-        int merged = above->merged[count] = s + 1 < t->stages && worth_merging(t, s);
-        rows[count] = t->rows[s], columns[count] = t->columns[s];
-        if (merged) s++, rows[count] *= t->rows[s], columns[count] *= t->columns[s];
+static int raise_level(const transform *below, transform *above) {
+    memcpy(above, below, offsetof(transform, stage));
+    above->stages = 0;
+    for (long s = 0; s < below->stages; s++) {
+        stage_shape *to = &above->stage[above->stages++];
+        const stage_shape *of = &below->stage[s];
+        *to = (stage_shape){.rows = of[0].rows, .columns = of[0].columns};
+        to->merged = s + 1 < below->stages && worth_merging(below, s);
+        if (to->merged) s++, to->rows *= of[1].rows, to->columns *= of[1].columns;
     }
-    if (count == t->stages) return 0;
-    above->t = *t;
-    describe(&above->t, rows, columns, count);
+    if (above->stages == below->stages) return 0;
+    describe(above);
     return 1;
 }
 
 /* Bytes of the weights of all levels above the first. */
 static size_t merged_bytes(const job *j) {
     long count = 0;
-    for (long k = 1; k <= j->last; k++) count += j->levels[k].t.weights;
+    for (const transform *t = j->levels; t < j->t; t++) count += t[1].weights;
     return (j->real * count + 63) / 64 * 64;
 }
 
 /* The weights of all levels, in memory of that size. */
 static void merge_weights(const job *j, char *memory, const void *weights[MAX_LEVELS][MAX_STAGES]) {
-    for (long s = 0; s < j->levels->t.stages; s++) weights[0][s] = j->given[s];
-    for (long k = 1; k <= j->last; k++) {
-        const level *above = &j->levels[k];
-        const void *const *below = weights[k - 1];
-        for (long i = 0, s = 0; i < above->t.stages; s += 1 + above->merged[i++]) {
-            char *both = memory + j->real * above->t.offset[i];
-            weights[k][i] = above->merged[i] ? both : below[s];
-            if (above->merged[i]) j->code->merge(&j->levels[k - 1].t, s, below[s], below[s + 1], both);
+    for (long s = 0; s < j->levels->stages; s++) weights[0][s] = j->given[s];
+    for (const transform *t = j->levels; t < j->t; t++, weights++, memory += j->real * t->weights) {
+        const void **below = weights[0], **above = weights[1];
+        for (long i = 0, s = 0; i < t[1].stages; i++, s++) {
+            const stage_shape *of = &t[1].stage[i];
+            above[i] = below[s];
+            if (!of->merged) continue;
+            char *both = memory + j->real * of->offset;
+            j->code->merge(t, s, below[s], below[s + 1], both);
+            above[i] = both, s++;
         }
-        memory += j->real * above->t.weights;
     }
 }
 
-/* From the gradients of a level's weights, those of the level below. */
-static void part_level(const job *j, long k, const void *const *below, const char *sums, void *const *gradients) {
-    const level *above = &j->levels[k];
-    const transform *t = &j->levels[k - 1].t;
-    for (long i = 0, s = 0; i < above->t.stages; s += 1 + above->merged[i++]) {
-        const char *sum = sums + j->real * above->t.offset[i];
-        if (above->merged[i]) {
-            for (long g = s; g <= s + 1; g++) memset(gradients[g], 0, j->real * weights_of(t, g));
-            j->code->part(t, s, below[s], below[s + 1], sum, gradients[s], gradients[s + 1]);
+/* From the gradients of the weights of the level above `t`, those of its own. */
+static void part_level(const job *j, const transform *t, const void *const *weights, const char *sums,
+                       void *const *gradients) {
+    for (long i = 0, s = 0; i < t[1].stages; i++, s++) {
+        const stage_shape *of = &t[1].stage[i];
+        const char *sum = sums + j->real * of->offset;
+        if (of->merged) {
+            for (long k = s; k <= s + 1; k++) memset(gradients[k], 0, j->real * weights_of(t, k));
+            j->code->part(t, s, weights[s], weights[s + 1], sum, gradients[s], gradients[s + 1]);
+            s++;
         } else
             memcpy(gradients[s], sum, j->real * weights_of(t, s));
     }
@@ -89,27 +96,25 @@ static void part_level(const job *j, long k, const void *const *below, const cha
 
 /* The gradients of the weights as they are given, from those of the last level. Returns 1 when memory ran out. */
 static int part_levels(const job *j, void *const *gradients) {
+    const transform *given = j->levels;
+    if (j->t == given) {
+        for (long s = 0; s < given->stages; s++)
+            memcpy(gradients[s], j->gw + j->real * given->stage[s].offset, j->real * weights_of(given, s));
+        return 0;
+    }
+    /* The weights of the levels once more, and after them their gradients. */
     const void *weights[MAX_LEVELS][MAX_STAGES];
     size_t bytes = merged_bytes(j);
-    /* The weights of the levels once more, and after them the gradients of each, too. */
-    char *memory = malloc(2 * bytes + 1), *sums = j->gw;
+    char *memory = malloc(2 * bytes), *sums = j->gw, *between = memory + bytes;
     if (!memory) return 1;
     merge_weights(j, memory, weights);
-    char *between = memory + bytes;
-    for (long k = j->last; k > 1; k--) {
-        const transform *t = &j->levels[k - 1].t;
+    for (const transform *t = j->t - 1; t > given; t--) {
         void *parts[MAX_STAGES];
-        for (long s = 0; s < t->stages; s++) parts[s] = between + j->real * t->offset[s];
-        part_level(j, k, weights[k - 1], sums, parts);
-        sums = between;
-        between += j->real * t->weights;
+        for (long s = 0; s < t->stages; s++) parts[s] = between + j->real * t->stage[s].offset;
+        part_level(j, t, weights[t - given], sums, parts);
+        sums = between, between += j->real * t->weights;
     }
-    const transform *given = &j->levels->t;
-    if (j->last)
-        part_level(j, 1, weights[0], sums, gradients);
-    else
-        for (long s = 0; s < given->stages; s++)
-            memcpy(gradients[s], sums + j->real * given->offset[s], j->real * weights_of(given, s));
+    part_level(j, given, weights[0], sums, gradients);
     free(memory);
     return 0;
 }

@@ -155,7 +155,7 @@ static void NAME(forward_from)(const job *j, scratch *s, long i, long first, lon
    rows that stays in the nearest cache, as soon as there is one. */
 INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, long end, const table *start,
                                 const tile *t) {
-    long each = (end - first) * j->t.rest[i] <= j->near ? end - first : 1;
+    long each = (end - first) * j->t->stage[i].rest <= j->near ? end - first : 1;
     for (long e = first; e < end; e += each)
         NAME(forward_from)(j, s, i + 1, e, e + each, &s->kept[0], start, t);
 }
@@ -164,7 +164,7 @@ INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, lo
 static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
                                const table *start, const tile *t) {
     place p = NAME(place_of)(j, s, i);
-    if (i < j->t.stages - 1) {
+    if (i < j->t->stages - 1) {
         NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
         NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
     } else {
@@ -186,7 +186,7 @@ static void NAME(forward_part)(const job *j, scratch *s, const table *in, const 
 }
 
 static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
-    const transform *p = &j->t;
+    const transform *p = j->t;
     NAME(rows_in)(j, t, j->x, p->n_in, &s->x, s->pack_x);
     NAME(reach)(j, t, j->y, p->n_out, &s->y, s->pack_y);
     table in = NAME(first_in)(p, s), start = NAME(residual)(p, s, &s->x, p->n_in, p->chunks, t.vectors);
@@ -206,7 +206,7 @@ static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
 /* The same back: the stage forward, all after it back, then the stage back. */
 static void NAME(backward_from)(const job *j, scratch *s, REAL *gw, long i, long first, long end, const table *in,
                                 const table *gx, const table *start, tile t) {
-    long last = j->t.stages - 1;
+    long last = j->t->stages - 1;
     place p = NAME(place_of)(j, s, i);
     const table *gout = i == last ? &s->y : &s->gradient;
     if (i < last) {
@@ -215,12 +215,12 @@ static void NAME(backward_from)(const job *j, scratch *s, REAL *gw, long i, long
         for (long e = first * p.rows; e < end * p.rows; e += each)
             NAME(backward_from)(j, s, gw, i + 1, e, e + each, &s->kept[i], &s->gradient, NULL, t);
     }
-    NAME(products)(&p, gout, in, gw + j->t.offset[i], first, end, t.vectors, t.once);
+    NAME(products)(&p, gout, in, gw + j->t->stage[i].offset, first, end, t.vectors, t.once);
     NAME(stage)(s, &p, 1, gout, gx, start, first, end, t.vectors, i && i < last ? s->copy : NULL);
 }
 
 static void NAME(backward_tile)(const job *j, scratch *s, REAL *gw, tile t) {
-    const transform *p = &j->t;
+    const transform *p = j->t;
     NAME(rows_in)(j, t, j->x, p->n_in, &s->x, s->pack_x);
     NAME(rows_in)(j, t, j->gy, p->n_out, &s->y, s->pack_y);
     NAME(reach)(j, t, j->gx, p->n_in, &s->gx, s->pack_gx);
@@ -252,15 +252,15 @@ INLINE REAL *NAME(rows)(REAL *values, REAL **row, long count, long have, long st
 
 /* Bytes of scratch for one worker; and, given memory of that size, how it is divided. */
 static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
-    const transform *p = &j->t;
+    const transform *p = j->t;
     long within = p->size * (p->chunks > p->copies ? p->chunks : p->copies), backward = j->gw != NULL;
     long rows[MAX_STAGES] = {0}, kept = 0, block = within, largest = 1;
     long buffers = p->stages == 1 ? 0 : backward ? p->stages - 1 : 1;
     for (long i = 0; i < buffers; i++) {
         kept += rows[i] = block;
-        if (block > j->near) block /= p->rows[i];
+        if (block > j->near) block /= p->stage[i].rows;
     }
-    for (long i = 1; i < p->stages - 1; i++) largest = p->rows[i] > largest ? p->rows[i] : largest;
+    for (long i = 1; i < p->stages - 1; i++) largest = p->stage[i].rows > largest ? p->stage[i].rows : largest;
     long sums = (backward ? p->copies : p->chunks) > 1 ? p->size : 0;
     long packs = j->packed ? (1 + backward) * p->n_in + p->n_out : 0;
     long values = j->row * (2 + sums + largest + kept + backward * within + packs);
@@ -291,7 +291,7 @@ static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
 
 /* What is fetched while a tile is worked on that is much like this one, which follows it. */
 INLINE fetches NAME(fetches_of)(const job *j, tile t) {
-    const transform *p = &j->t;
+    const transform *p = j->t;
     int backward = j->gw != NULL;
     const void *images[] = {j->x, backward ? j->gy : j->y, j->gx};
     fetches f = {0};
@@ -313,7 +313,7 @@ INLINE fetches NAME(fetches_of)(const job *j, tile t) {
         f.end++;
     }
     for (long i = 0; i < p->stages; i++)
-        f.groups += (backward && i < p->stages - 1 ? 2 : 1) * p->before[i] * p->rest[i];
+        f.groups += (backward && i < p->stages - 1 ? 2 : 1) * p->stage[i].before * p->stage[i].rest;
     f.groups *= (t.vectors + VECTORS - 1) / VECTORS;
     return f;
 }
@@ -382,7 +382,8 @@ INLINE void NAME(part_of)(long begin, long rows, long c0, long r1, long c1, cons
 }
 
 #define ROWS_OF_A_PAIR                                                                                             \
-    long rows = p->rest[i + 1] * p->before[i] * p->rows[i], c0 = p->columns[i], r1 = p->rows[i + 1], c1 = p->columns[i + 1];
+    const stage_shape *of = &p->stage[i];                                                                          \
+    long rows = (long)of[1].rest * of[0].before * of[0].rows, c0 = of[0].columns, r1 = of[1].rows, c1 = of[1].columns;
 
 /* The commonest pairs of stages with their loops unrolled. */
 #define PAIR_OF_STAGES(FUNCTION, begin, ...)                                                                       \

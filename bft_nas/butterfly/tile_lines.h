@@ -32,9 +32,9 @@ INLINE void NAME(put_in_lines)(REAL *const *row, const vec *sum, const int V, sp
 /* Write what waits of channels `first` to `end`, with an image's last tile. Channels come in order. */
 static void NAME(lines_ended)(const job *j, scratch *s, const tile *t, long first, long end) {
     long vectors = (j->pixels + LANES - 1) / LANES, rest = j->pixels - (vectors - 1) * LANES;
-    for (long c = first; c < end && c < j->t.n_out; c++) {
+    for (long c = first; c < end && c < j->t->n_out; c++) {
         const REAL *edges = s->edges + c * EDGES * LANES;
-        long at = (t->image * j->t.n_out + c) * j->pixels, before = at % LANES;
+        long at = (t->image * j->t->n_out + c) * j->pixels, before = at % LANES;
         REAL *line = (REAL *)j->y + at - before;
         NAME(stream)(line, NAME(between)(s->ended, load(edges + HEAD * LANES), before));
         s->ended = load(edges + END * LANES);

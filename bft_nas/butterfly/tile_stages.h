@@ -1,9 +1,10 @@
 /* Stages of a tile, forward and back; included by tile.h. */
 
 INLINE place NAME(place_of)(const job *j, const scratch *s, long i) {
-    const transform *p = &j->t;
+    const transform *p = j->t;
     int ahead = j->ahead && (i == 0 || i == p->stages - 1);
-    return (place){s->weights[i], p->rows[i], p->columns[i], p->before[i], p->rest[i], p->rows[i] * p->columns[i], ahead};
+    const stage_shape *of = &p->stage[i];
+    return (place){s->weights[i], of->rows, of->columns, of->before, of->rest, of->rows * of->columns, ahead};
 }
 
 /* out[r] = start[r] + sum over c of w[r, c] * in[c], for R rows and V vectors; rows of `in` are in_step apart. */

@@ -59,10 +59,10 @@ int main(void) {
         *call = (bft_call){.shape = &shape, .type = type, .threads = 1 + below(3), .channels_last = below(2),
                            .batch = below(4), .pixels = below(90)};
         long pixels = call->batch * call->pixels;
-        job sizes = batch_of(call);
-        long parallel_transforms = sizes.t.chunks > sizes.t.copies ? sizes.t.chunks : sizes.t.copies;
+        transform sizes;
+        given_level(&sizes, &shape);
         for (long s = 0; s < shape.stages; s++) {
-            long count = parallel_transforms * sizes.t.size * shape.factors[s];
+            long count = widest_of(&sizes) * shape.factors[s];
             call->stages[s] = numbers(count, type == DOUBLE ? DOUBLE : FLOAT);
             call->stages[shape.stages + s] = numbers(count, type == DOUBLE ? DOUBLE : FLOAT);
         }
