@@ -449,6 +449,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef RADIX_8
 #undef STREAM
 #undef SQUARE
+#undef HALF_OF
 #undef SQUARE_4
 #undef SQUARE_8
 #undef SQUARES

@@ -93,12 +93,12 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
         }                                                                                                          \
     }
 
-/* Half of the outputs of radix 4, where two threads share an image. */
-#define HALF_4(V)                                                                                                  \
-    static __attribute__((noinline)) void NAME(half_4_##V)(const REAL *w, long away, REAL *const *in,              \
-                                                           REAL *const *out, long step, span at) {                 \
+/* ROWS outputs, half of a group of radix 4 or 8, where two threads share an image. */
+#define HALF_OF(ROWS, V)                                                                                           \
+    static __attribute__((noinline)) void NAME(half_##ROWS##_##V)(const REAL *w, long away, REAL *const *in,       \
+                                                                  REAL *const *out, long step, span at) {          \
         for (long k = 0; k < step; k++, in++, out++, w += away)                                                    \
-            NAME(block_2_##V)(in, step, out, NULL, step, w, 4, 1, 4, at, IN_CACHES);                               \
+            NAME(block_##ROWS##_##V)(in, step, out, NULL, step, w, 2 * ROWS, 1, 2 * ROWS, at, IN_CACHES);          \
     }
 
 /* A group of radix 8 in place, all rows at once: by pairs of vectors where there are registers for 16 sums. */
@@ -178,7 +178,7 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
         else if (r + 1 == rows)                                                                                    \
             CALL(1, V);                                                                                            \
     }                                                                                                              \
-    HALF_4(V)                                                                                                      \
+    HALF_OF(2, V) HALF_OF(4, V)                                                                                    \
     SQUARE(V, forward, 0, 0) SQUARE(V, forward_start, 0, 1) SQUARE(V, back, 1, 0) SQUARE(V, back_start, 1, 1)      \
     INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
                                 long first, long end, span at, REAL *const *copy) {                                \
@@ -202,10 +202,16 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
             }                                                                                                      \
             return;                                                                                                \
         }                                                                                                          \
-        if (!turned && !start && rows == 2 && columns == 4 && p->block == 16 && !at.far) {                    \
-            for (long e = first; e < end; e++)                                                                     \
-                NAME(half_4_##V)(p->w + e * p->block, p->before * p->block, in->row + e * columns * step,          \
-                                 out->row + e * rows * step, step, at);                                            \
+        if (!turned && !start && !at.far && columns == 2 * rows && p->block == columns * columns &&                \
+            (rows == 2 || rows == 4)) {                                                                            \
+            for (long e = first; e < end; e++) {                                                                   \
+                const REAL *w = p->w + e * p->block;                                                               \
+                REAL *const *from = in->row + e * columns * step, *const *to = out->row + e * rows * step;         \
+                if (rows == 2)                                                                                     \
+                    NAME(half_2_##V)(w, p->before * p->block, from, to, step, at);                                 \
+                else                                                                                               \
+                    NAME(half_4_##V)(w, p->before * p->block, from, to, step, at);                                 \
+            }                                                                                                      \
             return;                                                                                                \
         }                                                                                                          \
         for (long e = first; e < end; e++)                                                                         \
