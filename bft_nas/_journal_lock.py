@@ -29,7 +29,11 @@ class JournalLock(BaseJournalFileLock):
             self._file = self._path.open("w")
         # Held already if Ctrl-C came before its release: the same open file has it twice without waiting for itself.
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        _drop_half_line(self._journal)
+        try:
+            _drop_half_line(self._journal)
+        except BaseException:
+            self.release()
+            raise
         return True
 
     def release(self) -> None:

@@ -319,38 +319,27 @@ static int run(job *j) {
     return atomic_load(&j->failed);
 }
 
-static int transform_batch(job *j, const bft_call *call, void *const *gradients) {
-    transform levels[MAX_LEVELS];
-    long last = 0;
+/* A pass over a batch: back where there are gradients of weights to fill. */
+static int transform_batch(const bft_call *call, void *const *gradients) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin);
-    j->code = choose((int)call->type);
-    j->real = call->type == DOUBLE ? 8 : 4;
-    j->half = call->type == HALF;
+    transform levels[MAX_LEVELS];
+    long last = 0;
     given_level(levels, call->shape);
     while (last + 1 < MAX_LEVELS && raise_level(&levels[last], &levels[last + 1])) last++;
-    j->levels = levels, j->t = &levels[last], j->given = call->stages;
-    share_out(j, call->threads);
-    if (gradients && !(j->gw = calloc(j->workers ? j->workers : 1, j->real * j->t->weights))) return 1;
-    int failed = run(j);
-    if (gradients && !failed) failed = part_levels(j, gradients);
-    free(j->gw);
+    job j = {.levels = levels, .t = &levels[last], .given = call->stages, .x = call->x, .y = call->y, .gy = call->gy,
+             .gx = call->gx, .batch = call->batch, .pixels = call->pixels, .channels_last = (int)call->channels_last,
+             .real = call->type == DOUBLE ? 8 : 4, .half = call->type == HALF, .code = choose((int)call->type)};
+    share_out(&j, call->threads);
+    if (gradients && !(j.gw = calloc(j.workers ? j.workers : 1, j.real * j.t->weights))) return 1;
+    int failed = run(&j);
+    if (gradients && !failed) failed = part_levels(&j, gradients);
+    free(j.gw);
     return failed;
 }
 
-static job batch_of(const bft_call *call) {
-    return (job){.batch = call->batch, .pixels = call->pixels, .channels_last = (int)call->channels_last,
-                 .x = call->x, .y = call->y, .gy = call->gy, .gx = call->gx};
-}
-
 /* y = transform(x). */
-int bft_forward(const bft_call *call) {
-    job j = batch_of(call);
-    return transform_batch(&j, call, NULL);
-}
+int bft_forward(const bft_call *call) { return transform_batch(call, NULL); }
 
 /* The gradients of x and of the weights from that of y. The stages' inputs are computed again. */
-int bft_backward(const bft_call *call) {
-    job j = batch_of(call);
-    return transform_batch(&j, call, call->stages + call->shape->stages);
-}
+int bft_backward(const bft_call *call) { return transform_batch(call, call->stages + call->shape->stages); }

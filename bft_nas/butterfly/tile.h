@@ -338,7 +338,7 @@ static void NAME(share)(const job *j, void *memory, const void *const *weights, 
 
 /* The weights of two stages in one: each of its paths is one of the first and one of the second. A row is one of the
    first's, of all its groups; from the one numbered `begin` on. */
-INLINE void NAME(merge_of)(long begin, long rows, long c0, long r1, long c1, const REAL *first, const REAL *second,
+INLINE void NAME(merge_of)(long rows, long c0, long r1, long c1, long begin, const REAL *first, const REAL *second,
                            REAL *restrict both) {
     for (long a = begin; a < rows; a++) {
         const REAL *w0 = first + a * c0, *w1 = second + a * r1 * c1;
@@ -370,9 +370,9 @@ INLINE long NAME(merge_2)(long rows, const long c0, const REAL *w0, const REAL *
 #endif
 
 /* From the gradient of the two in one, those of each, which begin as zero. */
-INLINE void NAME(part_of)(long begin, long rows, long c0, long r1, long c1, const REAL *first, const REAL *second,
-                          const REAL *from, REAL *of_first, REAL *of_second) {
-    for (long a = begin; a < rows; a++)
+INLINE void NAME(part_of)(long rows, long c0, long r1, long c1, const REAL *first, const REAL *second, const REAL *from,
+                          REAL *of_first, REAL *of_second) {
+    for (long a = 0; a < rows; a++)
         UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
         UNROLL for (long d = 0; d < c1; d++) {
             long w1 = (a * r1 + b) * c1 + d, w0 = (d * rows + a) * c0 + c;
@@ -386,13 +386,13 @@ INLINE void NAME(part_of)(long begin, long rows, long c0, long r1, long c1, cons
     long rows = (long)of[1].rest * of[0].before * of[0].rows, c0 = of[0].columns, r1 = of[1].rows, c1 = of[1].columns;
 
 /* The commonest pairs of stages with their loops unrolled. */
-#define PAIR_OF_STAGES(FUNCTION, begin, ...)                                                                       \
+#define PAIR_OF_STAGES(FUNCTION, ...)                                                                              \
     if (r1 == 2 && c1 == 2 && c0 == 2)                                                                             \
-        NAME(FUNCTION)(begin, rows, 2, 2, 2, __VA_ARGS__);                                                         \
+        NAME(FUNCTION)(rows, 2, 2, 2, __VA_ARGS__);                                                                \
     else if (r1 == 2 && c1 == 2 && c0 == 4)                                                                        \
-        NAME(FUNCTION)(begin, rows, 4, 2, 2, __VA_ARGS__);                                                         \
+        NAME(FUNCTION)(rows, 4, 2, 2, __VA_ARGS__);                                                                \
     else                                                                                                           \
-        NAME(FUNCTION)(begin, rows, c0, r1, c1, __VA_ARGS__);
+        NAME(FUNCTION)(rows, c0, r1, c1, __VA_ARGS__);
 
 static void NAME(merge)(const transform *p, long i, const void *first, const void *second, void *both) {
     ROWS_OF_A_PAIR
@@ -407,7 +407,7 @@ static void NAME(merge)(const transform *p, long i, const void *first, const voi
 static void NAME(part)(const transform *p, long i, const void *first, const void *second, const void *both,
                        void *of_first, void *of_second) {
     ROWS_OF_A_PAIR
-    PAIR_OF_STAGES(part_of, 0, first, second, both, of_first, of_second)
+    PAIR_OF_STAGES(part_of, first, second, both, of_first, of_second)
 }
 
 static size_t NAME(bytes)(const job *j) { return NAME(divide)(j, NULL, NULL); }
