@@ -115,18 +115,21 @@ def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished:
     journal = run.folder / "study.journal"
     before = journal.stat().st_size
     # Killed with its line in the file, where a slow disk keeps it.
-    first = writer("os.fsync = lambda file: time.sleep(600)")
-    _wait_for(lambda: journal.stat().st_size > before, first)
-    between = journal.stat().st_size
-    second = writer()
-    time.sleep(1)
-    assert second.poll() is None
-    assert journal.stat().st_size == between
-    first.kill()
-    try:
-        assert second.wait(60) == 0
-    finally:
-        second.kill()
+    with writer("os.fsync = lambda file: time.sleep(600)") as first:
+        try:
+            _wait_for(lambda: journal.stat().st_size > before, first)
+            between = journal.stat().st_size
+            second = writer()
+            time.sleep(1)
+            assert second.poll() is None
+            assert journal.stat().st_size == between
+        finally:
+            first.kill()
+    with second:
+        try:
+            assert second.wait(60) == 0
+        finally:
+            second.kill()
     assert len(run.study.trials) == len(finished.study.trials) + 2
 
 

@@ -71,6 +71,9 @@ typedef struct {
     stage_shape stage[MAX_STAGES];
 } transform;
 
+/* Channels of a tile, of those that its stages make. */
+static long widest_of(const transform *t) { return t->size * (t->chunks > t->copies ? t->chunks : t->copies); }
+
 /* One pass over a batch: where images and results lie, and how the tiles are shared out. Each worker has a range of
    tiles and its own sums of weight gradients, which are added up in order: the result does not depend on timing. */
 typedef struct job {
@@ -233,9 +236,6 @@ static void work(void *argument) {
         j->code->share(j, memory + merged, weights[j->t - j->levels], sums, first, end);
     }
 }
-
-/* Channels of a tile, of those that its stages make. */
-static long widest_of(const transform *t) { return t->size * (t->chunks > t->copies ? t->chunks : t->copies); }
 
 /* Say how images come from memory and results go there. */
 static void choose_ways(job *j, long threads) {

@@ -253,7 +253,7 @@ INLINE REAL *NAME(rows)(REAL *values, REAL **row, long count, long have, long st
 /* Bytes of scratch for one worker; and, given memory of that size, how it is divided. */
 static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
     const transform *p = j->t;
-    long within = p->size * (p->chunks > p->copies ? p->chunks : p->copies), backward = j->gw != NULL;
+    long within = widest_of(p), backward = j->gw != NULL;
     long rows[MAX_STAGES] = {0}, kept = 0, block = within, largest = 1;
     long buffers = p->stages == 1 ? 0 : backward ? p->stages - 1 : 1;
     for (long i = 0; i < buffers; i++) {

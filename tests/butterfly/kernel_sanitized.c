@@ -2,14 +2,8 @@
 
 #include <stdio.h>
 
+#include "../sanitizing.h"
 #include "kernel.c"
-
-static unsigned state = 1;
-
-static long below(long n) {
-    state = state * 1103515245u + 12345u;
-    return (long)(state >> 8) % n;
-}
 
 static long factorize(long n, long radix, long *factors) {
     long count = 0;
@@ -41,15 +35,8 @@ static void *numbers(long count, long type) {
     return values;
 }
 
-static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, unsigned flags) {
-    (void)threads, (void)flags;
-    work(job); /* the first thread to come takes every share */
-}
-
-static int first_thread(void) { return 0; }
-
 int main(void) {
-    bft_use(workers_in_turn, first_thread);
+    bft_use(workers_in_turn, number_of_worker);
     for (int round = 0; round < 1500; round++) {
         long most = round % 30 ? 140 : 340; /* from about 256 on, threads share a small image */
         long n_in = 1 + below(most), n_out = 1 + below(most), radix = 2 + below(16), type = below(3);

@@ -2,29 +2,14 @@
 
 #include <stdio.h>
 
+#include "../sanitizing.h"
 #include "norm.c"
-
-static unsigned state = 1;
-
-static long below(long n) {
-    state = state * 1103515245u + 12345u;
-    return (long)(state >> 8) % n;
-}
 
 /* Exactly as large as needed, so that one value too far is seen. */
 static float *numbers(long count) {
     float *values = malloc(count * sizeof *values);
     for (long i = 0; i < count; i++) values[i] = (float)(i % 7) + 1;
     return values;
-}
-
-static unsigned worker;
-
-static int number_of_worker(void) { return (int)worker; }
-
-static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, unsigned flags) {
-    (void)flags;
-    for (worker = 0; worker < threads; worker++) work(job);
 }
 
 int main(void) {
