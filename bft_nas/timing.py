@@ -6,6 +6,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+# Seconds. Threads of OpenMP and of ONNX Runtime spin for tenths of a millisecond, and where there are more of them than
+# cores, take others' time for longer.
+SETTLING = 0.001
+
 
 def medians(
     runs: Mapping[str, Callable[[], object]],
@@ -15,8 +19,9 @@ def medians(
 ) -> dict[str, float]:
     """Seconds of one call of each, the median over ``rounds`` rounds of all of them in turn.
 
-    In a round each is called as often as takes ``seconds``, once at least; ``finish`` waits for a device that has only
-    been told what to do.
+    In a round each is called as often as takes ``seconds``, once at least, after some calls that are not counted: what
+    ran before leaves threads that spin for work, and caches full of its own. ``finish`` waits for a device that has
+    only been told what to do.
     """
 
     def once(run: Callable[[], object], calls: int) -> float:
@@ -26,9 +31,21 @@ def medians(
         finish()
         return (time.perf_counter() - started) / calls
 
+    def settled(run: Callable[[], object]) -> float:
+        ends = time.perf_counter() + SETTLING
+        seconds = once(run, 1)
+        while time.perf_counter() < ends:
+            seconds = once(run, 8)
+        return seconds
+
     calls = {}
     for name, run in runs.items():
         once(run, 2)
-        calls[name] = max(1, int(seconds / max(1e-6, once(run, 1))))
-    times = [{name: once(run, calls[name]) for name, run in runs.items()} for _ in range(rounds)]
+        calls[name] = max(1, int(seconds / max(1e-6, settled(run))))
+    times: list[dict[str, float]] = []
+    for _ in range(rounds):
+        times.append({})
+        for name, run in runs.items():
+            settled(run)
+            times[-1][name] = once(run, calls[name])
     return {name: statistics.median(each[name] for each in times) for name in runs}
