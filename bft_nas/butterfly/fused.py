@@ -14,7 +14,7 @@ import ctypes
 import importlib
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -92,8 +92,13 @@ def fits(x: Tensor) -> bool:
 
 
 @cache
-def _entry() -> Callable[..., Tensor | None]:
-    """``infer`` of entry.c, told whom to ask whether anybody watches; where it was not built, what answers None."""
+def short_way() -> Callable[..., Tensor | None]:
+    """``infer`` of entry.c, which finds what `fused_butterfly` does in half of the time for a small image.
+
+    Called with x, the stages by name, their factors, n_in and n_out. It answers None for anything but compact float32
+    on the CPU, where gradients are kept, and where somebody watches; and always where it was not built. A compiler
+    cannot see through it: where `torch.compiler.is_dynamo_compiling`, it is not to be called.
+    """
     try:
         kernel = importlib.import_module("bft_nas.butterfly._kernel") if available() else None
     except ImportError:
@@ -106,25 +111,13 @@ def _entry() -> Callable[..., Tensor | None]:
         torch._C._is_any_autocast_enabled,
         torch._C._len_torch_dispatch_stack,
         torch._C._is_torch_function_mode_enabled,
-        torch._C._get_tracing_state,
+        torch._C._is_tracing,
         torch._C._autograd._profiler_enabled,
         maybe_current_level,
     )
     kernel.prepare(Tensor, nn.Parameter, watchers, torch.get_num_threads, torch.empty_like, exchange)
     infer: Callable[..., Tensor | None] = kernel.infer
     return infer
-
-
-def infer_at_once(
-    x: Tensor, stages: Mapping[str, Tensor | None], factors: tuple[int, ...], n_in: int, n_out: int
-) -> Tensor | None:
-    """What `fused_butterfly` returns, in half of the time for a small image; None where it takes more than that.
-
-    It does for anything but compact float32 on the CPU, where gradients are kept, and where somebody watches.
-    """
-    if torch.compiler.is_compiling():
-        return None
-    return _entry()(x, stages, factors, n_in, n_out)
 
 
 def fused_butterfly(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...], n_out: int) -> Tensor:

@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_dynamo_compiling
 
 from bft_nas.butterfly.dispatch import chosen_form, is_default
-from bft_nas.butterfly.fused import fused_butterfly, infer_at_once
+from bft_nas.butterfly.fused import fused_butterfly, short_way
 from bft_nas.butterfly.plan import ButterflyPlan
 
 Form = Literal["auto", "fused", "structured", "composed"]
@@ -130,9 +131,9 @@ class ButterflyTransform(nn.Module):
         if self.stride > 1:
             x = x[(slice(None), slice(None), *(slice(None, None, self.stride) for _ in x.shape[2:]))]
         form = self.form
-        if form == "fused" or (form == "auto" and is_default()):
+        if (form == "fused" or (form == "auto" and is_default())) and not is_dynamo_compiling():
             stages = self._modules["stages"]._parameters  # type: ignore[union-attr]
-            y = infer_at_once(x, stages, self.factors, self.in_channels, self.out_channels)
+            y = short_way()(x, stages, self.factors, self.in_channels, self.out_channels)
             if y is not None:
                 return y if self.bias is None else self._biased(y)
         if x.shape[1] != self.in_channels:

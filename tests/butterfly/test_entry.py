@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bft_nas.butterfly import ButterflyTransform, fused
-from bft_nas.butterfly.fused import _entry, available, fused_butterfly, infer_at_once
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.butterfly.fused import available, fused_butterfly, short_way
 
 pytestmark = pytest.mark.skipif(not available(), reason="installed without a C compiler")
 
 
 def short(transform: ButterflyTransform, x: Tensor) -> Tensor | None:
     stages = {str(i): stage for i, stage in enumerate(transform.stages)}
-    return infer_at_once(x, stages, transform.factors, transform.in_channels, transform.out_channels)
+    return short_way()(x, stages, transform.factors, transform.in_channels, transform.out_channels)
 
 
 @settings(max_examples=100)
@@ -131,8 +131,8 @@ def test_not_for_other_weights() -> None:
     turned = torch.nn.Parameter(stages[0].detach().transpose(1, 2))
     for first in (turned, stages[0].double(), stages[0].detach()):
         named = {"0": first, **{str(k): stage for k, stage in enumerate(stages[1:], start=1)}}
-        assert infer_at_once(x, named, transform.factors, 24, 24) is None
-    assert infer_at_once(x, {"0": stages[0]}, transform.factors, 24, 24) is None
+        assert short_way()(x, named, transform.factors, 24, 24) is None
+    assert short_way()(x, {"0": stages[0]}, transform.factors, 24, 24) is None
 
 
 @torch.no_grad()
@@ -194,12 +194,14 @@ def test_the_kernel_runs_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
     transform, x = ButterflyTransform(24, 24, 4), torch.randn(1, 24, 7, 7)
     expected = transform(x)
-    monkeypatch.setattr(fused, "_entry", _entry.__wrapped__)
-    monkeypatch.setattr(importlib, "import_module", not_there)
-    assert short(transform, x) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(importlib, "import_module", not_there)
+        absent = short_way.__wrapped__()
+    assert absent(x, {}, transform.factors, 24, 24) is None
+    monkeypatch.setattr("bft_nas.butterfly.transform.short_way", lambda: absent)
     assert torch.equal(transform(x), expected)
 
 
 def test_wrong_arguments_are_an_error() -> None:
     with pytest.raises(TypeError, match="expected a tensor, a dictionary"):
-        _entry()(torch.randn(1, 4), 3)
+        short_way()(torch.randn(1, 4), 3)
