@@ -60,7 +60,8 @@ enum { HEAD, TAIL, END, EDGES };
 
 typedef struct {
     int rows, columns, before, rest, offset;
-    int merged; /* whether it is two stages of the level below */
+    int merged; /* whether it is two stages of the level below, multiplied */
+    int second; /* rows of the second one where it is two stages of the level below that are done at once, else 0 */
 } stage_shape;
 
 /* The stages of a transform as they are given, or with neighbours of the level below merged (levels.h). What a worker
@@ -237,8 +238,14 @@ static void work(void *argument) {
     }
 }
 
-/* Say how images come from memory and results go there. */
-static void choose_ways(job *j, long threads) {
+/* Say how images come from memory and results go there, and how many threads the work is worth. */
+static long choose_ways(job *j, long threads) {
+    if (j->pixels == 1) j->channels_last = 1;
+    j->images_per_tile = !j->channels_last && j->pixels < j->code->lanes;
+    j->packed = j->half || j->channels_last || j->images_per_tile;
+    long products = j->batch * j->pixels * j->t->weights;
+    if (!in_parallel || threads < 1 || products < 2 * WORK_OF_A_THREAD) threads = 1;
+    if (threads > MAX_WORKERS) threads = MAX_WORKERS;
     const transform *t = j->t;
     long lanes = j->code->lanes, line = 64 / j->real, widest = widest_of(t);
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
@@ -254,6 +261,15 @@ static void choose_ways(job *j, long threads) {
                        t->chunks == 1 && j->batch >= threads;
     j->way = whole_lines ? AROUND : within_lines ? IN_LINES : IN_CACHES;
     j->unit = j->way && !j->packed ? line / lanes : 1;
+    return threads;
+}
+
+/* The most rows of two stages that are done at once. Where registers are for a vector of each only, they write less than a
+   line at a time where lines are longer, and meet every line twice where rows begin within lines. */
+static long most_of_a_pair(const job *j) {
+    int lines = j->code->lanes * j->real == 64;
+    if (j->gx || (!j->packed && j->way == AROUND && !lines)) return 0;
+    return lines && (j->packed || j->way == AROUND || !j->far) ? 16 : 9;
 }
 
 /* The most vectors of a tile. */
@@ -271,15 +287,7 @@ static long most_vectors(const job *j) {
 /* Cut the batch into tiles, and these among workers. */
 static void share_out(job *j, long threads) {
     const transform *t = j->t;
-    if (!j->batch || !j->pixels) return;
-    if (j->pixels == 1) j->channels_last = 1;
     j->parts = 1;
-    j->images_per_tile = !j->channels_last && j->pixels < j->code->lanes;
-    j->packed = j->half || j->channels_last || j->images_per_tile;
-    long products = j->batch * j->pixels * t->weights;
-    if (!in_parallel || threads < 1 || products < 2 * WORK_OF_A_THREAD) threads = 1;
-    if (threads > MAX_WORKERS) threads = MAX_WORKERS;
-    choose_ways(j, threads);
     long all = j->channels_last ? j->batch * j->pixels : j->pixels, images = j->channels_last ? 1 : j->batch;
     long lanes = j->code->lanes, vectors = (all + lanes - 1) / lanes, most = most_vectors(j);
     if (j->images_per_tile) {
@@ -324,13 +332,15 @@ static int transform_batch(const bft_call *call, void *const *gradients) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin);
     transform levels[MAX_LEVELS];
-    long last = 0;
     given_level(levels, call->shape);
-    while (last + 1 < MAX_LEVELS && raise_level(&levels[last], &levels[last + 1])) last++;
-    job j = {.levels = levels, .t = &levels[last], .given = call->stages, .x = call->x, .y = call->y, .gy = call->gy,
+    job j = {.levels = levels, .t = levels, .given = call->stages, .x = call->x, .y = call->y, .gy = call->gy,
              .gx = call->gx, .batch = call->batch, .pixels = call->pixels, .channels_last = (int)call->channels_last,
              .real = call->type == DOUBLE ? 8 : 4, .half = call->type == HALF, .code = choose((int)call->type)};
-    share_out(&j, call->threads);
+    if (j.batch && j.pixels) {
+        long threads = choose_ways(&j, call->threads);
+        j.t = raise_levels(levels, most_of_a_pair(&j));
+        share_out(&j, threads);
+    }
     if (gradients && !(j.gw = calloc(j.workers ? j.workers : 1, j.real * j.t->weights))) return 1;
     int failed = run(&j);
     if (gradients && !failed) failed = part_levels(&j, gradients);

@@ -18,11 +18,20 @@ static void describe(transform *t) {
     t->weights = offset;
 }
 
-/* Two small stages next to each other cost less as one: a row of the tile is written and read once less. */
-static int worth_merging(const transform *t, long i) {
+/* Whether the i-th and the next one are the last of a forward pass and of those that tile_pair.h does at once: of `most`
+   rows together at most. */
+static int are_pair(const transform *t, long i, long most) {
+    const stage_shape *of = &t->stage[i];
+    return i == t->stages - 2 && of[0].rows == of[0].columns && of[1].rows == of[1].columns && of[0].rows >= 3 &&
+           of[0].rows <= 4 && of[1].rows >= 2 && of[1].rows <= of[0].rows && of[0].rows * of[1].rows <= most;
+}
+
+/* Two small stages next to each other cost less as one: a row of the tile is written and read once less. As a pair, too,
+   and with fewer products. */
+static int worth_merging(const transform *t, long i, long most) {
     const stage_shape *of = &t->stage[i];
     long r0 = of[0].rows, c0 = of[0].columns, r1 = of[1].rows, c1 = of[1].columns;
-    return r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
+    return !are_pair(t, i, most) && r0 * r1 * c0 * c1 <= r0 * c1 * (c0 + r1 + 2);
 }
 
 /* The stages as they are given: the first level. */
@@ -41,19 +50,39 @@ static void given_level(transform *t, const bft_shape *shape) {
 }
 
 /* The next level: whether there is one, as two stages were worth merging. */
-static int raise_level(const transform *below, transform *above) {
+static int raise_level(const transform *below, transform *above, long most) {
     memcpy(above, below, offsetof(transform, stage));
     above->stages = 0;
     for (long s = 0; s < below->stages; s++) {
         stage_shape *to = &above->stage[above->stages++];
         const stage_shape *of = &below->stage[s];
         *to = (stage_shape){.rows = of[0].rows, .columns = of[0].columns};
-        to->merged = s + 1 < below->stages && worth_merging(below, s);
+        to->merged = s + 1 < below->stages && worth_merging(below, s, most);
         if (to->merged) s++, to->rows *= of[1].rows, to->columns *= of[1].columns;
     }
     if (above->stages == below->stages) return 0;
     describe(above);
     return 1;
+}
+
+/* One stage of the last two, for a forward pass that does them at once; their weights stay as they are. */
+static int pair_last(const transform *below, transform *above, long most) {
+    if (below->stages < 2 || !are_pair(below, below->stages - 2, most)) return 0;
+    *above = *below;
+    above->stages--;
+    for (long s = 0; s < above->stages; s++) above->stage[s].merged = 0;
+    stage_shape *to = &above->stage[above->stages - 1];
+    to->second = to[1].rows, to->rows *= to->second, to->columns *= to->second;
+    describe(above);
+    above->weights = below->weights;
+    return 1;
+}
+
+/* All levels above the first: the last one is that which a pass works with. */
+static const transform *raise_levels(transform *levels, long most) {
+    transform *t = levels, *end = levels + MAX_LEVELS - 1;
+    while (t + 1 < end && raise_level(t, t + 1, most)) t++;
+    return t + pair_last(t, t + 1, most);
 }
 
 /* Bytes of the weights of all levels above the first. */
@@ -71,6 +100,7 @@ static void merge_weights(const job *j, char *memory, const void *weights[MAX_LE
         for (long i = 0, s = 0; i < t[1].stages; i++, s++) {
             const stage_shape *of = &t[1].stage[i];
             above[i] = below[s];
+            if (of->second) above[i + 1] = below[s + 1];
             if (!of->merged) continue;
             char *both = memory + j->real * of->offset;
             j->code->merge(t, s, below[s], below[s + 1], both);

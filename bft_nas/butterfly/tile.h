@@ -120,6 +120,7 @@ INLINE void NAME(stream)(REAL *p, vec v) {
 #include "tile_products.h"
 #include "tile_lines.h"
 #include "tile_stages.h"
+#include "tile_pair.h"
 
 /* ---- one tile ------------------------------------------------------------------------------------------------ */
 
@@ -168,7 +169,11 @@ static void NAME(forward_from)(const job *j, scratch *s, long i, long first, lon
         NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
         NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
     } else {
-        NAME(stage)(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
+        long second = j->t->stage[i].second;
+        if (second)
+            NAME(pair)(s, &p, s->weights[i + 1], second, in, start, first, end, t->vectors);
+        else
+            NAME(stage)(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
         if (IS_LINE && j->way == IN_LINES && s->ends) NAME(lines_ended)(j, s, t, first * p.rows, end * p.rows);
     }
 }
@@ -450,7 +455,7 @@ static void NAME(add)(void *to, const void *from, long count) {
 #undef STREAM
 #undef SQUARE
 #undef HALF_OF
-#undef SQUARE_4
+#undef SQUARE_OF
 #undef SQUARE_8
 #undef SQUARES
 #undef CHOOSE

@@ -71,24 +71,24 @@ INLINE void NAME(fetch)(fetches *f) {
     for (f->due += f->rows; f->due > 0; f->due -= f->groups) NAME(fetch_next)(f);
 }
 
-/* Bring the rows of the images that the next group of radix 4 begins with from the second cache into the nearest. */
-INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at) {
-    UNROLL for (int r = 0; r < 4; r++) UNROLL for (int v = 0; v < V; v++)
+/* Bring the rows of the images that the next group of radix N begins with from the second cache into the nearest. */
+INLINE void NAME(fetch_group)(REAL *const *row, long step, const int N, const int V, span at) {
+    UNROLL for (int r = 0; r < N; r++) UNROLL for (int v = 0; v < V; v++)
         __builtin_prefetch(row[r * step] + at.first + v * LANES, 0, 3);
 }
 
 /* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
    vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice. */
-#define SQUARE_4(V, KIND, TURNED, START, FAR)                                                                      \
-    static __attribute__((noinline)) void NAME(square_4_##KIND##_##V)(                                             \
+#define SQUARE_OF(N, V, KIND, TURNED, START, FAR)                                                                  \
+    static __attribute__((noinline)) void NAME(square_##N##_##KIND##_##V)(                                         \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
         long count, span at) {                                                                                     \
         int way = START && FAR ? at.way : IN_CACHES;                                                               \
         for (; count; count--, in += each, out += each, w += away) {                                               \
             if (FAR && at.far) NAME(fetch)(at.far);                                                                \
-            if (FAR && at.ahead && count > 1) NAME(fetch_group)(START ? start + each : in + each, step, V, at);    \
-            NAME(block_4_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : 4, TURNED ? 4 : 1, 4, at, \
-                              way);                                                                                \
+            if (FAR && at.ahead && count > 1) NAME(fetch_group)(START ? start + each : in + each, step, N, V, at); \
+            NAME(block_##N##_##V)(in, step, out, START ? start : NULL, step, w, TURNED ? 1 : N, TURNED ? N : 1, N, \
+                                  at, way);                                                                        \
             if (START) start += each;                                                                              \
         }                                                                                                          \
     }
@@ -142,12 +142,15 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
         }                                                                                                          \
     }
 #define KINDS(KIND, V)                                                                                             \
-    if (rows == 4)                                                                                                 \
+    if (rows == 3)                                                                                                 \
+        NAME(square_3_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);                              \
+    else if (rows == 4)                                                                                            \
         NAME(square_4_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);                              \
     else                                                                                                           \
         NAME(square_8_##KIND##_##V)(w, away, from, to, begin, step, each, count, at);
 #define SQUARES(V, KIND, TURNED, START, FAR)                                                                       \
-    SQUARE_4(V, KIND, TURNED, START, FAR) SQUARE_8(V, KIND, TURNED, START, FAR)
+    SQUARE_OF(3, V, KIND, TURNED, START, FAR) SQUARE_OF(4, V, KIND, TURNED, START, FAR)                            \
+    SQUARE_8(V, KIND, TURNED, START, FAR)
 #define SQUARE(V, KIND, TURNED, START) SQUARES(V, KIND, TURNED, START, 0) SQUARES(V, far_##KIND, TURNED, START, 1)
 #define CHOOSE(KIND, V)                                                                                            \
     if (at.far || at.way)                                                                                          \
@@ -183,7 +186,7 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int V, span at)
     INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
                                 long first, long end, span at, REAL *const *copy) {                                \
         long rows = turned ? p->columns : p->rows, columns = turned ? p->rows : p->columns, step = p->rest;        \
-        if (rows == columns && (rows == 4 || rows == 8)) {                                                         \
+        if (rows == columns && (rows == 3 || rows == 4 || rows == 8)) {                                                   \
             /* All e at once where there is one group of each. */                                                  \
             long each = step == 1 ? rows : 1, count = step == 1 ? end - first : step;                              \
             long away = (step == 1 ? 1 : p->before) * p->block;                                                    \
@@ -243,15 +246,24 @@ GROUP(3)
 GROUP(4)
 #endif
 
+/* `now` vectors from the v-th on of a tile of so many. */
+INLINE span NAME(span_of)(scratch *s, const table *in, const table *out, const table *start, long v, long now,
+                          long vectors) {
+    long last = (v + now - 1) * LANES;
+    int begins = !v && s->begins, ends = v + now == vectors && s->ends;
+    fetches *far = s->far.rows ? &s->far : NULL;
+    span at = {v * LANES, last, last, last, far, out->way, s->edges, out->row, begins, ends, 0};
+    if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
+    return at;
+}
+
 INLINE void NAME(stage_of)(scratch *s, const place *p, int turned, const table *in, const table *out, const table *start,
                            long first, long end, long vectors, REAL *const *copy) {
     long most = out->way ? VECTORS / LINE * LINE : VECTORS;
     for (long v = 0; v < vectors; v += most) {
-        long now = vectors - v < most ? vectors - v : most, last = (v + now - 1) * LANES;
-        int begins = !v && s->begins, ends = v + now == vectors && s->ends;
-        fetches *far = s->far.rows ? &s->far : NULL;
-        span at = {v * LANES, last, last, last, far, out->way, s->edges, out->row, begins, ends, p->ahead};
-        if (v + now == vectors) at.in = in->last, at.out = out->last, at.start = start ? start->last : 0;
+        long now = vectors - v < most ? vectors - v : most;
+        span at = NAME(span_of)(s, in, out, start, v, now, vectors);
+        at.ahead = p->ahead;
         switch (now) {
         case 1: NAME(range_1)(p, turned, in, out, start, first, end, at, copy); break;
 #if VECTORS > 1
