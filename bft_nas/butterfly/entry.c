@@ -26,7 +26,7 @@ typedef struct {
     int (*look)(void *tensor, view *found); /* borrowed, as long as the tensor is as it is */
 } exchange_functions;
 
-static PyObject *tensor, *parameter, *watchers, *threads, *empty_like, *new_empty;
+static PyObject *tensor, *parameter, *watchers, *threads, *empty, *numbers_type;
 static const exchange_functions *exchange;
 
 /* Whether nobody watches: each of the watchers says 0, False or None. */
@@ -40,27 +40,24 @@ static int unwatched(void) {
     return 1;
 }
 
-/* Whether the strides are those of a tensor without gaps whose dimensions lie in memory as `order` lists them, the
-   innermost first. */
-static int is_packed(const view *x, const int32_t *order) {
+/* The dimensions of a tensor without gaps as they lie in memory, the innermost first. */
+static void order_of(int32_t dimensions, int channels_last, int32_t *order) {
+    static const int32_t pixels_first[] = {1, 3, 2, 0};
+    for (int32_t i = 0; i < dimensions; i++) order[i] = channels_last ? pixels_first[i] : dimensions - 1 - i;
+}
+
+/* Whether the strides are those of a tensor without gaps. */
+static int is_packed(const view *x, int channels_last) {
+    int32_t order[MAX_DIMENSIONS];
     int64_t expected = 1;
+    if (channels_last && x->dimensions != 4) return 0;
+    order_of(x->dimensions, channels_last, order);
     for (int32_t i = 0; i < x->dimensions; i++) {
         int64_t size = x->sizes[order[i]];
         if (size != 1 && x->strides[order[i]] != expected) return 0;
         if (size) expected *= size; /* strides of an empty tensor are those of one with ones for noughts */
     }
     return 1;
-}
-
-static int is_contiguous(const view *x) {
-    int32_t order[MAX_DIMENSIONS];
-    for (int32_t i = 0; i < x->dimensions; i++) order[i] = x->dimensions - 1 - i;
-    return is_packed(x, order);
-}
-
-static int is_channels_last(const view *x) {
-    static const int32_t order[] = {1, 3, 2, 0};
-    return x->dimensions == 4 && is_packed(x, order);
 }
 
 /* Whether a tensor of numbers that the kernel takes is found; an object without such numbers is not plain. */
@@ -72,19 +69,22 @@ static int look(PyObject *object, view *found) {
 
 static float *numbers(const view *found) { return (float *)((char *)found->data + found->offset); }
 
-/* A tensor for the result of `x`; `new_empty` takes half a microsecond longer than `empty_like`. */
-static PyObject *result_for(PyObject *x, const view *images, long n_out) {
-    if (images->sizes[1] == n_out) return PyObject_CallOneArg(empty_like, x);
-    PyObject *sizes = PyTuple_New(images->dimensions), *y = NULL;
-    if (!sizes) return NULL;
-    for (int32_t i = 0; i < images->dimensions; i++) {
-        PyObject *size = PyLong_FromLong(i == 1 ? n_out : images->sizes[i]);
-        if (!size) goto failed;
-        PyTuple_SET_ITEM(sizes, i, size);
+/* A tensor for the result: of the sizes and strides of the images, but for the channels. */
+static PyObject *result_for(const view *images, long n_out, int channels_last) {
+    PyObject *sizes = PyTuple_New(images->dimensions), *strides = PyTuple_New(images->dimensions), *y = NULL;
+    int32_t order[MAX_DIMENSIONS];
+    int64_t expected = 1;
+    order_of(images->dimensions, channels_last, order);
+    for (int32_t i = 0; sizes && strides && i < images->dimensions; i++) {
+        int32_t k = order[i];
+        int64_t size = k == 1 ? n_out : images->sizes[k];
+        PyTuple_SET_ITEM(sizes, k, PyLong_FromLongLong(size));
+        PyTuple_SET_ITEM(strides, k, PyLong_FromLongLong(images->sizes[1] == n_out ? images->strides[k] : expected));
+        if (size) expected *= size;
     }
-    y = PyObject_CallMethodOneArg(x, new_empty, sizes);
-failed:
-    Py_DECREF(sizes);
+    PyObject *arguments[] = {sizes, strides, numbers_type};
+    if (!PyErr_Occurred()) y = PyObject_Vectorcall(empty, arguments, 3, NULL);
+    Py_XDECREF(sizes), Py_XDECREF(strides);
     return y;
 }
 
@@ -100,17 +100,17 @@ static PyObject *infer(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     if (shape.stages > MAX_STAGES || PyDict_GET_SIZE(stages) != shape.stages) goto other;
     if (images.dimensions < 2 || images.sizes[1] != shape.n_in) goto other;
     bft_call *call = alloca(sizeof *call + shape.stages * sizeof *call->stages);
-    call->channels_last = !is_contiguous(&images);
-    if (call->channels_last && (shape.n_in != shape.n_out || !is_channels_last(&images))) goto other;
+    call->channels_last = !is_packed(&images, 0);
+    if (call->channels_last && !is_packed(&images, 1)) goto other;
     PyObject *name, *stage;
     for (Py_ssize_t at = 0, i = 0; PyDict_Next(stages, &at, &name, &stage); i++) {
-        if (Py_TYPE(stage) != (PyTypeObject *)parameter || !look(stage, &block) || !is_contiguous(&block)) goto other;
+        if (Py_TYPE(stage) != (PyTypeObject *)parameter || !look(stage, &block) || !is_packed(&block, 0)) goto other;
         call->stages[i] = numbers(&block);
         shape.factors[i] = PyLong_AsLong(PyTuple_GET_ITEM(factors, i));
     }
     call->batch = images.sizes[0], call->pixels = 1;
     for (int32_t i = 2; i < images.dimensions; i++) call->pixels *= images.sizes[i];
-    PyObject *y = result_for(x, &images, shape.n_out);
+    PyObject *y = result_for(&images, shape.n_out, (int)call->channels_last);
     if (!y) goto other;
     if (!look(y, &result)) {
         Py_DECREF(y);
@@ -137,12 +137,13 @@ other:
     Py_RETURN_NONE;
 }
 
-/* prepare(type of a tensor and of a parameter, watchers, threads, empty_like, exchange): what `infer` is to ask. */
+/* prepare(type of a tensor and of a parameter, watchers, threads, empty, type of numbers, exchange): what `infer` is to ask;
+   `empty` takes sizes, strides and that type. */
 static PyObject *prepare(PyObject *module, PyObject *arguments) {
     PyObject *capsule;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "O!O!O!OOO", &PyType_Type, &tensor, &PyType_Type, &parameter, &PyTuple_Type,
-                          &watchers, &threads, &empty_like, &capsule))
+    if (!PyArg_ParseTuple(arguments, "O!O!O!OOOO", &PyType_Type, &tensor, &PyType_Type, &parameter, &PyTuple_Type,
+                          &watchers, &threads, &empty, &numbers_type, &capsule))
         return NULL;
     Py_INCREF(arguments); /* they are wanted as long as the process lasts */
     if (!(exchange = PyCapsule_GetPointer(capsule, "dlpack_exchange_api"))) return NULL;
@@ -157,8 +158,5 @@ static PyMethodDef methods[] = {
 };
 static PyModuleDef kernel_module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit__kernel(void) {
-    if (!new_empty && !(new_empty = PyUnicode_InternFromString("new_empty"))) return NULL;
-    return PyModule_Create(&kernel_module);
-}
+PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&kernel_module); }
 #endif

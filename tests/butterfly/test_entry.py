@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bft_nas.butterfly import ButterflyTransform
+from bft_nas.butterfly import ButterflyTransform, fused
 from bft_nas.butterfly.fused import available, fused_butterfly, short_way
 
 pytestmark = pytest.mark.skipif(not available(), reason="installed without a C compiler")
@@ -135,15 +135,24 @@ def test_not_for_other_weights() -> None:
     assert short_way()(x, {"0": stages[0]}, transform.factors, 24, 24) is None
 
 
+@pytest.mark.parametrize("n_out", [24, 32, 10])
+@pytest.mark.parametrize("shape", [(2, 24, 5, 6), (2, 24, 1, 1), (1, 24, 1, 7)])
 @torch.no_grad()
-def test_images_in_channels_last_stay_so() -> None:
-    x = torch.randn(2, 24, 5, 6).contiguous(memory_format=torch.channels_last)
-    transform = ButterflyTransform(24, 24, 4)
-    found = short(transform, x)
+def test_images_in_channels_last_stay_so(shape: tuple[int, ...], n_out: int) -> None:
+    x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+    transform = ButterflyTransform(24, n_out, 4)
+    found, long = short(transform, x), fused_butterfly(x, list(transform.stages), transform.factors, n_out)
     assert found is not None
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(found, fused_butterfly(x, list(transform.stages), transform.factors, 24))
-    assert short(ButterflyTransform(24, 32, 4), x) is None
+    assert found.stride() == long.stride()
+    assert torch.equal(found, long)
+
+
+def test_what_allocates_has_a_public_stand_in() -> None:
+    sizes, strides = (2, 24, 5, 6), (720, 1, 144, 24)
+    found = fused._empty_strided(sizes, strides, torch.float32)
+    expected = torch._C._dynamo.guards._empty_strided_cpu(sizes, strides, torch.float32)  # type: ignore[attr-defined]
+    assert (found.shape, found.stride(), found.dtype) == (expected.shape, expected.stride(), expected.dtype)
 
 
 @torch.no_grad()
