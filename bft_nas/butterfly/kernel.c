@@ -243,10 +243,10 @@ static long choose_ways(job *j, long threads) {
     if (j->pixels == 1) j->channels_last = 1;
     j->images_per_tile = !j->channels_last && j->pixels < j->code->lanes;
     j->packed = j->half || j->channels_last || j->images_per_tile;
-    long products = j->batch * j->pixels * j->t->weights;
+    const transform *t = j->t;
+    long products = j->batch * j->pixels * t->weights;
     if (!in_parallel || threads < 1 || products < 2 * WORK_OF_A_THREAD) threads = 1;
     if (threads > MAX_WORKERS) threads = MAX_WORKERS;
-    const transform *t = j->t;
     long lanes = j->code->lanes, line = 64 / j->real, widest = widest_of(t);
     long bytes = j->batch * j->pixels * j->real * (t->n_in * (j->gx ? 2 : 1) + t->n_out);
     long written = j->gx ? t->n_in : t->n_out, together = j->channels_last ? written : j->pixels;
@@ -265,11 +265,12 @@ static long choose_ways(job *j, long threads) {
 }
 
 /* The most rows of two stages that are done at once. Where registers are for a vector of each only, they write less than a
-   line at a time where lines are longer, and meet every line twice where rows begin within lines. */
+   line at a time where lines are longer, meet every line twice where rows begin within lines, and gain nothing where an
+   image is one tile. */
 static long most_of_a_pair(const job *j) {
     int lines = j->code->lanes * j->real == 64;
     if (j->gx || (!j->packed && j->way == AROUND && !lines)) return 0;
-    return lines && (j->packed || j->way == AROUND || !j->far) ? 16 : 9;
+    return lines && (j->packed || (j->pixels > TILE && (j->way == AROUND || !j->far))) ? 16 : 9;
 }
 
 /* The most vectors of a tile. */

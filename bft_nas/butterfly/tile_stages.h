@@ -77,8 +77,8 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int N, const in
         __builtin_prefetch(row[r * step] + at.first + v * LANES, 0, 3);
 }
 
-/* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 4 V
-   vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice. */
+/* The commonest groups, without anything else in registers: `count` of them, the tables `each` apart. Of radix 3 and
+   4 V vectors at once; of radix 8 all rows at once where they are in place, and else half of them twice. */
 #define SQUARE_OF(N, V, KIND, TURNED, START, FAR)                                                                  \
     static __attribute__((noinline)) void NAME(square_##N##_##KIND##_##V)(                                         \
         const REAL *w, long away, REAL *const *in, REAL *const *out, REAL *const *start, long step, long each,     \
@@ -186,7 +186,7 @@ INLINE void NAME(fetch_group)(REAL *const *row, long step, const int N, const in
     INLINE void NAME(range_##V)(const place *p, int turned, const table *in, const table *out, const table *start, \
                                 long first, long end, span at, REAL *const *copy) {                                \
         long rows = turned ? p->columns : p->rows, columns = turned ? p->rows : p->columns, step = p->rest;        \
-        if (rows == columns && (rows == 3 || rows == 4 || rows == 8)) {                                                   \
+        if (rows == columns && (rows == 3 || rows == 4 || rows == 8)) {                                            \
             /* All e at once where there is one group of each. */                                                  \
             long each = step == 1 ? rows : 1, count = step == 1 ? end - first : step;                              \
             long away = (step == 1 ? 1 : p->before) * p->block;                                                    \
