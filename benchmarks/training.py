@@ -1,8 +1,9 @@
 """What `bft_nas.fast_training` is worth: a training step of the networks that a search trains, and a validation.
 
 Networks of equal MACs on proxies of 32x32 pixels, a classifier of 1000 classes of which ten are read, channels_last.
-Plain is as torch has it; then with depthwise layers, logits and SGD made faster; then batch norm too, which is all
-that a search does. Medians of interleaved rounds of one run.
+Plain is as torch has it, butterflies as the dense matrix that their stages make; then with butterflies, depthwise
+layers, logits and SGD made faster; then batch norm too, which is all that a search does. Medians of interleaved rounds
+of one run.
 
     python benchmarks/training.py
 """
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bft_nas.butterfly import ButterflyTransform
 from bft_nas.fast_training import trained_fast
 from bft_nas.memory import keep_freed_memory
 from bft_nas.network import Architecture, build, norm
@@ -42,6 +44,9 @@ def network(architecture: Architecture, variant: str, kept: ExitStack) -> nn.Mod
     """Fast until ``kept`` is left."""
     torch.manual_seed(0)
     model: nn.Module = build(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in model.modules():
+        if isinstance(module, ButterflyTransform) and variant == "plain":
+            module.form = "composed"
     if variant == "all":
         kept.enter_context(trained_fast(model, CLASSES))
     elif variant != "plain":
@@ -85,8 +90,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
     keep_freed_memory()
-    print("| network | threads | plain step ms | all but norms | all | plain validation ms | all |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| network | threads | plain step ms | all but norms | all | images a second, plain | all "
+        "| plain validation ms | all |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in options.networks:
         found = widest(name, parse_macs(options.flops), resolution=RESOLUTION)
         assert found is not None
@@ -104,6 +112,7 @@ def main() -> None:
                 validations = medians(judging, options.rounds)
                 cells = [name, str(threads), f"{steps['plain'] * 1e3:.1f}"]
                 cells += [f"{steps[k] / steps['plain']:.2f}" for k in VARIANTS[1:]]
+                cells += [f"{options.batch / steps[k]:.0f}" for k in ("plain", "all")]
                 cells += [f"{validations['plain'] * 1e3:.1f}"]
                 cells += [f"{validations['all'] / validations['plain']:.2f}"]
                 print(f"| {' | '.join(cells)} |", flush=True)
