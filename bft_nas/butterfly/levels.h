@@ -68,13 +68,15 @@ static int raise_level(const transform *below, transform *above, long most) {
 /* One stage of the last two, for a forward pass that does them at once; their weights stay as they are. */
 static int pair_last(const transform *below, transform *above, long most) {
     if (below->stages < 2 || !are_pair(below, below->stages - 2, most)) return 0;
-    *above = *below;
+    memcpy(above, below, offsetof(transform, stage));
     above->stages--;
-    for (long s = 0; s < above->stages; s++) above->stage[s].merged = 0;
+    for (long s = 0; s < above->stages; s++)
+        above->stage[s] = (stage_shape){.rows = below->stage[s].rows, .columns = below->stage[s].columns};
     stage_shape *to = &above->stage[above->stages - 1];
-    to->second = to[1].rows, to->rows *= to->second, to->columns *= to->second;
+    to->second = below->stage[above->stages].rows;
+    to->rows *= to->second, to->columns *= to->second;
     describe(above);
-    above->weights = below->weights;
+    above->weights = 0; /* of its own: nothing is multiplied */
     return 1;
 }
 

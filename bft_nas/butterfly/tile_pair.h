@@ -57,10 +57,14 @@ INLINE void NAME(pair_of)(const int C, const int D, const int V, REAL *const *in
         }                                                                                                          \
     }
 #define EITHER(C, D) PAIRS(C, D, , 0) PAIRS(C, D, far_, 1)
-EITHER(3, 2) EITHER(4, 2) EITHER(3, 3)
+
+/* Those of more than 9 rows only where there are registers for them; kernel.c asks for no others. */
 #if RADIX_8
-EITHER(4, 3) EITHER(4, 4)
+#define EACH_PAIR(DO) DO(3, 2) DO(4, 2) DO(3, 3) DO(4, 3) DO(4, 4)
+#else
+#define EACH_PAIR(DO) DO(3, 2) DO(4, 2) DO(3, 3)
 #endif
+EACH_PAIR(EITHER)
 #undef PAIRS
 #undef EITHER
 
@@ -82,12 +86,10 @@ static void NAME(pair)(scratch *s, const place *p, const REAL *second, long d, c
         else                                                                                                       \
             OF(, C, D);                                                                                            \
     }
-        CASE(3, 2) CASE(4, 2) CASE(3, 3)
-#if RADIX_8
-        CASE(4, 3) CASE(4, 4)
-#endif
+        EACH_PAIR(CASE)
 #undef OF
 #undef CASE
     }
 }
+#undef EACH_PAIR
 #undef TOGETHER
