@@ -17,8 +17,9 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
-$(INSTALLED): pyproject.toml $(wildcard bft_nas/*/*.[ch])
+$(INSTALLED): pyproject.toml $(wildcard bft_nas/kernels/csrc/*.[ch] bft_nas/kernels/csrc/*/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	@touch $@

@@ -3,7 +3,8 @@
 Forward: n channels to n, against the best of `nn.Conv2d` in NCHW, in channels_last, oneDNN's convolution called
 directly, and ONNX Runtime. Training step (forward and backward): against the better layout of `nn.Conv2d`, beside the
 structured and composed forms in PyTorch and the dense matrix from path products of the authors of the transform. All
-times are medians of interleaved rounds of one run, with memory kept between calls as in a search (`bft_nas.memory`).
+times are medians of interleaved rounds of one run, with memory kept between calls as in a search
+(`bft_nas.core.memory`).
 
     python benchmarks/butterfly.py
 """
@@ -24,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyPlan, ButterflyTransform
-from bft_nas.butterfly.transform import Form
-from bft_nas.memory import keep_freed_memory
-from bft_nas.timing import medians
+from bft_nas.butterfly.forms import Form
+from bft_nas.core.memory import keep_freed_memory
+from bft_nas.core.timing import medians
 
 LAYOUTS = {"": torch.contiguous_format, " CL": torch.channels_last}
 FORMS: tuple[Form, ...] = ("fused", "structured", "composed")

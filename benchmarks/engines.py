@@ -20,15 +20,18 @@ from statistics import median
 
 import torch
 
-from bft_nas.data import load_dataset
+from bft_nas.core.memory import keep_freed_memory
+from bft_nas.core.units import parse_macs
+from bft_nas.data.dataset import load_dataset
+from bft_nas.data.images import Images
 from bft_nas.engines import local_engine
-from bft_nas.jobs import Curve, Engine, Job, Outcome
-from bft_nas.memory import keep_freed_memory
 from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
-from bft_nas.run import Candidate
-from bft_nas.train import Images, Protocol, evaluate
-from bft_nas.units import parse_macs
+from bft_nas.record.candidate import Candidate
+from bft_nas.searching.jobs import Engine, Job, Outcome
+from bft_nas.training.curve import Curve
+from bft_nas.training.loop import evaluate
+from bft_nas.training.protocol import Protocol
 
 BARE, ONE, TWO, RAY = "bare loop", "local, 1 worker", "local, 2 workers", "Ray, 2 actors"
 ALONE = "local, 1 worker with the threads of one of 2"

@@ -24,13 +24,15 @@ import torch
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.checkpoint import Epoch
-from bft_nas.data import load_dataset
-from bft_nas.memory import keep_freed_memory
+from bft_nas.core.memory import keep_freed_memory
+from bft_nas.core.units import format_macs, parse_macs
+from bft_nas.data.dataset import load_dataset
+from bft_nas.data.images import Images
 from bft_nas.network import Architecture, build, cost
 from bft_nas.network.references import widest
-from bft_nas.train import Images, Protocol, TrainingFailed, train
-from bft_nas.units import format_macs, parse_macs
+from bft_nas.training.curve import Epoch
+from bft_nas.training.loop import TrainingFailed, train
+from bft_nas.training.protocol import Protocol
 
 DIVISOR = 4
 COLUMNS = (

@@ -1,9 +1,9 @@
 """Early stopping on real learning curves: how much of the front is found after how many epochs.
 
 Replays a table of candidates that were all trained to the end, in many random orders, with one worker: halving as a
-search does it (`bft_nas.halving`), no early stopping (which over random candidates is random search), and halving by
-lot, which stops as many without looking. Prints the hypervolume, as a part of that of all candidates, after so many
-epochs: mean and spread over the orders.
+search does it (`bft_nas.searching.halving`), no early stopping (which over random candidates is random search), and
+halving by lot, which stops as many without looking. Prints the hypervolume, as a part of that of all candidates,
+after so many epochs: mean and spread over the orders.
 
     bft-nas search --flops 10M --sampler random --trials 64 --epochs 9 --images 3000 --resolution 96 --workers 2 \\
         --no-references --name curves
@@ -22,9 +22,10 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from bft_nas.halving import Halving, Progress
-from bft_nas.pareto import hypervolume
-from bft_nas.run import Run
+from bft_nas.record.candidate import Progress
+from bft_nas.record.pareto import hypervolume
+from bft_nas.record.run import Run
+from bft_nas.searching.halving import Halving
 
 TABLE = Path(__file__).with_name("halving_curves.csv")
 PARTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bft_nas.errors import UserError
-from bft_nas.run import RUNS, Run
+from bft_nas.core.errors import UserError
+from bft_nas.record.run import RUNS, Run
 
 TEXTS = (
     "run.yaml",

@@ -2,7 +2,7 @@
 
     python benchmarks/make_shipped_dataset.py
 
-Writes bft_nas/datasets/fashion-mnist.npz, the same bytes each time with the same zlib: 10,000 training and
+Writes bft_nas/data/bundled/fashion-mnist.npz, the same bytes each time with the same zlib: 10,000 training and
 3,000 validation images from the original training file, 4,000 test images from the original test file, each
 class equally often. A picture that occurs twice in the originals is taken at most once.
 """
@@ -27,7 +27,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--originals", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    default = Path(__file__).parents[1] / "bft_nas" / "datasets" / "fashion-mnist.npz"
+    default = Path(__file__).parents[1] / "bft_nas" / "data" / "bundled" / "fashion-mnist.npz"
     parser.add_argument("--output", type=Path, default=default)
     arguments = parser.parse_args()
 

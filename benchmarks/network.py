@@ -2,8 +2,8 @@
 
 One training step and one inference of a single image, in both layouts; the peak of memory during the step, beyond the
 network, its gradients and its input; and where the time of the step goes. Medians of interleaved rounds of one run,
-with memory kept between steps and depthwise convolutions trained as in a search (`bft_nas.memory`,
-`bft_nas.fast_training`); ``--return-memory`` and ``--plain`` show what these are worth.
+with memory kept between steps and depthwise convolutions trained as in a search (`bft_nas.core.memory`,
+`bft_nas.training.fast`); ``--return-memory`` and ``--plain`` show what these are worth.
 
     python benchmarks/network.py
 """
@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bft_nas.fast_training import trained_fast
-from bft_nas.memory import keep_freed_memory
+from bft_nas.core.memory import keep_freed_memory
+from bft_nas.core.timing import medians
 from bft_nas.network import Architecture, build, cost, reference
-from bft_nas.timing import medians
+from bft_nas.training.fast import trained_fast
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 

@@ -14,7 +14,7 @@ import statistics
 import time
 
 from bft_nas.network import cost
-from bft_nas.space import SearchSpace, shipped_spaces
+from bft_nas.space.space import SearchSpace, shipped_spaces
 
 BUDGETS = (10_000_000, 50_000_000, 150_000_000)
 

@@ -1,4 +1,4 @@
-"""What `bft_nas.fast_training` is worth: a training step of the networks that a search trains, and a validation.
+"""What `bft_nas.training.fast` is worth: a training step of the networks that a search trains, and a validation.
 
 Networks of equal MACs on proxies of 32x32 pixels, a classifier of 1000 classes of which ten are read, channels_last.
 Plain is as torch has it, butterflies as the dense matrix that their stages make; then with butterflies, depthwise
@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.fast_training import trained_fast
-from bft_nas.memory import keep_freed_memory
-from bft_nas.network import Architecture, build, norm
+from bft_nas.core.memory import keep_freed_memory
+from bft_nas.core.timing import medians
+from bft_nas.core.units import parse_macs
+from bft_nas.kernels import norm
+from bft_nas.network import Architecture, build
 from bft_nas.network.references import widest
-from bft_nas.timing import medians
-from bft_nas.units import parse_macs
+from bft_nas.training.fast import trained_fast
 
 NAMES = (
     "mobilenet_v1_bft",

@@ -1,6 +1,6 @@
 """What a run found: as figures, as one HTML file and as an app."""
 
-from bft_nas.lazy import lazy_exports
+from bft_nas.core.lazy import lazy_exports
 
 __all__ = [
     "butterfly_figure",

@@ -10,6 +10,7 @@ from typing import Any
 from dash import Dash, Input, Output, State, ctx, html, no_update, set_props
 from dash.exceptions import PreventUpdate
 
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard._candidate import CANDIDATE, candidate_values
 from bft_nas.dashboard._front import FRONT, front_values
 from bft_nas.dashboard._layout import fill, lost_page, run_facts, run_page
@@ -27,7 +28,6 @@ from bft_nas.dashboard._view import (
     view_query,
 )
 from bft_nas.dashboard.front import candidates_text
-from bft_nas.errors import UserError
 
 
 def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 from dash import Dash, Input, Output, State, dcc, html
 
+from bft_nas.core.errors import UserError
+from bft_nas.core.units import format_macs, format_percent
 from bft_nas.dashboard._download import export_command, exported_zip
 from bft_nas.dashboard._layout import EMPTY, facts, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
@@ -17,10 +19,8 @@ from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
-from bft_nas.errors import UserError
 from bft_nas.network import Architecture, cost
-from bft_nas.pareto import front, winners
-from bft_nas.units import format_macs, format_percent
+from bft_nas.record.pareto import front, winners
 
 Row = Mapping[Any, Any]
 
@@ -31,7 +31,7 @@ class Chosen:
 
     number: int
     row: Row
-    """See `bft_nas.run.COLUMNS`."""
+    """See `bft_nas.record.run.COLUMNS`."""
     architecture: Architecture
 
     @property

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
-from bft_nas.errors import UserError, one_line
-from bft_nas.run import RUNS
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.record.run import RUNS
 
 # An export takes a core for some seconds and much memory: one at a time.
 _EXPORTING = Lock()
@@ -38,7 +38,7 @@ def exported_zip(run: Path, number: int) -> bytes:
     with _EXPORTING, TemporaryDirectory() as temporary:
         folder = Path(temporary) / f"{run.name}-{number}"
         done = subprocess.run(
-            [sys.executable, "-m", "bft_nas.cli", *_arguments(run, number, str(folder))],
+            [sys.executable, "-m", "bft_nas.cli.main", *_arguments(run, number, str(folder))],
             capture_output=True,
             text=True,
             check=False,

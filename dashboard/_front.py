@@ -9,13 +9,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from dash import Dash, Input, Output, Patch, State
 
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard._layout import outputs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard._view import FILTERS, View, budget_stops, filtered, select
 from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
-from bft_nas.units import format_macs
 
 # A change of the figure's property would have Plotly draw thousands of points again, and so would Dash if it heard of
 # a change of shapes alone.
@@ -125,7 +125,7 @@ def _unpacked(figure: go.Figure) -> dict[str, Any]:
 
 @cache
 def _published() -> pd.DataFrame:
-    from bft_nas.published import published_results
+    from bft_nas.network.published import published_results
 
     return published_results()
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
 from bft_nas.dashboard._style import INK
-from bft_nas.units import format_macs
 
 # Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
 # the winners' orange with any colour vision.
@@ -90,7 +90,7 @@ def draw_published(figure: go.Figure, published: pd.DataFrame, canvas: Canvas, *
     """Published results on an axis of their own at the right; one click in the legend shows or hides them all.
 
     Args:
-        published: what `bft_nas.published.published_results` returns.
+        published: what `bft_nas.network.published.published_results` returns.
         canvas: with all else that is drawn.
         shown: from the start.
     """

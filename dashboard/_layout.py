@@ -9,6 +9,8 @@ from typing import Any
 import dash_ag_grid as dag
 from dash import Output, dcc, html
 
+from bft_nas.core.errors import one_line
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._style import CONFIG
 from bft_nas.dashboard._table import COLUMN_DEFINITIONS, DEFAULT_COLUMN, GRID_OPTIONS
@@ -23,8 +25,6 @@ from bft_nas.dashboard._view import (
     view_query,
 )
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
-from bft_nas.errors import one_line
-from bft_nas.units import format_macs
 
 EVERY = 1500
 """Milliseconds between two looks at whether a run has changed."""

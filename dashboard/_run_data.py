@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from bft_nas.run import Run
+    from bft_nas.record.run import Run
 
 PROPOSAL_COLUMNS = ("number", "started", "ended", "proposing", "repeats", "budget")
 """Of `RunData.proposals`, before the sampled parameters."""
@@ -38,11 +38,11 @@ class RunData:
     facts: tuple[tuple[str, str], ...]
     """Names and values for people: the space, the data, the protocol's hash."""
     results: pd.DataFrame
-    """See `bft_nas.run.Run.results`."""
+    """See `bft_nas.record.run.Run.results`."""
     curves: pd.DataFrame
-    """See `bft_nas.run.Run.curves`."""
+    """See `bft_nas.record.run.Run.curves`."""
     references: pd.DataFrame
-    """See `bft_nas.run.Run.references`."""
+    """See `bft_nas.record.run.Run.references`."""
     proposals: pd.DataFrame
     """One row a trial: `PROPOSAL_COLUMNS`, then a column for each sampled parameter, empty where it was not sampled.
 
@@ -79,9 +79,9 @@ def read_run(run: Run) -> RunData:
     Raises:
         UserError: a file of the run cannot be read.
     """
-    from bft_nas.halving import Halving
-    from bft_nas.search import IMAGENET_CLASSES
-    from bft_nas.tables import result_facts
+    from bft_nas.data.dataset import IMAGENET_CLASSES
+    from bft_nas.record.facts import result_facts
+    from bft_nas.searching.halving import Halving
 
     settings, results = run.settings, run.results()
     halving = settings.scheduler == "halving"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
-import bft_nas
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard._run_data import RunData, read_run, signature
-from bft_nas.errors import UserError
 from bft_nas.network import Architecture
-from bft_nas.run import Run, run_names
+from bft_nas.record.run import Run, run_names
 
-EXAMPLE = Path(bft_nas.__file__).parent / "runs" / "example"
+EXAMPLE = Path(__file__).parent / "example"
 """A finished search that comes along, shown where there is no run yet."""
 
 Signature = tuple[tuple[str, int, int], ...]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, abort, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from bft_nas.errors import UserError
+from bft_nas.core.errors import UserError
 
 if TYPE_CHECKING:
     from dash import Dash

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bft_nas.units import format_macs
+from bft_nas.core.units import format_macs
 
 Row = Mapping[Any, Any]
 

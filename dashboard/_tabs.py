@@ -14,7 +14,7 @@ from bft_nas.dashboard._view import TABS, View, select
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
-from bft_nas.pareto import front
+from bft_nas.record.pareto import front
 
 KEYS = {
     "butterflies": tuple(

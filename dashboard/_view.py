@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import pandas as pd
 
-from bft_nas.errors import UserError, one_line
-from bft_nas.units import parse_macs
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.units import parse_macs
 
 FUSIONS = {"dense": "dense only", "mixed": "dense and butterfly", "butterfly": "butterfly only"}
 FILTERS = ("macs", "fusion", "families", "states")

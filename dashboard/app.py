@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from dash import Dash, set_props
 
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs
 from bft_nas.dashboard._layout import shell
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._runs import Runs
-from bft_nas.errors import UserError
 
 # In the style of the report; what the page has beside that is styled in assets/.
 PAGE = f"""<!doctype html>

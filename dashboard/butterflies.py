@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.core.units import format_macs, format_percent
 from bft_nas.dashboard._style import BUTTERFLIES, DENSE, SHARE_SCALE, axis, describe, layout, nothing
 from bft_nas.dashboard.network import bars_of, stage_name
 from bft_nas.network import Architecture
-from bft_nas.units import format_macs, format_percent
 
 # Pixels of a row of the map, and of everything but the map.
 ROW = 26
@@ -24,7 +24,7 @@ def butterfly_figure(on_front: pd.DataFrame, architectures: Mapping[int, Archite
     count the same fusions over the whole front.
 
     Args:
-        on_front: what `bft_nas.pareto.front` returns.
+        on_front: what `bft_nas.record.pareto.front` returns.
         architectures: by number; candidates without one are left out.
     """
     known = on_front[on_front["number"].isin(list(architectures))] if len(on_front) else on_front

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.core.units import format_percent
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS
 from bft_nas.dashboard._style import AMBER, INK, SECOND, SHARE_SCALE, describe, layout, log_ticks, nothing
-from bft_nas.pareto import complete, front
-from bft_nas.units import format_percent
+from bft_nas.record.pareto import complete, front
 
 FEWEST = 10
 # More than this many add seconds and no information: the evenly spaced ones stand for all.
@@ -30,7 +30,7 @@ def importance_figure(proposals: pd.DataFrame, results: pd.DataFrame) -> go.Figu
 
     Args:
         proposals: see `bft_nas.dashboard._run_data.RunData`.
-        results: see `bft_nas.run.Run.results`.
+        results: see `bft_nas.record.run.Run.results`.
     """
     found = importances(proposals, results)
     figure = go.Figure(layout=layout("importances", height=130 + 38 * max(6, min(SHOWN, len(found)))))
@@ -123,7 +123,7 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
     Of more than `MOST_LINES` these are the front and evenly spaced ones of the others.
 
     Args:
-        results: see `bft_nas.run.Run.results`.
+        results: see `bft_nas.record.run.Run.results`.
         proposals: see `bft_nas.dashboard._run_data.RunData`.
     """
     done = complete(results)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.core.units import format_percent
 from bft_nas.dashboard._layers import percent
 from bft_nas.dashboard._style import COLOURS, DASHES, INK, describe, layout, nothing
-from bft_nas.units import format_percent
 
 MOST = 500
 HOVER = (

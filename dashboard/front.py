@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.core.units import format_macs, format_percent
 from bft_nas.dashboard._canvas import WIDTH, Canvas
 from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent, spread
 from bft_nas.dashboard._style import ACCENT, INK, MANY, SHARE_SCALE, describe, layout, log_ticks, say
-from bft_nas.pareto import complete, front, winners
-from bft_nas.units import format_macs, format_percent
+from bft_nas.record.pareto import complete, front, winners
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "star")
 SHARE_AXIS = {
@@ -81,13 +81,13 @@ def front_figure(
     outside of its MACs are there for whoever zooms out.
 
     Args:
-        results: one row a candidate, see `bft_nas.run.Run.results`; with a column ``spread`` (the standard deviation
-            of the accuracy over several seeds, NaN for one seed) points have error bars. May be empty.
+        results: one row a candidate, see `bft_nas.record.run.Run.results`; with a column ``spread`` (the standard
+            deviation of the accuracy over several seeds, NaN for one seed) points have error bars. May be empty.
         budgets: MACs, one dashed line each.
         title: plain text; empty for a figure that stands under a heading of its own.
         references: networks trained under the same protocol, one row a reference and budget, with a ``name``
             beside the columns of ``results``. Failed ones are not drawn.
-        published: what `bft_nas.published.published_results` returns, drawn on an axis of its own at the right.
+        published: what `bft_nas.network.published.published_results` returns, drawn on an axis of its own at the right.
         show_published: from the start. Otherwise a click in the legend shows these results; the page has to
             make ``yaxis2`` visible along with them, as the report does.
         selected: numbers of candidates to ring and to name.

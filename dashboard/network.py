@@ -14,10 +14,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import yaml
 
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard._style import BUTTERFLY, DENSE, DEPTHWISE, GROUPED, axis, describe, layout, say
 from bft_nas.network import Architecture, cost
 from bft_nas.network.architecture import Block, Head, Stem, parse_fusion
-from bft_nas.units import format_macs
 
 KINDS = {"dense": DENSE, "butterfly": BUTTERFLY, "grouped": GROUPED, "depthwise": DEPTHWISE}
 """What the strip tells apart, and its colours; whatever is no fusion and not depthwise is dense."""

@@ -10,6 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from bft_nas.core.errors import UserError
+from bft_nas.core.files import write_text
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._run_data import RunData, read_run
@@ -21,13 +24,10 @@ from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.front import candidates_text, front_figure
 from bft_nas.dashboard.network import comparison_figure, strip_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
-from bft_nas.errors import UserError
-from bft_nas.files import write_text
 from bft_nas.network import Architecture
-from bft_nas.pareto import complete, front, winners
-from bft_nas.published import published_results
-from bft_nas.run import Run
-from bft_nas.units import format_macs
+from bft_nas.network.published import published_results
+from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.run import Run
 
 SCRIPT = Path(__file__).with_name("report.js")
 # The browser itself refuses whatever would leave the file. Plotly makes the code that feeds WebGL as it runs.
@@ -74,7 +74,7 @@ def write_report(
         path: the file; its folder exists.
         data: the run.
         architecture: that of a candidate; one for which it raises UserError is shown without its network.
-        published: what `bft_nas.published.published_results` returns.
+        published: what `bft_nas.network.published.published_results` returns.
 
     Raises:
         RunError: the file cannot be written; an older one is then as it was.

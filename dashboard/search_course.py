@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.core.units import format_duration, format_macs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._style import (
     AMBER,
@@ -24,8 +25,7 @@ from bft_nas.dashboard._style import (
     layout,
     nothing,
 )
-from bft_nas.pareto import complete, hypervolume
-from bft_nas.units import format_duration, format_macs
+from bft_nas.record.pareto import complete, hypervolume
 
 SEARCH_VIEWS = {
     "hypervolume_epochs": "Hypervolume over trained epochs",

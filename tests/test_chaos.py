@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bft_nas.run import Run
+from bft_nas.record.run import Run
 from tests.conftest import SPACE
 from tests.processes import children_of, kill
 
@@ -31,7 +31,7 @@ SEARCH = (
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bft_nas.cli", *arguments],
+        [sys.executable, "-m", "bft_nas.cli.main", *arguments],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bft_nas.run import Run
+from bft_nas.record.run import Run
 from tests.conftest import SPACE
 
 TRIALS = 5
@@ -27,7 +27,7 @@ RESUME = ("search", "--resume", "run", "--no-references")
 
 def start(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*before, sys.executable, "-m", "bft_nas.cli", *arguments],
+        [*before, sys.executable, "-m", "bft_nas.cli.main", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bft_nas.run import Run
+from bft_nas.record.run import Run
 from tests.conftest import Command
 
 SEARCH = (
@@ -24,7 +24,7 @@ SEARCH = (
 # A shell that runs the tests in the background has its children ignore Ctrl-C.
 LISTENING = """\
 import signal, sys
-from bft_nas.cli import main
+from bft_nas.cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main())
 """
@@ -58,7 +58,7 @@ def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     process.wait()
     before = Run.open("first", runs=folder / "runs").results()
     resumed = subprocess.run(
-        [sys.executable, "-m", "bft_nas.cli", "search", "--resume", "first", "--no-references"],
+        [sys.executable, "-m", "bft_nas.cli.main", "search", "--resume", "first", "--no-references"],
         cwd=folder,
         capture_output=True,
         text=True,

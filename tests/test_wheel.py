@@ -47,8 +47,8 @@ def test_the_wheel_holds_spaces_dashboard_data_and_licences(wheel: Path) -> None
         "bft_nas/dashboard/report.js",
         "bft_nas/dashboard/assets/dashboard.css",
         "bft_nas/dashboard/assets/dashboard.css",
-        "bft_nas/datasets/fashion-mnist.npz",
-        "bft_nas/datasets/LICENSE-fashion-mnist",
+        "bft_nas/data/bundled/fashion-mnist.npz",
+        "bft_nas/data/bundled/LICENSE-fashion-mnist",
         "bft_nas/py.typed",
     ):
         assert expected in names

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bft_nas.butterfly.plan import ButterflyPlan, factorize
-from bft_nas.lazy import lazy_exports
+from bft_nas.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bft_nas.butterfly.dispatch import default_form, dispatch_with

@@ -16,16 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any
 
 from torch import Tensor
 
-from bft_nas.butterfly.fused import fits
+from bft_nas.butterfly.forms import Form, Transform, is_channels_last
+from bft_nas.kernels.butterfly import fits
 
-if TYPE_CHECKING:
-    from bft_nas.butterfly.transform import ButterflyTransform, Form
-
-Dispatcher = Callable[[Tensor, "ButterflyTransform"], "Form"]
+Dispatcher = Callable[[Tensor, Any], Form]
+"""From an input and a `Transform` to the form that runs."""
 
 # In PyTorch on the CPU, with fewer channels a stage than this the structured form is bound by memory traffic, and
 # composing the dense matrix once a step is faster (benchmarks/results/butterfly.md). Channels last costs a transpose
@@ -35,7 +34,7 @@ CHANNELS_PER_STAGE = 64
 CHANNELS_PER_STAGE_CHANNELS_LAST = 170
 
 
-def default_form(x: Tensor, transform: ButterflyTransform) -> Form:
+def default_form(x: Tensor, transform: Transform) -> Form:
     """The form that is fastest for this input, as measured by benchmarks/butterfly.py.
 
     On the CPU the kernel wherever it is built and takes the type of ``x``, in training and in inference, for any
@@ -45,8 +44,6 @@ def default_form(x: Tensor, transform: ButterflyTransform) -> Form:
     if fits(x):
         return "fused"
     if x.is_cpu:
-        from bft_nas.butterfly.transform import is_channels_last
-
         least = CHANNELS_PER_STAGE_CHANNELS_LAST if is_channels_last(x) else CHANNELS_PER_STAGE
         if min(transform.in_channels, transform.out_channels) >= least * len(transform.factors):
             return "structured"
@@ -56,7 +53,7 @@ def default_form(x: Tensor, transform: ButterflyTransform) -> Form:
 _dispatcher: Dispatcher = default_form
 
 
-def chosen_form(x: Tensor, transform: ButterflyTransform) -> Form:
+def chosen_form(x: Tensor, transform: Transform) -> Form:
     """What the dispatcher says, told the transform (channels, factors, training) and the input (device, type)."""
     return _dispatcher(x, transform)
 

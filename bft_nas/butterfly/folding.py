@@ -10,8 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bft_nas.butterfly.transform import ButterflyTransform, is_channels_last
-from bft_nas.timing import medians
+from bft_nas.butterfly.forms import is_channels_last
+from bft_nas.butterfly.transform import ButterflyTransform
+from bft_nas.core.timing import medians
 
 ROUNDS = 9
 SECONDS_PER_ROUND = 0.001

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +11,9 @@ from torch import Tensor, nn
 from torch.compiler import is_dynamo_compiling
 
 from bft_nas.butterfly.dispatch import chosen_form, is_default
-from bft_nas.butterfly.fused import fused_butterfly, short_way
+from bft_nas.butterfly.forms import Form, is_channels_last
 from bft_nas.butterfly.plan import ButterflyPlan
-
-Form = Literal["auto", "fused", "structured", "composed"]
+from bft_nas.kernels.butterfly import fused_butterfly, short_way
 
 
 def butterfly(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out: int) -> Tensor:
@@ -183,8 +181,3 @@ def _orthogonal(blocks: int, rows: int, columns: int) -> Tensor:
     q, r = torch.linalg.qr(torch.randn(blocks, long, short, dtype=torch.float32))
     q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None] * (long / short) ** 0.5
     return q if rows >= columns else q.transpose(1, 2)
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether the channels of each pixel, and not the pixels of each channel, lie side by side in memory."""
-    return x.dim() == 4 and x.stride(1) == 1 and not x.is_contiguous()

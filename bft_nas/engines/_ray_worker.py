@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import tune
 
-from bft_nas.jobs import Curve, Job, Outcome, train_job
 from bft_nas.network import Architecture
-from bft_nas.run import Candidate
+from bft_nas.record.candidate import Candidate
+from bft_nas.searching.jobs import Job, Outcome, train_job
+from bft_nas.training.curve import Curve
 
 if TYPE_CHECKING:
-    from bft_nas.data import Dataset
-    from bft_nas.train import Images, Protocol
+    from bft_nas.data.dataset import Dataset
+    from bft_nas.data.images import Images
+    from bft_nas.training.protocol import Protocol
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 SECONDS_TO_START = 60.0
@@ -52,8 +54,8 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
     """Train one candidate in a worker and report each epoch with its checkpoint, then the outcome with the weights."""
     import torch
 
-    from bft_nas.memory import keep_freed_memory
-    from bft_nas.train import Images
+    from bft_nas.core.memory import keep_freed_memory
+    from bft_nas.data.images import Images
 
     protocol = setup.protocol
     if not _images:

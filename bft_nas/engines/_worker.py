@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bft_nas.data import Dataset
-from bft_nas.errors import RunError
-from bft_nas.jobs import Curve, Job, train_job
-from bft_nas.train import Images, Protocol
+from bft_nas.core.errors import RunError
+from bft_nas.data.dataset import Dataset
+from bft_nas.data.images import Images
+from bft_nas.searching.jobs import Job, train_job
+from bft_nas.training.curve import Curve
+from bft_nas.training.protocol import Protocol
 
 SECONDS_BETWEEN_SIGNS = 0.2
 """Of life: often enough to be seen, and for an orphan to notice soon that nobody listens."""
@@ -32,7 +34,7 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
     """Train what comes through the pipe, one job after another, until nobody is at its other end."""
     import torch
 
-    from bft_nas.memory import keep_freed_memory
+    from bft_nas.core.memory import keep_freed_memory
 
     # Ctrl-C reaches every process of a terminal; who drives the search decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,14 +9,15 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from bft_nas.core.errors import RunError
 from bft_nas.engines._worker import Setup, serve
-from bft_nas.errors import RunError
-from bft_nas.jobs import Driver, Engine, Job, Outcome, train_job
+from bft_nas.searching.jobs import Driver, Engine, Job, Outcome, train_job
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from bft_nas.train import Images, Protocol
+    from bft_nas.data.images import Images
+    from bft_nas.training.protocol import Protocol
 
 CORES_PER_WORKER = 4
 """Small networks do not keep more of them busy."""

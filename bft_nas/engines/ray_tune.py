@@ -23,18 +23,19 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bft_nas.checkpoint import Epoch
+from bft_nas.core.errors import RunError, UserError, one_line
+from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, Shelf, train_reporting
 from bft_nas.engines.local import CORES_PER_WORKER
-from bft_nas.errors import RunError, UserError, one_line
-from bft_nas.files import write_bytes
-from bft_nas.jobs import Curve, Driver, Engine, Job, Outcome
+from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
+from bft_nas.training.curve import Curve, Epoch
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-    from bft_nas.data import Dataset
-    from bft_nas.train import Images, Protocol
+    from bft_nas.data.dataset import Dataset
+    from bft_nas.data.images import Images
+    from bft_nas.training.protocol import Protocol
 
 SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_NOTICE = 60.0

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bft_nas.lazy import lazy_exports
+from bft_nas.core.lazy import lazy_exports
 from bft_nas.network.architecture import (
     DENSE,
     Architecture,
@@ -18,7 +18,7 @@ from bft_nas.network.cost import Cost, Layer, cost
 from bft_nas.network.references import REFERENCES, reference
 
 if TYPE_CHECKING:
-    from bft_nas.network.builder import build
+    from bft_nas.network.build import build
 
 __all__ = [
     "DENSE",
@@ -38,4 +38,4 @@ __all__ = [
     "reference",
 ]
 
-__getattr__ = lazy_exports(__name__, {"build": "bft_nas.network.builder"})
+__getattr__ = lazy_exports(__name__, {"build": "bft_nas.network.build"})

@@ -1,7 +1,7 @@
 """The networks that a front is compared with, as architectures. Needs no torch.
 
 Tables are those of the networks' papers and authors' code; widths are rounded as there. What was published of their
-counts is in ``datasets/reference_counts.csv``, which tests hold them against.
+counts is in ``literature/reference_counts.csv``, which tests hold them against.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bft_nas.network.widths import divisible, on_grid
 
 PAPER_RADIX = 4
 """Of the butterfly networks of Alizadeh-Vahid et al. (CVPR 2020)."""
-COUNTS = Path(__file__).parents[1] / "datasets" / "reference_counts.csv"
+COUNTS = Path(__file__).parent / "literature" / "reference_counts.csv"
 WIDTHS = tuple(2 ** (step / 128) for step in range(-6 * 128, 4 * 128))
 """Multipliers that `widest` tries, 1/64 to 16; finer ones round to the same channels nearly always."""
 BEYOND = 64

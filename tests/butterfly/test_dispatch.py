@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyTransform, default_form, dispatch_with
-from bft_nas.butterfly.fused import available
-from bft_nas.butterfly.transform import Form
+from bft_nas.butterfly.forms import Form
+from bft_nas.kernels.butterfly import available
 
 
 @pytest.mark.skipif(not available(), reason="installed without a C compiler")

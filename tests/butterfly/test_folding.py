@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyTransform, dispatch_with, freeze
-from bft_nas.butterfly.transform import Form
+from bft_nas.butterfly.forms import Form
 
 
 def network() -> nn.Sequential:

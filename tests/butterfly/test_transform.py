@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyPlan, ButterflyTransform
-from bft_nas.butterfly.transform import Form
+from bft_nas.butterfly.forms import Form
 
 AWKWARD = [1, 2, 3, 7, 8, 13, 24, 64, 88, 97, 128, 1000]
 channels = st.one_of(st.integers(1, 130), st.sampled_from(AWKWARD))

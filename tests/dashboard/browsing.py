@@ -71,7 +71,7 @@ def served(runs: Path, *arguments: str) -> Iterator[str]:
 def dashboard(*arguments: str, folder: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     """The command in a process of its own, ended with the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bft_nas.cli", "dashboard", *arguments],
+        [sys.executable, "-m", "bft_nas.cli.main", "dashboard", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

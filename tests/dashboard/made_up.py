@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bft_nas.network import Architecture
-from bft_nas.run import DataFacts, Run, Settings, facts_of
-from bft_nas.space import SearchSpace
+from bft_nas.record.run import DataFacts, Run, Settings, facts_of
+from bft_nas.space.space import SearchSpace
 
 FAILURES = ("loss is NaN in epoch 1", "out of memory", "worker killed by signal 9, tried 3 times <b>&</b>")
 
@@ -44,7 +44,7 @@ def make_run(
     from optuna.distributions import CategoricalDistribution
     from optuna.trial import FrozenTrial, TrialState
 
-    from bft_nas.train import Protocol
+    from bft_nas.training.protocol import Protocol
 
     rng = random.Random(seed)
     space = SearchSpace.load("mobile", resolutions=(96, 128, 160))

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from bft_nas.pareto import winners
-from bft_nas.run import Run
+from bft_nas.record.pareto import winners
+from bft_nas.record.run import Run
 from tests.dashboard.browsing import (
     click_candidate,
     drawn,
@@ -106,7 +106,7 @@ def test_the_table_has_the_numbers_of_results_csv(
 def test_a_candidate_has_the_numbers_of_the_command_line(page: Page, run: Run, apart: list[int]) -> None:
     number = apart[0]
     shown = subprocess.run(
-        [sys.executable, "-m", "bft_nas.cli", "show", "first", "--runs", str(run.folder.parent)]
+        [sys.executable, "-m", "bft_nas.cli.main", "show", "first", "--runs", str(run.folder.parent)]
         + ["--candidate", str(number)],
         capture_output=True,
         text=True,

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard._runs import Runs
-from bft_nas.errors import UserError
-from bft_nas.run import Run
+from bft_nas.record.run import Run
 from tests.conftest import Command
 from tests.dashboard.browsing import dashboard, looking, served
 from tests.dashboard.made_up import make_run

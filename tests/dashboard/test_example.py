@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import bft_nas.dashboard._runs
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard._runs import EXAMPLE, Runs
-from bft_nas.errors import UserError
 from tests.dashboard.made_up import make_run
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "make_example.py"

@@ -7,7 +7,7 @@ import pytest
 from bft_nas.dashboard import front_figure
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.front import candidates_text
-from bft_nas.pareto import complete, front, winners
+from bft_nas.record.pareto import complete, front, winners
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, STOPPED, make_references, make_results
 
 

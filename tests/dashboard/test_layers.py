@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard import front_figure, write_report
-from bft_nas.errors import UserError
 from bft_nas.network import Architecture
-from bft_nas.pareto import complete
-from bft_nas.published import published_results
+from bft_nas.network.published import published_results
+from bft_nas.record.pareto import complete
 from tests.dashboard.browsing import looking
 from tests.dashboard.pages import (
     BUDGETS,

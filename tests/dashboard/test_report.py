@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bft_nas.core.errors import RunError, UserError
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard import write_report, write_run_report
 from bft_nas.dashboard.network import architecture_yaml
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
-from bft_nas.errors import RunError, UserError
 from bft_nas.network import Architecture, cost
-from bft_nas.pareto import front, winners
-from bft_nas.run import Run
-from bft_nas.units import format_macs
+from bft_nas.record.pareto import front, winners
+from bft_nas.record.run import Run
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, Page, make_data, make_results
 
 FIGURES = {"front", "curves", "butterflies", "importances", "parallel", *SEARCH_VIEWS}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS, read_run, signature
-from bft_nas.run import Run
+from bft_nas.record.run import Run
 from tests.dashboard.made_up import make_run
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import pairwise
 from multiprocessing import active_children
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import cast
 import pandas as pd
 import pytest
 
+from bft_nas.core.errors import RunError
 from bft_nas.engines import local_engine
-from bft_nas.errors import RunError
-from bft_nas.run import Candidate, Run
-from bft_nas.search import Clock, Prepared, search
+from bft_nas.record.candidate import Candidate
+from bft_nas.record.run import Run
+from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one
 
@@ -154,9 +154,8 @@ def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny_run(tmp_path, prepared)
-    real = Run.job
     # What no worker could expect.
-    monkeypatch.setattr(Run, "job", lambda *given: replace(real(*given), weights=cast(Path, 7)))
+    monkeypatch.setattr(Run, "weights_file", lambda *given: cast(Path, 7))
     with pytest.raises(RuntimeError, match=r"a worker met a defect of the program(.|\n)*train_job"):
         go(run, prepared, Silent())
     assert not active_children()

@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bft_nas.core.errors import UserError
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
-from bft_nas.errors import UserError
-from bft_nas.run import Run
-from bft_nas.search import Clock, Prepared, search
+from bft_nas.record.run import Run
+from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one
 from tests.processes import kill_all
@@ -249,7 +249,7 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
 
     def start(*more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "bft_nas.cli", *arguments, *more],
+            [sys.executable, "-m", "bft_nas.cli.main", *arguments, *more],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

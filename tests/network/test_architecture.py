@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bft_nas.network import Architecture, Block, Head, Stem, fusion_radix
-from bft_nas.space import SearchSpace
+from bft_nas.space.space import SearchSpace
 
 NET = Architecture(
     "mobilenet_v3",

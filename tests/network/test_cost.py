@@ -16,9 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.network import Architecture, Block, Cost, Head, Stem, cost, reference
-from bft_nas.network.blocks import Network
-from bft_nas.network.builder import build
-from bft_nas.space import SearchSpace
+from bft_nas.network.build import build
+from bft_nas.network.modules import Network
+from bft_nas.space.space import SearchSpace
 
 SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]
 
@@ -151,7 +151,7 @@ def test_the_butterfly_share_is_of_the_fusions_alone() -> None:
 
 def test_counting_needs_no_torch() -> None:
     code = (
-        "import sys, bft_nas.network, bft_nas.space;"
-        "bft_nas.space.SearchSpace.load('mobile').reach; sys.exit('torch' in sys.modules)"
+        "import sys, bft_nas.network, bft_nas.space.space;"
+        "bft_nas.space.space.SearchSpace.load('mobile').reach; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from bft_nas.network import build, cost
-from bft_nas.network.blocks import Inverted
+from bft_nas.network.modules import Inverted
 from bft_nas.network.references import REFERENCES, WIDTHS, PublishedCount, published_counts, reference, widest
 
 

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, files, units, timing, lazy imports, interrupts. Needs no torch."""

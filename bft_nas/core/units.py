@@ -1,0 +1,98 @@
+"""MACs, times and accuracies as people write and read them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from bft_nas.core.errors import UserError, one_line
+
+_MACS = re.compile(r"(\d+\.?\d*|\.\d+)(?:[eE]\+?(\d{1,2}))?\s*([kKmMgG]?)")
+_SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def parse_macs(text: str) -> int:
+    """A number of MACs.
+
+    Raises UserError for anything but a number above zero.
+
+    >>> parse_macs("50M"), parse_macs("0.05G"), parse_macs("50e6"), parse_macs("50000000")
+    (50000000, 50000000, 50000000, 50000000)
+    """
+    expected = "expected a number of MACs above zero, such as 50M, 0.05G, 50e6 or 50000000"
+    match = _MACS.fullmatch(text.strip()) if text.isascii() else None
+    if match is None or len(text) > 40:
+        raise UserError(f"--flops {one_line(text)[:40]}: {expected}")
+    number, exponent, suffix = match.groups()
+    macs = round(float(number) * 10.0 ** int(exponent or 0) * _SCALE[suffix.lower()])
+    if macs < 1:
+        raise UserError(f"--flops {text.strip()}: {expected}")
+    return macs
+
+
+def format_macs(macs: int, *, up: bool = False) -> str:
+    """MACs for people, in millions with three digits; rounded down unless ``up``, so that a bound stays a bound.
+
+    >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(2_345_678_901)
+    ('50M', '1.24M', '2345M')
+    """
+    digits = max(0, 2 - int(math.log10(macs / 1e6))) if macs > 0 else 0
+    scale = 10**digits
+    scaled = macs * scale / 10**6
+    value = (math.ceil(scaled) if up else math.floor(scaled)) / scale
+    text = f"{value:.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + "M"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from a time such as ``90s``, ``30m`` or ``1h30m``; a plain number is seconds.
+
+    Raises UserError for anything else.
+
+    >>> parse_duration("1h30m"), parse_duration("45")
+    (5400.0, 45.0)
+    """
+    match = _TIME.fullmatch(text.strip().lower()) if text.isascii() and text.strip() else None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 0 < total < 10**8:
+        raise UserError(f"--time {one_line(text)[:40]}: expected a time above zero such as 90s, 30m or 1h30m")
+    return float(total)
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as people read them.
+
+    >>> format_duration(8.24), format_duration(75), format_duration(3700)
+    ('8.2 s', '1 min 15 s', '1 h 1 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds) // 60
+    if minutes < 60:
+        return f"{minutes} min {int(seconds) % 60} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_percent(accuracy: float) -> str:
+    """An accuracy of 0 to 1 as people read it.
+
+    >>> format_percent(0.8764)
+    '87.6 %'
+    """
+    return f"{100 * accuracy:.1f} %"
+
+
+def parse_resolutions(text: str) -> tuple[int, ...]:
+    """Sides of images in pixels, 8 to 2048, smallest first; UserError for anything else.
+
+    >>> parse_resolutions("160,128")
+    (128, 160)
+    """
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and 8 <= int(part) <= 2048 for part in parts):
+        raise UserError(f"--resolution {text[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160")
+    return tuple(sorted({int(part) for part in parts}))

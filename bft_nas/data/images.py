@@ -1,0 +1,77 @@
+"""A dataset's images on a device, at whatever size a network asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bft_nas.data.dataset import Dataset, Split
+
+
+@dataclass(frozen=True)
+class ImageTensors:
+    """Both splits at one size, pixels uint8 (n, channels, size, size), on a device."""
+
+    train: Tensor
+    train_labels: Tensor
+    validation: Tensor
+    validation_labels: Tensor
+
+
+class Images:
+    """A dataset on a device, at whatever size a network asks for; the sizes seen so far are kept.
+
+    Pixels are uint8 (n, channels, size, size); `normalise` makes the float images (n, 3, size, size) that
+    networks take.
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset = dataset
+        self.device = device
+        pixels = dataset.train.images.reshape(-1, dataset.train.images.shape[-1])
+        self.mean = _for_three([float(m) / 255 for m in pixels.mean(0)])
+        self.std = _for_three([max(float(s) / 255, 1e-3) for s in pixels.std(0)])
+        self._sizes: dict[int, ImageTensors] = {}
+
+    def at(self, size: int) -> ImageTensors:
+        """Both splits at ``size`` x ``size`` pixels."""
+        if size not in self._sizes:
+            train, validation = self.dataset.train, self.dataset.validation
+            self._sizes[size] = ImageTensors(
+                _resized(train, size).to(self.device),
+                torch.from_numpy(train.labels).to(self.device),
+                _resized(validation, size).to(self.device),
+                torch.from_numpy(validation.labels).to(self.device),
+            )
+        return self._sizes[size]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 pixels to float images of three channels, zero mean and unit deviation, channels last."""
+        channels = pixels.shape[1]
+        mean, std = (
+            torch.tensor(each[:channels], device=self.device).view(-1, 1, 1) * 255
+            for each in (self.mean, self.std)
+        )
+        images = (pixels.float() - mean) / std
+        return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _for_three(channels: list[float]) -> tuple[float, ...]:
+    """Grey images enter a network as three equal channels."""
+    return tuple(channels * 3 if len(channels) == 1 else channels)
+
+
+def _resized(split: Split, size: int) -> Tensor:
+    pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2)
+    if pixels.shape[-2:] == (size, size):
+        return pixels.contiguous()
+    chunks = [
+        F.interpolate(chunk.float(), (size, size), mode="bilinear", antialias=True).round().to(torch.uint8)
+        for chunk in torch.split(pixels, 1024)
+    ]
+    return torch.cat(chunks)
+
+

@@ -1,0 +1,1 @@
+"""Architecture and weights as files for runtimes, each checked after writing."""

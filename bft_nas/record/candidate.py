@@ -1,0 +1,29 @@
+"""An architecture under evaluation, and how far its training has come. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bft_nas.network.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial of the study that has an architecture."""
+
+    number: int
+    architecture: Architecture
+    macs: int
+    budget: int
+    """What it was proposed for, in MACs."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a candidate has come."""
+
+    macs: int
+    accuracies: tuple[float, ...]
+    """After each epoch so far."""
+    stopped: bool = False
+    """It was told not to go on, and may be told otherwise."""

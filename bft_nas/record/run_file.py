@@ -1,0 +1,130 @@
+"""run.yaml: what a search was asked to do, under which protocol, and with which versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import bft_nas
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.files import write_text
+
+if TYPE_CHECKING:
+    from bft_nas.space.space import SearchSpace
+    from bft_nas.training.protocol import Protocol
+
+RUN_FILE = "run.yaml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a search was asked to do."""
+
+    budgets: tuple[int, ...]
+    space: str
+    resolutions: tuple[int, ...]
+    classes: int
+    data: str
+    images: int | None
+    epochs: int
+    batch_size: int
+    proxy_divisor: int
+    sampler: str
+    seed: int
+    trials: int | None
+    seconds: float | None
+    scheduler: str = "none"
+    eta: int = 3
+    min_epochs: int = 1
+    storage: str = ""
+    """The URL of a database that owns the study; empty for a journal in the run's folder."""
+    study: str = "search"
+    """The study's name in its storage."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a network trained on the run's data needs to know of it."""
+
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of the training pixels on a scale of 0 to 1, for each of a network's three input channels."""
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """The content of a run.yaml."""
+
+    settings: Settings
+    created: str
+    space: str
+    """The text of the space's file."""
+    data: DataFacts
+    protocol: dict[str, Any]
+    protocol_hash: str
+
+
+def write_run_file(
+    folder: Path, settings: Settings, space: SearchSpace, protocol: Protocol, data: DataFacts, command: str
+) -> None:
+    """Put run.yaml into a folder."""
+    content = {
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()},
+        "protocol_hash": protocol.hash,
+        "protocol": protocol.to_dict(),
+        "data": {k: list(v) for k, v in asdict(data).items()},
+        "versions": _versions(),
+        "space": space.text,
+    }
+    write_text(folder / RUN_FILE, yaml.dump(content, Dumper=_Dumper, sort_keys=False))
+
+
+def read_run_file(folder: Path) -> RunFile:
+    """What run.yaml says; UserError when it cannot be read."""
+    try:
+        content = yaml.safe_load((folder / RUN_FILE).read_text(encoding="utf-8"))
+        settings = dict(content["settings"])
+        settings["budgets"] = tuple(settings["budgets"])
+        settings["resolutions"] = tuple(settings["resolutions"])
+        return RunFile(
+            Settings(**settings),
+            str(content["created"]),
+            str(content["space"]),
+            DataFacts(**{k: tuple(v) for k, v in dict(content["data"]).items()}),
+            dict(content["protocol"]),
+            str(content["protocol_hash"]),
+        )
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"run '{folder}': {RUN_FILE} cannot be read ({one_line(error)})") from None
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("torch", "optuna", "numpy")}
+    return {
+        "bft_nas": bft_nas.__version__,
+        "python": platform.python_version(),
+        **packages,
+        "cores": str(os.cpu_count()),
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, since people read run.yaml."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

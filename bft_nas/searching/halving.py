@@ -1,0 +1,113 @@
+"""Early stopping by rank for two objectives: which candidates go on past a rung. Needs no torch.
+
+Asynchronous successive halving (Li et al. 2020) with candidates ranked by non-domination in (MACs down, accuracy at
+the rung up) as MO-ASHA does (Schmucker et al. 2021), ties by crowding. Every decision is a function of the learning
+curves alone, so that it is the same whoever trains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bft_nas.record.candidate import Progress
+
+
+@dataclass(frozen=True)
+class Halving:
+    """After ``least`` epochs, and ``eta`` times as many each time, only the best 1/eta go on.
+
+    Raises ValueError for an eta below 2 or fewer than one epoch.
+
+    >>> Halving(eta=3, least=1, most=10).rungs
+    (1, 3, 9)
+    """
+
+    eta: int
+    least: int
+    most: int
+    """Epochs of a whole training."""
+
+    def __post_init__(self) -> None:
+        if self.eta < 2:
+            raise ValueError(f"eta: expected 2 or more, got {self.eta}")
+        if self.least < 1:
+            raise ValueError(f"least epochs: expected 1 or more, got {self.least}")
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs after which it is decided who goes on."""
+        levels = []
+        epochs = self.least
+        while epochs < self.most:
+            levels.append(epochs)
+            epochs *= self.eta
+        return tuple(levels)
+
+    def goes_on(self, number: int, known: Mapping[int, Progress]) -> bool:
+        """Whether a candidate that has just come to the end of an epoch trains on."""
+        epochs = len(known[number].accuracies)
+        return epochs not in self.rungs or number in self._best(epochs, known)
+
+    def promoted(self, known: Mapping[int, Progress]) -> int | None:
+        """The stopped candidate that has come to be among the best of its rung since, the furthest one first."""
+        for epochs in reversed(self.rungs):
+            for number in self._best(epochs, known):
+                if known[number].stopped and len(known[number].accuracies) == epochs:
+                    return number
+        return None
+
+    def _best(self, epochs: int, known: Mapping[int, Progress]) -> list[int]:
+        """The best 1/eta of the candidates that have reached a rung, at least one, best first."""
+        at_rung = {
+            number: (progress.macs, progress.accuracies[epochs - 1])
+            for number, progress in known.items()
+            if len(progress.accuracies) >= epochs
+        }
+        return ranked(at_rung)[: max(1, len(at_rung) // self.eta)]
+
+
+def ranked(points: Mapping[int, tuple[int, float]]) -> list[int]:
+    """Numbers in order of rank: by front, then the least crowded first, then by number.
+
+    Args:
+        points: MACs and accuracy by number.
+
+    >>> ranked({0: (30, 0.5), 1: (10, 0.4), 2: (20, 0.3), 3: (20, 0.45)})
+    [0, 1, 3, 2]
+    """
+    order: list[int] = []
+    left = dict(points)
+    while left:
+        front = _front(left)
+        crowding = _crowding({number: left[number] for number in front})
+        order += sorted(front, key=lambda number: (-crowding[number], number))
+        for number in front:
+            del left[number]
+    return order
+
+
+def _front(points: Mapping[int, tuple[int, float]]) -> list[int]:
+    """Those that no other one beats in one objective and equals or beats in the other."""
+    front, best, cost_of_best = [], -math.inf, -1
+    for number, (macs, accuracy) in sorted(
+        points.items(), key=lambda item: (item[1][0], -item[1][1], item[0])
+    ):
+        if accuracy > best or (accuracy == best and macs == cost_of_best):
+            front.append(number)
+            best, cost_of_best = accuracy, macs
+    return front
+
+
+def _crowding(points: Mapping[int, tuple[int, float]]) -> dict[int, float]:
+    """How far a point's neighbours are apart, both objectives scaled to 1; infinite at the ends (NSGA-II)."""
+    distance = dict.fromkeys(points, 0.0)
+    for axis in (0, 1):
+        line: Sequence[int] = sorted(points, key=lambda number: (points[number][axis], number))
+        low, high = points[line[0]][axis], points[line[-1]][axis]
+        distance[line[0]] = distance[line[-1]] = math.inf
+        if high > low:
+            for before, number, after in zip(line, line[1:], line[2:], strict=False):
+                distance[number] += (points[after][axis] - points[before][axis]) / (high - low)
+    return distance

@@ -1,0 +1,94 @@
+"""Trainings to be done, what they come to, and who asks for them: what a search and its engine agree on."""
+
+from __future__ import annotations
+
+import time
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bft_nas.training.loop
+from bft_nas.record.candidate import Candidate
+from bft_nas.training.curve import Curve
+
+if TYPE_CHECKING:
+    from bft_nas.data.images import Images
+    from bft_nas.training.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Job:
+    """A candidate to be trained."""
+
+    candidate: Candidate
+    checkpoint: Path
+    """Where the training is kept from epoch to epoch, and gone on from."""
+    weights: Path | None
+    """Where the trained weights go; None if nobody wants them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to."""
+
+    curve: Curve
+    seconds: float
+    reason: str = ""
+    """Why there is no accuracy; empty when there is one."""
+
+
+class Driver(typing.Protocol):
+    """Who asks for trainings, and is told of them in the process that it lives in."""
+
+    def next(self) -> Job | None:
+        """What to train now; None when there is nothing at the moment, which may change when an epoch ends."""
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """So many of a training's steps are done; told now and then."""
+
+    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
+        """A training has come as far as this curve; whether it is to go on."""
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """A worker died over a training, which is begun again from its last epoch."""
+
+    def end(self, candidate: Candidate, outcome: Outcome) -> None:
+        """A training is over."""
+
+
+Engine = Callable[[Driver], None]
+"""Trains what a driver asks for until it asks for nothing more and nothing is being trained."""
+
+
+def train_job(
+    job: Job,
+    protocol: Protocol,
+    images: Images,
+    *,
+    on_epoch: Callable[[Curve], bool],
+    on_step: Callable[[int, int], None],
+) -> Outcome:
+    """Train one candidate; the same under every engine. Its weights are on disk before it is reported."""
+    from safetensors.torch import save
+
+    from bft_nas.core.files import write_bytes
+
+    started = time.perf_counter()
+    try:
+        training = bft_nas.training.loop.evaluate(
+            job.candidate.architecture,
+            protocol,
+            images,
+            checkpoint=job.checkpoint,
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
+    except bft_nas.training.loop.TrainingFailed as failure:
+        return Outcome((), time.perf_counter() - started, str(failure))
+    if job.weights is not None and not training.stopped:
+        write_bytes(job.weights, save(dict(training.weights)))
+    # Epochs before a kill count too.
+    seconds = max(time.perf_counter() - started, sum(row.seconds for row in training.curve))
+    return Outcome(training.curve, seconds)

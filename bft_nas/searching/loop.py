@@ -1,0 +1,298 @@
+"""The search itself: propose, cost, train, record."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bft_nas.core.errors import UserError
+from bft_nas.core.units import format_percent
+from bft_nas.data.dataset import BENCHMARKS, IMAGENET_CLASSES, load_dataset
+from bft_nas.data.images import Images
+from bft_nas.record.candidate import Candidate
+from bft_nas.record.run import Run, Settings, Standing
+from bft_nas.searching.halving import Halving
+from bft_nas.searching.jobs import Engine, Job, Outcome
+from bft_nas.space.space import Proposal, SearchSpace
+from bft_nas.training.checkpoint import damage_of
+from bft_nas.training.protocol import Protocol, default_divisor
+
+if TYPE_CHECKING:
+    import optuna
+
+    from bft_nas.training.curve import Curve, Epoch
+
+SAMPLERS = ("tpe", "nsga2", "random")
+SCHEDULERS = ("none", "halving")
+REPEATS_IN_A_ROW = 200
+"""After so many proposals that were all evaluated before, the space is taken to be exhausted."""
+
+
+class Watcher(typing.Protocol):
+    """What is told of a search's progress; see `bft_nas.cli.progress`."""
+
+    def begin(self, candidate: Candidate, position: int) -> None:
+        """A candidate's training begins, after ``position`` others that are done or under way."""
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """So many of a training's steps are done."""
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        """An epoch of the training is over."""
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """A worker died over the candidate, which is trained on from its last epoch."""
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        """The candidate is recorded: with its accuracy, or with the reason why it has none."""
+
+
+@dataclass
+class Clock:
+    """Where the seconds of a search went, from the reading of its data on."""
+
+    preparing: float = 0.0
+    proposing: float = 0.0
+    training: float = 0.0
+    recording: float = 0.0
+    workers: int = 1
+    """Trainings at once, whose seconds add up."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def whole(self) -> float:
+        """Seconds since the search began."""
+        return time.perf_counter() - self.started
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a search needs, checked before anything is written."""
+
+    settings: Settings
+    space: SearchSpace
+    dropped: tuple[str, ...]
+    """Families of the space that cannot stay within the smallest budget."""
+    protocol: Protocol
+    images: Images
+
+
+def prepare(settings: Settings, space: SearchSpace) -> Prepared:
+    """Load the data and check that budgets, classes and space go together.
+
+    ``classes`` of 0 in the settings stands for ImageNet's at the benchmarks and for the data's own otherwise;
+    ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`.
+
+    Raises:
+        UserError: data that cannot be used, too few classes, or a budget out of reach.
+    """
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    divisor = settings.proxy_divisor or default_divisor(space.resolutions)
+    largest = round(max(space.resolutions) / divisor)
+    dataset = load_dataset(settings.data, size=largest, images=settings.images)
+    own = len(dataset.classes)
+    benchmark = settings.data.partition("=")[0] in BENCHMARKS
+    classes = settings.classes or (IMAGENET_CLASSES if benchmark else own)
+    if classes < own:
+        raise UserError(f"--classes {classes}: the data has {own} classes; expected {own} or more")
+    space = replace(space, classes=classes)
+    within = space.within(min(settings.budgets))
+    dropped = tuple(f.name for f in space.families if f not in within.families)
+    protocol = Protocol.of(
+        dataset,
+        divisor,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        precision="bfloat16" if device.type == "cuda" else "float32",
+    )
+    settings = replace(
+        settings,
+        data=_anchored(settings.data),
+        classes=classes,
+        proxy_divisor=divisor,
+        resolutions=tuple(space.resolutions),
+    )
+    return Prepared(settings, within, dropped, protocol, Images(dataset, device))
+
+
+def _anchored(data: str) -> str:
+    """A path that still holds when the run is resumed from another directory."""
+    kind, equals, place = data.partition("=")
+    if equals and kind in BENCHMARKS:
+        return f"{kind}={Path(place).expanduser().absolute()}"
+    return data if data in BENCHMARKS else str(Path(data).expanduser().absolute())
+
+
+def check_protocol(run: Run, protocol: Protocol) -> None:
+    """UserError naming what differs when a run's accuracies would not compare with those of a protocol."""
+    if run.protocol_hash == protocol.hash:
+        return
+    then, now = run.protocol.to_dict(), protocol.to_dict()
+    differing = [f"{k} {then[k]} there, {now[k]} here" for k in then if then[k] != now[k]]
+    raise UserError(
+        f"run '{run.name}': searched under protocol {run.protocol_hash}, this would be {protocol.hash}"
+        f" ({'; '.join(differing)}); expected the same protocol, or a new run"
+    )
+
+
+def search(
+    run: Run,
+    engine: Engine,
+    watcher: Watcher,
+    clock: Clock,
+    *,
+    trials: int | None,
+    seconds: float | None,
+) -> None:
+    """Propose, train and record candidates until the run has ``trials`` of them or ``seconds`` have passed.
+
+    A candidate that was being trained when another search of the run was killed is trained first, from its last
+    epoch and under its own number. Several processes that have joined a run share its proposals and its limits. The
+    i-th proposal depends only on the seed and on what is recorded, so that a search which trains one candidate at a
+    time proposes the same whether or not it was killed and resumed. ``clock`` is kept up to date throughout, for
+    whoever interrupts.
+    """
+    engine(_Search(run, watcher, clock, trials, seconds))
+
+
+class _Search:
+    """Drives an engine: what is proposed next, and the record of what came of it."""
+
+    def __init__(
+        self, run: Run, watcher: Watcher, clock: Clock, trials: int | None, seconds: float | None
+    ) -> None:
+        self.run = run
+        self.watcher = watcher
+        self.clock = clock
+        self.trials = trials
+        self.seconds = seconds
+        self.space = run.space.within(min(run.settings.budgets))
+        self.running: set[int] = set()
+        self.trained = 0
+        settings = run.settings
+        self.halving: Halving | None = None
+        if settings.scheduler == "halving":
+            self.halving = Halving(settings.eta, settings.min_epochs, settings.epochs)
+
+    def next(self) -> Job | None:
+        """See `bft_nas.searching.jobs.Driver`."""
+        average = self.clock.training / self.trained if self.trained else 0.0
+        if self.seconds is not None and self.clock.whole + average > self.seconds:
+            return None
+        started = time.perf_counter()
+        with self.run.members.turn():
+            standing = self.run.standing(self.running)
+            candidate = self._claimed(standing)
+        self.clock.proposing += time.perf_counter() - started
+        if candidate is None:
+            return None
+        self.running.add(candidate.number)
+        self.watcher.begin(candidate, standing.ended + standing.running)
+        job = Job(
+            candidate, self.run.checkpoint_file(candidate.number), self.run.weights_file(candidate.number)
+        )
+        damage = damage_of(job.checkpoint)
+        if damage:
+            job.checkpoint.unlink()
+            self.watcher.lost(candidate, f"{job.checkpoint}: {damage}, so its training begins anew")
+        return job
+
+    def _claimed(self, standing: Standing) -> Candidate | None:
+        """What is to be trained now, made this process's own."""
+        promoted = None if self.halving is None else self.halving.promoted(self.run.progress())
+        if promoted is not None:
+            return self.run.claim(promoted)
+        if self.trials is not None and standing.ended + standing.running >= self.trials:
+            return None
+        if standing.orphans:
+            return self.run.claim(standing.orphans[0])
+        return propose_new(self.run, self.space)
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """See `bft_nas.searching.jobs.Driver`."""
+        self.watcher.step(candidate, done, total)
+
+    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
+        """See `bft_nas.searching.jobs.Driver`."""
+        if self.halving is not None:
+            self.run.advance(candidate, curve)
+        self.watcher.epoch(candidate, curve[-1])
+        if not self.run.is_own(candidate):
+            return False
+        return self.halving is None or self.halving.goes_on(candidate.number, self.run.progress())
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `bft_nas.searching.jobs.Driver`."""
+        self.watcher.lost(candidate, reason)
+
+    def end(self, candidate: Candidate, outcome: Outcome) -> None:
+        """See `bft_nas.searching.jobs.Driver`."""
+        self.clock.training += outcome.seconds
+        started = time.perf_counter()
+        reason = outcome.reason
+        if not self.run.is_own(candidate):
+            reason = "taken over by another process"
+        elif reason:
+            self.run.fail(candidate, reason, outcome.seconds)
+        elif len(outcome.curve) < self.run.settings.epochs:
+            self.run.stop(candidate, outcome.curve, outcome.seconds)
+            reason = (
+                f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
+            )
+        else:
+            self.run.finish(candidate, outcome.curve, outcome.seconds)
+        self.clock.recording += time.perf_counter() - started
+        self.running.discard(candidate.number)
+        self.trained += 1
+        self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, outcome.seconds)
+
+
+def propose_new(run: Run, space: SearchSpace) -> Candidate | None:
+    """The next candidate that was not evaluated before; None when the space seems to hold no other."""
+    for _ in range(REPEATS_IN_A_ROW):
+        run.study.sampler = _sampler(run.settings.sampler, _seed_of(run.settings.seed, run.proposed()))
+        trial = run.study.ask()
+        budget = _budget(trial, run.settings.budgets)
+        proposal = _propose(space, trial, budget)
+        earlier = run.known().get(proposal.architecture.hash)
+        if earlier is None:
+            return run.propose(trial, proposal, budget)
+        run.repeat(trial, proposal, earlier)
+    return None
+
+
+def _propose(space: SearchSpace, trial: optuna.Trial, budget: int) -> Proposal:
+    return space.propose(lambda name, values: trial.suggest_categorical(name, list(values)), budget)
+
+
+def _budget(trial: optuna.Trial, budgets: Sequence[int]) -> int:
+    if len(budgets) == 1:
+        return budgets[0]
+    return int(trial.suggest_categorical("budget", list(budgets)))
+
+
+def _seed_of(seed: int, position: int) -> int:
+    """A sampler of its own for each proposal, so that nothing depends on how often a search was resumed."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{position}".encode()).digest()[:4])
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    import warnings
+
+    import optuna
+
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Choices depend on the family and the fusion: grouped, each part is modelled over the trials that have it.
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)

@@ -1,0 +1,309 @@
+"""Reading a search space's YAML: every key checked, every mistake one line that names file, key and expectation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import yaml
+
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.network.architecture import DENSE, Activation, BlockKind
+
+Check = tuple[Callable[[Any], bool], str]
+"""Whether a value will do, and what was expected."""
+
+LARGEST_COUNT = 1 << 14
+"""More channels, repeats or pixels than this is a typing mistake."""
+
+
+def _whole(least: int, most: int = LARGEST_COUNT) -> Check:
+    def fits(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+    return fits, f"a whole number from {least} to {most}"
+
+
+def _number(least: float, most: float) -> Check:
+    def fits(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+    return fits, f"a number from {least:g} to {most:g}"
+
+
+def _member(*allowed: str) -> Check:
+    return lambda value: isinstance(value, str) and value in allowed, " or ".join(allowed)
+
+
+YES_OR_NO: Check = (lambda value: isinstance(value, bool), "true or false")
+KERNEL: Check = (lambda value: _whole(1, 15)[0](value) and value % 2 == 1, "an odd number from 1 to 15")
+NAME: Check = (
+    lambda value: isinstance(value, str) and value.isidentifier(),
+    "a name of letters, digits and underscores",
+)
+ACTIVATION = _member(*get_args(Activation))
+FUSION = _member(DENSE, "butterfly")
+RADIX = _whole(2, 1024)
+WIDTH = _number(0.05, 20)
+
+
+@dataclass(frozen=True)
+class StageFile:
+    """One stage of a family: a tuple for each field that may be a choice."""
+
+    block: BlockKind
+    stride: int
+    activation: Activation
+    channels: tuple[int, ...]
+    width: tuple[float, ...]
+    depth: tuple[int, ...]
+    kernel: tuple[int, ...]
+    fusion: tuple[str, ...]
+    radix: tuple[int, ...]
+    expansion: tuple[float, ...] = ()
+    expand_fusion: tuple[str, ...] = ()
+    expand_radix: tuple[int, ...] = ()
+    squeeze_excite: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class StemFile:
+    """The stem of a family."""
+
+    channels: int
+    kernel: int
+    stride: int
+    activation: Activation
+    pool: bool
+
+
+@dataclass(frozen=True)
+class FamilyFile:
+    """One family of networks."""
+
+    name: str
+    width_min: float
+    width_max: float
+    stem: StemFile
+    stages: tuple[StageFile, ...]
+    head_channels: int
+    head_hidden: int
+    head_fusion: tuple[str, ...]
+    head_radix: tuple[int, ...]
+    head_activation: Activation
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """A whole space: one family, or several to choose from."""
+
+    families: tuple[FamilyFile, ...]
+    resolution: tuple[int, ...]
+    budget_share: tuple[float, ...]
+    text: str
+
+
+class _Reader:
+    """The values of one mapping, taken key by key; `done` refuses what is left over."""
+
+    def __init__(self, content: object, where: str) -> None:
+        if not isinstance(content, Mapping):
+            raise UserError(f"{where}: expected keys and values, got {shown(content)}")
+        self.where = where
+        self.left = dict(content)
+        self.known: list[str] = []
+
+    def one(self, key: str, check: Check, default: Any = None) -> Any:
+        """A single value."""
+        value = self._take(key, default)
+        if isinstance(value, list):
+            raise UserError(f"{self.where}: {key}: no choice here; expected {check[1]}, got {shown(value)}")
+        return self._checked(key, value, check)
+
+    def choice(self, key: str, check: Check, default: Any = None) -> tuple[Any, ...]:
+        """A single value or a list of different ones."""
+        value = self._take(key, default)
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise UserError(f"{self.where}: {key}: empty list; expected {check[1]}, once or several times")
+        checked = tuple(self._checked(key, item, check) for item in values)
+        if len(set(checked)) < len(checked):
+            raise UserError(f"{self.where}: {key}: expected different values, got {shown(values)}")
+        return checked
+
+    def mapping(self, key: str, default: Any = None) -> _Reader:
+        """A mapping inside this one."""
+        return _Reader(self._take(key, default), f"{self.where}: {key}")
+
+    def raw(self, key: str) -> Any:
+        """Whatever stands there."""
+        return self._take(key, None)
+
+    def done(self) -> None:
+        """Refuse keys that nobody asked for."""
+        if self.left:
+            unknown = next(iter(self.left))
+            raise UserError(
+                f"{self.where}: unknown key {shown(unknown)}; expected {', '.join(sorted(self.known))}"
+            )
+
+    def _take(self, key: str, default: Any) -> Any:
+        self.known.append(key)
+        if key in self.left:
+            return self.left.pop(key)
+        if default is None:
+            raise UserError(f"{self.where}: missing key '{key}'")
+        return default
+
+    def _checked(self, key: str, value: Any, check: Check) -> Any:
+        fits, expected = check
+        if not fits(value):
+            raise UserError(f"{self.where}: {key}: expected {expected}, got {shown(value)}")
+        return value
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message: one line, not too long."""
+    text = one_line(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def parse_space(text: str, where: str, family_text: Callable[[str], str | None]) -> SpaceFile:
+    """Read a space; ``family_text`` gives the YAML of a family that is named instead of written out.
+
+    Raises:
+        UserError: broken YAML, or a key or value that is not expected.
+    """
+    content = _load(text, where)
+    reader = _Reader(content, where)
+    if isinstance(content, Mapping) and isinstance(content.get("family"), list):
+        entries = reader.raw("family")
+        families, contents = [], []
+        for entry in entries:
+            family, family_content = _family_entry(entry, where, family_text)
+            families.append(family)
+            contents.append(family_content)
+        if not families:
+            raise UserError(f"{where}: family: empty list; expected the names of families")
+        names = [family.name for family in families]
+        if len(set(names)) < len(names):
+            raise UserError(f"{where}: family: expected different families, got {shown(names)}")
+        resolution, budget_share = _shared(reader)
+        reader.done()
+        content = {**content, "family": contents}
+    else:
+        families = [_family(reader)]
+        resolution, budget_share = _shared(reader)
+        reader.done()
+    return SpaceFile(tuple(families), resolution, budget_share, yaml.safe_dump(content, sort_keys=False))
+
+
+def _shared(reader: _Reader) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    resolution = reader.choice("resolution", _whole(8, 2048), 224)
+    return resolution, reader.choice("budget_share", _number(0.05, 1), 1.0)
+
+
+def _family_entry(
+    entry: object, where: str, family_text: Callable[[str], str | None]
+) -> tuple[FamilyFile, dict[str, Any]]:
+    """A family given by name or written out, and what was written, without what the space itself decides."""
+    inside = f"{where}: family"
+    if isinstance(entry, str):
+        text = family_text(entry) if NAME[0](entry) else None
+        if text is None:
+            raise UserError(f"{inside}: {shown(entry)} is neither a shipped space nor a file beside this one")
+        inside = f"{where}: family {entry}"
+        entry = _load(text, inside)
+    reader = _Reader(entry, inside)
+    family = _family(reader)
+    _shared(reader)
+    reader.done()
+    assert isinstance(entry, Mapping)
+    return family, {k: v for k, v in entry.items() if k not in ("resolution", "budget_share")}
+
+
+def _family(reader: _Reader) -> FamilyFile:
+    name = reader.one("family", NAME)
+    limits = reader.mapping("width", {"min": 0.1, "max": 4.0})
+    width_min, width_max = limits.one("min", WIDTH), limits.one("max", WIDTH)
+    limits.done()
+    if width_min > width_max:
+        raise UserError(f"{limits.where}: expected min to be at most max, got {width_min} and {width_max}")
+    stem = reader.mapping("stem")
+    stem_file = StemFile(
+        stem.one("channels", _whole(1)),
+        stem.one("kernel", KERNEL, 3),
+        stem.one("stride", _whole(1, 2), 2),
+        stem.one("activation", ACTIVATION, "relu"),
+        stem.one("pool", YES_OR_NO, False),
+    )
+    stem.done()
+    rows = reader.raw("stages")
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{reader.where}: stages: expected a list of stages, got {shown(rows)}")
+    stages = tuple(_stage(_Reader(row, f"{reader.where}: stages[{i}]")) for i, row in enumerate(rows))
+    head = reader.mapping("head", {"channels": 0})
+    family = FamilyFile(
+        name,
+        width_min,
+        width_max,
+        stem_file,
+        stages,
+        head.one("channels", _whole(0), 0),
+        head.one("hidden", _whole(0), 0),
+        head.choice("fusion", FUSION, DENSE),
+        head.choice("radix", RADIX, 4),
+        head.one("activation", ACTIVATION, "relu"),
+    )
+    head.done()
+    return family
+
+
+def _stage(reader: _Reader) -> StageFile:
+    block = reader.one("block", _member(*get_args(BlockKind)))
+    stage = {
+        "block": block,
+        # A ShuffleNetV2 stage begins with the unit of two branches, which is the one that may change widths.
+        "stride": reader.one("stride", (lambda v: v == 2, "2") if block == "shuffle" else _whole(1, 2), 2),
+        "activation": reader.one("activation", ACTIVATION, "relu"),
+        "channels": reader.choice("channels", _whole(1)),
+        "width": reader.choice("width", WIDTH, 1.0),
+        "depth": reader.choice("depth", _whole(1, 64), 1),
+        "kernel": reader.choice("kernel", KERNEL, 3),
+        "fusion": reader.choice("fusion", FUSION, DENSE),
+        "radix": reader.choice("radix", RADIX, 4),
+    }
+    if block == "inverted":
+        stage |= {
+            "expansion": reader.choice("expansion", _number(1, 16)),
+            "expand_fusion": reader.choice("expand_fusion", FUSION, DENSE),
+            "expand_radix": reader.choice("expand_radix", RADIX, 4),
+            "squeeze_excite": reader.choice("squeeze_excite", YES_OR_NO, False),
+        }
+    reader.done()
+    return StageFile(**stage)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key written twice is a mistake, not a silent choice of the second."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        written = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
+        for key in written:
+            if written.count(key) > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}" if mark else "somewhere"
+        raise UserError(f"{where}: broken YAML in {line}: {one_line(error.problem)}") from None
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise UserError(f"{where}: broken YAML: {one_line(error)[:200]}") from None

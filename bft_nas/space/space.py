@@ -1,0 +1,314 @@
+"""Search spaces: a YAML file in which lists are choices, and the architectures it holds within a budget."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.units import format_macs
+from bft_nas.network.architecture import DENSE, Architecture, Block, butterfly_fusion
+from bft_nas.space.file import FamilyFile, StageFile, parse_space
+from bft_nas.space.solver import Stage, Structure, WidthSolver
+
+SHIPPED = Path(__file__).parents[1] / "search_spaces"
+
+Suggest = Callable[[str, Sequence[Any]], Any]
+"""Picks one of the values of the choice of that name: what a sampler does."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The fewest and the most MACs that a space can give a network."""
+
+    smallest: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture within a budget, and how it came about."""
+
+    architecture: Architecture
+    macs: int
+    allowance: int
+    """Budget share times budget: what the width was solved for, in MACs."""
+    parameters: Mapping[str, Any]
+    """What was suggested, by name of the choice."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """One or several families of networks, each with its choices.
+
+    Raises:
+        UserError: a file that is missing, no YAML, or has a key, list or value that is not expected.
+
+    >>> space = SearchSpace.load("mobilenet_v1")
+    >>> proposal = space.sample(random.Random(0), budget=50_000_000)
+    >>> proposal.macs <= 50_000_000
+    True
+    """
+
+    name: str
+    families: tuple[FamilyFile, ...]
+    resolutions: tuple[int, ...]
+    budget_shares: tuple[float, ...]
+    classes: int
+    text: str = field(repr=False)
+    """YAML that `parse` reads back into the same space, whatever files it was put together from."""
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path, *, resolutions: Sequence[int] | None = None, classes: int = 1000
+    ) -> SearchSpace:
+        """Read a shipped space by name or a user's file by path.
+
+        Args:
+            name_or_path: ``mobile``, ``mobilenet_v1``, ...; or a path, recognised by its ``.yaml`` or a slash.
+            resolutions: the deployment resolutions to choose from, instead of those of the file.
+            classes: outputs of the classifier at deployment.
+        """
+        path = find_space(str(name_or_path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read as text ({one_line(error)})") from None
+        return cls.parse(
+            text,
+            where=str(name_or_path),
+            name=path.stem,
+            beside=path.parent,
+            resolutions=resolutions,
+            classes=classes,
+        )
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        where: str,
+        name: str,
+        beside: Path = SHIPPED,
+        resolutions: Sequence[int] | None = None,
+        classes: int = 1000,
+    ) -> SearchSpace:
+        """Read a space from YAML; ``where`` stands in messages, ``beside`` is where named families are."""
+        parsed = parse_space(text, where, lambda family: _family_text(family, beside))
+        return cls(
+            name=name,
+            families=parsed.families,
+            resolutions=tuple(resolutions) if resolutions else parsed.resolution,
+            budget_shares=parsed.budget_share,
+            classes=classes,
+            text=parsed.text,
+        )
+
+    @cached_property
+    def size(self) -> int:
+        """The number of different suggestions, the radix of a dense fusion not counted."""
+        shared = len(self.resolutions) * len(self.budget_shares)
+        return shared * sum(_size(family) for family in self.families)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """The fewest and the most MACs over all choices and widths."""
+        reaches = [reach for _, reach in self._extremes.values()]
+        return Reach(min(r.smallest for r in reaches), max(r.largest for r in reaches))
+
+    def within(self, budget: int) -> SearchSpace:
+        """The families that can stay within a budget in MACs; UserError with the reach if there is none."""
+        reachable = tuple(f for f in self.families if self._extremes[f.name][1].smallest <= budget)
+        if not reachable:
+            reach = self.reach
+            raise UserError(
+                f"--flops {format_macs(budget)}: out of reach of space '{self.name}' at {self._resolution_text()}"
+                f" and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
+                f" to {format_macs(reach.largest)}"
+            )
+        return replace(self, families=reachable)
+
+    def sample(self, rng: random.Random, budget: int) -> Proposal:
+        """One uniformly random proposal."""
+        return self.propose(lambda name, values: rng.choice(values), budget)
+
+    def propose(self, suggest: Suggest, budget: int) -> Proposal:
+        """Turn one suggested value per choice into an architecture of at most ``budget`` MACs.
+
+        The structure is suggested first, then the share of the budget; the width multiplier is solved last. A
+        structure that is too heavy at its smallest width is made lighter: resolution, then kernels, expansions
+        and depths, at last everything.
+
+        Raises:
+            UserError: nothing of the suggested family stays within the budget; `within` leaves such families out.
+        """
+        parameters: dict[str, Any] = {}
+
+        def choose(name: str, values: Sequence[Any]) -> Any:
+            if len(values) == 1:
+                return values[0]
+            parameters[name] = suggest(name, values)
+            return parameters[name]
+
+        names = tuple(family.name for family in self.families)
+        family = self.families[names.index(choose("family", names))]
+        resolution = choose("resolution", self.resolutions)
+        structure = _suggest_structure(family, resolution, choose)
+        share = choose("budget_share", self.budget_shares)
+        for allowance in (int(share * budget), budget):
+            for lighter in self._lighter(structure):
+                widths = WidthSolver(lighter, self.classes).solve(allowance)
+                if widths is not None:
+                    macs, architecture = widths
+                    return Proposal(architecture, macs, allowance, parameters)
+        raise UserError(f"family {family.name}: no network within {format_macs(budget)}")
+
+    @cached_property
+    def _extremes(self) -> dict[str, tuple[Structure, Reach]]:
+        """Of each family, the structure with the fewest MACs, and its reach."""
+        return {family.name: self._extremes_of(family) for family in self.families}
+
+    def _extremes_of(self, family: FamilyFile) -> tuple[Structure, Reach]:
+        def extreme(pick: Callable[..., Any], resolution: int, width: float) -> tuple[Structure, int]:
+            """Separable but for neighbouring widths: choice by choice, twice over, finds the extreme."""
+            chosen: dict[str, Any] = {}
+
+            def counted(name: str | None = None, value: Any = None) -> tuple[Structure, int]:
+                def choose(choice: str, values: Sequence[Any]) -> Any:
+                    return value if choice == name else chosen.get(choice, values[0])
+
+                structure = _suggest_structure(family, resolution, choose)
+                solver = WidthSolver(structure, self.classes)
+                return structure, solver.macs(solver.widths(width))
+
+            for _ in range(2):
+                for name, values in _choices(family, resolution):
+                    chosen[name] = pick(values, key=lambda value, name=name: counted(name, value)[1])
+            return counted()
+
+        lightest, smallest = extreme(min, min(self.resolutions), family.width_min)
+        _, largest = extreme(max, max(self.resolutions), family.width_max)
+        return lightest, Reach(smallest, largest)
+
+    def _lighter(self, structure: Structure) -> Iterator[Structure]:
+        """The structure itself, then ever lighter ones that the space holds too."""
+        yield structure
+        for resolution in sorted((r for r in self.resolutions if r < structure.resolution), reverse=True):
+            structure = replace(structure, resolution=resolution)
+            yield structure
+        for change in (_smallest_kernel, _smallest_expansion, _smallest_depth):
+            pairs = zip(structure.stages, structure.family.stages, strict=True)
+            structure = replace(structure, stages=tuple(change(stage, choices) for stage, choices in pairs))
+            yield structure
+        yield self._extremes[structure.family.name][0]
+
+    def _resolution_text(self) -> str:
+        low, high = min(self.resolutions), max(self.resolutions)
+        return f"{low}x{low}" if low == high else f"{low}x{low} to {high}x{high}"
+
+
+def find_space(name: str) -> Path:
+    """The file of a shipped space's name or of a path; UserError listing the shipped ones if there is none."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"} and len(path.parts) == 1:
+        path = SHIPPED / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"space '{name}': not found; expected {', '.join(shipped_spaces())} or a path to a .yaml file"
+        )
+    return path
+
+
+def shipped_spaces() -> tuple[str, ...]:
+    """Names of the spaces that come with the package."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+
+
+def _family_text(family: str, beside: Path) -> str | None:
+    for folder in (beside, SHIPPED):
+        path = folder / f"{family}.yaml"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return None
+
+
+def _suggest_structure(family: FamilyFile, resolution: int, choose: Suggest) -> Structure:
+    stages = tuple(
+        _suggest_stage(stage, f"{family.name}.stages.{i}", i, choose) for i, stage in enumerate(family.stages)
+    )
+    head = f"{family.name}.head"
+    head_fusion = _suggest_fusion(head, "", family.head_fusion, family.head_radix, choose)
+    return Structure(family, resolution, stages, head_fusion if family.head_channels else DENSE)
+
+
+def _suggest_stage(stage: StageFile, where: str, index: int, choose: Suggest) -> Stage:
+    channels = choose(f"{where}.channels", stage.channels) * choose(f"{where}.width", stage.width)
+    depth = choose(f"{where}.depth", stage.depth)
+    kernel = choose(f"{where}.kernel", stage.kernel)
+    fusion = _suggest_fusion(where, "", stage.fusion, stage.radix, choose)
+    expand_fusion, expansion, squeeze_excite = DENSE, 0.0, False
+    if stage.block == "inverted":
+        expansion = choose(f"{where}.expansion", stage.expansion)
+        squeeze_excite = choose(f"{where}.squeeze_excite", stage.squeeze_excite)
+        if expansion > 1:
+            expand_fusion = _suggest_fusion(where, "expand_", stage.expand_fusion, stage.expand_radix, choose)
+    block = Block(
+        stage.block, 0, kernel, stage.stride, stage.activation, fusion, 0, expand_fusion, stage=index
+    )
+    return Stage(block, channels, depth, expansion, squeeze_excite)
+
+
+def _suggest_fusion(
+    where: str, prefix: str, fusions: Sequence[str], radices: Sequence[int], choose: Suggest
+) -> str:
+    if choose(f"{where}.{prefix}fusion", fusions) == DENSE:
+        return DENSE
+    return butterfly_fusion(choose(f"{where}.{prefix}radix", radices))
+
+
+def _choices(family: FamilyFile, resolution: int) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Every choice that can come up in a family, butterfly and widest expansion taken where there is one."""
+    seen: dict[str, Sequence[Any]] = {}
+
+    def choose(name: str, values: Sequence[Any]) -> Any:
+        seen[name] = values
+        return "butterfly" if "butterfly" in values else max(values)
+
+    _suggest_structure(family, resolution, choose)
+    return iter(seen.items())
+
+
+def _size(family: FamilyFile) -> int:
+    def fusions(kinds: Sequence[str], radices: Sequence[int]) -> int:
+        return sum(1 if kind == DENSE else len(radices) for kind in kinds)
+
+    size = fusions(family.head_fusion, family.head_radix) if family.head_channels else 1
+    for stage in family.stages:
+        size *= len(stage.channels) * len(stage.width) * len(stage.depth) * len(stage.kernel)
+        size *= fusions(stage.fusion, stage.radix)
+        if stage.block == "inverted":
+            expanding = fusions(stage.expand_fusion, stage.expand_radix)
+            size *= sum(expanding if expansion > 1 else 1 for expansion in stage.expansion)
+            size *= len(stage.squeeze_excite)
+    return size
+
+
+def _smallest_kernel(stage: Stage, choices: StageFile) -> Stage:
+    return replace(stage, block=replace(stage.block, kernel=min(choices.kernel)))
+
+
+def _smallest_expansion(stage: Stage, choices: StageFile) -> Stage:
+    if choices.block != "inverted":
+        return stage
+    expansion = min(choices.expansion)
+    block = stage.block if expansion > 1 else replace(stage.block, expand_fusion=DENSE)
+    return replace(stage, expansion=expansion, block=block)
+
+
+def _smallest_depth(stage: Stage, choices: StageFile) -> Stage:
+    return replace(stage, depth=min(choices.depth))

@@ -1,0 +1,82 @@
+"""A training as it was after its last whole epoch, in a file."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bft_nas.core.errors import one_line
+from bft_nas.core.files import write_bytes
+from bft_nas.training.curve import Epoch
+
+UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+"""What torch raises when a file is not what it wrote."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All in a training that changes from step to step; torch's own random state besides."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    generator: torch.Generator
+    """Of the order and the augmentation of the images."""
+
+
+def store(path: Path, parts: Parts, curve: Sequence[Epoch], protocol_hash: str) -> None:
+    """Write a training that has come as far as its curve; whoever is killed meanwhile leaves the file as it was."""
+    content = {
+        "protocol": protocol_hash,
+        "curve": [astuple(row) for row in curve],
+        "model": parts.model.state_dict(),
+        "optimiser": parts.optimiser.state_dict(),
+        "schedule": parts.schedule.state_dict(),
+        "generator": parts.generator.get_state(),
+        "random": torch.get_rng_state(),
+    }
+    stored = io.BytesIO()
+    torch.save(content, stored)
+    # Not forced to the disk, which can take longer than an epoch: a loss of power costs the training so far.
+    write_bytes(path, stored.getvalue(), durable=False)
+
+
+def damage_of(path: Path) -> str:
+    """What is wrong with a checkpoint, in words; empty when it can be read or there is none."""
+    if not path.is_file():
+        return ""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)["curve"]
+    except UNREADABLE as error:
+        return f"cannot be read ({one_line(error)[:80]})"
+    return ""
+
+
+def restore(path: Path, parts: Parts, protocol_hash: str) -> tuple[Epoch, ...]:
+    """Bring a training to where `store` left it and return the curve of then.
+
+    Empty, with nothing changed, when there is no file, it cannot be read, or it is of another protocol or network.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["protocol"] != protocol_hash:
+            return ()
+        curve = tuple(Epoch(*row) for row in content["curve"])
+        shapes = {name: value.shape for name, value in parts.model.state_dict().items()}
+        if shapes != {name: value.shape for name, value in content["model"].items()}:
+            return ()
+    except UNREADABLE:
+        return ()
+    parts.model.load_state_dict(content["model"])
+    parts.optimiser.load_state_dict(content["optimiser"])
+    parts.schedule.load_state_dict(content["schedule"])
+    parts.generator.set_state(content["generator"])
+    torch.set_rng_state(content["random"])
+    return curve

@@ -1,0 +1,85 @@
+"""What makes a training step on the CPU faster and changes nothing in what it computes but the order of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bft_nas.kernels import depthwise, norm
+from bft_nas.kernels.depthwise import convolve, is_depthwise
+from bft_nas.kernels.norm import activation_of, is_usual, normalise
+from bft_nas.network.modules import Head, Inverted, Separable, Shuffle, Stem
+
+# The norms of a block that its `activation` follows; it follows nothing else.
+_ACTIVATED: dict[type[nn.Module], tuple[str, ...]] = {
+    Stem: ("norm",),
+    Separable: ("depthwise_norm", "pointwise_norm"),
+    Shuffle: ("shortcut_pointwise_norm", "expand_norm", "project_norm"),
+    Inverted: ("expand_norm", "depthwise_norm"),
+    Head: ("norm",),
+}
+
+
+@contextmanager
+def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
+    """Within it, layers of a model run as is best for training, and a wide classifier gives the first logits alone.
+
+    - Depthwise convolutions are a kernel of ours, forward and back, see `bft_nas.kernels.depthwise`.
+    - Batch norm and the activation after it are one kernel of ours, see `bft_nas.kernels.norm`.
+    - A network that is counted with 1000 classes and tried out on ten would spend a tenth of a step on the others,
+      which nobody reads.
+
+    Args:
+        model: a network, with its last layer as ``classifier`` where it has one.
+        classes: how many logits are read.
+
+    >>> import torch
+    >>> layer = nn.Conv2d(32, 32, 5, padding=2, groups=32, bias=False)
+    >>> with trained_fast(layer, 10):
+    ...     layer(torch.ones(1, 32, 7, 7)).sum().backward()
+    """
+    forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and is_depthwise(module) and depthwise.kernel_available():
+            forwards[module] = partial(convolve, module)
+    if norm.kernel_available():
+        forwards |= _norms(model)
+    classifier = getattr(model, "classifier", None)
+    if isinstance(classifier, nn.Linear) and classifier.out_features > classes:
+        forwards[classifier] = partial(_first_logits, classifier, classes)
+    for module, forward in forwards.items():
+        module.forward = forward
+    try:
+        yield
+    finally:
+        for module in forwards:
+            del module.forward
+
+
+def _norms(model: nn.Module) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
+    """Norms with their activations, and what is left of these: nothing."""
+    forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and is_usual(module):
+            forwards[module] = partial(normalise, module, "identity")
+    for block in model.modules():
+        activated = [getattr(block, name, None) for name in _ACTIVATED.get(type(block), ())]
+        norms = [each for each in activated if isinstance(each, nn.BatchNorm2d)]
+        activation = activation_of(block.activation) if norms else None  # type: ignore[arg-type]
+        if activation is not None and all(map(is_usual, norms)):
+            forwards |= {each: partial(normalise, each, activation) for each in norms}
+            forwards[block.activation] = _nothing  # type: ignore[index]
+    return forwards
+
+
+def _nothing(x: Tensor) -> Tensor:
+    return x
+
+
+def _first_logits(classifier: nn.Linear, classes: int, x: Tensor) -> Tensor:
+    bias = None if classifier.bias is None else classifier.bias[:classes]
+    return F.linear(x, classifier.weight[:classes], bias)

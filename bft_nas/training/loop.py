@@ -1,0 +1,248 @@
+"""One training loop for search, comparison and benchmarks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.core.errors import one_line
+from bft_nas.data.images import Images, ImageTensors
+from bft_nas.network import Architecture, build
+from bft_nas.training.checkpoint import Parts, restore, store
+from bft_nas.training.curve import Epoch
+from bft_nas.training.fast import trained_fast
+from bft_nas.training.protocol import Protocol
+
+
+class TrainingFailed(Exception):  # noqa: N818 - it is an outcome of a candidate, not a defect of the program
+    """A training that came to nothing, with the reason that the record keeps."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training came to."""
+
+    curve: tuple[Epoch, ...]
+    weights: Mapping[str, Tensor]
+    """On the CPU; empty when it was stopped before its last epoch."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told not to go on."""
+        return not self.weights
+
+
+def evaluate(
+    architecture: Architecture,
+    protocol: Protocol,
+    images: Images,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[tuple[Epoch, ...]], bool | None] = lambda curve: True,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Training:
+    """Build a network and train it under a protocol; see `train` for the arguments.
+
+    Raises:
+        TrainingFailed: the loss became NaN, infinite or far worse than chance, or memory ran out.
+    """
+    torch.manual_seed(protocol.seed)
+    try:
+        model = build(architecture).to(images.device)
+        curve = train(
+            model,
+            protocol,
+            images,
+            protocol.proxy_resolution(architecture.resolution),
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
+    except (MemoryError, RuntimeError) as error:
+        # torch's own OutOfMemoryError is of the GPU; on the CPU it raises a plain RuntimeError.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise TrainingFailed(f"out of memory: {one_line(error)[:200]}") from None
+    if len(curve) < protocol.epochs:
+        return Training(curve, {})
+    # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    return Training(curve, weights)
+
+
+def train(
+    model: nn.Module,
+    protocol: Protocol,
+    images: Images,
+    size: int,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[tuple[Epoch, ...]], bool | None] = lambda curve: True,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Epoch, ...]:
+    """Train a model in place on images of ``size`` x ``size`` pixels and return its learning curve.
+
+    The model may have more outputs than the data has classes, as a network that is counted with 1000 classes
+    and tried out on ten: loss and accuracy read the first ones, the others get no gradient.
+
+    Args:
+        checkpoint: a file that holds the training as it was after its last whole epoch, in one piece at any moment.
+            If it is there and of this protocol, the training goes on from it, and ends as if nothing had happened.
+        on_epoch: told the curve so far after each epoch; False ends the training there. When a training goes on
+            from a checkpoint, it is told the curve of then first, and may end it at once.
+        on_step: told how many of all steps are done.
+
+    Raises:
+        TrainingFailed: the loss became NaN, infinite or far worse than chance.
+    """
+    data = images.at(size)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = _optimiser(model, protocol)
+    steps_per_epoch = max(1, len(data.train) // protocol.batch_size)
+    total = protocol.epochs * steps_per_epoch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / total, protocol.warmup))
+    generator = torch.Generator().manual_seed(protocol.seed)
+    parts = Parts(model, optimiser, schedule, generator)
+    curve = restore(checkpoint, parts, protocol.hash) if checkpoint is not None else ()
+    if curve and on_epoch(curve) is False:
+        return curve
+    with trained_fast(model, protocol.data_classes):
+        for epoch in range(len(curve) + 1, protocol.epochs + 1):
+            started = time.perf_counter()
+            model.train()
+            order = torch.randperm(len(data.train), generator=generator)
+            losses = torch.zeros((), device=images.device)
+            batches = torch.split(order, protocol.batch_size)[:steps_per_epoch]
+            for step, picked in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
+                losses += _step(parts, protocol, images, data, picked.to(images.device))
+                on_step(step, total)
+            train_loss = float(losses) / steps_per_epoch
+            _check_loss(train_loss, epoch, protocol.data_classes)
+            settling = order[: protocol.norm_images].to(images.device)
+            _settle_norms(model, protocol, images, data.train[settling])
+            judged = accuracy(model, protocol, images, size)
+            curve = (*curve, Epoch(epoch, train_loss, judged, time.perf_counter() - started))
+            if checkpoint is not None and epoch < protocol.epochs:
+                store(checkpoint, parts, curve, protocol.hash)
+            if on_epoch(curve) is False:
+                break
+    return curve
+
+
+def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, picked: Tensor) -> Tensor:
+    """Train on the images of these numbers, and return their loss."""
+    pixels = _augmented(data.train[picked], protocol, parts.generator)
+    with _precision(protocol, images.device):
+        logits = parts.model(images.normalise(pixels))[:, : protocol.data_classes]
+        loss = F.cross_entropy(logits, data.train_labels[picked], label_smoothing=protocol.label_smoothing)
+    parts.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parts.optimiser.step()
+    parts.schedule.step()
+    return loss.detach()
+
+
+def _check_loss(train_loss: float, epoch: int, classes: int) -> None:
+    if not math.isfinite(train_loss):
+        raise TrainingFailed(f"the training loss became {train_loss} in epoch {epoch}")
+    chance = math.log(max(2, classes))
+    if train_loss > 3 * chance:
+        raise TrainingFailed(
+            f"diverged: training loss {train_loss:.1f} in epoch {epoch}, guessing gives {chance:.1f}"
+        )
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) -> float:
+    """The part, 0 to 1, of the validation images that a model classifies rightly."""
+    data = images.at(size)
+    model.eval()
+    right = torch.zeros((), dtype=torch.int64, device=images.device)
+    batches = zip(torch.split(data.validation, 250), torch.split(data.validation_labels, 250), strict=True)
+    for pixels, labels in batches:
+        with _precision(protocol, images.device):
+            logits = model(images.normalise(pixels))[:, : protocol.data_classes]
+        right += (logits.argmax(1) == labels).sum()
+    return int(right) / len(data.validation)
+
+
+@torch.no_grad()
+def _settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor) -> None:
+    """Replace batch norm's running statistics by their average over these images, without augmentation."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches to come
+    model.train()
+    for batch in torch.split(pixels, 128):
+        with _precision(protocol, images.device):
+            model(images.normalise(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _precision(protocol: Protocol, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bfloat16")
+
+
+def _rate(progress: float, warmup: float) -> float:
+    if progress < warmup:
+        return (progress + 1e-3) / (warmup + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def _optimiser(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
+    own = _own_rates(model, protocol)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        rate, decay = own.get(parameter, (1.0, protocol.weight_decay if parameter.dim() > 1 else 0.0))
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.SGD(
+        [
+            {"params": parameters, "lr": protocol.learning_rate * rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ],
+        lr=protocol.learning_rate,
+        momentum=protocol.momentum,
+        nesterov=True,
+        fused=True,
+    )
+
+
+def _own_rates(model: nn.Module, protocol: Protocol) -> dict[nn.Parameter, tuple[float, float]]:
+    """Rate over the others' and weight decay of the classifier and of butterflies; see `Protocol`."""
+    own: dict[nn.Parameter, tuple[float, float]] = {}
+    classifier = getattr(model, "classifier", None)
+    if isinstance(classifier, nn.Linear):
+        rate = protocol.classifier_rate / classifier.in_features
+        for parameter in classifier.parameters():
+            own[parameter] = (rate, protocol.weight_decay if parameter.dim() > 1 else 0.0)
+    for module in model.modules():
+        if isinstance(module, ButterflyTransform):
+            dense = module.in_channels * module.out_channels
+            rate = protocol.butterfly_rate * dense / sum(weight.numel() for weight in module.stages)
+            own.update(dict.fromkeys(module.stages, (rate, 0.0)))
+    return own
+
+
+def _augmented(pixels: Tensor, protocol: Protocol, generator: torch.Generator) -> Tensor:
+    """Each image shifted by itself, the edge pixels repeated, and half of them flipped: one gather for both."""
+    n, size = len(pixels), pixels.shape[-1]
+    most = round(protocol.shift * size)
+    shift_y, shift_x = torch.randint(-most, most + 1, (2, n, 1), generator=generator)
+    flipped = torch.rand(n, 1, generator=generator) < (0.5 if protocol.flip else 0.0)
+    line = torch.arange(size)
+    rows = (line + shift_y).clamp_(0, size - 1).to(pixels.device)
+    columns = (torch.where(flipped, size - 1 - line, line) + shift_x).clamp_(0, size - 1).to(pixels.device)
+    image = torch.arange(n, device=pixels.device)[:, None, None]
+    picked = pixels.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)

@@ -1,0 +1,98 @@
+"""Numbers as people write and read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bft_nas.core.errors import UserError
+from bft_nas.core.units import format_duration, format_macs, parse_duration, parse_macs
+
+
+@pytest.mark.parametrize(
+    "text", ["50M", "50m", "0.05G", "50e6", "5e7", "50000000", "50000k", " 50M ", "50.0M", ".05g"]
+)
+def test_the_same_budget_in_many_spellings(text: str) -> None:
+    assert parse_macs(text) == 50_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fast",
+        "-3M",
+        "0",
+        "0.0M",
+        "",
+        " ",
+        "M",
+        "5MM",
+        "5 0M",
+        "1e",
+        "1e-9",
+        "1e400",
+        "nan",
+        "inf",
+        "0x10",
+        "50M,",
+        "٥٠M",
+        "1_0",
+    ],
+)
+def test_what_is_no_budget_is_refused_in_one_line_that_names_it(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_macs(text)
+    assert "\n" not in str(caught.value)
+    assert "--flops" in str(caught.value)
+    assert "50M" in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_budget_above_zero_or_a_user_error(text: str) -> None:
+    try:
+        assert parse_macs(text) > 0
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+@given(st.integers(1, 10**12))
+def test_a_whole_number_is_itself(macs: int) -> None:
+    assert parse_macs(str(macs)) == macs
+
+
+@given(st.integers(1, 10**12))
+def test_formatting_keeps_three_digits_and_the_side_of_a_bound(macs: int) -> None:
+    low, high = parse_macs_or_zero(format_macs(macs)), parse_macs(format_macs(macs, up=True))
+    assert low <= macs <= high
+    if macs >= 10**6:
+        assert macs - low < 0.01 * macs + 1
+        assert high - macs < 0.01 * macs + 1
+
+
+def parse_macs_or_zero(text: str) -> int:
+    return 0 if text.rstrip("M").strip("0.") == "" else parse_macs(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("90", 90), ("30m", 1800), ("1h30m", 5400), ("2H", 7200)]
+)
+def test_times(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_time_above_zero_or_a_user_error(text: str) -> None:
+    try:
+        assert parse_duration(text) > 0
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5m", "1.5h", "30x", "", "m"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--time"):
+        parse_duration(text)
+
+
+@given(st.floats(0, 1e6))
+def test_durations_are_short(seconds: float) -> None:
+    assert len(format_duration(seconds)) <= 12

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from bft_nas.network.published import published_results
+
+EVERYTHING = {"int8": True, "distilled": True}
+CURVES = ("FBNet", "MNasNet", "MobileNetV1+BFT", "MobileNetV3", "MobileNetV3+BFT", "ShuffleNetV2+BFT")
+
+
+def names(**asked: bool) -> set[str]:
+    return set(published_results(**asked)["name"])
+
+
+def test_every_row_has_a_source_and_numbers_that_can_be() -> None:
+    rows = published_results(int8=True, distilled=True)
+    assert len(rows) == 297
+    for column in ("name", "family", "resolution", "source"):
+        assert rows[column].map(lambda text: isinstance(text, str) and text == text.strip() != "").all()
+    assert rows["macs"].dtype == "int64"
+    assert rows["macs"].between(1e6, 5e8).all()
+    assert rows["params"].dropna().between(1e5, 1e7).all()
+    assert rows["top1"].between(40, 80).all()
+    pixels = rows.loc[rows["resolution"].str.isdecimal(), "resolution"].astype(int)
+    assert pixels.between(96, 256).all()
+    assert not rows.duplicated(["name", "resolution", "source"]).any()
+
+
+def test_rows_rise_in_macs() -> None:
+    assert published_results()["macs"].is_monotonic_increasing
+
+
+def test_quantised_rows_are_left_out_unless_asked_for() -> None:
+    added = names(int8=True) - names()
+    assert {"FBNet-96 (int8)", "slim MobileNetV3 Large dm=1 8-bit"} < added
+    assert all("int8" in name or "8-bit" in name for name in added)
+
+
+def test_distilled_rows_are_left_out_unless_asked_for() -> None:
+    added = names(distilled=True) - names()
+    assert {"PPLCNet_x0_5_ssld (distilled)", "GhostNetV3 1.0x (distilled, re-param.)"} < added
+    assert all("distilled" in name for name in added)
+
+
+def test_asking_for_more_keeps_the_rest() -> None:
+    assert names() < names(int8=True) < names(**EVERYTHING)
+    assert names() < names(distilled=True) < names(**EVERYTHING)
+
+
+@pytest.mark.parametrize("asked", [{}, EVERYTHING])
+def test_on_a_curve_more_macs_always_are_more_accurate(asked: dict[str, bool]) -> None:
+    rows = published_results(**asked)
+    assert set(rows["curve"]) == {"", *CURVES}
+    for curve in CURVES:
+        points = rows[rows["curve"] == curve]
+        assert points["macs"].is_monotonic_increasing
+        assert points["macs"].is_unique
+        assert points["top1"].is_monotonic_increasing
+        assert points["top1"].is_unique
+
+
+def test_curves_are_of_one_recipe() -> None:
+    points = published_results(int8=True, distilled=True).query("curve != ''")
+    marks = points["name"] + " " + points["source"]
+    unlike = r"int8|8-bit|distill|ssld|in21k|_e\d{4}_|epochs|PaddleClas|timm|torchvision|stale|approximate"
+    assert not marks.str.contains(unlike).any()
+    sources = points.groupby("curve")["source"].agg(" ".join)
+    assert "tensorflow/tpu" in sources["MNasNet"]
+    assert all("BFT paper" in sources[curve] for curve in CURVES if curve.endswith("+BFT"))
+
+
+def test_a_curve_is_made_of_what_the_paper_prints() -> None:
+    rows = published_results()
+    printed = {14: 46.58, 23: 52.26, 35: 54.30, 51: 57.56, 52: 58.35, 112: 63.03, 150: 64.32}
+    points = rows[rows["curve"] == "MobileNetV1+BFT"]
+    assert dict(zip(points["macs"] // 10**6, points["top1"], strict=True)) == printed
+
+
+def test_a_row_that_another_beats_is_on_no_curve() -> None:
+    rows = published_results().set_index("name")
+    assert rows.loc["MnasNet-A1 1x @96", "curve"] == ""
+    assert rows.loc["MnasNet-A1 0.5x @160", "curve"] == "MNasNet"
+
+
+def test_unknown_parameters_are_not_a_number() -> None:
+    params = published_results().set_index("name")["params"]
+    assert math.isnan(params["ShuffleNetV2-1.25+BFT @128"])
+    assert params["MnasNet-A1 0.35x @96"] == pytest.approx(1.7e6)
+
+
+def test_importing_it_does_not_wait_for_pandas() -> None:
+    code = "import sys, bft_nas.network.published; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

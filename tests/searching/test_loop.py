@@ -1,0 +1,374 @@
+"""The loop and the record: what is proposed, kept, answered from the record, and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+import bft_nas.training.loop
+from bft_nas.core.errors import UserError
+from bft_nas.engines import local_engine
+from bft_nas.network import build, cost
+from bft_nas.record.candidate import Candidate
+from bft_nas.record.pareto import front
+from bft_nas.record.run import COLUMNS, Run, run_names
+from bft_nas.searching.halving import Halving
+from bft_nas.searching.loop import Clock, Prepared, check_protocol, prepare, propose_new, search
+from bft_nas.space.space import SearchSpace
+from bft_nas.training.curve import Epoch
+from bft_nas.training.loop import TrainingFailed
+from tests.conftest import Silent, tiny_prepared, tiny_run, tiny_settings
+from tests.data.samples import cifar10_files, write_files
+
+
+def go(run: Run, prepared: Prepared, trials: int | None = 3, seconds: float | None = None) -> Silent:
+    watcher = Silent()
+    engine = local_engine(prepared.images, run.protocol)
+    search(run, engine, watcher, Clock(), trials=trials, seconds=seconds)
+    return watcher
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Prepared:
+    return tiny_prepared()
+
+
+@pytest.fixture(scope="module")
+def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = tiny_run(tmp_path_factory.mktemp("runs"), prepared)
+    go(run, prepared, trials=6)
+    run.write_results()
+    return run
+
+
+def test_every_candidate_is_within_the_budget_and_on_record(finished: Run) -> None:
+    results = finished.results()
+    assert tuple(results.columns) == COLUMNS
+    assert list(results["state"]) == ["complete"] * 6
+    assert (results["macs"] <= 3_000_000).all()
+    assert results["hash"].is_unique
+    for row in results.to_dict("records"):
+        architecture = finished.architecture(row["number"])
+        assert architecture.hash == row["hash"]
+        assert cost(architecture).macs == row["macs"]
+        assert cost(architecture).params == row["params"]
+
+
+def test_results_csv_holds_the_results(finished: Run) -> None:
+    read = pd.read_csv(finished.folder / "results.csv", keep_default_na=False)
+    assert list(read.columns) == list(COLUMNS)
+    assert list(read["hash"]) == list(finished.results()["hash"])
+
+
+def test_each_candidate_has_its_folder_and_only_the_front_its_weights(finished: Run) -> None:
+    for number in finished.results()["number"]:
+        folder = finished.folder / "candidates" / f"{number:04d}"
+        json.loads((folder / "architecture.json").read_text())
+        with (folder / "curve.csv").open() as file:
+            assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+    kept = {int(p.parent.name) for p in finished.folder.glob("candidates/*/weights.safetensors")}
+    assert kept == set(front(finished.results())["number"])
+
+
+def test_the_kept_weights_give_the_recorded_accuracy(finished: Run, prepared: Prepared) -> None:
+    row = front(finished.results()).iloc[-1]
+    architecture = finished.architecture(int(row["number"]))
+    model = build(architecture)
+    model.load_state_dict(finished.weights(int(row["number"])))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = finished.protocol.proxy_resolution(architecture.resolution)
+    accuracy = bft_nas.training.loop.accuracy(model, finished.protocol, prepared.images, size)
+    assert accuracy == pytest.approx(row["accuracy"], abs=1e-9)
+
+
+def test_run_yaml_holds_all_that_made_the_run(finished: Run, prepared: Prepared) -> None:
+    content = yaml.safe_load((finished.folder / "run.yaml").read_text())
+    assert content["protocol_hash"] == prepared.protocol.hash
+    assert set(content) >= {"command", "created", "settings", "protocol", "space", "versions", "data"}
+    again = Run.open(str(finished.folder))
+    assert again.settings == prepared.settings
+    assert again.protocol == prepared.protocol
+    assert again.space.families == prepared.space.families
+    assert again.data.classes == prepared.images.dataset.classes
+
+
+def test_the_study_has_both_objectives(finished: Run) -> None:
+    assert [d.name for d in finished.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    values = [trial.values for trial in finished.study.trials]
+    results = finished.results()
+    assert values == [[a, m] for a, m in zip(results["accuracy"], results["macs"], strict=True)]
+
+
+def hashes(run: Run) -> list[str]:
+    return list(run.results()["hash"])
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_a_search_in_pieces_proposes_what_one_in_one_piece_does(sampler: str, tmp_path: Path) -> None:
+    prepared = tiny_prepared(sampler=sampler, images=64, seed=3)
+    whole = tiny_run(tmp_path, prepared, "whole")
+    tiny_run(tmp_path, prepared, "pieces")
+    go(whole, prepared, trials=13)
+    for trials in (2, 11, 13):
+        go(Run.open("pieces", runs=tmp_path), prepared, trials=trials)
+    assert hashes(Run.open("pieces", runs=tmp_path)) == hashes(whole)
+
+
+def test_another_seed_proposes_something_else(tmp_path: Path) -> None:
+    runs = []
+    for seed in (0, 1):
+        prepared = tiny_prepared(images=64, seed=seed)
+        runs.append(tiny_run(tmp_path, prepared, f"seed{seed}"))
+        go(runs[-1], prepared)
+    assert not set(hashes(runs[0])) & set(hashes(runs[1]))
+
+
+def test_several_budgets_share_a_run_and_none_is_exceeded(tmp_path: Path) -> None:
+    prepared = tiny_prepared(budgets=(1_500_000, 4_000_000), images=64)
+    run = tiny_run(tmp_path, prepared)
+    go(run, prepared, trials=10)
+    results = run.results()
+    assert set(results["budget"]) == {1_500_000, 4_000_000}
+    assert (results["macs"] <= results["budget"]).all()
+
+
+def test_a_failed_training_is_recorded_with_its_reason_and_the_search_goes_on(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = bft_nas.training.loop.evaluate, []
+
+    def fails_second(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise TrainingFailed("the training loss became nan in epoch 1")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(bft_nas.training.loop, "evaluate", fails_second)
+    run = tiny_run(tmp_path, prepared)
+    watcher = go(run, prepared, trials=3)
+    assert [reason for _, _, reason in watcher.ended] == ["", "the training loss became nan in epoch 1", ""]
+    results = run.results()
+    assert list(results["state"]) == ["complete", "failed", "complete"]
+    assert results["reason"][1] == "the training loss became nan in epoch 1"
+    with pytest.raises(UserError, match="candidate 1: its training failed"):
+        run.weights(1)
+
+
+def test_a_proposal_evaluated_before_is_answered_from_the_record(tmp_path: Path) -> None:
+    one_point = "family: dot\nresolution: 64\nwidth: {min: 1, max: 1}\nstem: {channels: 16}\n" + (
+        "stages: [{block: separable, channels: 32, kernel: [3, 5]}]\n"
+    )
+    space = SearchSpace.parse(one_point, where="dot.yaml", name="dot")
+    prepared = prepare(tiny_settings(resolutions=(64,), images=64), space)
+    run = tiny_run(tmp_path, prepared)
+    watcher = go(run, prepared, trials=10)
+    assert len(watcher.ended) == 2
+    assert len(run.results()) == 2
+    repeats = [t for t in run.study.trials if "repeats" in t.user_attrs]
+    assert repeats
+    assert all(t.values == run.study.trials[t.user_attrs["repeats"]].values for t in repeats)
+
+
+def interrupted_at(place: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Make ``Run.place`` die before it does anything, as under a kill; returns how to undo it."""
+
+    def dies(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    original = getattr(Run, place)
+    monkeypatch.setattr(Run, place, dies)
+    return lambda: monkeypatch.setattr(Run, place, original)
+
+
+@pytest.mark.parametrize("place", ["propose", "finish", "_note", "_tell", "_forget_weights_behind_the_front"])
+def test_whenever_a_search_dies_nothing_is_lost_or_done_twice(
+    place: str, prepared: Prepared, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(tmp_path, prepared)
+    go(run, prepared, trials=2)
+    undo = interrupted_at(place, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, trials=6)
+    undo()
+    again = Run.open("tiny", runs=tmp_path)
+    watcher = go(again, prepared, trials=6)
+    results = again.results()
+    assert hashes(again) == hashes(finished)
+    assert list(results["accuracy"]) == list(finished.results()["accuracy"])
+    assert not set(results["number"][:2]) & {number for number, *_ in watcher.ended}
+
+
+def test_a_candidate_that_was_trained_but_not_told_is_not_trained_again(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    run = tiny_run(tmp_path, prepared)
+    real = optuna.Study.tell
+
+    def dies(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optuna.Study, "tell", dies)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, trials=1)
+    monkeypatch.setattr(optuna.Study, "tell", real)
+    again = Run.open("tiny", runs=tmp_path)
+    assert go(again, prepared, trials=1).ended == []
+    assert len(again.results()) == 1
+    assert again.weights(0)
+
+
+def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepared, tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, prepared)
+    assert go(run, prepared, trials=None, seconds=1e-9).ended == []
+    assert len(go(run, prepared, trials=None, seconds=3.0).ended) >= 1
+
+
+def test_who_only_looks_at_a_run_writes_nothing(finished: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")}
+    again = Run(finished.folder)
+    assert len(again.results()) == 6
+    assert not again.curves().empty
+    assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")} == before
+
+
+def test_only_one_search_at_a_time_works_on_a_run(prepared: Prepared, tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, prepared)
+    again = Run.open("tiny", runs=tmp_path)
+    with (
+        run.members.joined(alone=True),
+        pytest.raises(UserError, match="another search is working on it"),
+        again.members.joined(alone=True),
+    ):
+        pass
+    with again.members.joined(alone=True):
+        pass
+
+
+def test_another_protocol_is_refused_and_what_differs_is_named(finished: Run) -> None:
+    check_protocol(finished, tiny_prepared().protocol)
+    with pytest.raises(UserError, match="epochs 1 there, 2 here"):
+        check_protocol(finished, tiny_prepared(epochs=2).protocol)
+
+
+def test_a_name_in_use_is_refused_and_a_missing_name_is_made_up(prepared: Prepared, tmp_path: Path) -> None:
+    tiny_run(tmp_path, prepared, "mine")
+    with pytest.raises(UserError, match="there is one already"):
+        tiny_run(tmp_path, prepared, "mine")
+    for name in ("../up", "a/b", "", ".", "-x"):
+        with pytest.raises(UserError):
+            tiny_run(tmp_path, prepared, name)
+    facts = Run.open("mine", runs=tmp_path).data
+    arguments = (prepared.settings, prepared.space, prepared.protocol)
+    names = [Run.create(None, *arguments, data=facts, runs=tmp_path).name for _ in range(2)]
+    assert names == ["tiny-3M", "tiny-3M-2"]
+    assert set(run_names(tmp_path)) == {"mine", *names}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_unknown_run_or_candidate_lists_the_known_ones(finished: Run) -> None:
+    with pytest.raises(UserError, match="expected tiny"):
+        Run.open("nobody", runs=finished.folder.parent)
+    with pytest.raises(UserError, match="expected 0, 1, 2, 3, 4, 5"):
+        finished.row(99)
+
+
+def test_a_broken_run_yaml_is_named(finished: Run, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for text in ("{", "settings: 3\n", "[]", "settings: {}\nprotocol: {}\n"):
+        (broken / "run.yaml").write_text(text)
+        with pytest.raises(UserError, match=r"run\.yaml cannot be read") as caught:
+            Run.open(str(broken))
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_same_seed_proposes_the_same_networks_under_both_data_choices(tmp_path: Path) -> None:
+    """Fashion-MNIST and CIFAR-10, the default sampler and space: all that it proposes before it learns anything."""
+    write_files(tmp_path / "cifar", cifar10_files("cifar-10-batches-bin"))
+    proposed = []
+    for data in ("fashion-mnist", f"cifar10={tmp_path / 'cifar'}"):
+        settings = tiny_settings(budgets=(50_000_000,), data=data, sampler="tpe", images=64)
+        prepared = prepare(settings, SearchSpace.load("mobile"))
+        run = tiny_run(tmp_path, prepared, data.partition("=")[0])
+        proposed.append([c.architecture.hash for c in (propose_new(run, run.space) for _ in range(10)) if c])
+    assert len(proposed[0]) == 10
+    assert proposed[0] == proposed[1]
+
+
+def test_halving_stops_the_worse_ones_early_and_trains_the_better_ones_to_the_end(tmp_path: Path) -> None:
+    prepared = tiny_prepared(epochs=3, scheduler="halving", eta=2, seed=5)
+    run = tiny_run(tmp_path, prepared)
+    watcher = go(run, prepared, trials=8)
+    results = run.results().set_index("number")
+    assert len(results) == 8
+    stopped, complete = (results[results["state"] == state] for state in ("stopped", "complete"))
+    assert len(stopped) + len(complete) == 8
+    assert len(stopped) >= 3
+    assert (complete["epochs"] == 3).all()
+    assert (stopped["epochs"] < 3).all()
+    assert stopped["accuracy"].between(0, 1).all()
+    # Nobody is left stopped who is among the best half of a rung.
+    halving = Halving(2, 1, 3)
+    assert halving.promoted(run.progress()) is None
+    for number in stopped.index:
+        assert (run.folder / f"candidates/{number:04d}/checkpoint.pt").is_file()
+    for number in complete.index:
+        assert not (run.folder / f"candidates/{number:04d}/checkpoint.pt").exists()
+    # Nothing was trained twice: every epoch of a candidate is new, but for the one that it was stopped at.
+    for number in complete.index:
+        told = [epoch for candidate, epoch in watcher.epochs if candidate == number]
+        assert sorted(set(told)) == [1, 2, 3]
+    assert set(front(run.results())["number"]) <= set(complete.index)
+
+
+def test_what_halving_trained_to_the_end_is_what_no_stopping_gives(tmp_path: Path) -> None:
+    prepared = tiny_prepared(epochs=3, scheduler="halving", eta=2, seed=5)
+    plain = tiny_prepared(epochs=3, seed=5)
+    run, whole = tiny_run(tmp_path, prepared, "halved"), tiny_run(tmp_path, plain, "whole")
+    go(run, prepared, trials=6)
+    go(whole, plain, trials=6)
+    found, expected = (each.results().set_index("hash") for each in (run, whole))
+    complete = found[found["state"] == "complete"]
+    assert len(complete) >= 2
+    assert (complete["accuracy"] == expected.loc[complete.index, "accuracy"]).all()
+
+
+class Interrupter(Silent):
+    """Presses Ctrl-C after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.left = epochs
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        super().epoch(candidate, row)
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_search_with_halving_in_pieces_is_one_in_one_piece(tmp_path: Path) -> None:
+    prepared = tiny_prepared(epochs=3, scheduler="halving", eta=2, images=64, seed=3)
+    tiny_run(tmp_path, prepared, "pieces")
+    # A search that ends promotes whom it can, so the pieces are kills in the middle, not smaller searches.
+    for epochs in (2, 3, 4):
+        run = Run.open("pieces", runs=tmp_path)
+        engine = local_engine(prepared.images, run.protocol)
+        with pytest.raises(KeyboardInterrupt):
+            search(run, engine, Interrupter(epochs), Clock(), trials=6, seconds=None)
+    go(Run.open("pieces", runs=tmp_path), prepared, trials=6)
+    whole = tiny_run(tmp_path, prepared, "whole")
+    go(whole, prepared, trials=6)
+    columns = ["hash", "state", "accuracy", "epochs"]
+    pieces = Run.open("pieces", runs=tmp_path)
+    pd.testing.assert_frame_equal(pieces.results()[columns], whole.results()[columns])

@@ -1,0 +1,130 @@
+"""References beside a run: within its budgets, under its protocol, trained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bft_nas.searching.references
+from bft_nas.engines import local_engine
+from bft_nas.network import REFERENCES, cost
+from bft_nas.record.candidate import Candidate
+from bft_nas.record.run import REFERENCE_COLUMNS, Run
+from bft_nas.searching.loop import Clock, Prepared, search
+from bft_nas.searching.references import compare, field_of
+from bft_nas.training.loop import TrainingFailed
+from tests.conftest import Silent, tiny_prepared, tiny_run
+
+FEW = ("mobilenet_v1", "shufflenet_v2_bft", "mnasnet_a1")
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Prepared:
+    return tiny_prepared(budgets=(2_000_000, 4_000_000), trials=2, classes=10)
+
+
+@pytest.fixture
+def run(tmp_path: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(bft_nas.searching.references, "REFERENCES", FEW)
+    return tiny_run(tmp_path, prepared)
+
+
+def compared(run: Run, prepared: Prepared) -> list[str]:
+    """The names of the references that were trained for it."""
+    watcher = Silent()
+    compare(run, field_of(run), local_engine(prepared.images, run.protocol), watcher, Clock())
+    return [candidate.architecture.family for candidate in watcher.begun]
+
+
+def searched(run: Run, prepared: Prepared) -> None:
+    engine = local_engine(prepared.images, run.protocol)
+    search(run, engine, Silent(), Clock(), trials=2, seconds=None)
+
+
+def test_every_reference_is_as_wide_as_each_budget_allows_at_the_resolution_of_its_winner(
+    run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bft_nas.searching.references, "REFERENCES", REFERENCES)
+    assert {entrant.candidate.architecture.resolution for entrant in field_of(run).entrants} == {96}
+    searched(run, prepared)
+    winner = run.results().sort_values("accuracy").iloc[-1]
+    field = field_of(run)
+    for entrant in field.entrants:
+        candidate = entrant.candidate
+        assert cost(candidate.architecture).macs == candidate.macs <= candidate.budget
+        assert candidate.architecture.classes == 10
+        if candidate.budget == 4_000_000:
+            assert candidate.architecture.resolution == winner["resolution"]
+    met = [(e.candidate.architecture.family, e.candidate.budget) for e in field.entrants]
+    asked = [(name, budget) for budget in run.settings.budgets for name in REFERENCES]
+    assert sorted(met + list(field.out_of_reach)) == sorted(asked)
+
+
+def test_what_they_came_to_joins_the_runs_results(run: Run, prepared: Prepared) -> None:
+    searched(run, prepared)
+    assert run.references().empty
+    compared(run, prepared)
+    references = run.references()
+    assert tuple(references.columns) == REFERENCE_COLUMNS
+    assert (references["state"] == "complete").all()
+    assert references["accuracy"].between(0, 1).all()
+    assert (references["macs"] <= references["budget"]).all()
+    assert len(run.results()) == 2
+    written = pd.read_csv(run.write_results())
+    assert written["number"].isna().sum() == len(references)
+    assert written["name"].dropna().tolist() == references["name"].tolist()
+
+
+def test_a_reference_is_trained_once_per_protocol(run: Run, prepared: Prepared, tmp_path: Path) -> None:
+    first = compared(run, prepared)
+    assert first
+    assert compared(run, prepared) == []
+    other = tiny_run(tmp_path, prepared, "other")
+    assert compared(other, prepared) == []
+    pd.testing.assert_frame_equal(other.references(), run.references())
+    longer = tiny_prepared(budgets=(2_000_000, 4_000_000), classes=10, epochs=2)
+    assert compared(tiny_run(tmp_path, longer, "longer"), longer) == first
+
+
+def test_a_record_that_cannot_be_read_is_made_anew(run: Run, prepared: Prepared, tmp_path: Path) -> None:
+    compared(run, prepared)
+    record = next((tmp_path / ".references").rglob("*.json"))
+    record.write_text("{")
+    assert len(compared(run, prepared)) == 1
+
+
+def test_an_interruption_keeps_what_was_trained_before_it(
+    run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Impatient(Silent):
+        def begin(self, candidate: Candidate, position: int) -> None:
+            super().begin(candidate, position)
+            if len(self.begun) == 2:
+                raise KeyboardInterrupt
+
+    engine = local_engine(prepared.images, run.protocol)
+    with pytest.raises(KeyboardInterrupt):
+        compare(run, field_of(run), engine, Impatient(), Clock())
+    assert len(run.references()) == 1
+    everyone = len(field_of(run).entrants)
+    assert len(compared(run, prepared)) == everyone - 1
+    assert len(run.references()) == everyone
+
+
+def test_a_training_that_breaks_down_is_recorded_and_tried_again(
+    run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise TrainingFailed("diverged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bft_nas.training.loop.evaluate", fail)
+        compared(run, prepared)
+    failed = run.references()
+    assert (failed["state"] == "failed").all()
+    assert (failed["reason"] == "diverged").all()
+    assert failed["accuracy"].isna().all()
+    assert len(compared(run, prepared)) == len(failed)
+    assert (run.references()["state"] == "complete").all()

@@ -1,0 +1,287 @@
+"""Search spaces: the files, the budget that is never exceeded, and the widths that use it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bft_nas.core.errors import UserError
+from bft_nas.network import Architecture, cost
+from bft_nas.network.widths import width_grid
+from bft_nas.space.space import SHIPPED, Proposal, SearchSpace, shipped_spaces
+
+SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]
+SMALL = """
+family: tiny
+resolution: [32, 64]
+budget_share: [0.5, 1.0]
+width: {min: 0.25, max: 4}
+stem: {channels: 16}
+stages:
+  - {block: separable, channels: 32, stride: 2, depth: [1, 2], fusion: [dense, butterfly], radix: [2, 4]}
+  - {block: inverted, channels: 32, stride: 1, expansion: [1, 2], squeeze_excite: [false, true],
+     expand_fusion: [dense, butterfly], fusion: butterfly}
+"""
+
+
+def parse(text: str) -> SearchSpace:
+    return SearchSpace.parse(text, where="test.yaml", name="test")
+
+
+def proposals(space: SearchSpace, count: int, budget: int, seed: int = 0) -> list[Proposal]:
+    rng = random.Random(seed)
+    return [space.sample(rng, budget) for _ in range(count)]
+
+
+@pytest.mark.parametrize("budget", [10_000_000, 50_000_000, 150_000_000])
+@pytest.mark.parametrize("name", SPACES)
+def test_2000_proposals_stay_within_the_budget_and_use_their_share(name: str, budget: int) -> None:
+    space = SearchSpace.load(name)
+    made = proposals(space, 2000, budget)
+    for proposal in made:
+        assert proposal.macs <= proposal.allowance <= budget
+        assert cost(proposal.architecture).macs == proposal.macs
+    used = sum(proposal.macs > 0.9 * proposal.allowance for proposal in made)
+    assert used >= 0.95 * len(made)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_widths_are_multiples_of_8_with_small_prime_factors(name: str) -> None:
+    grid = set(width_grid())
+    assert all(n % 8 == 0 for n in grid)
+    for proposal in proposals(SearchSpace.load(name), 100, 50_000_000):
+        net = proposal.architecture
+        assert {net.stem.channels, *(block.channels for block in net.blocks)} <= grid
+
+
+def every_choice(architecture: Architecture, choice: str) -> set[Any]:
+    return {getattr(block, choice) for block in architecture.blocks}
+
+
+def test_every_choice_of_the_issue_comes_up() -> None:
+    made = [p.architecture for p in proposals(SearchSpace.load("mobile"), 600, 100_000_000)]
+    radices = {f"butterfly-{radix}" for radix in (2, 4, 8, 16)}
+    assert {net.family for net in made} == {"mobilenet_v1", "shufflenet_v2", "mobilenet_v3"}
+    assert {net.resolution for net in made} == {128, 160, 192, 224}
+    for choice, expected in [
+        ("fusion", {"dense", *radices}),
+        ("expand_fusion", {"dense", *radices}),
+        ("kernel", {3, 5}),
+        ("kind", {"separable", "shuffle", "inverted"}),
+    ]:
+        assert set().union(*(every_choice(net, choice) for net in made)) == expected
+    inverted = [net for net in made if net.family == "mobilenet_v3"]
+    squeezes = {bool(block.squeeze) for net in inverted for block in net.blocks}
+    assert squeezes == {False, True}
+    assert len({len(net.blocks) for net in inverted}) > 3
+
+
+def test_expansion_and_projection_are_chosen_separately() -> None:
+    made = proposals(SearchSpace.load("mobilenet_v3"), 100, 50_000_000)
+    pairs = {
+        (block.expand_fusion == "dense", block.fusion == "dense")
+        for p in made
+        for block in p.architecture.blocks
+    }
+    assert len(pairs) == 4
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_reach_is_reached_and_no_proposal_lies_outside(name: str) -> None:
+    space = SearchSpace.load(name)
+    reach = space.reach
+    rng = random.Random(1)
+    for _ in range(60):
+        budget = int(10 ** rng.uniform(6.4, 10.5))
+        macs = space.within(budget).sample(rng, budget).macs
+        assert reach.smallest <= macs <= reach.largest
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3"])
+def test_a_budget_just_at_the_smallest_network_is_met(name: str) -> None:
+    space = SearchSpace.load(name)
+    smallest = space.reach.smallest
+    for proposal in proposals(space, 20, smallest):
+        assert proposal.macs <= smallest
+    with pytest.raises(UserError, match="out of reach"):
+        space.within(smallest - 1)
+
+
+def test_a_family_that_cannot_stay_within_the_budget_is_left_out() -> None:
+    space = SearchSpace.load("mobile")
+    within = space.within(1_300_000)
+    assert [family.name for family in within.families] == ["shufflenet_v2"]
+
+
+def test_the_size_counts_distinct_suggestions() -> None:
+    space = parse(SMALL)
+    seen = set()
+    rng = random.Random(0)
+    for _ in range(4000):
+        chosen = space.sample(rng, 20_000_000).parameters
+        seen.add(tuple(sorted(chosen.items())))
+    assert len(seen) == space.size == 2 * 2 * 2 * 3 * (1 + 2) * 2
+
+
+def test_the_radix_of_a_dense_fusion_is_not_asked_for() -> None:
+    asked: list[str] = []
+
+    def suggest(name: str, values: Sequence[Any]) -> Any:
+        asked.append(name)
+        return values[0]
+
+    parse(SMALL).propose(suggest, 20_000_000)
+    assert not any("radix" in name for name in asked)
+
+
+def test_a_wider_share_gives_a_network_with_more_macs() -> None:
+    def at_share(share: float) -> int:
+        def suggest(name: str, values: Sequence[Any]) -> Any:
+            return share if name == "budget_share" else values[0]
+
+        return SearchSpace.load("mobilenet_v1").propose(suggest, 50_000_000).macs
+
+    assert at_share(0.5) < at_share(0.8) < at_share(1.0)
+
+
+def test_the_same_seed_proposes_the_same_in_two_processes() -> None:
+    code = (
+        "import random; from bft_nas.space.space import SearchSpace; r = random.Random(5);"
+        "s = SearchSpace.load('mobile');"
+        "print([s.sample(r, 50_000_000).architecture.hash for _ in range(30)])"
+    )
+    outputs = {
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    }
+    assert len(outputs) == 1
+
+
+def test_the_shipped_spaces_are_files_people_can_copy(tmp_path: Path) -> None:
+    assert shipped_spaces() == ("mobile", "mobilenet_v1", "mobilenet_v3", "shufflenet_v2")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((SHIPPED / "mobile.yaml").read_text().replace("[128, 160, 192, 224]", "[96]"))
+    assert SearchSpace.load(mine).resolutions == (96,)
+
+
+def test_a_family_file_beside_the_space_is_found_first(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SMALL)
+    (tmp_path / "both.yaml").write_text("family: [tiny, mobilenet_v1]\nresolution: 64\n")
+    space = SearchSpace.load(tmp_path / "both.yaml")
+    assert [family.name for family in space.families] == ["tiny", "mobilenet_v1"]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_text_of_a_space_reads_back_as_the_same_space(name: str) -> None:
+    space = SearchSpace.load(name)
+    again = SearchSpace.parse(space.text, where="run.yaml", name=name, beside=Path("/nowhere"))
+    assert again.families == space.families
+    assert again.text == space.text
+    assert [p.architecture for p in proposals(again, 20, 10**8)] == [
+        p.architecture for p in proposals(space, 20, 10**8)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("stem:", "colour: red\nstem:", "unknown key 'colour'; expected"),
+        ("depth: [1, 2]", "depth: []", r"stages\[0\]: depth: empty list"),
+        ("depth: [1, 2]", "depth: [1, two]", r"depth: expected a whole number from 1 to 64, got 'two'"),
+        ("depth: [1, 2]", "depth: [1, 1]", "depth: expected different values"),
+        ("depth: [1, 2]", "depth: 1.5", "depth: expected a whole number"),
+        ("depth: [1, 2]", "depth: true", "depth: expected a whole number"),
+        ("depth: [1, 2]", "kernel: 4", "kernel: expected an odd number"),
+        ("depth: [1, 2]", "expansion: 2", "unknown key 'expansion'"),
+        (
+            "fusion: butterfly}",
+            "fusion: sparse}",
+            r"stages\[1\]: fusion: expected dense or butterfly, got 'sparse'",
+        ),
+        ("radix: [2, 4]", "radix: 1", "radix: expected a whole number from 2"),
+        ("block: separable", "block: magic", "block: expected separable or shuffle or inverted"),
+        ("block: separable", "block: shuffle, stride: 1", "broken YAML in line 8: key 'stride' stands twice"),
+        ("block: separable, channels: 32, ", "block: separable, ", r"stages\[0\]: missing key 'channels'"),
+        ("stride: 2", "stride: [1, 2]", "stride: no choice here"),
+        ("stem: {channels: 16}", "stem: 16", "stem: expected keys and values, got 16"),
+        ("family: tiny", "family: [tiny, tiny]", "neither a shipped space nor a file"),
+        ("family: tiny", "family: []", "family: empty list"),
+        ("family: tiny", "family: ../../etc/passwd", "family: expected a name"),
+        ("min: 0.25", "min: 5", "expected min to be at most max"),
+        ("resolution: [32, 64]", "resolution: 4", "resolution: expected a whole number from 8"),
+        ("budget_share: [0.5, 1.0]", "budget_share: 1.5", "budget_share: expected a number from 0.05 to 1"),
+        ("family: tiny", "family: {", "broken YAML in line"),
+        ("family: tiny", "family: !!python/object/apply:os.system [ls]", "broken YAML in line 2"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_file_key_and_expectation(old: str, new: str, message: str) -> None:
+    assert old in SMALL
+    with pytest.raises(UserError, match=message) as caught:
+        parse(SMALL.replace(old, new, 1))
+    assert str(caught.value).startswith("test.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.yaml", "a/b", ""])
+def test_an_unknown_space_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(UserError, match="mobile, mobilenet_v1, mobilenet_v3, shufflenet_v2"):
+        SearchSpace.load(name)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "photo.yaml"
+    path.write_bytes(b"\xff\xd8\xff\xe0 not text \x00")
+    with pytest.raises(UserError, match=r"photo\.yaml: cannot be read as text"):
+        SearchSpace.load(path)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates()
+anything = st.recursive(
+    scalars, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3)
+)
+fuzz = settings(max_examples=200)
+
+
+@fuzz
+@given(st.data())
+def test_any_value_under_any_key_is_a_space_or_one_line(data: st.DataObject) -> None:
+    content = yaml.safe_load(SMALL)
+    place = data.draw(st.sampled_from([content, content["stem"], content["width"], *content["stages"]]))
+    key = data.draw(st.sampled_from(sorted(place)) | st.text(max_size=8))
+    place[key] = data.draw(anything)
+    try:
+        space = parse(yaml.safe_dump(content))
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        budget = space.reach.smallest * 2
+        assert space.sample(random.Random(0), budget).macs <= budget
+
+
+@fuzz
+@given(st.text(max_size=80) | st.binary(max_size=80).map(lambda raw: raw.decode("latin-1")))
+def test_any_text_is_a_space_or_one_line(text: str) -> None:
+    for candidate in (text, SMALL + text, text + SMALL):
+        try:
+            parse(candidate)
+        except UserError as error:
+            assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["&a [*a]", "a: &a {b: *a}", "[" * 3000, "2026-99-99", "? {a: 1}\n: 2", "!!binary x", "&a family: *a"],
+)
+def test_yaml_with_teeth(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    assert len(str(caught.value).splitlines()) == 1

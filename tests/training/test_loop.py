@@ -1,0 +1,320 @@
+"""The training loop and the protocol."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.core.errors import UserError
+from bft_nas.data.dataset import load_dataset
+from bft_nas.data.images import Images
+from bft_nas.network import Architecture, Block, Head, Stem, build
+from bft_nas.training.loop import Training, TrainingFailed, _augmented, _optimiser, _rate, evaluate, train
+from bft_nas.training.protocol import Protocol, default_divisor
+
+NET = Architecture(
+    "tiny",
+    96,
+    Stem(16),
+    (
+        Block("separable", 32, stride=2, fusion="butterfly-4"),
+        Block("separable", 64, stride=2, fusion="dense"),
+    ),
+    Head(),
+    classes=1000,
+)
+
+
+def protocol_of(images: Images, **changes: Any) -> Protocol:
+    return Protocol.of(images.dataset, 4, **({"batch_size": 32} | changes))
+
+
+def outcome(training: Training) -> list[tuple[float, float]]:
+    return [(row.train_loss, row.accuracy) for row in training.curve]
+
+
+def test_a_small_network_learns_from_real_images(images: Images) -> None:
+    curve = evaluate(NET, protocol_of(images, epochs=8), images).curve
+    assert [row.epoch for row in curve] == list(range(1, 9))
+    assert curve[-1].accuracy > 0.45
+    assert curve[-1].train_loss < curve[0].train_loss
+
+
+def test_the_same_protocol_gives_the_same_accuracy_and_weights(images: Images) -> None:
+    protocol = protocol_of(images)
+    first, second = (evaluate(NET, protocol, images) for _ in range(2))
+    assert outcome(first) == outcome(second)
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    other = evaluate(NET, replace(protocol, seed=1), images)
+    assert outcome(other) != outcome(first)
+
+
+def test_the_network_trained_is_the_network_counted(images: Images) -> None:
+    weights = evaluate(NET, protocol_of(images, epochs=1), images).weights
+    assert weights["classifier.weight"].shape == (1000, 64)
+    # Outputs beyond the data's ten classes take no part: their weights only decay.
+    torch.manual_seed(0)
+    fresh = nn.init.normal_(torch.empty(1000, 64), std=0.01)
+    assert weights["classifier.bias"][10:].abs().max() == 0
+    assert weights["classifier.weight"][10:].std() == pytest.approx(float(fresh[10:].std()), rel=0.05)
+
+
+def test_progress_is_told_step_by_step_and_epoch_by_epoch(images: Images) -> None:
+    steps: list[tuple[int, int]] = []
+    epochs: list[int] = []
+    evaluate(
+        NET,
+        protocol_of(images),
+        images,
+        on_epoch=lambda curve: epochs.append(curve[-1].epoch),
+        on_step=lambda done, total: steps.append((done, total)),
+    )
+    assert epochs == [1, 2]
+    assert steps == [(i, 18) for i in range(1, 19)]
+
+
+class Killed(BaseException):
+    """Ends a training in the middle, as a kill would."""
+
+
+def killed_in_epoch(epoch: int, checkpoint: Path, protocol: Protocol, images: Images) -> None:
+    steps = 9
+
+    def die(done: int, total: int) -> None:
+        if done == (epoch - 1) * steps + 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        evaluate(NET, protocol, images, checkpoint=checkpoint, on_step=die)
+
+
+@pytest.mark.parametrize("killed", [(1,), (2,), (4,), (2, 2, 3, 4)])
+def test_a_killed_training_goes_on_from_its_last_epoch_as_if_nothing_had_happened(
+    killed: tuple[int, ...], images: Images, tmp_path: Path
+) -> None:
+    protocol = protocol_of(images, epochs=4)
+    whole = evaluate(NET, protocol, images)
+    checkpoint = tmp_path / "checkpoint.pt"
+    for epoch in killed:
+        killed_in_epoch(epoch, checkpoint, protocol, images)
+    steps: list[int] = []
+    resumed = evaluate(
+        NET, protocol, images, checkpoint=checkpoint, on_step=lambda done, _: steps.append(done)
+    )
+    assert steps[0] == (killed[-1] - 1) * 9 + 1
+    assert outcome(resumed) == outcome(whole)
+    assert all(torch.equal(resumed.weights[name], whole.weights[name]) for name in whole.weights)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"not a checkpoint"])
+def test_a_checkpoint_that_cannot_be_read_is_none(content: bytes, images: Images, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(content)
+    protocol = protocol_of(images)
+    training = evaluate(NET, protocol, images, checkpoint=checkpoint)
+    assert outcome(training) == outcome(evaluate(NET, protocol, images))
+
+
+def test_a_checkpoint_of_another_protocol_or_network_is_none(images: Images, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    protocol = protocol_of(images)
+    killed_in_epoch(2, checkpoint, protocol, images)
+    other = replace(protocol, seed=1)
+    wider = replace(NET, stem=Stem(24))
+    for network, setting in ((NET, other), (wider, protocol)):
+        from_here = evaluate(network, setting, images, checkpoint=checkpoint)
+        assert outcome(from_here) == outcome(evaluate(network, setting, images))
+        killed_in_epoch(2, checkpoint, protocol, images)
+
+
+def test_a_training_stops_where_it_is_told_to_and_goes_on_when_asked_again(
+    images: Images, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    protocol = protocol_of(images, epochs=3)
+
+    def at_most(epochs: int) -> Training:
+        return evaluate(
+            NET, protocol, images, checkpoint=checkpoint, on_epoch=lambda curve: len(curve) < epochs
+        )
+
+    stopped = at_most(1)
+    assert stopped.stopped
+    assert (len(stopped.curve), stopped.weights) == (1, {})
+    assert outcome(at_most(1)) == outcome(stopped), "asked again, it is told of the epoch that it has"
+    assert len(at_most(2).curve) == 2
+    whole = at_most(4)
+    assert not whole.stopped
+    assert outcome(whole) == outcome(evaluate(NET, protocol, images))
+
+
+def test_a_training_that_breaks_down_fails_with_its_reason(images: Images) -> None:
+    with pytest.raises(TrainingFailed, match=r"diverged|became nan|became inf"):
+        evaluate(NET, protocol_of(images, learning_rate=1e4), images)
+
+
+def test_nan_fails_with_its_reason(images: Images) -> None:
+    class Poisoned(nn.Module):
+        """A network that gives NaN from the first image on."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x.mean((2, 3))) * math.nan  # type: ignore[no-any-return]
+
+    with pytest.raises(TrainingFailed, match="became nan in epoch 1"):
+        train(Poisoned(), protocol_of(images), images, 24)
+
+
+def test_out_of_memory_fails_with_its_reason(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(architecture: Architecture) -> nn.Module:
+        torch.empty(1 << 60)
+        raise AssertionError("an exbibyte was to be had")
+
+    monkeypatch.setattr("bft_nas.training.loop.build", exhausted)
+    with pytest.raises(TrainingFailed, match=r"out of memory: .*allocate"):
+        evaluate(NET, protocol_of(images), images)
+
+
+def test_a_defect_of_the_program_is_no_failed_training(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(architecture: Architecture) -> nn.Module:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("bft_nas.training.loop.build", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        evaluate(NET, protocol_of(images), images)
+
+
+def test_batch_norm_is_judged_by_the_weights_of_now_and_not_by_a_lagging_average() -> None:
+    images = Images(load_dataset("fashion-mnist", size=24, images=256), torch.device("cpu"))
+    model = build(NET)
+    train(model, protocol_of(images, epochs=1), images, 24)
+    depthwise, norm = (
+        model.get_submodule("blocks.0.depthwise"),
+        model.get_submodule("blocks.0.depthwise_norm"),
+    )
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.momentum == 0.1
+    outputs: list[torch.Tensor] = []
+    depthwise.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    # What the layers in front were normalised with was the statistics of each batch of 128, not their average.
+    model.stem.train()
+    with torch.no_grad():
+        model(images.normalise(images.at(24).train))
+    spread = outputs[0].std((0, 2, 3))
+    difference = (norm.running_mean - outputs[0].mean((0, 2, 3))).abs()
+    assert (difference < 0.05 * spread).all()
+
+
+def rates_and_decays(model: nn.Module, protocol: Protocol) -> dict[str, tuple[float, float]]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        names[parameter]: (group["lr"] / protocol.learning_rate, group["weight_decay"])
+        for group in _optimiser(model, protocol).param_groups
+        for parameter in group["params"]
+    }
+
+
+def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay(images: Images) -> None:
+    protocol = protocol_of(images, butterfly_rate=0.5, classifier_rate=16)
+    model = build(Architecture("tiny", 24, Stem(16), (Block("separable", 64, fusion="butterfly-4"),), Head()))
+    decay = protocol.weight_decay
+    rates = rates_and_decays(model, protocol)
+    assert rates["stem.conv.weight"] == (1, decay)
+    assert rates["stem.norm.weight"] == rates["stem.norm.bias"] == (1, 0)
+    assert rates["classifier.weight"] == (16 / 64, decay)
+    assert rates["classifier.bias"] == (16 / 64, 0)
+    # 16 to 64 channels: four copies of two stages with 16 * 4 weights each, where a dense layer has 16 * 64.
+    assert rates["blocks.0.pointwise.stages.0"] == (0.5 * 16 * 64 / (4 * 2 * 16 * 4), 0)
+
+
+def test_a_butterfly_of_one_stage_is_a_dense_layer_and_has_the_rate_of_one(images: Images) -> None:
+    protocol = protocol_of(images, butterfly_rate=1)
+    rates = rates_and_decays(nn.Sequential(ButterflyTransform(8, 8, radix=8)), protocol)
+    assert rates == {"0.stages.0": (1, 0)}
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [_rate(step / 100, 0.15) for step in range(101)]
+    assert rates[0] < 0.01
+    assert max(rates) == pytest.approx(1)
+    assert rates.index(max(rates)) == 15
+    assert rates[15:] == sorted(rates[15:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_augmentation_flips_and_shifts_each_image_by_itself(images: Images) -> None:
+    pixels = images.at(24).train[:64]
+    protocol = protocol_of(images)
+    same = _augmented(pixels, replace(protocol, flip=False, shift=0), torch.Generator())
+    assert torch.equal(same, pixels)
+    flipped = _augmented(pixels, replace(protocol, shift=0), torch.Generator().manual_seed(0))
+    kinds = [
+        "same" if torch.equal(a, b) else "flipped" if torch.equal(a, b.flip(-1)) else "other"
+        for a, b in zip(flipped, pixels, strict=True)
+    ]
+    assert 15 < kinds.count("flipped") < 49
+    assert "other" not in kinds
+    shifted = _augmented(pixels, replace(protocol, flip=False), torch.Generator().manual_seed(0))
+    assert shifted.shape == pixels.shape
+    offsets = {
+        next(((dy, dx) for dy in (-2, -1, 0, 1, 2) for dx in (-2, -1, 0, 1, 2) if _inner(a, dy, dx, b)), None)
+        for a, b in zip(shifted, pixels, strict=True)
+    }
+    assert None not in offsets
+    assert len(offsets) > 10
+
+
+def _inner(shifted: torch.Tensor, dy: int, dx: int, pixels: torch.Tensor) -> bool:
+    moved = torch.roll(pixels, (-dy, -dx), (1, 2))
+    return torch.equal(shifted[:, 2:-2, 2:-2], moved[:, 2:-2, 2:-2])
+
+
+def test_images_are_normalised_to_three_channels_in_channels_last(images: Images) -> None:
+    batch = images.normalise(images.at(24).train)
+    assert batch.shape[1:] == (3, 24, 24)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    native = images.normalise(images.at(28).train)
+    assert abs(float(native.mean())) < 0.01
+    assert float(native.std()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("resolutions", "divisor"), [((128, 224), 4), ((224,), 4), ((64, 224), 2), ((32,), 1), ((96,), 2)]
+)
+def test_the_proxy_shrinks_images_as_far_as_a_mobile_network_can_bear(
+    resolutions: tuple[int, ...], divisor: int
+) -> None:
+    assert default_divisor(resolutions) == divisor
+
+
+def test_every_field_of_the_protocol_changes_its_hash(images: Images) -> None:
+    protocol = protocol_of(images)
+    hashes = {protocol.hash}
+    for field in fields(Protocol):
+        value = getattr(protocol, field.name)
+        other = (not value) if isinstance(value, bool) else value + ("x" if isinstance(value, str) else 1)
+        changed: dict[str, Any] = {field.name: other}
+        hashes.add(replace(protocol, **changed).hash)
+    assert len(hashes) == 1 + len(fields(Protocol))
+
+
+def test_a_protocol_is_read_back_whole_or_not_at_all(images: Images) -> None:
+    protocol = protocol_of(images)
+    assert Protocol.from_dict(protocol.to_dict()) == protocol
+    for broken in ({}, protocol.to_dict() | {"colour": 1}):
+        with pytest.raises(UserError, match="protocol: key"):
+            Protocol.from_dict(broken)
