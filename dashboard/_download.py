@@ -13,6 +13,8 @@ from threading import Lock
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.record.run import RUNS
+from bft_nas.core.errors import UserError, one_line, printable
+from bft_nas.record.run import RUNS
 
 # An export takes a core for some seconds and much memory: one at a time.
 _EXPORTING = Lock()
@@ -24,7 +26,7 @@ def export_command(run: Path, number: int) -> str:
     >>> export_command(Path("runs/mobile-50M"), 7)
     'bft-nas export mobile-50M --candidate 7 -o mobile-50M-7'
     """
-    return shlex.join(["bft-nas", *_arguments(run, number, f"{run.name}-{number}")])
+    return printable(shlex.join(["bft-nas", *_arguments(run, number, f"{run.name}-{number}")]))
 
 
 def exported_zip(run: Path, number: int) -> bytes:
@@ -36,7 +38,7 @@ def exported_zip(run: Path, number: int) -> bytes:
         UserError: the candidate cannot be exported, or a file does not agree with its network.
     """
     with _EXPORTING, TemporaryDirectory() as temporary:
-        folder = Path(temporary) / f"{run.name}-{number}"
+        folder = Path(temporary) / f"{printable(run.name)[:80]}-{number}"
         done = subprocess.run(
             [sys.executable, "-m", "bft_nas.cli.main", *_arguments(run, number, str(folder))],
             capture_output=True,

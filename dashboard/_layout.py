@@ -60,7 +60,7 @@ def lost_page(message: str, names: Sequence[str]) -> Pieces:
     return [
         html.Main(
             [
-                html.H1("No such run"),
+                html.H1("No run to show"),
                 html.P(message, role="alert", className="problem"),
                 html.Ul([html.Li(_run_link(name, "")) for name in names]),
             ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bft_nas.errors import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -87,11 +89,11 @@ def read_run(run: Run) -> RunData:
     halving = settings.scheduler == "halving"
     rungs = Halving(settings.eta, settings.min_epochs, settings.epochs).rungs if halving else ()
     return RunData(
-        name=run.name,
+        name=printable(run.name),
         budgets=settings.budgets,
         epochs=settings.epochs,
         rungs=rungs,
-        facts=tuple(result_facts(run, results)),
+        facts=tuple((name, printable(value)) for name, value in result_facts(run, results)),
         results=results,
         curves=run.curves(),
         references=run.references(),

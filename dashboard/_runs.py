@@ -7,6 +7,7 @@ from threading import RLock
 
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard._run_data import RunData, read_run, signature
+from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.network import Architecture
 from bft_nas.record.run import Run, run_names
 
@@ -31,14 +32,15 @@ class Runs:
 
     def names(self) -> tuple[str, ...]:
         """The newest last; the example alone where the folder has none."""
-        names = run_names(self.folder)
-        return names or ((EXAMPLE.name,) if (EXAMPLE / "run.yaml").is_file() else ())
+        names = self._names()
+        return tuple(names) or ((EXAMPLE.name,) if (EXAMPLE / "run.yaml").is_file() else ())
 
     def find(self, name: str) -> Path:
         """The folder of a run; UserError naming the ones there are when there is none of that name."""
         # A name counts only as one of those found, so that none leads out of the folder.
-        if name in run_names(self.folder):
-            return self.folder / name
+        names = self._names()
+        if name in names:
+            return self.folder / names[name]
         if name == EXAMPLE.name and (EXAMPLE / "run.yaml").is_file():
             return EXAMPLE
         known = ", ".join(self.names()) or "a run, but there is none yet"
@@ -60,6 +62,10 @@ class Runs:
         """Whether a candidate can be exported."""
         return (self.find(name) / "candidates" / f"{number:04d}" / "weights.safetensors").is_file()
 
+    def _names(self) -> dict[str, str]:
+        """The names of the folders by those that a page can show and an address can hold."""
+        return {printable(name): name for name in run_names(self.folder)}
+
     def _current(self, name: str) -> tuple[Run, RunData]:
         with self._lock:
             try:
@@ -75,9 +81,9 @@ class Runs:
             except OSError as error:
                 self._opened.pop(name, None)
                 raise UserError(f"run '{name}': cannot be read ({error.strerror})") from None
-            except UserError:
+            except (UserError, RunError) as error:
                 self._opened.pop(name, None)
-                raise
+                raise UserError(str(error)) from None
             return run, data
 
 

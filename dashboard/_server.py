@@ -45,10 +45,9 @@ def listen(host: str, port: int) -> socket.socket:
                 0
             ]
             listener = socket.socket(family, kind, protocol)
-        except OSError as error:
-            raise UserError(
-                f"--host '{host}': expected an address of this machine ({error.strerror})"
-            ) from None
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no name of a host"
+            raise UserError(f"--host '{host[:80]}': expected an address of this machine ({why})") from None
         try:
             # A port left a moment ago is free, one that somebody listens on is not.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, dcc, html, set_props
 
 from bft_nas.dashboard import _table
 from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, fill, outputs, panel
+from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard._view import TABS, View, select
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.record.pareto import front
+from bft_nas.core.errors import UserError
 from bft_nas.record.pareto import front
 
 KEYS = {
@@ -78,6 +82,17 @@ def _fill_again(app: Dash, runs: Runs, tab: str) -> None:
         return _values(tab, runs, View.from_stored({**before, **drawn["filters"]}))
 
 
+def _those_that_can_be_read(runs: Runs, names: Sequence[str]) -> dict[str, RunData]:
+    """The runs by name; the page says of another one why it is not there."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = runs.read(name)
+        except UserError as error:
+            set_props("trouble", {"children": str(error), "hidden": False})
+    return found
+
+
 def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
     """The values of `KEYS` for a tab."""
     data = runs.read(view.run)
@@ -88,7 +103,7 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
         text = f"{len(results)}{filtered} candidates. Selected rows are ringed in the front."
         return _table.rows(results), marked, text
     if tab == "search":
-        figures = list(search_figures({name: runs.read(name) for name in view.runs or (view.run,)}).values())
+        figures = list(search_figures(_those_that_can_be_read(runs, view.runs or (view.run,))).values())
     else:
         best = front(results)
         networks = {number: runs.architecture(view.run, number) for number in best["number"]}

@@ -99,8 +99,13 @@ def write_run_report(run: Run, path: Path | None = None) -> Path:
     PosixPath('runs/mobile-50M/report.html')
     """
     path = run.folder / "report.html" if path is None else path
-    if not path.parent.is_dir():
-        raise UserError(f"report '{path}': expected a folder that there is")
+    try:
+        if not path.parent.is_dir():
+            raise UserError(f"report '{path}': expected a folder that there is")
+        if path.is_dir():
+            raise UserError(f"report '{path}': expected a file, not a folder")
+    except OSError as error:
+        raise UserError(f"report '{path}': cannot be written ({error.strerror})") from None
     write_report(path, read_run(run), run.architecture, published=published_results())
     return path
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import bft_nas
 from bft_nas.core.errors import RunError, UserError
 from bft_nas.core.interrupts import exit_code
 from bft_nas.core.units import parse_duration, parse_macs, parse_resolutions
+from bft_nas._options import HelpFormatter, Parser, amount, natural, path, port, positive, seconds, with_signs
+from bft_nas.core.errors import RunError, UserError, one_line
+from bft_nas.core.interrupts import exit_code
+from bft_nas.core.units import parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
     from bft_nas.record.run import Run
@@ -25,11 +29,11 @@ WHAT_COUNTS = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """Mistakes in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+def _replace_what_cannot_be_encoded() -> None:
+    """Where output is not UTF-8, question marks stand for what it has no letters for, and nothing else is lost."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0, 2 for a mistake of the user, 1 when something else is in the way, 130 and 143 when interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _replace_what_cannot_be_encoded()
     try:
-        options = _parser().parse_args(_with_signs(given))
+        options = _parser().parse_args(with_signs(given))
         return int(options.command(options, given))
     except UserError as error:
         print(f"bft-nas: error: {error}", file=sys.stderr)
@@ -55,19 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _with_signs(arguments: list[str]) -> list[str]:
-    """``--flops -3M`` as ``--flops=-3M``, so that the value is judged and not taken for an option."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and re.fullmatch(r"-\.?\d.*", argument) and re.fullmatch(r"--[a-z-]+", joined[-1]):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="bft-nas",
         description="Search mobile image networks under a hard MAC budget, butterfly transforms included.",
         epilog="example: bft-nas search --flops 50M",
@@ -78,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     show = _add(commands, "show", "print a candidate layer by layer", "bft-nas show mobile-50M --candidate 7")
     show.add_argument("run", metavar="RUN", help="name of a run, or its folder")
-    show.add_argument("--candidate", type=int, metavar="N", help="which one (default: the winner)")
+    show.add_argument("--candidate", type=natural, metavar="N", help="which one (default: the winner)")
     show.set_defaults(command=_show)
 
     export = _add(
@@ -90,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         "without bft_nas), and checks each against the trained network.",
     )
     export.add_argument("run", metavar="RUN", help="name of a run, or its folder")
-    export.add_argument("--candidate", type=int, metavar="N", help="which one (default: the winner)")
-    export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--candidate", type=natural, metavar="N", help="which one (default: the winner)")
+    export.add_argument("-o", "--output", type=path, required=True, metavar="DIR", help="folder to write")
     export.set_defaults(command=_export)
 
     compare = _add(
@@ -124,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     dashboard.add_argument(
         "--port",
-        type=_port,
+        type=port,
         default=8050,
         metavar="N",
         help="to listen on, or the next free one (default: 8050)",
@@ -144,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="to write (default: report.html in the run's folder)",
     )
@@ -171,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:
     search = _add(
         commands,
         "search",
@@ -190,32 +184,32 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="fashion-mnist (default, comes along), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
     )
     option(
-        "--trials", type=_positive, metavar="N", help="candidates to train (default: 20, or as --time allows)"
+        "--trials", type=positive, metavar="N", help="candidates to train (default: 20, or as --time allows)"
     )
     option("--time", metavar="TIME", help="stop after a time such as 30m or 1h30m")
-    option("--seed", type=_natural, metavar="N", help="of the proposals (default: 0)")
+    option("--seed", type=natural, metavar="N", help="of the proposals (default: 0)")
     option("--sampler", metavar="NAME", help="tpe (default), nsga2 or random")
     option("--name", metavar="NAME", help="of the run (default: made from space and budget)")
     option("--resolution", metavar="N,N", help="deployment resolutions in pixels, instead of the space's")
     option(
         "--classes",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="classes at deployment (default: 1000 for fashion-mnist and cifar10, else the data's own)",
     )
-    option("--epochs", type=_positive, metavar="N", help="of each proxy training (default: 2)")
+    option("--epochs", type=positive, metavar="N", help="of each proxy training (default: 2)")
     option(
         "--scheduler",
         metavar="NAME",
         help="halving: only the best 1/eta of the candidates go on past 1, eta, eta*eta epochs; none (default)",
     )
-    option("--eta", type=_positive, metavar="N", help="of --scheduler halving (default: 3)")
-    option("--min-epochs", type=_positive, metavar="N", help="before the first is stopped (default: 1)")
-    option("--images", type=_positive, metavar="N", help="most images to train on (default: 8000)")
-    option("--batch-size", type=_positive, metavar="N", help="images a step (default: 64)")
+    option("--eta", type=positive, metavar="N", help="of --scheduler halving (default: 3)")
+    option("--min-epochs", type=positive, metavar="N", help="before the first is stopped (default: 1)")
+    option("--images", type=positive, metavar="N", help="most images to train on (default: 8000)")
+    option("--batch-size", type=positive, metavar="N", help="images a step (default: 64)")
     option(
         "--proxy-divisor",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="train at the deployment resolution divided by this (default: 4, less for small images)",
     )
@@ -237,27 +231,20 @@ def _add_search(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add(
-    commands: argparse._SubParsersAction[_Parser], name: str, does: str, example: str, more: str = ""
-) -> _Parser:
+    commands: argparse._SubParsersAction[Parser], name: str, does: str, example: str, more: str = ""
+) -> Parser:
     return commands.add_parser(
         name,
         help=does,
         description=f"{does[0].upper()}{does[1:]}. {more}".strip(),
         epilog=f"example: {example}",
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
     )
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps the description and keeps the example's lines."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if text.startswith("example:") else super()._fill_text(text, width, indent)
 
 
 def _add_runs_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs are (default: runs)"
+        "--runs", type=path, default=Path("runs"), metavar="DIR", help="where the runs are (default: runs)"
     )
 
 
@@ -265,20 +252,20 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="trainings at once (default: one for each GPU, or for every four cores)",
     )
     option(
         "--retries",
-        type=_natural,
+        type=natural,
         default=2,
         metavar="N",
         help="how often a candidate is tried again when its worker dies (default: 2)",
     )
     option(
         "--trial-timeout",
-        type=_seconds,
+        type=seconds,
         default=600.0,
         metavar="TIME",
         help="without a sign of life after which a worker is ended (default: 10m)",
@@ -300,48 +287,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="where all nodes can keep checkpoints: a shared folder or a URI (default: in the run's folder)",
     )
-    option("--cpus-per-trial", type=_amount, metavar="N", help="cores for each of Ray's trainings")
-    option(
-        "--gpus-per-trial", type=_amount, metavar="N", help="GPUs for each of Ray's trainings, such as 0.5"
-    )
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("--time ")) from None
-
-
-def _amount(text: str) -> float:
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = -1.0
-    if not 0 <= amount < 1e6:
-        raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a number such as 2 or 0.5")
-    return amount
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _natural(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _port(text: str) -> int:
-    port = _whole(text, 1)
-    if port > 65535:
-        raise argparse.ArgumentTypeError(f"'{text}': expected a port of at most 65535")
-    return port
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isascii() or not text.isdecimal() or not least <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a whole number of {least} or more")
-    return int(text)
+    option("--cpus-per-trial", type=amount, metavar="N", help="cores for each of Ray's trainings")
+    option("--gpus-per-trial", type=amount, metavar="N", help="GPUs for each of Ray's trainings, such as 0.5")
 
 
 def _search(options: argparse.Namespace, given: list[str]) -> int:
@@ -422,11 +369,13 @@ def _candidate(run: Run, number: int | None) -> int:
 def _runs(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.cli import tables
     from bft_nas.record.run import Run, run_names
+    from bft_nas.cli import tables
+    from bft_nas.record.run import run_names
 
     names = run_names(options.runs)
     console = tables.make_console()
     if names:
-        tables.print_runs(console, [Run(options.runs / name) for name in names])
+        tables.print_runs(console, [options.runs / name for name in names])
     else:
         console.print(f"no runs under '{options.runs}'; begin with: bft-nas search --flops 50M")
     return 0
@@ -438,7 +387,7 @@ def _references(options: argparse.Namespace, given: list[str]) -> int:
 
     resolution, *others = parse_resolutions(options.resolution)
     if others:
-        raise UserError(f"--resolution {options.resolution[:40]}: expected one number of pixels")
+        raise UserError(f"--resolution {one_line(options.resolution)[:40]}: expected one number of pixels")
     budget = None if options.flops is None else parse_macs(options.flops)
     console = tables.make_console()
     if budget is None:

@@ -13,6 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from bft_nas.core.units import format_duration, format_macs, format_percent
 from bft_nas.record.candidate import Candidate
+from bft_nas.core.errors import printable
+from bft_nas.record.candidate import Candidate
+from bft_nas.core.units import format_duration, format_macs, format_percent
 
 if TYPE_CHECKING:
     from bft_nas.training.curve import Epoch
@@ -115,7 +118,7 @@ class PlainProgress:
         self.state.end(candidate, accuracy)
 
     def _line(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(printable(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class LiveProgress:
@@ -156,8 +159,10 @@ class LiveProgress:
         self._show_all(f"{self.state.noun} {round(self.state.done)}")
 
     def _line(self, candidate: Candidate, text: str) -> None:
-        self.progress.console.print(f"[dim]{candidate.number:>4}[/]  ", end="", highlight=False)
-        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.progress.console.print(f"{candidate.number:>4}  ", end="", style="dim", highlight=False)
+        self.progress.console.print(
+            printable(text), highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
 
     def _show(self, candidate: Candidate) -> None:
         state = self.state

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bft_nas.core.units import format_duration, format_macs, format_percent
 from bft_nas.network import Architecture, Layer, cost
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
 from bft_nas.record.facts import Facts
 from bft_nas.space.space import SearchSpace
+from bft_nas.core.errors import RunError, UserError, printable
+from bft_nas.network import Architecture, Layer, cost
+from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
+from bft_nas.space.space import SearchSpace
+from bft_nas.core.units import format_count, format_duration, format_macs, format_percent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from bft_nas.export.export import ExportReport
@@ -22,10 +30,20 @@ if TYPE_CHECKING:
     from bft_nas.searching.loop import Clock, Prepared
 
 
+class _PlainConsole(Console):
+    """Prints texts as they are: markup in a name is none, and a line break in one is escaped."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 def make_console() -> Console:
-    """Standard output; as wide as the tables need where it is no terminal that says how wide it is."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160, soft_wrap=True)
+    """Standard output for texts without markup; as wide as the tables need where no terminal says how wide it is."""
+    console = _PlainConsole()
+    return console if console.is_terminal else _PlainConsole(width=160, soft_wrap=True)
 
 
 def plan_facts(prepared: Prepared, run: Run) -> Facts:
@@ -39,7 +57,10 @@ def plan_facts(prepared: Prepared, run: Run) -> Facts:
     limits = [f"{settings.trials} candidates"] if settings.trials is not None else []
     limits += [f"{format_duration(settings.seconds)}"] if settings.seconds is not None else []
     facts = [
-        ("space", f"{space.name}: {', '.join(f.name for f in space.families)}; {space.size:.2g} choices"),
+        (
+            "space",
+            f"{space.name}: {', '.join(f.name for f in space.families)}; {format_count(space.size)} choices",
+        ),
         ("budget", budget),
         (
             "deployment",
@@ -68,7 +89,7 @@ def print_facts(console: Console, facts: Facts) -> None:
     """Names and values in two columns."""
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
-        console.print(f"[bold]{name:<{width}}[/]  ", end="")
+        console.print(f"{name:<{width}}  ", style="bold", end="")
         console.print(value, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -97,13 +118,13 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
     if table.row_count:
         console.print(table)
         console.print(
-            "[dim]d dense, b4 butterfly of radix 4; inverted residuals: expansion/projection; "
-            "the head's fusion last[/]",
-            highlight=False,
+            "d dense, b4 butterfly of radix 4; inverted residuals: expansion/projection; the head's fusion last",
+            style="dim",
         )
     for row in best.to_dict("records"):
+        console.print("winner", style="bold", end=" ")
         console.print(
-            f"[bold]winner[/] within {format_macs(row['for_budget'])}: candidate {row['number']}, "
+            f"within {format_macs(row['for_budget'])}: candidate {row['number']}, "
             f"{format_percent(row['accuracy'])} at {format_macs(row['macs'])} MACs",
             highlight=False,
         )
@@ -278,31 +299,45 @@ def print_spaces(console: Console, spaces: Sequence[SearchSpace]) -> None:
         table.add_row(
             space.name,
             ", ".join(family.name for family in space.families),
-            f"{space.size:.2g}",
+            format_count(space.size),
             f"{format_macs(reach.smallest, up=True)} to {format_macs(reach.largest)}",
         )
     console.print(table)
 
 
-def print_runs(console: Console, runs: Sequence[Run]) -> None:
-    """What each run was asked and came to."""
+def print_runs(console: Console, folders: Sequence[Path]) -> None:
+    """What each run was asked and came to, and below them why another one cannot be read."""
     table = Table(box=None, pad_edge=False)
     for column in ("run", "started", "space", "budget", "data", "candidates", "best", "protocol"):
         table.add_column(column)
-    for run in runs:
-        results = run.results()
-        best = results["accuracy"].max() if results["accuracy"].notna().any() else None
-        table.add_row(
-            run.name,
-            run.created[:16].replace("T", " "),
-            run.settings.space,
-            ", ".join(map(format_macs, run.settings.budgets)),
-            run.data_name,
-            str(len(results)),
-            format_percent(best) if best is not None else "",
-            run.protocol_hash,
-        )
-    console.print(table)
+    unread = []
+    for folder in folders:
+        try:
+            table.add_row(*_run_row(folder))
+        except (UserError, RunError) as error:
+            unread.append(f"{folder.name}: {error}")
+    if table.row_count:
+        console.print(table)
+    for reason in unread:
+        console.print(reason, soft_wrap=True)
+
+
+def _run_row(folder: Path) -> tuple[str, ...]:
+    from bft_nas.run import Run
+
+    run = Run(folder)
+    results = run.results()
+    best = results["accuracy"].max() if results["accuracy"].notna().any() else None
+    return (
+        run.name,
+        run.created[:16].replace("T", " "),
+        run.settings.space,
+        ", ".join(map(format_macs, run.settings.budgets)),
+        run.data_name,
+        str(len(results)),
+        format_percent(best) if best is not None else "",
+        run.protocol_hash,
+    )
 
 
 def print_export(console: Console, report: ExportReport) -> None:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from bft_nas.core.errors import RunError, UserError
 from bft_nas.core.interrupts import Interrupt, exit_code, listen
 from bft_nas.core.units import format_macs, parse_duration, parse_macs, parse_resolutions
+from bft_nas.core.errors import RunError, UserError, printable
+from bft_nas.core.interrupts import Interrupt, exit_code, listen
+from bft_nas.core.units import format_macs, parse_duration, parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,13 +37,13 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     if options.resume is not None or options.join is not None:
         if options.resume is not None and options.join is not None:
             raise UserError("--join: not together with --resume; expected one of them")
-        run = Run.open(options.resume or options.join, runs=options.runs)
+        run = Run.open(options.join if options.resume is None else options.resume, runs=options.runs)
         if options.storage:
             run.database = options.storage
         with run.members.joined(alone=options.join is None):
             mended = run.mend() if options.join is None else None
             if mended:
-                print(mended)
+                print(printable(mended))
             prepared = prepare(_resumed_settings(options, run), run.space)
             check_protocol(run, prepared.protocol)
             engine = _engine(options, prepared, clock)
@@ -50,6 +53,8 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
         check_database(options.storage)
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     prepared = prepare(settings, space)
+    for budget in settings.budgets:
+        prepared.space.check_reached(budget)
     facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
     engine = _engine(options, prepared, clock)
     run = Run.create(
@@ -152,7 +157,7 @@ def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], No
     keep_freed_memory()
     listen()
     code = 0
-    go_on = f"go on with: bft-nas {again} {shlex.quote(_as_named(run))}"
+    go_on = printable(f"go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
     try:
         train()
     except KeyboardInterrupt as interrupt:
@@ -223,7 +228,8 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
     tables.print_clock(console, clock)
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
-    console.print(f"\nreport   {report}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
     console.print(

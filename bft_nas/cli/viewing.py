@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bft_nas.core import interrupts
 from bft_nas.core.errors import UserError
+from bft_nas.core import interrupts
+from bft_nas.core.errors import UserError, printable
 
 
 def dashboard_command(options: argparse.Namespace) -> int:
@@ -19,7 +21,8 @@ def dashboard_command(options: argparse.Namespace) -> int:
 
     runs = Runs(options.runs)
     # A folder is as good a name as any for whoever has their shell complete it.
-    names = tuple(Path(name).name if Path(name).parent == options.runs else name for name in options.run)
+    asked = (Path(name).name if Path(name).parent == options.runs else name for name in options.run)
+    names = tuple(map(printable, asked))
     for name in names:
         runs.read(name)
     for name in () if names else runs.names()[-1:]:
@@ -33,19 +36,20 @@ def dashboard_command(options: argparse.Namespace) -> int:
         print(f"port {options.port} is in use; taking {port}", file=sys.stderr)
     if not is_local(host):
         print(
-            f"warning: whoever reaches this machine on port {port} can read the runs under '{options.runs}'",
+            f"warning: whoever reaches this machine on port {port} can read the runs under '{printable(options.runs)}'",
             file=sys.stderr,
         )
-    shown = f"runs under '{options.runs}'"
+    shown = f"runs under '{printable(options.runs)}'"
     if runs.names() == (EXAMPLE.name,) and not (options.runs / EXAMPLE.name).exists():
-        shown = f"no run under '{options.runs}' yet, so a finished search that comes along"
+        shown = f"no run under '{printable(options.runs)}' yet, so a finished search that comes along"
     where = f"[{host}]" if ":" in host else host
     interrupts.listen()
-    try:
-        print(f"http://{where}:{port}/  {shown}; Ctrl-C ends it", flush=True)
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print()
+    with listener, server:
+        try:
+            print(f"http://{where}:{port}/  {shown}; Ctrl-C ends it", flush=True)
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
     return 0
 
 
@@ -54,5 +58,5 @@ def report_command(options: argparse.Namespace) -> int:
     from bft_nas.dashboard import write_run_report
     from bft_nas.record.run import Run
 
-    print(write_run_report(Run.open(options.run, runs=options.runs), options.output))
+    print(printable(write_run_report(Run.open(options.run, runs=options.runs), options.output)))
     return 0

@@ -1,14 +1,35 @@
-"""The exceptions that end a command in one line, and how other messages are quoted in it."""
+"""The exceptions that end a command in one line, and how names and other messages are quoted in it."""
 
 
-class UserError(ValueError):
+def printable(text: object) -> str:
+    """A text as it can be shown anywhere: line breaks, control characters and bytes that are no UTF-8 as escapes.
+
+    Names of files hold any of them. What is to be printed as it is, a backslash included, is left alone.
+
+    >>> printable("two\\nlines")
+    'two\\\\nlines'
+    """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+class _OneLineError(Exception):
+    """Its message is printable, whatever names it quotes."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class UserError(_OneLineError, ValueError):
     """A mistake in what the user gave: one line that names the thing and what was expected.
 
     The command line prints it after ``bft-nas: error:`` and exits with 2; nothing has been written by then.
     """
 
 
-class RunError(Exception):
+class RunError(_OneLineError):
     """Something that stops a command though the user made no mistake, such as a full disk: one line that names it.
 
     The command line prints it after ``bft-nas: error:`` and exits with 1; what could be saved is saved.
@@ -16,9 +37,9 @@ class RunError(Exception):
 
 
 def one_line(text: object) -> str:
-    """An exception or any other text without line breaks and runs of blanks.
+    """An exception or any other text, printable, without line breaks and runs of blanks.
 
     >>> one_line("expected a name\\n  in line 3")
     'expected a name in line 3'
     """
-    return " ".join(str(text).split())
+    return printable(" ".join(str(text).split()))

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bft_nas.core.errors import RunError
+from bft_nas.core.errors import RunError, UserError, one_line
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -35,7 +36,24 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Put a text in place in one step; see `write_bytes`."""
-    write_bytes(path, text.encode())
+    # A name of a file may be no UTF-8, and a message may quote it.
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def read_text(path: Path) -> str:
+    """A user's text; UserError when it cannot be read or is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text ({one_line(error)})") from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; where none can be, under a name that is too long for example, there is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

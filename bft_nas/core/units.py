@@ -34,15 +34,32 @@ def parse_macs(text: str) -> int:
 def format_macs(macs: int, *, up: bool = False) -> str:
     """MACs for people, in millions with three digits; rounded down unless ``up``, so that a bound stays a bound.
 
+    What no network has is in powers of ten.
+
     >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(2_345_678_901)
     ('50M', '1.24M', '2345M')
     """
+    if macs >= 10**15:
+        return f"{macs:.3g}"
     digits = max(0, 2 - int(math.log10(macs / 1e6))) if macs > 0 else 0
     scale = 10**digits
     scaled = macs * scale / 10**6
     value = (math.ceil(scaled) if up else math.floor(scaled)) / scale
     text = f"{value:.{digits}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + "M"
+
+
+def format_count(count: int) -> str:
+    """A number of any size to two digits.
+
+    >>> format_count(3), format_count(1234), format_count(10**400)
+    ('3', '1.2e+03', '1.0e+400')
+    """
+    if count < 10**300:
+        return f"{count:.2g}"
+    # No float is that large.
+    exponent = int(math.log10(count))
+    return f"{count // 10 ** (exponent - 1) / 10:.1f}e+{exponent}"
 
 
 def parse_duration(text: str) -> float:
@@ -53,7 +70,8 @@ def parse_duration(text: str) -> float:
     >>> parse_duration("1h30m"), parse_duration("45")
     (5400.0, 45.0)
     """
-    match = _TIME.fullmatch(text.strip().lower()) if text.isascii() and text.strip() else None
+    sensible = text.isascii() and text.strip() and len(text) <= 40
+    match = _TIME.fullmatch(text.strip().lower()) if sensible else None
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total < 10**8:
@@ -93,6 +111,8 @@ def parse_resolutions(text: str) -> tuple[int, ...]:
     (128, 160)
     """
     parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and 8 <= int(part) <= 2048 for part in parts):
-        raise UserError(f"--resolution {text[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160")
+    if not all(re.fullmatch("[0-9]{1,4}", part) and 8 <= int(part) <= 2048 for part in parts):
+        raise UserError(
+            f"--resolution {one_line(text)[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160"
+        )
     return tuple(sorted({int(part) for part in parts}))

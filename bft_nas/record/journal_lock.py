@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ class JournalLock(BaseJournalFileLock):
         if self._file is None:
             # Not before something is written: a run that is only read may be in a folder that cannot be written.
             self._file = self._path.open("w")
+            weakref.finalize(self, self._file.close)
         # Held already if Ctrl-C came before its release: the same open file has it twice without waiting for itself.
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:

@@ -12,9 +12,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -40,6 +37,15 @@ from bft_nas.record.storage import (
     without_password,
 )
 from bft_nas.space.space import Proposal, SearchSpace
+from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, write_run_file
+from bft_nas._run_folder import RUNS, find_run_folder, make_run_folder, run_names
+from bft_nas.core.errors import UserError, one_line, printable
+from bft_nas.core.files import write_text, writing
+from bft_nas.record.candidate import Progress
+from bft_nas.record.members import Members
+from bft_nas.network import Architecture, cost
+from bft_nas.space.space import Proposal, SearchSpace
+from bft_nas.record.storage import JOURNAL, mend_journal, open_database, open_journal, recording, without_password
 
 if TYPE_CHECKING:
     import optuna
@@ -62,7 +68,6 @@ __all__ = [
     "run_names",
 ]
 
-RUNS = Path("runs")
 COLUMNS = (
     "number",
     "state",
@@ -135,34 +140,17 @@ class Run:
         command: str = "",
     ) -> Run:
         """Make a new run's directory, complete or not at all; without a name, one is made from the settings."""
-        if name is not None and (not name.strip(".") or Path(name).name != name or name.startswith("-")):
-            raise UserError(f"--name '{name}': expected the name of a folder, without slashes")
-        folder = runs / name if name else _free_folder(runs, settings)
-        if folder.exists():
-            raise UserError(f"run '{name}': there is one already; expected a new name, or --resume {name}")
-        try:
-            runs.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=runs))
-        except OSError as error:
-            raise UserError(f"--runs '{runs}': cannot be written ({error.strerror})") from None
-        try:
-            temporary.chmod(0o755)
-            (temporary / "candidates").mkdir()
-            write_run_file(temporary, settings, space, protocol, data, command)
-            temporary.rename(folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        return cls(folder)
+
+        def fill(folder: Path) -> None:
+            (folder / "candidates").mkdir()
+            write_run_file(folder, settings, space, protocol, data, command)
+
+        return cls(make_run_folder(runs, name, settings, fill))
 
     @classmethod
     def open(cls, name: str, *, runs: Path = RUNS) -> Run:
         """The run of that name under ``runs``, or in the folder of that path."""
-        for folder in (runs / name, Path(name)):
-            if (folder / RUN_FILE).is_file():
-                return cls(folder)
-        known = ", ".join(run_names(runs)) or "a run, but there is none yet"
-        raise UserError(f"run '{name}': not found under '{runs}'; expected {known}")
+        return cls(find_run_folder(runs, name))
 
     @property
     def name(self) -> str:
@@ -186,7 +174,10 @@ class Run:
         """The protocol under which every candidate of the run is trained."""
         from bft_nas.training.protocol import Protocol
 
-        return Protocol.from_dict(self._protocol)
+        try:
+            return Protocol.from_dict(self._protocol)
+        except UserError as error:
+            raise UserError(f"{self.folder / RUN_FILE}: {error}") from None
 
     @cached_property
     def storage(self) -> optuna.storages.BaseStorage:
@@ -355,8 +346,16 @@ class Run:
 
         rows = []
         for trial in self.study.get_trials(deepcopy=False):
-            if _has_ended(trial):
-                rows.append({"number": trial.number, **_outcome_of(trial), **trial.user_attrs["candidate"]})
+            try:
+                if _has_ended(trial):
+                    rows.append(
+                        {"number": trial.number, **_outcome_of(trial), **trial.user_attrs["candidate"]}
+                    )
+            except (LookupError, TypeError, AttributeError) as error:
+                raise UserError(
+                    f"run '{self.name}': candidate {trial.number} of its study cannot be read"
+                    f" ({type(error).__name__}: {one_line(error)})"
+                ) from None
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def curves(self) -> pd.DataFrame:
@@ -509,7 +508,7 @@ def _outcome_of(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         "accuracy": trial.values[0] if trial.values else float("nan"),
         "epochs": outcome.get("epochs", 0),
         "seconds": outcome.get("seconds", 0.0),
-        "reason": outcome.get("reason", ""),
+        "reason": printable(outcome.get("reason", "")),
     }
 
 
@@ -527,18 +526,6 @@ def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:
         "fusions": architecture.fusion_pattern,
         "hash": architecture.hash,
     }
-
-
-def run_names(runs: Path = RUNS) -> tuple[str, ...]:
-    """The names of the runs in a folder, the newest last."""
-    found = [path.parent for path in runs.glob(f"*/{RUN_FILE}")]
-    return tuple(path.name for path in sorted(found, key=lambda path: (path.stat().st_ctime, path.name)))
-
-
-def _free_folder(runs: Path, settings: Settings) -> Path:
-    stem = f"{Path(settings.space).stem}-{'-'.join(map(format_macs, settings.budgets))}"
-    names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, sys.maxsize))
-    return next(runs / name for name in names if not (runs / name).exists())
 
 
 def _shorten(text: str) -> str:

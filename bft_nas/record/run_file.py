@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -96,16 +96,36 @@ def read_run_file(folder: Path) -> RunFile:
         settings = dict(content["settings"])
         settings["budgets"] = tuple(settings["budgets"])
         settings["resolutions"] = tuple(settings["resolutions"])
+        protocol = dict(content["protocol"])
+        str(protocol["data"])
+        if not settings["budgets"]:
+            raise ValueError("budgets: expected one at least")
         return RunFile(
-            Settings(**settings),
+            _checked(Settings(**settings)),
             str(content["created"]),
             str(content["space"]),
-            DataFacts(**{k: tuple(v) for k, v in dict(content["data"]).items()}),
-            dict(content["protocol"]),
+            _checked(DataFacts(**{k: tuple(v) for k, v in dict(content["data"]).items()})),
+            protocol,
             str(content["protocol_hash"]),
         )
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"run '{folder}': {RUN_FILE} cannot be read ({one_line(error)})") from None
+
+
+_Record = TypeVar("_Record", Settings, DataFacts)
+
+
+def _checked(record: _Record) -> _Record:
+    """The record itself; TypeError unless each of its values is of the type that it is declared to be."""
+    for name, kind in get_type_hints(type(record)).items():
+        value = getattr(record, name)
+        several = get_origin(kind) is tuple
+        values, kinds = (value, get_args(kind)[:1]) if several else ((value,), get_args(kind) or (kind,))
+        # YAML has no other way to write a float that is whole.
+        kinds = (*kinds, int) if float in kinds else kinds
+        if not all(isinstance(each, kinds) and not isinstance(each, bool) for each in values):
+            raise TypeError(f"{name}: expected {kind}, got {value!r}")
+    return record
 
 
 def _versions() -> dict[str, str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "nsga2", "random")
 SCHEDULERS = ("none", "halving")
+LEAST_PIXELS = 8
+"""A side of an image to train on."""
 REPEATS_IN_A_ROW = 200
 """After so many proposals that were all evaluated before, the space is taken to be exhausted."""
 
@@ -89,12 +91,17 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`.
 
     Raises:
-        UserError: data that cannot be used, too few classes, or a budget out of reach.
+        UserError: data that cannot be used, too few classes or pixels, or a budget out of reach.
     """
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    divisor = settings.proxy_divisor or default_divisor(space.resolutions)
+    divisor = settings.proxy_divisor or bft_nas.train.default_divisor(space.resolutions)
+    if min(space.resolutions) < LEAST_PIXELS * divisor:
+        raise UserError(
+            f"--proxy-divisor {divisor}: leaves {min(space.resolutions) / divisor:.2g} of {min(space.resolutions)}"
+            f" pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
+        )
     largest = round(max(space.resolutions) / divisor)
     dataset = load_dataset(settings.data, size=largest, images=settings.images)
     own = len(dataset.classes)

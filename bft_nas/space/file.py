@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import yaml
 
@@ -163,9 +165,15 @@ class _Reader:
         return value
 
 
+# An anchor that is repeated in a list that is repeated makes a value that is too long to be written out.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 10, 10
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
+
+
 def shown(value: object) -> str:
     """A value as it stands in a message: one line, not too long."""
-    text = one_line(repr(value))
+    text = one_line(_SHORT.repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -286,7 +294,17 @@ def _stage(reader: _Reader) -> StageFile:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key written twice is a mistake, not a silent choice of the second."""
+    """Safe YAML in which what is written is what is read.
+
+    A key written twice is a mistake, not a silent choice of the second. A number or a truth is what YAML 1.2 takes for
+    one: to YAML 1.1, which PyYAML reads, ``1:30`` is 90, ``017`` is 15 and ``on`` is true. Here they are text, which
+    is refused wherever a number is expected. Tags, which would still convert them, are not read.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str | None, list[tuple[str, re.Pattern[str]]]]] = {}
+
+    def fetch_tag(self) -> None:
+        raise yaml.scanner.ScannerError(None, None, "expected no tags such as !!int", self.get_mark())
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         written = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
@@ -296,6 +314,16 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"key '{key}' stands twice", node.start_mark
                 )
         return super().construct_mapping(node, deep)
+
+
+for _kind, _form in (
+    ("null", r"|~|null|Null|NULL"),
+    ("bool", r"true|True|TRUE|false|False|FALSE"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)"),
+    ("float", r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"),
+    ("merge", r"<<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"({_form})\Z"), None)
 
 
 def _load(text: str, where: str) -> Any:

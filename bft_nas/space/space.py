@@ -11,6 +11,10 @@ from typing import Any
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.units import format_macs
+from bft_nas.space.file import FamilyFile, StageFile, parse_space
+from bft_nas.space.solver import Stage, Structure, WidthSolver
+from bft_nas.core.errors import UserError
+from bft_nas.core.files import is_file, read_text
 from bft_nas.network.architecture import DENSE, Architecture, Block, butterfly_fusion
 from bft_nas.space.file import FamilyFile, StageFile, parse_space
 from bft_nas.space.solver import Stage, Structure, WidthSolver
@@ -74,12 +78,8 @@ class SearchSpace:
             classes: outputs of the classifier at deployment.
         """
         path = find_space(str(name_or_path))
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as text ({one_line(error)})") from None
         return cls.parse(
-            text,
+            read_text(path),
             where=str(name_or_path),
             name=path.stem,
             beside=path.parent,
@@ -125,13 +125,21 @@ class SearchSpace:
         """The families that can stay within a budget in MACs; UserError with the reach if there is none."""
         reachable = tuple(f for f in self.families if self._extremes[f.name][1].smallest <= budget)
         if not reachable:
-            reach = self.reach
-            raise UserError(
-                f"--flops {format_macs(budget)}: out of reach of space '{self.name}' at {self._resolution_text()}"
-                f" and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
-                f" to {format_macs(reach.largest)}"
-            )
+            raise self._out_of_reach(budget)
         return replace(self, families=reachable)
+
+    def check_reached(self, budget: int) -> None:
+        """UserError with the reach when a budget in MACs is above all networks: more likely 50G for 50M than meant."""
+        if budget > self.reach.largest:
+            raise self._out_of_reach(budget)
+
+    def _out_of_reach(self, budget: int) -> UserError:
+        reach = self.reach
+        return UserError(
+            f"--flops {format_macs(budget)}: out of reach of space '{self.name}' at {self._resolution_text()}"
+            f" and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
+            f" to {format_macs(reach.largest)}"
+        )
 
     def sample(self, rng: random.Random, budget: int) -> Proposal:
         """One uniformly random proposal."""
@@ -217,7 +225,7 @@ def find_space(name: str) -> Path:
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"} and len(path.parts) == 1:
         path = SHIPPED / f"{name}.yaml"
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(
             f"space '{name}': not found; expected {', '.join(shipped_spaces())} or a path to a .yaml file"
         )
@@ -232,8 +240,8 @@ def shipped_spaces() -> tuple[str, ...]:
 def _family_text(family: str, beside: Path) -> str | None:
     for folder in (beside, SHIPPED):
         path = folder / f"{family}.yaml"
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
+        if is_file(path):
+            return read_text(path)
     return None
 
 
