@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "tables and report. A search does this at its end; each is trained once per protocol.",
     )
     compare.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+    compare.add_argument("--data", metavar="DATA", help="where the run's data are now, if they were moved")
     _add_engine(compare)
     compare.set_defaults(command=_compare)
 
@@ -206,6 +207,12 @@ def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:
     option("--eta", type=positive, metavar="N", help="of --scheduler halving (default: 3)")
     option("--min-epochs", type=positive, metavar="N", help="before the first is stopped (default: 1)")
     option("--images", type=positive, metavar="N", help="most images to train on (default: 8000)")
+    option(
+        "--max-unreadable",
+        type=natural,
+        metavar="N",
+        help="images of a folder that may be left out because they cannot be decoded (default: 20, or 1%% if more)",
+    )
     option("--batch-size", type=positive, metavar="N", help="images a step (default: 64)")
     option(
         "--proxy-divisor",
@@ -224,7 +231,11 @@ def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="URL",
         help="a database that owns the study, such as postgresql://user@host/db (default: a file in the run's folder)",
     )
-    option("--resume", metavar="RUN", help="go on with a run; --trials and --time may be given anew")
+    option(
+        "--resume",
+        metavar="RUN",
+        help="go on with a run; --trials and --time may be given anew, and --data with where its data are now",
+    )
     option("--join", metavar="RUN", help="share a run that another process is at, here or on another machine")
     _add_runs_folder(search)
     search.set_defaults(command=_search)

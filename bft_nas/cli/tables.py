@@ -56,6 +56,8 @@ def plan_facts(prepared: Prepared, run: Run) -> Facts:
     budget += f", above all of the space, which {largest}" if short else f", reachable: the space {largest}"
     limits = [f"{settings.trials} candidates"] if settings.trials is not None else []
     limits += [f"{format_duration(settings.seconds)}"] if settings.seconds is not None else []
+    name = prepared.images.dataset.name
+    data = protocol.data if name == protocol.data else f"{protocol.data}, now {name}"
     facts = [
         (
             "space",
@@ -68,9 +70,10 @@ def plan_facts(prepared: Prepared, run: Run) -> Facts:
         ),
         (
             "data",
-            f"{protocol.data}, {protocol.data_classes} classes, {protocol.train_images} images to train on, "
+            f"{data}, {protocol.data_classes} classes, {protocol.train_images} images to train on, "
             f"{protocol.validation_images} to validate",
         ),
+        *(("", note) for note in prepared.images.dataset.notes),
         (
             "protocol",
             f"{protocol.hash}: {protocol.epochs} epochs, batch {protocol.batch_size}, "

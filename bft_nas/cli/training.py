@@ -7,6 +7,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.record.storage import check_database
     from bft_nas.searching.loop import Clock, check_protocol, prepare
     from bft_nas.space.space import SearchSpace
+    from bft_nas.record.run import DataFacts, Run
+    from bft_nas.searching.loop import Clock, prepare
+    from bft_nas.space.space import SearchSpace
+    from bft_nas.record.storage import check_database
 
     clock = Clock()
     compared = not options.no_references
@@ -44,8 +49,8 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
             mended = run.mend() if options.join is None else None
             if mended:
                 print(printable(mended))
-            prepared = prepare(_resumed_settings(options, run), run.space)
-            check_protocol(run, prepared.protocol)
+            # Whoever shares a run may have its data in a place of their own.
+            prepared = _prepared_for(run, _resumed_settings(options, run), kept=options.join is None)
             engine = _engine(options, prepared, clock)
             return _searched(run, prepared, engine(run), clock, compared=compared)
     settings = _new_settings(options)
@@ -55,7 +60,8 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     prepared = prepare(settings, space)
     for budget in settings.budgets:
         prepared.space.check_reached(budget)
-    facts = DataFacts(prepared.images.dataset.classes, prepared.images.mean, prepared.images.std)
+    dataset, images = prepared.images.dataset, prepared.images
+    facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
     engine = _engine(options, prepared, clock)
     run = Run.create(
         options.name,
@@ -69,6 +75,22 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     run.database = options.storage or ""
     with run.members.joined(alone=True):
         return _searched(run, prepared, engine(run), clock, compared=compared)
+
+
+def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> Prepared:
+    """What a run needs to go on, under its own protocol; where its data are now is then ``kept`` in it."""
+    from bft_nas.data import is_there
+    from bft_nas.search import check_protocol, prepare
+
+    if settings.data == run.settings.data and not is_there(settings.data):
+        raise UserError(
+            f"run '{run.name}': no data at {settings.data} any more; expected --data with where they are now"
+        )
+    prepared = prepare(settings, run.space)
+    check_protocol(run, prepared.protocol)
+    if kept:
+        run.move_data(prepared.settings.data)
+    return replace(prepared, protocol=run.protocol)
 
 
 def _without_passwords(given: list[str]) -> list[str]:
@@ -136,12 +158,16 @@ def compare_command(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.cli import tables
     from bft_nas.record.run import Run
     from bft_nas.searching.loop import Clock, check_protocol, prepare
+    from bft_nas.cli import tables
+    from bft_nas.record.run import Run
+    from bft_nas.searching.loop import Clock
 
     clock = Clock()
     run = Run.open(options.run, runs=options.runs)
     with run.members.joined(alone=True):
-        prepared = prepare(run.settings, run.space)
-        check_protocol(run, prepared.protocol)
+        prepared = _prepared_for(
+            run, replace(run.settings, data=options.data or run.settings.data), kept=True
+        )
         clock.preparing = clock.whole
         console = tables.make_console()
         engine = _engine(options, prepared, clock)(run)
@@ -262,6 +288,7 @@ def _new_settings(options: argparse.Namespace) -> Settings:
         classes=options.classes or 0,
         data=options.data or "fashion-mnist",
         images=options.images or 8000,
+        max_unreadable=options.max_unreadable,
         epochs=options.epochs or 2,
         batch_size=options.batch_size or 64,
         proxy_divisor=options.proxy_divisor or 0,
@@ -280,8 +307,6 @@ def _new_settings(options: argparse.Namespace) -> Settings:
 
 def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
     """The run's own settings, with what may change on the way: how long it goes on, and the protocol's check."""
-    from dataclasses import replace
-
     kept = (
         "flops",
         "space",
@@ -305,6 +330,7 @@ def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
         settings,
         data=options.data or settings.data,
         images=options.images or settings.images,
+        max_unreadable=settings.max_unreadable if options.max_unreadable is None else options.max_unreadable,
         epochs=options.epochs or settings.epochs,
         batch_size=options.batch_size or settings.batch_size,
         proxy_divisor=options.proxy_divisor or settings.proxy_divisor,

@@ -1,12 +1,19 @@
 """Labelled images from an .npz file with the keys that MedMNIST or Keras use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bft_nas.core.errors import UserError
+from bft_nas._labels import Coding, values_of
+from bft_nas._pixels import EXPECTED, Extent, scaling, to_bytes
 from bft_nas.core.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
@@ -14,6 +21,12 @@ Labels = npt.NDArray[np.int64]
 Part = tuple[Pixels, Labels]
 
 SMALLEST_SIDE = 8
+
+_CHANNELS = (1, 3, 4)
+_EXPECTED_SHAPE = (
+    "expected (n, h, w) or (n, h, w, channels) or (n, channels, h, w) with n at least 1, 1, 3 or 4 channels, "
+    f"h and w at least {SMALLEST_SIDE}"
+)
 
 Keys = tuple[str, str]
 # One row per convention; train, validation and test, each as the keys of images and labels.
@@ -28,36 +41,76 @@ _EXPECTED = (
 )
 
 
-def read(path: Path) -> tuple[Part, Part | None]:
+@dataclass(frozen=True)
+class Arrays:
+    """What a file holds for a search."""
+
+    train: Part
+    validation: Part | None
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    """How the file was read, where it could have been read otherwise: a line each."""
+
+
+def read(path: Path) -> Arrays:
     """Reads the training part and, where the file has one, the validation part; the test part stays unread.
 
     A part is uint8 images (n, height, width, 1 or 3) and int64 labels (n,); training has every label
     from 0 to its highest. Raises UserError naming the file, the key and what was expected.
     """
     with _open(path) as arrays:
-        train_keys, validation_keys, _ = _layout(path, arrays)
-        train = _part(path, arrays, train_keys)
-        classes = _count_classes(path, train_keys[1], train[1])
-        if validation_keys is None or arrays.keys().isdisjoint(validation_keys):
-            return train, None
-        validation = _part(path, arrays, validation_keys)
-        if validation[0].shape[1:] != train[0].shape[1:]:
-            sizes = f"{validation[0].shape[1:]}; expected {train[0].shape[1:]} as in {train_keys[0]}"
-            raise UserError(f"{path}: {validation_keys[0]} are {sizes}")
-        _check_known(path, validation_keys[1], validation[1], classes)
-        return train, validation
+        keys = _present(arrays, _layout(path, arrays)[:2])
+        parts, classes, notes = _read(path, arrays, keys, scale_of=len(keys))
+        return Arrays(parts[0], parts[1] if len(parts) > 1 else None, classes, notes)
 
 
 def read_test(path: Path) -> Part:
-    """Reads the test part, whose labels training has too; errors as for read, and when there is none."""
+    """Reads the test part, scaled and numbered as training is; errors as for read, and when there is none."""
     with _open(path) as arrays:
-        train_keys, _, test_keys = _layout(path, arrays)
-        if test_keys is None or arrays.keys().isdisjoint(test_keys):
+        layout = _layout(path, arrays)
+        keys, searched = _present(arrays, layout), _present(arrays, layout[:2])
+        if len(keys) == len(searched):
             raise UserError(f"{path}: no test images; expected test_images, test_labels or x_test, y_test")
-        test = _part(path, arrays, test_keys)
-        classes = _count_classes(path, train_keys[1], _labels(path, arrays, train_keys[1]))
-        _check_known(path, test_keys[1], test[1], classes)
-        return test
+        parts, _, _ = _read(path, arrays, keys, scale_of=len(searched))
+        return parts[-1]
+
+
+def _present(arrays: Mapping[str, object], layout: Iterable[Keys | None]) -> list[Keys]:
+    # Of a part with one array alone, the other is then missed by name.
+    return [keys for keys in layout if keys is not None and not arrays.keys().isdisjoint(keys)]
+
+
+def _read(
+    path: Path, arrays: Mapping[str, object], keys: Sequence[Keys], *, scale_of: int
+) -> tuple[list[Part], tuple[str, ...], tuple[str, ...]]:
+    """Parts of which the first is training, whose classes all have; the first ``scale_of`` decide the scale.
+
+    With them the classes and the notes.
+    """
+    notes: list[str] = []
+    images: list[npt.NDArray[Any]] = []
+    labels: list[Labels] = []
+    coding: Coding | None = None
+    for image_key, label_key in keys:
+        pixels = _images(path, arrays, image_key, notes)
+        with _at(path, label_key):
+            values, said = values_of(_array(path, arrays, label_key))
+        notes += said
+        if len(values) != len(pixels):
+            raise UserError(
+                f"{path}: {len(pixels)} {image_key} but {len(values)} {label_key}; expected as many"
+            )
+        if images and pixels.shape[1:] != images[0].shape[1:]:
+            sizes = f"{pixels.shape[1:]}; expected {images[0].shape[1:]} as in {keys[0][0]}"
+            raise UserError(f"{path}: {image_key} are {sizes}")
+        with _at(path, label_key):
+            coding = coding or Coding.of(values)
+            labels.append(coding.numbers(values))
+        images.append(pixels)
+    assert coding is not None
+    scaled = _scaled(path, [image_key for image_key, _ in keys], images, notes, scale_of)
+    parts = list(zip(scaled, labels, strict=True))
+    return parts, coding.classes, tuple(dict.fromkeys([*notes, *coding.notes]))
 
 
 @contextmanager
@@ -97,50 +150,59 @@ def _array(path: Path, arrays: Mapping[str, object], key: str) -> npt.NDArray[np
     return array
 
 
-def _labels(path: Path, arrays: Mapping[str, object], key: str) -> Labels:
-    labels = _array(path, arrays, key)
-    if labels.dtype.kind not in "iu":
-        raise UserError(f"{path}: {key} is {labels.dtype}; expected integers")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not len(labels):
-        raise UserError(f"{path}: {key} has shape {labels.shape}; expected (n,) or (n, 1) with n at least 1")
-    signed = labels.astype(np.int64)
-    if signed.min() < 0:
-        raise UserError(f"{path}: {key} holds {signed.min()}; expected labels from 0")
-    return signed
+def _images(path: Path, arrays: Mapping[str, object], key: str, notes: list[str]) -> npt.NDArray[Any]:
+    """Pixels of any scale, (n, height, width, 1 or 3)."""
+    images: npt.NDArray[Any] = _array(path, arrays, key)
+    if images.dtype.kind not in "iubf":
+        raise UserError(f"{path}: {key} is {images.dtype}; {EXPECTED}")
+    pixels = images[..., None] if images.ndim == 3 else images
+    first, last = (pixels.shape[1], pixels.shape[3]) if pixels.ndim == 4 else (0, 0)
+    if last not in _CHANNELS and first in _CHANNELS:
+        pixels = np.moveaxis(pixels, 1, 3)
+        notes.append("channels come first in the file")
+    usable = pixels.ndim == 4 and pixels.shape[3] in _CHANNELS and min(pixels.shape[1:3]) >= SMALLEST_SIDE
+    if not usable or not len(pixels):
+        raise UserError(f"{path}: {key} has shape {images.shape}; {_EXPECTED_SHAPE}")
+    if pixels.shape[3] == 4:
+        pixels = pixels[..., :3]
+        notes.append("the fourth channel, transparency, left out")
+    if pixels.dtype.kind == "b":
+        notes.append("false and true as pixels read as black and white")
+        return np.where(pixels, np.uint8(255), np.uint8(0))
+    return pixels
 
 
-def _part(path: Path, arrays: Mapping[str, object], keys: Keys) -> Part:
-    images = _array(path, arrays, keys[0])
-    if images.dtype != np.uint8:
-        raise UserError(f"{path}: {keys[0]} is {images.dtype}; expected uint8 pixels from 0 to 255")
-    shape = images.shape if images.ndim == 4 else (*images.shape, 1)
-    if len(shape) != 4 or shape[3] not in (1, 3) or min(shape[1:3]) < SMALLEST_SIDE or not shape[0]:
-        expected = (
-            f"(n, h, w), (n, h, w, 1) or (n, h, w, 3) with n at least 1, h and w at least {SMALLEST_SIDE}"
-        )
-        raise UserError(f"{path}: {keys[0]} has shape {images.shape}; expected {expected}")
-    labels = _labels(path, arrays, keys[1])
-    if len(labels) != len(images):
-        raise UserError(f"{path}: {len(images)} {keys[0]} but {len(labels)} {keys[1]}; expected as many")
-    return images.reshape(shape).astype(np.uint8, copy=False), labels
+def _scaled(
+    path: Path, keys: Sequence[str], images: Sequence[npt.NDArray[Any]], notes: list[str], scale_of: int
+) -> list[Pixels]:
+    """The pixels of all parts on the scale of the first, as uint8."""
+    if all(pixels.dtype == np.uint8 for pixels in images):
+        return [np.ascontiguousarray(pixels) for pixels in images]
+    extents = [Extent.of(pixels) for pixels in images]
+    for key, pixels, extent in zip(keys, images, extents, strict=True):
+        if not extent.white:
+            raise UserError(f"{path}: {key} holds {pixels.dtype} {extent}; {EXPECTED}")
+    white = reduce(or_, extents[:scale_of]).white
+    for key, pixels, extent in zip(keys, images, extents, strict=True):
+        of_bytes = pixels.dtype == np.uint8
+        # Eight bits in one part and more in another are two scales, and so are floats up to 1 and up to 255.
+        fits = extent.floats == extents[0].floats and extent.white <= white
+        if not fits or (of_bytes and white != 255) or (extent.white == 1) != (white == 1):
+            others = ", ".join(other for other in keys if other != key)
+            raise UserError(
+                f"{path}: {key} holds {pixels.dtype} {extent}, unlike {others}; expected pixels on one scale"
+            )
+    kind = next(pixels.dtype for pixels in images if pixels.dtype != np.uint8)
+    notes.append(f"{kind} pixels {scaling(white)}")
+    return [np.ascontiguousarray(to_bytes(pixels, white)) for pixels in images]
 
 
-def _count_classes(path: Path, key: str, labels: Labels) -> int:
-    """The number of classes; a gap is refused because it mostly means that the labels start from 1."""
-    present = np.unique(labels)
-    if len(present) < 2:
-        raise UserError(f"{path}: {key} holds only one class, {present[0]}; expected at least 2")
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    if len(gaps):
-        raise UserError(
-            f"{path}: {key} never holds {gaps[0]} but goes up to {present[-1]}; expected every class from 0"
-        )
-    return len(present)
-
-
-def _check_known(path: Path, key: str, labels: Labels, classes: int) -> None:
-    if labels.max() >= classes:
-        highest = f"{classes - 1}, the highest label in training"
-        raise UserError(f"{path}: {key} holds {labels.max()}; expected at most {highest}")
+@contextmanager
+def _at(path: Path, key: str) -> Iterator[None]:
+    """Puts the file and the key before what is wrong with an array."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{path}: {key} {error}") from None

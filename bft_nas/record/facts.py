@@ -23,6 +23,7 @@ def result_facts(run: Run, results: pd.DataFrame) -> Facts:
         ("Space", f"{settings.space} at {', '.join(map(str, settings.resolutions))} pixels"),
         ("Budget", ", ".join(f"{format_macs(budget)} MACs" for budget in settings.budgets)),
         ("Data", f"{protocol.data}, {protocol.train_images} + {protocol.validation_images} images"),
+        *(("Data read", note) for note in run.data.notes),
         ("Protocol", f"{protocol.hash}, {protocol.epochs} epochs"),
         ("Sampler", f"{settings.sampler}, seed {settings.seed}"),
         (

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from io import StringIO
@@ -24,6 +24,11 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text, writing
 from bft_nas.core.units import format_macs
+from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, rewrite_data, write_run_file
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.files import write_text, writing
+from bft_nas.record.candidate import Progress
+from bft_nas.record.members import Members
 from bft_nas.network import Architecture, cost
 from bft_nas.record.candidate import Candidate, Progress
 from bft_nas.record.members import Members
@@ -156,6 +161,12 @@ class Run:
     def name(self) -> str:
         """The directory's name."""
         return self.folder.resolve().name
+
+    def move_data(self, place: str) -> None:
+        """Keep where the run's data are now."""
+        if place != self.settings.data:
+            rewrite_data(self.folder, place)
+            self.settings = replace(self.settings, data=place)
 
     @cached_property
     def space(self) -> SearchSpace:

@@ -47,6 +47,8 @@ class Settings:
     """The URL of a database that owns the study; empty for a journal in the run's folder."""
     study: str = "search"
     """The study's name in its storage."""
+    max_unreadable: int | None = None
+    """How many images of a folder may be left out because they cannot be decoded; see `bft_nas.data.load_dataset`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class DataFacts:
     mean: tuple[float, ...]
     """Of the training pixels on a scale of 0 to 1, for each of a network's three input channels."""
     std: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+    """How they were read, where they could have been read otherwise."""
+    left_out: tuple[str, ...] = ()
+    """Images that could not be decoded, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,13 @@ def write_run_file(
         "versions": _versions(),
         "space": space.text,
     }
+    write_text(folder / RUN_FILE, yaml.dump(content, Dumper=_Dumper, sort_keys=False))
+
+
+def rewrite_data(folder: Path, data: str) -> None:
+    """Say in run.yaml where a run's data are now; all else in it stays."""
+    content = yaml.safe_load((folder / RUN_FILE).read_text(encoding="utf-8"))
+    content["settings"]["data"] = data
     write_text(folder / RUN_FILE, yaml.dump(content, Dumper=_Dumper, sort_keys=False))
 
 

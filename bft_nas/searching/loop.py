@@ -96,14 +96,16 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    divisor = settings.proxy_divisor or bft_nas.train.default_divisor(space.resolutions)
+    divisor = settings.proxy_divisor or default_divisor(space.resolutions)
     if min(space.resolutions) < LEAST_PIXELS * divisor:
         raise UserError(
             f"--proxy-divisor {divisor}: leaves {min(space.resolutions) / divisor:.2g} of {min(space.resolutions)}"
             f" pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
         )
     largest = round(max(space.resolutions) / divisor)
-    dataset = load_dataset(settings.data, size=largest, images=settings.images)
+    dataset = load_dataset(
+        settings.data, size=largest, images=settings.images, max_unreadable=settings.max_unreadable
+    )
     own = len(dataset.classes)
     benchmark = settings.data.partition("=")[0] in BENCHMARKS
     classes = settings.classes or (IMAGENET_CLASSES if benchmark else own)
@@ -138,8 +140,11 @@ def _anchored(data: str) -> str:
 
 
 def check_protocol(run: Run, protocol: Protocol) -> None:
-    """UserError naming what differs when a run's accuracies would not compare with those of a protocol."""
-    if run.protocol_hash == protocol.hash:
+    """UserError naming what differs when a run's accuracies would not compare with those of a protocol.
+
+    The name of the data does not count: the digest tells whether they are the same.
+    """
+    if run.protocol_hash in {protocol.hash, replace(protocol, data=run.data_name).hash}:
         return
     then, now = run.protocol.to_dict(), protocol.to_dict()
     differing = [f"{k} {then[k]} there, {now[k]} here" for k in then if then[k] != now[k]]

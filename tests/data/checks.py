@@ -19,14 +19,16 @@ def mistake(action: Callable[[], object]) -> str:
     return message
 
 
-def refusal(source: Path | str, *, images: int | None = None, size: int = 16) -> str:
-    return mistake(lambda: load_dataset(str(source), size=size, images=images))
+def refusal(
+    source: Path | str, *, images: int | None = None, size: int = 16, max_unreadable: int | None = None
+) -> str:
+    return mistake(lambda: load_dataset(str(source), size=size, images=images, max_unreadable=max_unreadable))
 
 
 def complaint(source: Path) -> str | None:
     """What the loader says against a source, which it may also take."""
     try:
-        load_dataset(str(source), size=8)
+        load_dataset(str(source), size=8, max_unreadable=0)
     except UserError as error:
         return str(error)
     return None

@@ -34,6 +34,64 @@ def write_class_folders(
         Image.fromarray(squeezed).save(folder / f"{number:05d}{suffix}")
 
 
+EVERY_MODE = (
+    "1",
+    "L",
+    "LA",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBX",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "I",
+    "F",
+    "I;16",
+    "I;16B",
+)
+"""Of Pillow, as far as a file can have them."""
+
+
+def write_every_mode(root: Path, images: Pixels) -> list[Path]:
+    """Writes 200 grey images in two class folders in every mode and format, and returns those that are damaged."""
+    damaged = []
+    for number in range(200):
+        mode = EVERY_MODE[number % len(EVERY_MODE)]
+        pixels = images[number % len(images), :, :, 0]
+        folder = root / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        formats = (".png", ".jpg", ".gif", ".webp", ".bmp", ".ppm")
+        # Every other one in a format of its own, where there is one for the mode; TIFF has all of them.
+        suffixes = [formats[number // len(EVERY_MODE) % len(formats)], ".tif"][
+            number // len(EVERY_MODE) % 2 :
+        ]
+        for suffix in suffixes:
+            path = folder / f"{number:03d}{suffix}"
+            try:
+                _of_mode(pixels, mode).save(path)
+                break
+            except (OSError, KeyError, ValueError):
+                path.unlink(missing_ok=True)
+        if number % 25 == 7:
+            path.write_bytes(path.read_bytes()[: (number % 4) * 20])
+            damaged.append(path)
+    return sorted(damaged)
+
+
+def _of_mode(pixels: Pixels, mode: str) -> Image.Image:
+    if mode == "F":
+        return Image.fromarray(pixels / np.float32(255))
+    if mode.startswith("I"):
+        deep = (pixels * np.uint16(257)).astype({"I": "<i4", "I;16": "<u2", "I;16B": ">u2"}[mode])
+        return Image.frombytes(mode, pixels.shape[::-1], deep.tobytes())
+    if mode == "LAB":
+        return Image.merge(mode, [Image.fromarray(pixels), *[Image.new("L", pixels.shape[::-1], 128)] * 2])
+    picture = Image.fromarray(pixels)
+    return picture.convert("P").convert(mode) if mode == "PA" else picture.convert("RGB").convert(mode)
+
+
 def solid_png(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (16, 16)) -> None:
     """Writes a small image of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)

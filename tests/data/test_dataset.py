@@ -333,7 +333,7 @@ class TestFolderMistakes:
         noise = np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(noise).save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        assert refusal(photos).startswith(f"{path}: ")
+        assert refusal(photos, max_unreadable=0).startswith(f"{path}: ")
 
     @settings(max_examples=70)
     @given(data=st.data(), suffix=st.sampled_from([".png", ".jpg", ".gif", ".bmp", ".webp", ".tif", ".ppm"]))
@@ -353,19 +353,12 @@ class TestFolderMistakes:
     def test_file_that_is_no_image(self, photos: Path, content: bytes) -> None:
         path = photos / "sneaker" / "letter.jpg"
         path.write_bytes(content)
-        assert refusal(photos).startswith(f"{path}: not an image; expected")
+        assert refusal(photos, max_unreadable=0).startswith(f"{path}: not an image; expected")
 
     def test_link_that_leads_nowhere(self, photos: Path) -> None:
         path = photos / "sneaker" / "gone.jpg"
         path.symlink_to(photos / "missing.jpg")
-        assert refusal(photos).startswith(f"{path}: ")
-
-    def test_more_than_eight_bits_a_channel(self, photos: Path) -> None:
-        path = photos / "shirt" / "deep.png"
-        Image.fromarray(np.full((16, 16), 40_000, np.uint16)).save(path)
-        message = refusal(photos)
-        assert message.startswith(f"{path}: ")
-        assert "expected 8 bits a channel" in message
+        assert refusal(photos, max_unreadable=0).startswith(f"{path}: ")
 
     @pytest.mark.parametrize("side", [40, 50])
     def test_image_larger_than_pillow_trusts(
@@ -374,7 +367,7 @@ class TestFolderMistakes:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
         path = photos / "shirt" / "bomb.png"
         solid_png(path, RED, (side, side))
-        assert refusal(photos).startswith(f"{path}: cannot be decoded")
+        assert refusal(photos, max_unreadable=0).startswith(f"{path}: cannot be decoded")
 
     def test_name_with_a_line_break(self, photos: Path) -> None:
         (photos / "two\nlines").mkdir()

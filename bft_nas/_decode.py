@@ -1,0 +1,105 @@
+"""One image file as the pixels of its centre square."""
+
+import warnings
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bft_nas._pixels import EXPECTED, Extent
+from bft_nas.errors import one_line
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm")
+
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# The second frame of a photograph (MPO) is a thumbnail or a depth map, which nobody misses.
+_ANIMATED_FORMATS = ("PNG", "GIF", "WEBP", "TIFF")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image's pixels: uint8 (size, size, 3), or float32 (size, size) when it has more than 8 bits a channel."""
+
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    extent: Extent | None
+    """Of the pixels in the file, when they have yet to be scaled to 8 bits."""
+    frames: bool
+    """There are further ones, which are left out."""
+    transparent: bool
+    """Some of it is, and drawn in the colour that lies below."""
+
+
+def decode_all(paths: Sequence[Path], size: int) -> Generator[Picture | str, None, None]:
+    """For each path in turn its picture, or in words why there is none."""
+    from PIL import Image
+
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        # What Pillow remarks about files that it reads all the same is nothing to act on.
+        warnings.simplefilter("ignore")
+        # Pillow refuses only at twice the pixels at which it warns; both sizes are a mistake here.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            yield from pool.map(lambda path: decode(path, size), paths)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def decode(path: Path, size: int) -> Picture | str:
+    """The upright image's centre square, antialiased; or in words why it cannot be used."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        # Naming the formats keeps out those that Pillow hands to other programs, such as PostScript.
+        with Image.open(path, formats=_FORMATS) as image:
+            # A JPEG can be decoded at a fraction of its size; twice the side leaves the resizing its quality.
+            image.draft("RGB", (2 * size, 2 * size))
+            image.load()
+            return _picture(image, size)
+    except UnidentifiedImageError:
+        return f"not an image; expected {', '.join(_FORMATS)}"
+    except MemoryError:
+        raise
+    # Pillow's decoders raise many kinds of exception for damaged bytes.
+    except Exception as error:
+        return f"cannot be decoded ({one_line(error)}); expected a complete image"
+
+
+def _picture(image: "Image.Image", size: int) -> Picture | str:
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    transparent = _is_transparent(image)
+    extent = None
+    if upright.mode.startswith(("I", "F")):
+        values = np.asarray(upright).astype(np.float32)
+        extent = Extent.of(np.asarray(upright))
+        # Whether fractions end too far below white is seen from all images together.
+        if not Extent(extent.floats, extent.lowest, extent.highest, whole=True).white:
+            return f"{extent}; {EXPECTED}"
+        upright = Image.fromarray(values)
+    else:
+        upright = upright.convert("RGB")
+    pixels = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC))
+    return Picture(pixels, extent, _has_frames(image), transparent)
+
+
+def _is_transparent(image: "Image.Image") -> bool:
+    if "A" in image.getbands():
+        lowest, _ = image.getchannel("A").getextrema()
+        return isinstance(lowest, int) and lowest < 255
+    return "transparency" in image.info
+
+
+def _has_frames(image: "Image.Image") -> bool:
+    # Counting may read on to the next frame, and nobody needs that one to be whole.
+    with suppress(Exception):
+        return image.format in _ANIMATED_FORMATS and bool(getattr(image, "is_animated", False))
+    return False

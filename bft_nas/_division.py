@@ -1,0 +1,87 @@
+"""Which images are trained on and which are held out: it follows from a hash of their names on every machine."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bft_nas.errors import UserError
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+FOR_VALIDATION = "one of them for validation"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images, uint8 of shape (n, height, width, 1 or 3), and their labels, int64 of shape (n,)."""
+
+    images: Images
+    labels: Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a source holds, as the search uses it."""
+
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    notes: tuple[str, ...] = ()
+    """How the source was read, where it could have been read otherwise: a line each."""
+    left_out: tuple[str, ...] = ()
+    """Images that could not be decoded, each with the reason."""
+
+
+def divide(
+    labels: Sequence[int], names: Iterable[str], images: int | None, *, hold_out: bool
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Chooses the positions to train on, at most ``images``, and those held out, a fifth of each class.
+
+    Both follow from a hash of the names: no listing's order and no library's random numbers matter.
+    """
+    if not hold_out and (images is None or images >= len(labels)):
+        return range(len(labels)), ()
+    hashes = [hash_of(name) for name in names]
+    groups: dict[int, list[int]] = {}
+    for position in sorted(range(len(labels)), key=hashes.__getitem__):
+        groups.setdefault(labels[position], []).append(position)
+    held: list[int] = []
+    turns: list[tuple[bool, float, int, int]] = []
+    for label, group in groups.items():
+        fifth = max(1, len(group) // 5) if hold_out else 0
+        held += group[:fifth]
+        kept = group[fifth:]
+        # One image of each class comes first; then the classes take turns as often as their sizes demand.
+        turns += [(turn > 0, (turn + 0.5) / len(kept), label, at) for turn, at in enumerate(kept)]
+    return sorted(turn[-1] for turn in sorted(turns)[:images]), sorted(held)
+
+
+def hash_of(name: str) -> bytes:
+    """8 bytes that stand for a name on every machine."""
+    return hashlib.blake2b(composed(name).encode(errors="surrogateescape"), digest_size=8).digest()
+
+
+def composed(name: str) -> str:
+    """A name in the form by which it sorts and hashes alike on file systems that compose accents differently."""
+    return unicodedata.normalize("NFC", name)
+
+
+def check_images(images: int | None, classes: Sequence[str], source: Path | str) -> None:
+    """UserError when there would not be an image for each class."""
+    if images is not None and images < len(classes):
+        raise UserError(
+            f"images={images}: expected at least one for each of the {len(classes)} classes of {source}"
+        )
+
+
+def select(split: Split, positions: Sequence[int]) -> Split:
+    """The images at these positions."""
+    if len(positions) == len(split.labels):
+        return split
+    return Split(split.images[positions], split.labels[positions])
