@@ -66,6 +66,8 @@ class Equal:
         """Always on."""
         return True
 
+    def advise(self, text: str) -> None: ...
+
     def lost(self, candidate: Candidate, reason: str) -> None:
         """Nobody is."""
         raise AssertionError(reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from bft_nas.dashboard._download import export_command, exported_zip
 from bft_nas.dashboard._layout import EMPTY, facts, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
-from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._style import alternative, cannot_be_shown, guarded, tell_terminal
 from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
@@ -139,19 +139,21 @@ def _numbers(results: pd.DataFrame) -> str:
 
 def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> tuple[Any, ...]:
     both = [first] if second is None else [first, second]
-    curve = curves_figure(data.curves, highlighted=[one.number for one in both])
+    draw = guarded(tell_terminal)
+    curve = draw("curves", lambda: curves_figure(data.curves, highlighted=[one.number for one in both]))
     # In a column of its own: no room for margins.
     curve.update_layout(height=None, margin={"l": 48, "r": 8, "t": 40, "b": 44})
     if second is None:
-        strip = strip_figure(first.architecture)
+        strip = draw("strip", lambda: strip_figure(first.architecture))
         title, says, different = f"The network of {first.name}", STRIP_SAYS, []
     else:
-        strip = comparison_figure(first.architecture, second.architecture, names=(first.name, second.name))
+        networks, names = (first.architecture, second.architecture), (first.name, second.name)
+        strip = draw("comparison", lambda: comparison_figure(*networks, names=names))
         title, says = f"{first.name} above, {second.name} below", COMPARISON_SAYS
-        different = [_differences(first, second)]
+        different = [_said("differences", lambda: _differences(first, second))]
     weights = runs.has_weights(data.name, first.number)
     return (
-        _card(data, both),
+        _said("card", lambda: _card(data, both)),
         curve,
         alternative(curve),
         False,
@@ -160,11 +162,20 @@ def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> t
         strip.update_layout(height=None),
         alternative(strip),
         different,
-        _layers(first),
-        architecture_yaml(first.architecture),
+        _said("layers", lambda: _layers(first)),
+        _said("yaml", lambda: architecture_yaml(first.architecture)),
         not weights,
         _export_says(runs, data.name, first.number, weights),
     )
+
+
+def _said(name: str, make: Callable[[], Any]) -> Any:
+    """A part of the page, or what went wrong with it, so that the others are there."""
+    try:
+        return make()
+    except Exception as error:
+        tell_terminal(name, error)
+        return cannot_be_shown(error)
 
 
 def _card(data: RunData, both: list[Chosen]) -> Any:

@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
-from bft_nas.core.errors import UserError, one_line
-from bft_nas.record.run import RUNS
 from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.record.run import RUNS
 

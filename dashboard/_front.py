@@ -13,7 +13,7 @@ from bft_nas.core.units import format_macs
 from bft_nas.dashboard._layout import outputs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
-from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._style import alternative, guarded, tell_terminal
 from bft_nas.dashboard._view import FILTERS, View, budget_stops, filtered, select
 from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
 
@@ -86,13 +86,16 @@ def front_values(data: RunData, view: View) -> tuple[Any, ...]:
     """The values of `FRONT`."""
     results = select(data.results, view)
     published = _published()
-    figure = front_figure(
-        results,
-        [budget for budget in data.budgets if budget <= (view.macs or budget)] or [view.macs or 0],
-        references=select(data.references, View(macs=view.macs)),
-        published=published if view.macs is None else published[published["macs"] <= view.macs],
-        show_published=view.published,
-        selected=view.ringed,
+    figure = guarded(tell_terminal)(
+        "front",
+        lambda: front_figure(
+            results,
+            [budget for budget in data.budgets if budget <= (view.macs or budget)] or [view.macs or 0],
+            references=select(data.references, View(macs=view.macs)),
+            published=published if view.macs is None else published[published["macs"] <= view.macs],
+            show_published=view.published,
+            selected=view.ringed,
+        ),
     )
     places = {**_places(figure), "filters": view.filters}
     # A zoom lasts over updates, even those that make an axis longer.
@@ -135,6 +138,7 @@ def _places(figure: go.Figure) -> dict[str, Any]:
     return {
         "published": [place for place, trace in enumerate(figure.data) if trace.yaxis == "y2"],
         "budgets": [shape.to_plotly_json() for shape in figure.layout.shapes if shape.type == "line"],
-        "x": list(figure.layout.xaxis.range),
-        "y": list(figure.layout.yaxis.range),
+        # None where the figure could not be drawn.
+        "x": list(figure.layout.xaxis.range or ()) or None,
+        "y": list(figure.layout.yaxis.range or ()) or None,
     }

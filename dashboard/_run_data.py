@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bft_nas.errors import printable
+from bft_nas.core.errors import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

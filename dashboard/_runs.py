@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
-from bft_nas.core.errors import UserError
-from bft_nas.dashboard._run_data import RunData, read_run, signature
 from bft_nas.core.errors import RunError, UserError, printable
+from bft_nas.dashboard._run_data import RunData, read_run, signature
 from bft_nas.network import Architecture
 from bft_nas.record.run import Run, run_names
 

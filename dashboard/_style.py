@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
+import traceback
+from collections.abc import Callable
 from html import escape
 from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
+
+from bft_nas.core.errors import UserError, one_line
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 # Of a contrast that reads on white as well as on near-black: a figure does not know what it stands on.
@@ -132,6 +137,43 @@ def nothing(figure: go.Figure, text: str) -> go.Figure:
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return say(figure, text)
+
+
+Problem = Callable[[str, Exception], None]
+"""Is told of a view that could not be made, by its name, and why."""
+Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]
+"""How a figure is made, which has a name: `plainly`, or `guarded`."""
+
+
+def plainly(name: str, make: Callable[[], go.Figure]) -> go.Figure:
+    """The figure, with whatever its making raises."""
+    return make()
+
+
+def guarded(on_problem: Problem) -> Draw:
+    """Figures of which one that cannot be made says so in its place, so that the others are there."""
+
+    def draw(name: str, make: Callable[[], go.Figure]) -> go.Figure:
+        try:
+            return make()
+        except Exception as error:
+            on_problem(name, error)
+            return nothing(go.Figure(layout=layout(name)), cannot_be_shown(error))
+
+    return draw
+
+
+def tell_terminal(name: str, error: Exception) -> None:
+    """What a dashboard does about a view that cannot be made: where it runs, its traceback is printed."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error, file=sys.stderr)
+
+
+def cannot_be_shown(error: Exception) -> str:
+    """What stands in the place of a view that cannot be made."""
+    what = one_line(error)[:160]
+    named = what if isinstance(error, UserError) else f"{type(error).__name__}: {what}"
+    return f"This view cannot be shown ({named.rstrip(': ')})."
 
 
 def describe(figure: go.Figure, text: str) -> go.Figure:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import plotly.graph_objects as go
 from dash import Dash, Input, Output, State, dcc, html, set_props
 
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard import _table
 from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, fill, outputs, panel
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
-from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._style import alternative, guarded, tell_terminal
 from bft_nas.dashboard._view import TABS, View, select
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
-from bft_nas.record.pareto import front
-from bft_nas.core.errors import UserError
 from bft_nas.record.pareto import front
 
 KEYS = {
@@ -97,21 +97,28 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
     """The values of `KEYS` for a tab."""
     data = runs.read(view.run)
     results = select(data.results, view)
+    draw = guarded(tell_terminal)
     if tab == "table":
         filtered = f" of {len(data.results)}" if len(results) < len(data.results) else ""
         marked = {"ids": [str(number) for number in view.marked]}
         text = f"{len(results)}{filtered} candidates. Selected rows are ringed in the front."
         return _table.rows(results), marked, text
     if tab == "search":
-        figures = list(search_figures(_those_that_can_be_read(runs, view.runs or (view.run,))).values())
+        compared = _those_that_can_be_read(runs, view.runs or (view.run,))
+        figures = list(search_figures(compared, draw).values())
     else:
-        best = front(results)
-        networks = {number: runs.architecture(view.run, number) for number in best["number"]}
         proposals = data.proposals[data.proposals["number"].isin(results["number"])]
+
+        def butterflies() -> go.Figure:
+            best = front(results)
+            return butterfly_figure(
+                best, {number: runs.architecture(view.run, number) for number in best["number"]}
+            )
+
         figures = [
-            butterfly_figure(best, networks),
-            importance_figure(results=results, proposals=proposals),
-            parallel_figure(results=results, proposals=proposals),
+            draw("butterflies", butterflies),
+            draw("importances", lambda: importance_figure(results=results, proposals=proposals)),
+            draw("parallel", lambda: parallel_figure(results=results, proposals=proposals)),
         ]
     return tuple(
         value for figure in figures for value in (figure.update_layout(height=None), alternative(figure))

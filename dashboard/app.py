@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Sequence
 
 from dash import Dash, set_props
@@ -13,6 +11,7 @@ from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs
 from bft_nas.dashboard._layout import shell
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._style import tell_terminal
 
 # In the style of the report; what the page has beside that is styled in assets/.
 PAGE = f"""<!doctype html>
@@ -64,7 +63,6 @@ def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
 
 def _tell(error: Exception) -> None:
     """Say on the page what went wrong; the page stays as it was."""
-    if not isinstance(error, UserError):
-        traceback.print_exception(error, file=sys.stderr)
+    tell_terminal("page", error)
     said = str(error) if isinstance(error, UserError) else "Something went wrong; the terminal says what."
     set_props("trouble", {"children": said, "hidden": False})

@@ -149,7 +149,7 @@ async function show(data, candidates, chosen) {
     ? `bft-nas export ${data.export[0]} --candidate ${numbers[0]} -o ${data.export[1]}${numbers[0]}`
     : `#${numbers[0]} is not on the front, for which alone weights are kept.`;
   const placed = found.filter(({ row }) => row.accuracy !== null && row.state !== "failed").map(({ row }) => row);
-  await ring(data, placed);
+  if (data.figures.front.data.length) await ring(data, placed);
   const pack = data.figures.curves.data;
   if (pack.length) await Plotly.react("curves", [...pack, ...found.map(({ curve }, at) => ({
     x: curve.map((row) => row.epoch), y: curve.map((row) => 100 * row.accuracy),
@@ -157,7 +157,7 @@ async function show(data, candidates, chosen) {
     line: { width: 3, ...data.lines[at] }, marker: { size: 7 }, hovertemplate: data.hover,
   }))], $("curves").layout);
   $("network").hidden = !found[0].bars;
-  if (found[0].bars) {
+  if (found[0].bars && data.figures.strip.data.length) {
     await Plotly.update("strip", ...strips(data, [found[0].bars()]));
     Plotly.Plots.resize("strip");
     $("strip").parentElement.setAttribute("aria-label", `The network of ${names[0]}, layer by layer`);
@@ -167,7 +167,7 @@ async function show(data, candidates, chosen) {
     $("alone").hidden = both;
     $("both").hidden = !both;
   }
-  if (both) {
+  if (both && data.figures.comparison.data.length) {
     const sides = found.map(({ bars }) => bars());
     const [traces, layout] = strips(data, sides);
     const different = differences(...sides);
@@ -266,7 +266,11 @@ const FIRST = ["front", "curves", "strip", "comparison"];
 async function draw(data, id) {
   const figure = data.figures[id];
   if (!$(id) || !figure) return;
-  await Plotly.newPlot(id, figure.data, figure.layout, data.config);
+  try {
+    await Plotly.newPlot(id, figure.data, figure.layout, data.config);
+  } catch (error) {
+    $(id).textContent = `This view cannot be shown (${error}).`;
+  }
   // Let the browser show each before the next.
   await new Promise((done) => { setTimeout(done); });
 }
@@ -299,9 +303,15 @@ function followLayer() {
 async function begin() {
   const data = await unpacked($("data").textContent);
   for (const id of FIRST) await draw(data, id);
-  if ($("front").layout.yaxis2) followLayer();
+  if ($("front").layout?.yaxis2) followLayer();
   const candidates = candidatesOf(data);
-  const chosenBy = candidates.size ? await explore(data, candidates) : () => {};
+  let chosenBy = () => {};
+  try {
+    if (candidates.size) chosenBy = await explore(data, candidates);
+  } catch (error) {
+    // Where one view is missing, the others can still be looked at.
+    console.error(error);
+  }
   drawWhenNear(data, (id) => { if (id === "butterflies") chosenBy(id); });
   document.documentElement.dataset.ready = "";
 }

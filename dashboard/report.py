@@ -16,13 +16,13 @@ from bft_nas.core.units import format_macs
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._run_data import RunData, read_run
-from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._style import Problem, alternative, cannot_be_shown, guarded
 from bft_nas.dashboard._tables import FRONT_COLUMNS, REFERENCE_COLUMNS, key, table, winners_table
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.front import candidates_text, front_figure
-from bft_nas.dashboard.network import comparison_figure, strip_figure
+from bft_nas.dashboard.network import architecture_yaml, bars_of, comparison_figure, strip_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.network import Architecture
 from bft_nas.network.published import published_results
@@ -67,14 +67,18 @@ def write_report(
     architecture: Callable[[int], Architecture],
     *,
     published: pd.DataFrame | None = None,
+    on_problem: Problem = lambda name, error: None,
 ) -> None:
     """Writes a run's views as one self-contained HTML file; an older one is replaced at once.
+
+    A view that cannot be made says so in its place.
 
     Args:
         path: the file; its folder exists.
         data: the run.
         architecture: that of a candidate; one for which it raises UserError is shown without its network.
         published: what `bft_nas.network.published.published_results` returns.
+        on_problem: is told of each view that cannot be made.
 
     Raises:
         RunError: the file cannot be written; an older one is then as it was.
@@ -82,14 +86,24 @@ def write_report(
     networks = {}
     for number in data.results["number"] if len(data.results) else ():
         try:
-            networks[number] = architecture(number)
+            network = architecture(number)
+            bars_of(network)
+            architecture_yaml(network)
         except UserError:
             continue
-    write_text(path, _page(data, networks, pd.DataFrame() if published is None else published))
+        except Exception as error:
+            on_problem(f"the network of candidate {number}", error)
+            continue
+        networks[number] = network
+    write_text(path, _page(data, networks, pd.DataFrame() if published is None else published, on_problem))
 
 
-def write_run_report(run: Run, path: Path | None = None) -> Path:
+def write_run_report(
+    run: Run, path: Path | None = None, *, on_problem: Problem = lambda name, error: None
+) -> Path:
     """Writes the report of a run as it is now, by default into its folder; returns the path.
+
+    ``on_problem`` is told of each view that cannot be made, which says so in its place.
 
     Raises:
         UserError: a file of the run cannot be read, or there is no folder for the report.
@@ -106,16 +120,25 @@ def write_run_report(run: Run, path: Path | None = None) -> Path:
             raise UserError(f"report '{path}': expected a file, not a folder")
     except OSError as error:
         raise UserError(f"report '{path}': cannot be written ({error.strerror})") from None
-    write_report(path, read_run(run), run.architecture, published=published_results())
+    write_report(path, read_run(run), run.architecture, published=published_results(), on_problem=on_problem)
     return path
 
 
-def _page(data: RunData, networks: Mapping[int, Architecture], published: pd.DataFrame) -> str:
+def _page(
+    data: RunData, networks: Mapping[int, Architecture], published: pd.DataFrame, on_problem: Problem
+) -> str:
+    def say(name: str, make: Callable[[], str]) -> str:
+        try:
+            return make()
+        except Exception as error:
+            on_problem(name, error)
+            return f'<p class="about">{escape(cannot_be_shown(error))}</p>'
+
     results, references = data.results, data.references
     best, on_front = winners(results, data.budgets), front(results)
     chosen = _chosen(results, best, on_front)
     views = "".join(f'<a href="#{name}">{heading}</a>' for name, heading in SECTIONS.items())
-    figures = _figures(data, networks, published, chosen)
+    figures = _figures(data, networks, published, chosen, on_problem)
     places = {name: _place(name, figure) for name, figure in figures.items()}
     return f"""<!doctype html>
 <html lang="en">
@@ -130,7 +153,7 @@ def _page(data: RunData, networks: Mapping[int, Architecture], published: pd.Dat
 <body>
 <main class="report">
 <h1>{escape(data.name)}</h1>
-{_facts(data.facts)}
+{say("facts", lambda: _facts(data.facts))}
 <nav aria-label="Sections">{views}</nav>
 
 <h2>Accuracy against MACs</h2>
@@ -140,11 +163,11 @@ A click on a point shows its network below.</p>
 {_published_text(published, data.imagenet)}
 {places["front"]}
 
-{_section("one", _one(data, chosen, places))}
-{_section("two", _two(chosen, places))}
+{_section("one", say("one", lambda: _one(data, chosen, places)))}
+{_section("two", say("two", lambda: _two(chosen, places)))}
 {_section("pay", _pay(places))}
 {_section("search", _search(places))}
-{_section("tables", _tables(data, best, on_front))}
+{_section("tables", say("tables", lambda: _tables(data, best, on_front, say)))}
 {_section("meaning", f"<p>{escape(WHAT_IS_COUNTED)}</p><p>{escape(WHAT_IS_COMPARABLE)}</p>")}
 </main>
 <script type="text/plain" id="data">{embedded(data, networks, figures, chosen)}</script>
@@ -169,28 +192,29 @@ def _figures(
     networks: Mapping[int, Architecture],
     published: pd.DataFrame,
     chosen: tuple[int | None, int | None],
+    on_problem: Problem,
 ) -> dict[str, go.Figure]:
     """All figures, by the id of the element that each is drawn in; those of networks only where there are any."""
-    found = {
-        "front": front_figure(
+    draw = guarded(on_problem)
+    views = {
+        "front": lambda: front_figure(
             data.results,
             data.budgets,
             references=data.references,
             published=published,
             show_published=data.imagenet,
         ),
-        "curves": curves_figure(data.curves),
-        "butterflies": butterfly_figure(front(data.results), networks),
-        "importances": importance_figure(data.proposals, data.results),
-        "parallel": parallel_figure(data.results, data.proposals),
-        **search_figures({data.name: data}),
+        "curves": lambda: curves_figure(data.curves),
+        "butterflies": lambda: butterfly_figure(front(data.results), networks),
+        "importances": lambda: importance_figure(data.proposals, data.results),
+        "parallel": lambda: parallel_figure(data.results, data.proposals),
     }
     if networks:
         # The script draws others in their place, that of a chosen candidate whose network is not on disk included.
         any_network = next(iter(networks.values()))
         a, b = (networks.get(-1 if number is None else number, any_network) for number in chosen)
-        found |= {"strip": strip_figure(a), "comparison": comparison_figure(a, b)}
-    return found
+        views |= {"strip": lambda: strip_figure(a), "comparison": lambda: comparison_figure(a, b)}
+    return {name: draw(name, make) for name, make in views.items()} | search_figures({data.name: data}, draw)
 
 
 def _section(name: str, content: str) -> str:
@@ -265,7 +289,12 @@ the front dominates. Time is counted without the pauses between an interrupted s
 <div class="columns">{"".join(views)}</div>"""
 
 
-def _tables(data: RunData, best: pd.DataFrame, on_front: pd.DataFrame) -> str:
+def _tables(
+    data: RunData,
+    best: pd.DataFrame,
+    on_front: pd.DataFrame,
+    say: Callable[[str, Callable[[], str]], str],
+) -> str:
     results = data.results
     families = sorted(results["family"].unique()) if len(results) else []
     everything = f"""
@@ -283,10 +312,10 @@ def _tables(data: RunData, best: pd.DataFrame, on_front: pd.DataFrame) -> str:
 <h3>Winner of each budget</h3>
 <p class="about">The most accurate candidate within the budget. Fusions stage by stage: {key()}; an inverted
 block has two, expansion/projection.</p>
-{winners_table(best, data.budgets)}
+{say("winners", lambda: winners_table(best, data.budgets))}
 <h3>The front</h3>
-{table("The front", FRONT_COLUMNS, on_front, "No candidate is complete.")}
-{_references(data.references)}
+{say("table of the front", lambda: table("The front", FRONT_COLUMNS, on_front, "No candidate is complete."))}
+{say("references", lambda: _references(data.references))}
 <h3>All candidates</h3>
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
 

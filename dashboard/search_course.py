@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -21,9 +22,11 @@ from bft_nas.dashboard._style import (
     DEPTHWISE,
     GRID,
     SECOND,
+    Draw,
     describe,
     layout,
     nothing,
+    plainly,
 )
 from bft_nas.record.pareto import complete, hypervolume
 
@@ -42,21 +45,26 @@ WINDOW = 10
 REASONS, FEW = 8, 8
 
 
-def search_figures(runs: Mapping[str, RunData]) -> dict[str, go.Figure]:
-    """The figures of `SEARCH_VIEWS` by name, with all of the runs in each.
+def search_figures(runs: Mapping[str, RunData], draw: Draw = plainly) -> dict[str, go.Figure]:
+    """The figures of `SEARCH_VIEWS` by name, with all of the runs in each; ``draw`` makes each of them.
 
     The hypervolume is the part of the rectangle from no MACs to the largest budget and from no accuracy to all that
     the front dominates. Time is that since the first proposal, without the pauses in which nothing was under way.
     """
-    courses = {name: course(run) for name, run in runs.items()}
-    return {
-        "hypervolume_epochs": _hypervolume_figure(runs, courses, "epochs"),
-        "hypervolume_seconds": _hypervolume_figure(runs, courses, "seconds"),
-        "rate": _rate_figure(courses),
-        "time": _time_figure(runs),
-        "rungs": _rungs_figure(runs),
-        "failures": _failures_figure(runs),
+
+    @cache
+    def courses() -> dict[str, pd.DataFrame]:
+        return {name: course(run) for name, run in runs.items()}
+
+    views = {
+        "hypervolume_epochs": lambda: _hypervolume_figure(runs, courses(), "epochs"),
+        "hypervolume_seconds": lambda: _hypervolume_figure(runs, courses(), "seconds"),
+        "rate": lambda: _rate_figure(courses()),
+        "time": lambda: _time_figure(runs),
+        "rungs": lambda: _rungs_figure(runs),
+        "failures": lambda: _failures_figure(runs),
     }
+    return {name: draw(name, make) for name, make in views.items()}
 
 
 def course(run: RunData) -> pd.DataFrame:

@@ -17,9 +17,9 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from bft_nas.cli import main
-from bft_nas.errors import RunError
-from bft_nas.run import Run
+from bft_nas.cli.main import main
+from bft_nas.core.errors import RunError
+from bft_nas.record.run import Run
 from tests.conftest import SPACE
 
 ODD_BYTES = (
@@ -261,13 +261,13 @@ class Place:
 @contextmanager
 def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Within it, a search or an export ends where its work would begin, but where ``real`` says otherwise."""
-    import bft_nas.compare
     import bft_nas.dashboard._server
     import bft_nas.engines.ray_tune
-    import bft_nas.export
-    import bft_nas.search
+    import bft_nas.export.export
+    import bft_nas.searching.loop
+    import bft_nas.searching.references
 
-    search, export = bft_nas.search.search, bft_nas.export.export
+    search, export = bft_nas.searching.loop.search, bft_nas.export.export.export
 
     def searched(*arguments: Any, **options: Any) -> None:
         run = arguments[0]
@@ -276,15 +276,15 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
 
     def exported(*arguments: Any, **options: Any) -> Any:
         if not real():
-            raise bft_nas.export.ExportError("not here")
+            raise bft_nas.export.export.ExportError("not here")
         return export(*arguments, **options)
 
     def no_cluster(*arguments: Any, **options: Any) -> None:
         raise RunError("no cluster here")
 
     with (
-        patch("bft_nas.search.search", searched),
-        patch("bft_nas.compare.compare", lambda *arguments, **options: None),
+        patch("bft_nas.searching.loop.search", searched),
+        patch("bft_nas.searching.references.compare", lambda *arguments, **options: None),
         patch("bft_nas.export.export", exported),
         patch("bft_nas.engines.ray_tune.connect", no_cluster),
         patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: _Interrupted(listener)),

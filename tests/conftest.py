@@ -69,6 +69,7 @@ class Silent:
         self.epochs: list[tuple[int, int]] = []
         self.losses: list[tuple[int, str]] = []
         self.ended: list[tuple[int, float | None, str]] = []
+        self.advice: list[str] = []
 
     def begin(self, candidate: Candidate, position: int) -> None:
         self.begun.append(candidate)
@@ -83,6 +84,9 @@ class Silent:
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         self.ended.append((candidate.number, accuracy, reason))
+
+    def advise(self, text: str) -> None:
+        self.advice.append(text)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from bft_nas.cli import main
-from bft_nas.data import load_dataset
-from bft_nas.run import Run
+from bft_nas.cli.main import main
+from bft_nas.data.dataset import load_dataset
+from bft_nas.record.run import Run
 from tests.conftest import SPACE, tiny_run
 from tests.conftest import tiny_prepared as prepared
-from tests.data_samples import write_class_folders, write_every_mode
+from tests.data.samples import write_class_folders, write_every_mode
 
 REAL = load_dataset("fashion-mnist", size=28, images=60).train
 SEARCH = ("search", "--space", "tiny.yaml", "--flops", "3M", "--epochs", "1", "--no-references", "--trials")
@@ -124,7 +124,7 @@ class TestMovedData:
         self, photos: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         moved = photos.rename(folder / "pictures")
-        monkeypatch.setattr("bft_nas.compare.REFERENCES", ["mobilenet_v1"])
+        monkeypatch.setattr("bft_nas.searching.references.REFERENCES", ["mobilenet_v1"])
         assert "no data at" in command(capsys, "compare", "first")[2]
         code, _, err = command(capsys, "compare", "first", "--data", "pictures")
         assert code == 0, err

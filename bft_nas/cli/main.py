@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bft_nas
-from bft_nas.core.errors import RunError, UserError
-from bft_nas.core.interrupts import exit_code
-from bft_nas.core.units import parse_duration, parse_macs, parse_resolutions
-from bft_nas._options import HelpFormatter, Parser, amount, natural, path, port, positive, seconds, with_signs
+from bft_nas.cli.options import (
+    HelpFormatter,
+    Parser,
+    amount,
+    natural,
+    path,
+    port,
+    positive,
+    seconds,
+    with_signs,
+)
 from bft_nas.core.errors import RunError, UserError, one_line
 from bft_nas.core.interrupts import exit_code
 from bft_nas.core.units import parse_macs, parse_resolutions
@@ -39,8 +46,10 @@ def _replace_what_cannot_be_encoded() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0, 2 for a mistake of the user, 1 when something else is in the way, 130 and 143 when interrupted.
+    0, 2 for a mistake of the user, 1 when something else is in the way, 130 and 143 when interrupted. Of an error that
+    nobody foresaw a line is said, and its traceback written to a file.
     """
+    options: argparse.Namespace | None = None
     given = list(sys.argv[1:] if arguments is None else arguments)
     _replace_what_cannot_be_encoded()
     try:
@@ -58,6 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever reads has seen enough; Python's own flush at exit must not complain about it either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        print(f"bft-nas: error: {_unforeseen(error, options)}", file=sys.stderr)
+        return 1
+
+
+def _unforeseen(error: Exception, options: argparse.Namespace | None) -> str:
+    from bft_nas.cli.unforeseen import describe, run_folder
+
+    try:
+        folder = run_folder(options)
+    except Exception:
+        folder = None  # there may be no memory to look for it
+    return describe(error, folder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -378,8 +400,6 @@ def _candidate(run: Run, number: int | None) -> int:
 
 
 def _runs(options: argparse.Namespace, given: list[str]) -> int:
-    from bft_nas.cli import tables
-    from bft_nas.record.run import Run, run_names
     from bft_nas.cli import tables
     from bft_nas.record.run import run_names
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from bft_nas.core.units import format_duration, format_macs, format_percent
-from bft_nas.record.candidate import Candidate
 from bft_nas.core.errors import printable
-from bft_nas.record.candidate import Candidate
 from bft_nas.core.units import format_duration, format_macs, format_percent
+from bft_nas.record.candidate import Candidate
 
 if TYPE_CHECKING:
     from bft_nas.training.curve import Epoch
@@ -117,6 +115,10 @@ class PlainProgress:
         self._line(f"{self.state.position(candidate)}: {outcome(candidate, accuracy, reason, seconds)}")
         self.state.end(candidate, accuracy)
 
+    def advise(self, text: str) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+        self._line(text)
+
     def _line(self, text: str) -> None:
         self.console.print(printable(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -157,6 +159,10 @@ class LiveProgress:
         self.progress.remove_task(self.bars.pop(candidate.number))
         self.state.end(candidate, accuracy)
         self._show_all(f"{self.state.noun} {round(self.state.done)}")
+
+    def advise(self, text: str) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _line(self, candidate: Candidate, text: str) -> None:
         self.progress.console.print(f"{candidate.number:>4}  ", end="", style="dim", highlight=False)

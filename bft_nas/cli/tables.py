@@ -9,16 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bft_nas.core.units import format_duration, format_macs, format_percent
+from bft_nas.core.errors import RunError, UserError, printable
+from bft_nas.core.units import format_count, format_duration, format_macs, format_percent
 from bft_nas.network import Architecture, Layer, cost
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
 from bft_nas.record.facts import Facts
 from bft_nas.space.space import SearchSpace
-from bft_nas.core.errors import RunError, UserError, printable
-from bft_nas.network import Architecture, Layer, cost
-from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
-from bft_nas.space.space import SearchSpace
-from bft_nas.core.units import format_count, format_duration, format_macs, format_percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -326,7 +322,7 @@ def print_runs(console: Console, folders: Sequence[Path]) -> None:
 
 
 def _run_row(folder: Path) -> tuple[str, ...]:
-    from bft_nas.run import Run
+    from bft_nas.record.run import Run
 
     run = Run(folder)
     results = run.results()

@@ -6,14 +6,13 @@ import argparse
 import secrets
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bft_nas.core.errors import RunError, UserError
-from bft_nas.core.interrupts import Interrupt, exit_code, listen
-from bft_nas.core.units import format_macs, parse_duration, parse_macs, parse_resolutions
+from bft_nas.cli.unforeseen import describe, left_out
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.core.interrupts import Interrupt, exit_code, listen
 from bft_nas.core.units import format_macs, parse_duration, parse_macs, parse_resolutions
@@ -30,12 +29,8 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
     """``bft-nas search``: its exit code."""
     from bft_nas.record.run import DataFacts, Run
     from bft_nas.record.storage import check_database
-    from bft_nas.searching.loop import Clock, check_protocol, prepare
-    from bft_nas.space.space import SearchSpace
-    from bft_nas.record.run import DataFacts, Run
     from bft_nas.searching.loop import Clock, prepare
     from bft_nas.space.space import SearchSpace
-    from bft_nas.record.storage import check_database
 
     clock = Clock()
     compared = not options.no_references
@@ -72,6 +67,7 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
         runs=options.runs,
         command=shlex.join(["bft-nas", *_without_passwords(given)]),
     )
+    options.made = run.folder
     run.database = options.storage or ""
     with run.members.joined(alone=True):
         return _searched(run, prepared, engine(run), clock, compared=compared)
@@ -79,8 +75,8 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> Prepared:
     """What a run needs to go on, under its own protocol; where its data are now is then ``kept`` in it."""
-    from bft_nas.data import is_there
-    from bft_nas.search import check_protocol, prepare
+    from bft_nas.data.dataset import is_there
+    from bft_nas.searching.loop import check_protocol, prepare
 
     if settings.data == run.settings.data and not is_there(settings.data):
         raise UserError(
@@ -157,9 +153,6 @@ def compare_command(options: argparse.Namespace, given: list[str]) -> int:
     """``bft-nas compare``: its exit code."""
     from bft_nas.cli import tables
     from bft_nas.record.run import Run
-    from bft_nas.searching.loop import Clock, check_protocol, prepare
-    from bft_nas.cli import tables
-    from bft_nas.record.run import Run
     from bft_nas.searching.loop import Clock
 
     clock = Clock()
@@ -194,8 +187,15 @@ def _to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], No
     except RunError as error:
         code = 1
         print(f"bft-nas: error: {error}; when that is mended, {go_on}", file=sys.stderr)
-    _conclude(console, run, clock)
-    return code
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as error:
+        code = 1
+        print(f"bft-nas: error: {describe(error, run.folder)}; {go_on}", file=sys.stderr)
+    problems = _conclude(console, run, clock)
+    if problems:
+        print(f"bft-nas: error: {'; '.join(problems)}", file=sys.stderr)
+    return code or int(bool(problems))
 
 
 def _run_search(console: Console, run: Run, settings: Settings, engine: Engine, clock: Clock) -> None:
@@ -236,26 +236,52 @@ def _as_named(run: Run) -> str:
     return run.name if run.folder.parent == Path("runs") else str(run.folder)
 
 
-def _conclude(console: Console, run: Run, clock: Clock) -> None:
+def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
+    """Write what came of a run, then print it; what of it went wrong, in words, while the rest is there."""
     import time
 
     from bft_nas.cli import tables
     from bft_nas.dashboard import write_run_report
     from bft_nas.record.pareto import winners
 
+    problems: list[str] = []
+
+    @contextmanager
+    def telling(what: str) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except (UserError, RunError) as error:
+            problems.append(str(error))
+        except Exception as error:
+            problems.append(f"{what}: {describe(error, run.folder)}")
+
+    def note_view(view: str, error: Exception) -> None:
+        problems.append(left_out(view, error, run.folder))
+
     started = time.perf_counter()
-    run.write_results()
-    results, references = run.results(), run.references()
-    report = write_run_report(run)
+    with telling("results.csv"):
+        run.write_results()
+    report = None
+    with telling("report"):
+        report = write_run_report(run, on_problem=note_view)
     clock.recording += time.perf_counter() - started
     console.print()
-    tables.print_front(console, run, results)
-    tables.print_references(console, references, winners(results, run.settings.budgets))
+    results = run.results()
+    with telling("front"):
+        tables.print_front(console, run, results)
+    with telling("references"):
+        tables.print_references(console, run.references(), winners(results, run.settings.budgets))
     tables.print_clock(console, clock)
+    if len(results) and results["accuracy"].isna().all():
+        reason = results["reason"].value_counts().index[0]
+        problems.append(f"no candidate could be trained; most failed as this one: {reason}")
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
     console.print()
-    console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
+    if report is not None:
+        console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
     console.print(
@@ -263,6 +289,7 @@ def _conclude(console: Console, run: Run, clock: Clock) -> None:
         markup=False,
         highlight=False,
     )
+    return problems
 
 
 def _new_settings(options: argparse.Namespace) -> Settings:

@@ -7,8 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from bft_nas.core import interrupts
-from bft_nas.core.errors import UserError
+from bft_nas.cli.unforeseen import left_out
 from bft_nas.core import interrupts
 from bft_nas.core.errors import UserError, printable
 
@@ -58,5 +57,12 @@ def report_command(options: argparse.Namespace) -> int:
     from bft_nas.dashboard import write_run_report
     from bft_nas.record.run import Run
 
-    print(printable(write_run_report(Run.open(options.run, runs=options.runs), options.output)))
-    return 0
+    run, problems = Run.open(options.run, runs=options.runs), []
+
+    def note_view(view: str, error: Exception) -> None:
+        problems.append(left_out(view, error, run.folder))
+
+    print(printable(write_run_report(run, options.output, on_problem=note_view)))
+    if problems:
+        print(f"bft-nas: error: {'; '.join(problems)}", file=sys.stderr)
+    return int(bool(problems))

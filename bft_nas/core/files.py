@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bft_nas.core.errors import RunError
 from bft_nas.core.errors import RunError, UserError, one_line
 
 

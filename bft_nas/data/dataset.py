@@ -12,15 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from bft_nas.data import cifar10 as _cifar10, npz as _npz
-from bft_nas.data.npz import SMALLEST_SIDE
 from bft_nas.core.errors import UserError
-from bft_nas.data import cifar10 as _cifar10, npz as _npz
-from bft_nas._decode import EXTENSIONS
-from bft_nas._division import FOR_VALIDATION, Images, Labels, Parts, Split, check_images, divide, hash_of, select
-from bft_nas._folder import load_folder, load_folder_test
+from bft_nas.data import cifar10 as _cifar10
+from bft_nas.data import npz as _npz
+from bft_nas.data.decode import EXTENSIONS
+from bft_nas.data.division import (
+    FOR_VALIDATION,
+    Images,
+    Labels,
+    Parts,
+    Split,
+    check_images,
+    divide,
+    hash_of,
+    select,
+)
+from bft_nas.data.folder import load_folder, load_folder_test
 from bft_nas.data.npz import SMALLEST_SIDE
-from bft_nas.core.errors import UserError
 
 __all__ = [
     "EXTENSIONS",

@@ -73,5 +73,3 @@ def _resized(split: Split, size: int) -> Tensor:
         for chunk in torch.split(pixels, 1024)
     ]
     return torch.cat(chunks)
-
-

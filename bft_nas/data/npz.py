@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bft_nas.core.errors import UserError
-from bft_nas._labels import Coding, values_of
-from bft_nas._pixels import EXPECTED, Extent, scaling, to_bytes
-from bft_nas.core.errors import UserError
+from bft_nas.data.labels import Coding, values_of
+from bft_nas.data.pixels import EXPECTED, Extent, scaling, to_bytes
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]

@@ -80,6 +80,8 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
                 "over": outcome is not None,
                 "seconds": outcome.seconds if outcome else 0.0,
                 "reason": outcome.reason if outcome else "",
+                "diverged": outcome is not None and outcome.diverged,
+                "traceback": outcome.traceback if outcome else "",
             }
             filled = any(content.iterdir())
             tune.report(result, checkpoint=tune.Checkpoint.from_directory(content) if filled else None)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bft_nas.core.errors import RunError
+from bft_nas.core.errors import RunError, one_line
 from bft_nas.data.dataset import Dataset
 from bft_nas.data.images import Images
-from bft_nas.searching.jobs import Job, train_job
+from bft_nas.searching.jobs import Job, Outcome, train_job
 from bft_nas.training.curve import Curve
+from bft_nas.training.loop import TrainingFailed, failing
 from bft_nas.training.protocol import Protocol
 
 SECONDS_BETWEEN_SIGNS = 0.2
@@ -41,19 +42,26 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(setup.threads)
     keep_freed_memory()
-    images = Images(setup.dataset, torch.device(setup.device))
+    images: Images | None = None
     signs = _Signs(connection)
     try:
         while True:
             job: Job = connection.recv()
+            try:
+                if images is None:
+                    with failing():
+                        images = Images(setup.dataset, torch.device(setup.device))
+            except TrainingFailed as failure:
+                signs.send("end", Outcome.failed(failure, 0.0))
+                continue
             outcome = train_job(job, setup.protocol, images, on_epoch=signs.epoch, on_step=signs.step)
             signs.send("end", outcome)
     except (EOFError, _NobodyListensError):
         return
     except RunError as error:
         connection.send(("stuck", str(error)))
-    except Exception:
-        connection.send(("defect", traceback.format_exc()))
+    except Exception as error:
+        connection.send(("defect", f"{type(error).__name__}: {one_line(error)}", traceback.format_exc()))
 
 
 class _NobodyListensError(Exception):

@@ -10,8 +10,10 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import RunError
+from bft_nas.core.memory import is_out_of_memory
 from bft_nas.engines._worker import Setup, serve
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome, train_job
+from bft_nas.training.loop import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -74,12 +76,18 @@ class _Worker:
         self.heard = 0.0
 
     def begin(self, job: Job) -> None:
-        """Send a job, starting the process if there is none."""
+        """Send a job, starting the process if there is none; OSError when the system has no room for one."""
         if self.process is None:
-            self.connection, theirs = self.context.Pipe()
-            self.process = self.context.Process(target=serve, args=(theirs, self.setup), daemon=True)
-            self.process.start()
-            theirs.close()
+            connection, theirs = self.context.Pipe()
+            process = self.context.Process(target=serve, args=(theirs, self.setup), daemon=True)
+            try:
+                process.start()
+            except OSError:
+                connection.close()
+                raise
+            finally:
+                theirs.close()
+            self.connection, self.process = connection, process
         self.job = job
         self.heard = time.monotonic()
         # If it died idle, the pipe says so when it is read.
@@ -131,15 +139,19 @@ class _Pool:
         """Until the driver has nothing more and every worker is idle."""
         try:
             while True:
+                asked_in_vain = False
                 for worker in self.workers:
                     if worker.job is None:
                         job = self.driver.next()
                         if job is None:
+                            asked_in_vain = True
                             break
-                        worker.begin(job)
+                        self._begin(worker, job)
                 busy = {worker.connection: worker for worker in self.workers if worker.job is not None}
                 if not busy:
-                    return
+                    if asked_in_vain:
+                        return
+                    continue
                 for connection in wait(list(busy), timeout=1.0):
                     self._hear(busy[connection])  # type: ignore[index]
                 for worker in busy.values():
@@ -176,7 +188,16 @@ class _Pool:
         elif kind == "stuck":
             raise RunError(content[0])
         else:
-            raise RuntimeError(f"a worker met a defect of the program:\n{content[0]}")
+            raise RuntimeError(f"a worker met a defect of the program, {content[0]}\n{content[1]}")
+
+    def _begin(self, worker: _Worker, job: Job) -> None:
+        try:
+            worker.begin(job)
+        except OSError as error:
+            # The others give back what they hold: not to be tried again at once.
+            kind = f"{OUT_OF_MEMORY}: " if is_out_of_memory(error) else ""
+            reason = f"{kind}its worker cannot be started ({error.strerror or error})"
+            self.driver.end(job.candidate, Outcome((), 0.0, reason))
 
     def _lose(self, worker: _Worker, how: str) -> None:
         """Begin a worker's job again from its last epoch, or give it up when that was done often enough."""
@@ -191,4 +212,4 @@ class _Pool:
             self.driver.end(job.candidate, Outcome((), 0.0, reason + times))
             return
         self.driver.lost(job.candidate, f"{reason}; goes on from its last epoch")
-        worker.begin(job)
+        self._begin(worker, job)

@@ -258,7 +258,11 @@ class _Tuning:
         if result["over"] and not result["reason"]:
             # Of the last epoch nothing was said before the weights were there.
             self.driver.epoch(job.candidate, curve)
-        self.driver.end(job.candidate, Outcome(() if result["reason"] else curve, seconds, result["reason"]))
+        failed = bool(result["reason"])
+        outcome = Outcome(
+            () if failed else curve, seconds, result["reason"], result["diverged"], result["traceback"]
+        )
+        self.driver.end(job.candidate, outcome)
 
     def lose(self, trial: Trial, *, for_good: bool) -> None:
         """A worker died; Tune has it replaced, or it was tried often enough."""

@@ -5,7 +5,7 @@
     runs/NAME/run.yaml                      the command, settings, protocol, space and versions
               study.journal                 Optuna's storage: what was proposed and what came of it
               candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only),
-                              checkpoint.pt (as long as it is trained)
+                              checkpoint.pt (as long as it is trained), traceback.txt (if it failed by an error)
               references.csv                what the references came to, once they were compared
               results.csv, report.html
 """
@@ -21,18 +21,13 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.core.files import write_text, writing
-from bft_nas.core.units import format_macs
-from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, rewrite_data, write_run_file
-from bft_nas.core.errors import UserError, one_line
-from bft_nas.core.files import write_text, writing
-from bft_nas.record.candidate import Progress
-from bft_nas.record.members import Members
 from bft_nas.network import Architecture, cost
 from bft_nas.record.candidate import Candidate, Progress
 from bft_nas.record.members import Members
-from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, write_run_file
+from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, rewrite_data, write_run_file
+from bft_nas.record.run_folder import RUNS, find_run_folder, make_run_folder, run_names
 from bft_nas.record.storage import (
     JOURNAL,
     mend_journal,
@@ -42,15 +37,6 @@ from bft_nas.record.storage import (
     without_password,
 )
 from bft_nas.space.space import Proposal, SearchSpace
-from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, write_run_file
-from bft_nas._run_folder import RUNS, find_run_folder, make_run_folder, run_names
-from bft_nas.core.errors import UserError, one_line, printable
-from bft_nas.core.files import write_text, writing
-from bft_nas.record.candidate import Progress
-from bft_nas.record.members import Members
-from bft_nas.network import Architecture, cost
-from bft_nas.space.space import Proposal, SearchSpace
-from bft_nas.record.storage import JOURNAL, mend_journal, open_database, open_journal, recording, without_password
 
 if TYPE_CHECKING:
     import optuna
@@ -257,11 +243,17 @@ class Run:
         self.checkpoint_file(candidate.number).unlink(missing_ok=True)
         self._forget_weights_behind_the_front()
 
-    def fail(self, candidate: Candidate, reason: str, seconds: float) -> None:
-        """Record that a candidate's training came to nothing, and why."""
+    def fail(self, candidate: Candidate, reason: str, seconds: float, traceback: str = "") -> None:
+        """Record that a candidate's training came to nothing, and why; a traceback is kept in its folder."""
+        if traceback:
+            write_text(self.traceback(candidate), traceback)
         self._note(candidate.number, "outcome", {"reason": reason, "seconds": seconds})
         self._tell(candidate.number)
         self.checkpoint_file(candidate.number).unlink(missing_ok=True)
+
+    def traceback(self, candidate: Candidate) -> Path:
+        """Where the traceback is kept of a candidate that failed by an error."""
+        return self._file(candidate.number, "traceback.txt")
 
     def advance(self, candidate: Candidate, curve: Sequence[Epoch]) -> None:
         """Record how far a candidate has come."""

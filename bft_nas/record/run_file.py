@@ -48,7 +48,7 @@ class Settings:
     study: str = "search"
     """The study's name in its storage."""
     max_unreadable: int | None = None
-    """How many images of a folder may be left out because they cannot be decoded; see `bft_nas.data.load_dataset`."""
+    """How many images of a folder may be left out because they cannot be decoded; see `load_dataset`."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,17 @@ class Outcome:
     seconds: float
     reason: str = ""
     """Why there is no accuracy; empty when there is one."""
+    diverged: bool = False
+    """Whether it failed by its loss, which says nothing of the next one."""
+    traceback: str = ""
+    """Of the error that it failed by, if any."""
+
+    @classmethod
+    def failed(cls, failure: bft_nas.training.loop.TrainingFailed, seconds: float) -> Outcome:
+        """Of a training that failed."""
+        return cls(
+            (), seconds, str(failure), isinstance(failure, bft_nas.training.loop.Diverged), failure.traceback
+        )
 
 
 class Driver(typing.Protocol):
@@ -85,10 +96,13 @@ def train_job(
             on_epoch=on_epoch,
             on_step=on_step,
         )
+        kept = job.weights if not training.stopped else None
+        with bft_nas.training.loop.failing():
+            content = save(dict(training.weights)) if kept is not None else b""
     except bft_nas.training.loop.TrainingFailed as failure:
-        return Outcome((), time.perf_counter() - started, str(failure))
-    if job.weights is not None and not training.stopped:
-        write_bytes(job.weights, save(dict(training.weights)))
+        return Outcome.failed(failure, time.perf_counter() - started)
+    if kept is not None:
+        write_bytes(kept, content)
     # Epochs before a kill count too.
     seconds = max(time.perf_counter() - started, sum(row.seconds for row in training.curve))
     return Outcome(training.curve, seconds)

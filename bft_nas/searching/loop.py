@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import typing
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bft_nas.core.errors import UserError
+import bft_nas.training.loop
+from bft_nas.core.errors import RunError, UserError
 from bft_nas.core.units import format_percent
 from bft_nas.data.dataset import BENCHMARKS, IMAGENET_CLASSES, load_dataset
 from bft_nas.data.images import Images
@@ -33,6 +35,8 @@ LEAST_PIXELS = 8
 """A side of an image to train on."""
 REPEATS_IN_A_ROW = 200
 """After so many proposals that were all evaluated before, the space is taken to be exhausted."""
+ALIKE_IN_A_ROW = 5
+"""After so many candidates in a row that failed alike, and not by their loss, the next one will too."""
 
 
 class Watcher(typing.Protocol):
@@ -52,6 +56,9 @@ class Watcher(typing.Protocol):
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         """The candidate is recorded: with its accuracy, or with the reason why it has none."""
+
+    def advise(self, text: str) -> None:
+        """What may help, of no candidate alone."""
 
 
 @dataclass
@@ -91,10 +98,14 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`.
 
     Raises:
-        UserError: data that cannot be used, too few classes or pixels, or a budget out of reach.
+        UserError: data that cannot be used, too few classes, pixels or images, or a budget out of reach.
     """
     import torch
 
+    if settings.batch_size < 2:
+        raise UserError(
+            f"--batch-size {settings.batch_size}: a single image has no spread for batch norm; expected 2 or more"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     divisor = settings.proxy_divisor or default_divisor(space.resolutions)
     if min(space.resolutions) < LEAST_PIXELS * divisor:
@@ -106,6 +117,11 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     dataset = load_dataset(
         settings.data, size=largest, images=settings.images, max_unreadable=settings.max_unreadable
     )
+    if len(dataset.train.labels) < 2:
+        raise UserError(
+            f"--data '{settings.data}': {len(dataset.train.labels)} image to train on has no spread for batch norm; "
+            f"expected 2 or more"
+        )
     own = len(dataset.classes)
     benchmark = settings.data.partition("=")[0] in BENCHMARKS
     classes = settings.classes or (IMAGENET_CLASSES if benchmark else own)
@@ -170,6 +186,9 @@ def search(
     i-th proposal depends only on the seed and on what is recorded, so that a search which trains one candidate at a
     time proposes the same whether or not it was killed and resumed. ``clock`` is kept up to date throughout, for
     whoever interrupts.
+
+    Raises:
+        RunError: `ALIKE_IN_A_ROW` candidates in a row failed alike, or something cannot be written.
     """
     engine(_Search(run, watcher, clock, trials, seconds))
 
@@ -188,6 +207,9 @@ class _Search:
         self.space = run.space.within(min(run.settings.budgets))
         self.running: set[int] = set()
         self.trained = 0
+        self.failed_alike: list[Candidate] = []
+        """The last ones in a row, with `kind` in common."""
+        self.kind = ""
         settings = run.settings
         self.halving: Halving | None = None
         if settings.scheduler == "halving":
@@ -252,7 +274,7 @@ class _Search:
         if not self.run.is_own(candidate):
             reason = "taken over by another process"
         elif reason:
-            self.run.fail(candidate, reason, outcome.seconds)
+            self.run.fail(candidate, reason, outcome.seconds, outcome.traceback)
         elif len(outcome.curve) < self.run.settings.epochs:
             self.run.stop(candidate, outcome.curve, outcome.seconds)
             reason = (
@@ -264,6 +286,43 @@ class _Search:
         self.running.discard(candidate.number)
         self.trained += 1
         self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, outcome.seconds)
+        self._judge_failure(candidate, outcome)
+
+    def _judge_failure(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Give advice when candidates run out of memory, and end the search when each fails as the one before."""
+        kind = "" if outcome.diverged else _kind_of(outcome.reason)
+        if kind != self.kind:
+            self.failed_alike.clear()
+        self.kind = kind
+        if not kind:
+            return
+        self.failed_alike.append(candidate)
+        if len(self.failed_alike) == 2 and kind == bft_nas.training.loop.OUT_OF_MEMORY:
+            self.watcher.advise(_on_memory(self.clock.workers, self.run.settings.batch_size))
+        if len(self.failed_alike) == ALIKE_IN_A_ROW:
+            kept = self.run.traceback(candidate)
+            where = f"; the traceback is in {kept}" if kept.is_file() else ""
+            raise RunError(f"the last {ALIKE_IN_A_ROW} candidates failed alike ({outcome.reason}{where})")
+
+
+def _kind_of(reason: str) -> str:
+    """What failures have in common that differ in numbers alone; running out of memory has many words.
+
+    The kernel, or whatever limits a container, says nothing and kills.
+    """
+    if reason.startswith((bft_nas.training.loop.OUT_OF_MEMORY, "its worker was killed by signal 9")):
+        return bft_nas.training.loop.OUT_OF_MEMORY
+    return re.sub(r"[0-9]+", "0", reason)
+
+
+def _on_memory(workers: int, batch_size: int) -> str:
+    ways = [f"--workers {workers // 2} (now {workers})"] if workers > 1 else []
+    if batch_size > 2:
+        ways.append(f"a new run with --batch-size {batch_size // 2} (now {batch_size})")
+    less = " or ".join(ways) or "smaller networks"
+    return (
+        f"memory is short: two candidates in a row ran out of it or were killed; less is needed with {less}"
+    )
 
 
 def propose_new(run: Run, space: SearchSpace) -> Candidate | None:

@@ -111,6 +111,8 @@ class _Comparison:
         entrant = self.entrants[candidate.number]
         if outcome.reason:
             found: dict[str, Any] = {"reason": outcome.reason, "seconds": outcome.seconds}
+            if outcome.traceback:
+                write_text(self._file(candidate, "traceback.txt"), outcome.traceback)
         else:
             found = {
                 "accuracy": outcome.curve[-1].accuracy,

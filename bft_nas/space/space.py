@@ -9,12 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bft_nas.core.errors import UserError, one_line
-from bft_nas.core.units import format_macs
-from bft_nas.space.file import FamilyFile, StageFile, parse_space
-from bft_nas.space.solver import Stage, Structure, WidthSolver
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import is_file, read_text
+from bft_nas.core.units import format_macs
 from bft_nas.network.architecture import DENSE, Architecture, Block, butterfly_fusion
 from bft_nas.space.file import FamilyFile, StageFile, parse_space
 from bft_nas.space.solver import Stage, Structure, WidthSolver

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.core.errors import one_line
+from bft_nas.core.errors import RunError, one_line
+from bft_nas.core.memory import is_out_of_memory
 from bft_nas.data.images import Images, ImageTensors
 from bft_nas.network import Architecture, build
 from bft_nas.training.checkpoint import Parts, restore, store
@@ -21,9 +24,40 @@ from bft_nas.training.curve import Epoch
 from bft_nas.training.fast import trained_fast
 from bft_nas.training.protocol import Protocol
 
+OUT_OF_MEMORY = "out of memory"
+"""How the reason of such a failure begins."""
+
 
 class TrainingFailed(Exception):  # noqa: N818 - it is an outcome of a candidate, not a defect of the program
-    """A training that came to nothing, with the reason that the record keeps."""
+    """A training that came to nothing, with the reason that the record keeps.
+
+    ``traceback`` is that of the error behind it; empty when the network was trained without one.
+    """
+
+    def __init__(self, reason: str, *, traceback: str = "") -> None:
+        super().__init__(reason)
+        self.traceback = traceback
+
+
+class Diverged(TrainingFailed):
+    """The loss became NaN, infinite or far worse than chance: of this network, and nothing to do with the next one."""
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Take whatever goes wrong within for the failure of one training, but for what is in the way of all of them.
+
+    Raises:
+        TrainingFailed: with the reason, and the traceback of what went wrong.
+    """
+    try:
+        yield
+    except (TrainingFailed, RunError):
+        raise
+    except Exception as error:
+        kind = OUT_OF_MEMORY if is_out_of_memory(error) else type(error).__name__
+        reason = f"{kind}: {one_line(error)[:200]}".rstrip(": ")
+        raise TrainingFailed(reason, traceback=traceback.format_exc()) from None
 
 
 @dataclass(frozen=True)
@@ -52,30 +86,28 @@ def evaluate(
     """Build a network and train it under a protocol; see `train` for the arguments.
 
     Raises:
-        TrainingFailed: the loss became NaN, infinite or far worse than chance, or memory ran out.
+        TrainingFailed: see `train`; or the network cannot be built.
     """
     torch.manual_seed(protocol.seed)
-    try:
+    with failing():
         model = build(architecture).to(images.device)
-        curve = train(
-            model,
-            protocol,
-            images,
-            protocol.proxy_resolution(architecture.resolution),
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-            on_step=on_step,
-        )
-    except (MemoryError, RuntimeError) as error:
-        # torch's own OutOfMemoryError is of the GPU; on the CPU it raises a plain RuntimeError.
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        raise TrainingFailed(f"out of memory: {one_line(error)[:200]}") from None
+    curve = train(
+        model,
+        protocol,
+        images,
+        protocol.proxy_resolution(architecture.resolution),
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
     if len(curve) < protocol.epochs:
         return Training(curve, {})
-    # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    return Training(curve, weights)
+    with failing():
+        # A copy of its own: what is stored must not be laid out for the convolutions of this machine.
+        state = {
+            name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()
+        }
+    return Training(curve, state)
 
 
 def train(
@@ -101,40 +133,62 @@ def train(
         on_step: told how many of all steps are done.
 
     Raises:
-        TrainingFailed: the loss became NaN, infinite or far worse than chance.
+        Diverged: the loss became NaN, infinite or far worse than chance.
+        TrainingFailed: memory ran out, or anything else went wrong, but for what the callbacks raise.
+        RunError: the checkpoint cannot be written.
     """
-    data = images.at(size)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = _optimiser(model, protocol)
-    steps_per_epoch = max(1, len(data.train) // protocol.batch_size)
-    total = protocol.epochs * steps_per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / total, protocol.warmup))
-    generator = torch.Generator().manual_seed(protocol.seed)
-    parts = Parts(model, optimiser, schedule, generator)
-    curve = restore(checkpoint, parts, protocol.hash) if checkpoint is not None else ()
+    with failing():
+        data = images.at(size)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimiser = _optimiser(model, protocol)
+        steps_per_epoch = max(1, len(data.train) // protocol.batch_size)
+        total = protocol.epochs * steps_per_epoch
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: _rate(step / total, protocol.warmup)
+        )
+        generator = torch.Generator().manual_seed(protocol.seed)
+        parts = Parts(model, optimiser, schedule, generator)
+        curve = restore(checkpoint, parts, protocol.hash) if checkpoint is not None else ()
     if curve and on_epoch(curve) is False:
         return curve
     with trained_fast(model, protocol.data_classes):
         for epoch in range(len(curve) + 1, protocol.epochs + 1):
             started = time.perf_counter()
-            model.train()
-            order = torch.randperm(len(data.train), generator=generator)
-            losses = torch.zeros((), device=images.device)
-            batches = torch.split(order, protocol.batch_size)[:steps_per_epoch]
+            with failing():
+                model.train()
+                order = torch.randperm(len(data.train), generator=generator)
+                losses = torch.zeros((), device=images.device)
+                batches = torch.split(order, protocol.batch_size)[:steps_per_epoch]
             for step, picked in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
-                losses += _step(parts, protocol, images, data, picked.to(images.device))
+                with failing():
+                    losses += _step(parts, protocol, images, data, picked.to(images.device))
                 on_step(step, total)
-            train_loss = float(losses) / steps_per_epoch
-            _check_loss(train_loss, epoch, protocol.data_classes)
-            settling = order[: protocol.norm_images].to(images.device)
-            _settle_norms(model, protocol, images, data.train[settling])
-            judged = accuracy(model, protocol, images, size)
-            curve = (*curve, Epoch(epoch, train_loss, judged, time.perf_counter() - started))
-            if checkpoint is not None and epoch < protocol.epochs:
-                store(checkpoint, parts, curve, protocol.hash)
+            with failing():
+                train_loss = float(losses) / steps_per_epoch
+                _check_loss(train_loss, epoch, protocol.data_classes)
+                settling = order[: protocol.norm_images].to(images.device)
+                _settle_norms(model, protocol, images, data.train[settling])
+                judged = accuracy(model, protocol, images, size)
+                curve = (*curve, Epoch(epoch, train_loss, judged, time.perf_counter() - started))
+                if checkpoint is not None and epoch < protocol.epochs:
+                    store(checkpoint, parts, curve, protocol.hash)
             if on_epoch(curve) is False:
                 break
     return curve
+
+
+def batch_sizes(images: int, size: int) -> list[int]:
+    """Into how many images each a number of them is split, for batch norm to learn from.
+
+    A single one that would be left joins the batch before it, since one image has no spread.
+
+    >>> batch_sizes(300, 128), batch_sizes(257, 128)
+    ([128, 128, 44], [128, 129])
+    """
+    whole, rest = divmod(images, size)
+    if rest == 1 and whole:
+        return [size] * (whole - 1) + [size + 1]
+    return [size] * whole + [rest] * (rest > 0)
 
 
 def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, picked: Tensor) -> Tensor:
@@ -152,10 +206,10 @@ def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, 
 
 def _check_loss(train_loss: float, epoch: int, classes: int) -> None:
     if not math.isfinite(train_loss):
-        raise TrainingFailed(f"the training loss became {train_loss} in epoch {epoch}")
+        raise Diverged(f"the training loss became {train_loss} in epoch {epoch}")
     chance = math.log(max(2, classes))
     if train_loss > 3 * chance:
-        raise TrainingFailed(
+        raise Diverged(
             f"diverged: training loss {train_loss:.1f} in epoch {epoch}, guessing gives {chance:.1f}"
         )
 
@@ -183,7 +237,7 @@ def _settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: 
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches to come
     model.train()
-    for batch in torch.split(pixels, 128):
+    for batch in torch.split(pixels, batch_sizes(len(pixels), 128)):
         with _precision(protocol, images.device):
             model(images.normalise(batch))
     for norm, momentum in zip(norms, momenta, strict=True):

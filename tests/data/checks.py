@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bft_nas.data.dataset import Dataset, Split, load_dataset
 from bft_nas.core.errors import UserError
+from bft_nas.data.dataset import Dataset, Split, load_dataset
 
 
 def mistake(action: Callable[[], object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,14 +10,26 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.core.errors import UserError
-from bft_nas.data.dataset import load_dataset
+from bft_nas.core.errors import RunError, UserError
+from bft_nas.data.dataset import Split, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.network import Architecture, Block, Head, Stem, build
-from bft_nas.training.loop import Training, TrainingFailed, _augmented, _optimiser, _rate, evaluate, train
+from bft_nas.training.loop import (
+    Diverged,
+    Training,
+    TrainingFailed,
+    _augmented,
+    _optimiser,
+    _rate,
+    batch_sizes,
+    evaluate,
+    train,
+)
 from bft_nas.training.protocol import Protocol, default_divisor
 
 NET = Architecture(
@@ -186,15 +199,139 @@ def test_out_of_memory_fails_with_its_reason(images: Images, monkeypatch: pytest
         evaluate(NET, protocol_of(images), images)
 
 
-def test_a_defect_of_the_program_is_no_failed_training(
-    images: Images, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
+        ),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+    ],
+    ids=str,
+)
+def test_in_whatever_words_memory_runs_out_the_training_has_failed_for_it(
+    error: Exception, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(architecture: Architecture) -> nn.Module:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    monkeypatch.setattr("bft_nas.training.loop.build", broken)
-    with pytest.raises(RuntimeError, match="mat1"):
+    fail_with(error, "bft_nas.training.loop._settle_norms", monkeypatch)
+    with pytest.raises(TrainingFailed, match=r"^out of memory"):
         evaluate(NET, protocol_of(images), images)
+
+
+def fail_with(error: Exception, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(place, fails)
+
+
+@pytest.mark.parametrize("place", ["build", "_optimiser", "_step", "_settle_norms", "accuracy"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        RuntimeError(
+            "could not create a primitive descriptor for a convolution forward propagation primitive"
+        ),
+        ValueError("Expected more than 1 value per channel when training"),
+        IndexError("Target 3 is out of bounds."),
+        NotImplementedError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_any_error_of_a_training_is_its_failure_with_reason_and_traceback(
+    error: Exception, place: str, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(error, f"bft_nas.training.loop.{place}", monkeypatch)
+    with pytest.raises(TrainingFailed) as caught:
+        evaluate(NET, protocol_of(images), images)
+    assert str(caught.value) == f"{type(error).__name__}: {error}".rstrip(": ")
+    assert caught.value.traceback.startswith("Traceback")
+    assert not isinstance(caught.value, Diverged)
+
+
+@pytest.mark.parametrize("callback", ["on_epoch", "on_step"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("of whoever listens"), RunError("a full disk"), OSError(28, "x")]
+)
+def test_an_error_of_whoever_listens_is_no_failure_of_the_training(
+    error: Exception, callback: str, images: Images
+) -> None:
+    def fails(*arguments: Any) -> bool:
+        raise error
+
+    listening: dict[str, Any] = {callback: fails}
+    with pytest.raises(type(error)) as caught:
+        evaluate(NET, protocol_of(images), images, **listening)
+    assert caught.value is error
+
+
+@given(images=st.integers(2, 400), size=st.integers(2, 400))
+def test_no_batch_holds_a_single_image_and_nothing_else_differs(images: int, size: int) -> None:
+    sizes = batch_sizes(images, size)
+    assert sum(sizes) == images
+    assert min(sizes) > 1
+    assert max(sizes) <= size + 1
+    if images % size != 1:
+        assert sizes == [len(part) for part in torch.split(torch.arange(images), size)]
+
+
+class Counting(nn.Module):
+    """Ends in batch norm over single pixels, as heads do, and knows how many images it was trained with at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.classifier = nn.Linear(3, 10)
+        self.counts: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.counts.append(len(x))
+        return self.classifier(self.norm(x.mean((2, 3), keepdim=True)).flatten(1))  # type: ignore[no-any-return]
+
+
+SOME = load_dataset("fashion-mnist", size=8, images=1500)
+
+
+def images_of(number: int) -> Images:
+    """So many images to train on, and a few to judge by."""
+    train, validation = (
+        Split(split.images[:count], split.labels[:count])
+        for split, count in ((SOME.train, number), (SOME.validation, 20))
+    )
+    return Images(replace(SOME, train=train, validation=validation), torch.device("cpu"))
+
+
+@settings(max_examples=60)
+@given(number=st.integers(2, 400), batch_size=st.integers(2, 130))
+@example(number=129, batch_size=64)
+@example(number=257, batch_size=64)
+@example(number=385, batch_size=128)
+def test_any_number_of_images_trains(number: int, batch_size: int) -> None:
+    images = images_of(number)
+    model = Counting()
+    curve = train(model, protocol_of(images, epochs=1, batch_size=batch_size), images, 8)
+    assert len(curve) == 1
+    assert min(model.counts) > 1
+    steps = max(1, number // batch_size)
+    assert model.counts[:steps] == [min(number, batch_size)] * steps
+    assert sum(model.counts[steps:]) == number
+
+
+@pytest.mark.parametrize("number", [2, 3, 127, 128, 129, 257, 1025])
+def test_a_network_that_ends_in_single_pixels_trains_on_any_number_of_images(number: int) -> None:
+    small = Architecture("small", 32, Stem(16), (Block("inverted", 32, stride=2),) * 3, Head(64), classes=10)
+    images = images_of(number)
+    training = evaluate(small, protocol_of(images, epochs=2), images)
+    assert len(training.curve) == 2
+    assert all(value.isfinite().all() for value in training.weights.values())
 
 
 def test_batch_norm_is_judged_by_the_weights_of_now_and_not_by_a_lagging_average() -> None:

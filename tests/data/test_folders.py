@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bft_nas.data import Dataset, load_dataset, load_test
-from tests.data_checks import counts, mistake, refusal
-from tests.data_samples import (
+from bft_nas.data.dataset import Dataset, load_dataset, load_test
+from tests.data.checks import counts, mistake, refusal
+from tests.data.samples import (
     EVERY_MODE,
     numbered_images,
     solid_png,

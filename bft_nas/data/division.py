@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bft_nas.errors import UserError
+from bft_nas.core.errors import UserError
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]

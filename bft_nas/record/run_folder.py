@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bft_nas._run_file import RUN_FILE, Settings
-from bft_nas.errors import RunError, UserError
-from bft_nas.units import format_macs
+from bft_nas.core.errors import RunError, UserError
+from bft_nas.core.units import format_macs
+from bft_nas.record.run_file import RUN_FILE, Settings
 
 RUNS = Path("runs")
 LONGEST_NAME = 200

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bft_nas._pixels import EXPECTED, Extent
-from bft_nas.errors import one_line
+from bft_nas.core.errors import one_line
+from bft_nas.data.pixels import EXPECTED, Extent
 
 if TYPE_CHECKING:
     from PIL import Image

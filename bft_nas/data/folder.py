@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bft_nas._decode import EXTENSIONS, Picture, decode_all
-from bft_nas._division import FOR_VALIDATION, Parts, Split, check_images, composed, divide
-from bft_nas._pixels import EXPECTED, Extent, scaling, to_bytes
-from bft_nas.errors import UserError, one_line
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.data.decode import EXTENSIONS, Picture, decode_all
+from bft_nas.data.division import FOR_VALIDATION, Parts, Split, check_images, composed, divide
+from bft_nas.data.pixels import EXPECTED, Extent, scaling, to_bytes
 
 Classes = Mapping[str, Sequence[Path]]
 
@@ -23,7 +23,7 @@ _NAMED = 3
 
 
 def load_folder(root: Path, size: int, images: int | None, max_unreadable: int | None) -> Parts:
-    """Reads what is trained on and what is held out; see `bft_nas.data.load_dataset`."""
+    """Reads what is trained on and what is held out; see `bft_nas.data.dataset.load_dataset`."""
     train_folder, validation_folder = _find_parts(root)
     found = _Found()
     train = _list_classes(train_folder, root, found)
@@ -41,7 +41,7 @@ def load_folder(root: Path, size: int, images: int | None, max_unreadable: int |
 
 
 def load_folder_test(root: Path, size: int) -> Split:
-    """Reads the test images, every one; see `bft_nas.data.load_test`."""
+    """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
     test_folder = root / _TEST_FOLDER
     if not test_folder.is_dir():
         raise UserError(f"{root}: no test images; expected a folder test/ with one folder per class")

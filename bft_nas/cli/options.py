@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bft_nas.errors import UserError, one_line
-from bft_nas.units import parse_duration
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.units import parse_duration
 
 
 class Parser(argparse.ArgumentParser):
