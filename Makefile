@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: search test lint clean
+.PHONY: search test fuzz lint clean
 
 search: $(INSTALLED)
 	$(VENV)/bin/bft-nas search --flops 50M --workers 2
@@ -12,6 +12,10 @@ search: $(INSTALLED)
 # OpenMP that spin while they wait would take the cores from one another.
 test: $(INSTALLED)
 	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# Ten minutes: thousands of random command lines, none of which may end in a traceback or leave half of a run.
+fuzz: $(INSTALLED)
+	$(VENV)/bin/python -m tests.fuzz --lines 2000
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

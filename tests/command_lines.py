@@ -24,18 +24,19 @@ from tests.conftest import SPACE
 
 ODD_BYTES = (
     b"\xff\xfe",
-    b"[/b]",
+    b"[b]",
     b"[red]",
     b":bug:",
     b"two\nlines",
     b"\x1b[31m",
     b"...",
     b"a" * 300,
-    "é‮".encode(),
+    "\u202e".encode(),
 )
 """Of names, as a file system may hold them."""
 ODD = (
     *map(os.fsdecode, ODD_BYTES),
+    "[/b]",
     *("", " ", ".", "..", "/", "-", "--", "-1", "0", "1", "2", "1e99", "nan", "inf", "9" * 30, "9" * 5000),
     *(
         "1_0",
@@ -183,7 +184,7 @@ class Place:
         head = "family: many\nresolution: 64\nstem: {channels: 16}\nwidth: {min: 0.1, max: 1}\nstages:\n"
         (folder / "many.yaml").write_text(head + 12 * stage)
         rng = np.random.default_rng(0)
-        for name in (b"cats", b"[/b]", b"\xff\xfe", b"two\nlines"):
+        for name in (b"cats", b"[b]", b"\xff\xfe", b"two\nlines"):
             place = folder / "photos" / os.fsdecode(name)
             place.mkdir(parents=True)
             for i in range(6):
@@ -191,8 +192,8 @@ class Place:
         options = {**BASE, "--trials": "2", "--name": "first", "--workers": "1"}
         done = self.run(["search", *(part for pair in options.items() for part in pair if part)])
         assert done[0] == 0, done
-        for name in ("newer", "torn"):
-            shutil.copytree(folder / "runs" / "first", folder / "runs" / name)
+        for damaged in ("newer", "torn"):
+            shutil.copytree(folder / "runs" / "first", folder / "runs" / damaged)
         description = folder / "runs" / "newer" / "run.yaml"
         description.write_text(description.read_text().replace("  sampler:", "  later: 1\n  sampler:"))
         journal = folder / "runs" / "torn" / "study.journal"
@@ -220,7 +221,7 @@ class Place:
         texts = []
         for stream in (out, err):
             stream.flush()
-            texts.append(stream.buffer.getvalue().decode(encoding, errors="replace"))  # type: ignore[attr-defined]
+            texts.append(stream.buffer.getvalue().decode(encoding, errors="replace"))
         return code, texts[0], texts[1]
 
     def check(self, line: Sequence[str], encoding: str = "utf-8") -> str:

@@ -133,9 +133,11 @@ def _checked(record: _Record) -> _Record:
     for name, kind in get_type_hints(type(record)).items():
         value = getattr(record, name)
         several = get_origin(kind) is tuple
-        values, kinds = (value, get_args(kind)[:1]) if several else ((value,), get_args(kind) or (kind,))
-        # YAML has no other way to write a float that is whole.
-        kinds = (*kinds, int) if float in kinds else kinds
+        values = value if several else (value,)
+        kinds: tuple[Any, ...] = get_args(kind)[:1] if several else get_args(kind) or (kind,)
+        if float in kinds:
+            # YAML has no other way to write a float that is whole.
+            kinds += (int,)
         if not all(isinstance(each, kinds) and not isinstance(each, bool) for each in values):
             raise TypeError(f"{name}: expected {kind}, got {value!r}")
     return record

@@ -24,12 +24,15 @@ UNFINISHED = ".new-"
 
 
 def run_names(runs: Path = RUNS) -> tuple[str, ...]:
-    """The names of the runs in a folder, the newest last."""
+    """The names of the runs in a folder, the newest last; UserError when it can be none."""
     found = []
-    for path in runs.glob(f"*/{RUN_FILE}"):
-        # What was there a moment ago may be gone.
-        with suppress(OSError):
-            found.append((path.stat().st_ctime, path.parent.name))
+    try:
+        for path in runs.glob(f"*/{RUN_FILE}"):
+            # What was there a moment ago may be gone.
+            with suppress(OSError):
+                found.append((path.stat().st_ctime, path.parent.name))
+    except OSError as error:
+        raise UserError(f"--runs '{_in_short(str(runs))}': cannot be read ({error.strerror})") from None
     return tuple(name for _, name in sorted(found) if not name.startswith(UNFINISHED))
 
 
@@ -71,7 +74,7 @@ def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Call
         runs.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=runs))
     except OSError as error:
-        raise UserError(f"--runs '{runs}': cannot be written ({error.strerror})") from None
+        raise UserError(f"--runs '{_in_short(str(runs))}': cannot be written ({error.strerror})") from None
     try:
         temporary.chmod(0o755)
         fill(temporary)

@@ -6,7 +6,7 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 import yaml
 
@@ -301,8 +301,6 @@ class _Loader(yaml.SafeLoader):
     is refused wherever a number is expected. Tags, which would still convert them, are not read.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str | None, list[tuple[str, re.Pattern[str]]]]] = {}
-
     def fetch_tag(self) -> None:
         raise yaml.scanner.ScannerError(None, None, "expected no tags such as !!int", self.get_mark())
 
@@ -316,6 +314,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {}
 for _kind, _form in (
     ("null", r"|~|null|Null|NULL"),
     ("bool", r"true|True|TRUE|false|False|FALSE"),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bft_nas.core.errors import UserError
-from bft_nas.core.units import format_duration, format_macs, parse_duration, parse_macs
+from bft_nas.core.units import format_count, format_duration, format_macs, parse_duration, parse_macs
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,18 @@ def test_formatting_keeps_three_digits_and_the_side_of_a_bound(macs: int) -> Non
     if macs >= 10**6:
         assert macs - low < 0.01 * macs + 1
         assert high - macs < 0.01 * macs + 1
+
+
+@given(st.integers(1, 10**40))
+def test_any_number_of_macs_is_short(macs: int) -> None:
+    assert len(format_macs(macs)) <= 11
+
+
+@given(st.integers(1, 2000), st.integers(10, 99))
+def test_a_number_of_any_size_has_two_digits(zeros: int, digits: int) -> None:
+    assert (
+        float(format_count(digits * 10**zeros).partition("e")[0]) == digits / 10 or digits * 10**zeros < 100
+    )
 
 
 def parse_macs_or_zero(text: str) -> int:

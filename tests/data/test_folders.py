@@ -235,7 +235,7 @@ class TestImagesThatCannotBeDecoded:
                 path = Path("abcd"[label]) / f"{number:05d}.png"
                 (roots[0] / path).write_bytes(b"no image")
                 (roots[1] / path).unlink()
-        assert load(roots[0], size=8).digest == load(roots[1], size=8).digest
+        assert load(roots[0], size=8, max_unreadable=40).digest == load(roots[1], size=8).digest
 
     @pytest.mark.parametrize(("kept", "said"), [(0, "0 of 2 images"), (1, "1 of 2 images")])
     def test_a_class_keeps_one_to_train_on_and_one_for_validation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,26 @@ import torch
 import yaml
 
 import bft_nas.training.loop
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import RunError, UserError
+from bft_nas.data.dataset import Dataset, Split, load_dataset
 from bft_nas.engines import local_engine
-from bft_nas.network import build, cost
+from bft_nas.network import Architecture, build, cost
 from bft_nas.record.candidate import Candidate
 from bft_nas.record.pareto import front
 from bft_nas.record.run import COLUMNS, Run, run_names
 from bft_nas.searching.halving import Halving
-from bft_nas.searching.loop import Clock, Prepared, check_protocol, prepare, propose_new, search
+from bft_nas.searching.loop import (
+    ALIKE_IN_A_ROW,
+    Clock,
+    Prepared,
+    check_protocol,
+    prepare,
+    propose_new,
+    search,
+)
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch
-from bft_nas.training.loop import TrainingFailed
+from bft_nas.training.loop import Diverged, TrainingFailed
 from tests.conftest import Silent, tiny_prepared, tiny_run, tiny_settings
 from tests.data.samples import cifar10_files, write_files
 
@@ -160,6 +170,105 @@ def test_a_failed_training_is_recorded_with_its_reason_and_the_search_goes_on(
     assert results["reason"][1] == "the training loss became nan in epoch 1"
     with pytest.raises(UserError, match="candidate 1: its training failed"):
         run.weights(1)
+
+
+def failing_trainings(
+    monkeypatch: pytest.MonkeyPatch, errors: Callable[[int], Exception | None]
+) -> Callable[[], None]:
+    """Let the building of the i-th network raise ``errors(i)``; returns how to undo it."""
+    calls: list[Architecture] = []
+
+    def building(architecture: Architecture) -> torch.nn.Module:
+        error = errors(len(calls))
+        calls.append(architecture)
+        if error is not None:
+            raise error
+        return build(architecture)
+
+    monkeypatch.setattr(bft_nas.training.loop, "build", building)
+    return lambda: monkeypatch.setattr(bft_nas.training.loop, "build", build)
+
+
+def test_an_error_of_torch_fails_its_candidate_alone_and_its_traceback_is_kept(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_trainings(monkeypatch, lambda i: ValueError("Expected more than 1 value") if i == 1 else None)
+    run = tiny_run(tmp_path, prepared)
+    go(run, prepared, trials=3)
+    results = run.results()
+    assert list(results["state"]) == ["complete", "failed", "complete"]
+    assert results["reason"][1] == "ValueError: Expected more than 1 value"
+    kept = [path.relative_to(run.folder).as_posix() for path in run.folder.rglob("traceback.txt")]
+    assert kept == ["candidates/0001/traceback.txt"]
+    text = (run.folder / kept[0]).read_text()
+    assert text.startswith("Traceback")
+    assert "in building" in text
+
+
+@pytest.mark.parametrize("limits", [{"trials": 20}, {"trials": None, "seconds": 600.0}])
+def test_a_search_in_which_all_fail_alike_ends_and_goes_on_once_that_is_mended(
+    limits: dict[str, Any], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mend = failing_trainings(monkeypatch, lambda i: RuntimeError(f"error {i} of the driver"))
+    run = tiny_run(tmp_path, prepared)
+    with pytest.raises(
+        RunError, match=r"the last 5 candidates failed alike \(RuntimeError: error 4 .*0004/trace"
+    ):
+        go(run, prepared, **limits)
+    assert list(run.results()["state"]) == ["failed"] * ALIKE_IN_A_ROW
+    mend()
+    go(run, prepared, trials=ALIKE_IN_A_ROW + 1)
+    assert list(run.results()["state"]) == ["failed"] * ALIKE_IN_A_ROW + ["complete"]
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        lambda i: Diverged("the training loss became nan in epoch 1"),
+        lambda i: RuntimeError("one kind") if i % 2 else ValueError("another"),
+        lambda i: None if i == 4 else RuntimeError("always the same"),
+    ],
+    ids=["by their loss", "in two ways", "but for one"],
+)
+def test_failures_that_say_nothing_of_the_next_candidate_do_not_end_a_search(
+    errors: Callable[[int], Exception | None],
+    prepared: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing_trainings(monkeypatch, errors)
+    run = tiny_run(tmp_path, prepared)
+    go(run, prepared, trials=ALIKE_IN_A_ROW + 2)
+    assert len(run.results()) == ALIKE_IN_A_ROW + 2
+
+
+def test_two_candidates_in_a_row_that_run_out_of_memory_lead_to_advice(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["could not create a primitive", "std::bad_alloc", "Cannot allocate memory"]
+    failing_trainings(monkeypatch, lambda i: MemoryError(words[i // 2]) if i in (0, 2, 4, 5) else None)
+    run = tiny_run(tmp_path, prepared)
+    watcher, clock = Silent(), Clock(workers=2)
+    search(run, local_engine(prepared.images, run.protocol), watcher, clock, trials=7, seconds=None)
+    assert list(run.results()["state"]).count("failed") == 4
+    assert len(watcher.advice) == 1
+    assert "--workers 1 (now 2)" in watcher.advice[0]
+    assert "--batch-size 16 (now 32)" in watcher.advice[0]
+
+
+def test_batches_and_data_of_a_single_image_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"--batch-size 1: .*expected 2 or more"):
+        tiny_prepared(batch_size=1)
+    monkeypatch.setattr("bft_nas.searching.loop.load_dataset", lambda *given, **options: one_image())
+    with pytest.raises(UserError, match=r"--data 'fashion-mnist': 1 image .*expected 2 or more"):
+        tiny_prepared()
+
+
+def one_image() -> Dataset:
+    whole = load_dataset("fashion-mnist", size=24, images=10)
+    return replace(whole, train=Split(whole.train.images[:1], whole.train.labels[:1]))
 
 
 def test_a_proposal_evaluated_before_is_answered_from_the_record(tmp_path: Path) -> None:

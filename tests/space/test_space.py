@@ -221,6 +221,18 @@ def test_the_text_of_a_space_reads_back_as_the_same_space(name: str) -> None:
         ("budget_share: [0.5, 1.0]", "budget_share: 1.5", "budget_share: expected a number from 0.05 to 1"),
         ("family: tiny", "family: {", "broken YAML in line"),
         ("family: tiny", "family: !!python/object/apply:os.system [ls]", "broken YAML in line 2"),
+        ("channels: 32", "channels: 1:30", "channels: expected a whole number from 1 to 16384, got '1:30'"),
+        ("channels: 32", "channels: !!int 1:30", "broken YAML in line 8: expected no tags such as !!int"),
+        ("channels: 32", "channels: 017", "channels: expected a whole number from 1 to 16384, got '017'"),
+        ("channels: 32", "channels: 0o17", "got '0o17'"),
+        ("channels: 32", "channels: 0x10", "got '0x10'"),
+        ("channels: 32", "channels: 0b11", "got '0b11'"),
+        ("channels: 32", "channels: 1_000", "got '1_000'"),
+        ("channels: 32", "channels: 2026-01-01", "got '2026-01-01'"),
+        ("min: 0.25", "min: 1:30.5", "min: expected a number from 0.05 to 20, got '1:30.5'"),
+        ("min: 0.25", "min: .inf", "min: expected a number from 0.05 to 20, got '.inf'"),
+        ("squeeze_excite: [false, true]", "squeeze_excite: yes", "expected true or false, got 'yes'"),
+        ("squeeze_excite: [false, true]", "squeeze_excite: [off, on]", "expected true or false, got 'off'"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_key_and_expectation(old: str, new: str, message: str) -> None:
@@ -229,6 +241,42 @@ def test_a_mistake_is_one_line_that_names_file_key_and_expectation(old: str, new
         parse(SMALL.replace(old, new, 1))
     assert str(caught.value).startswith("test.yaml")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["on", "yes", "no", "y"])
+def test_a_name_that_older_yaml_takes_for_a_truth_is_a_name(name: str) -> None:
+    space = parse(SMALL.replace("family: tiny", f"family: {name}"))
+    assert [family.name for family in space.families] == [name]
+    assert parse(space.text).families == space.families
+
+
+@given(
+    st.sampled_from(["radix: [2, 4]", "min: 0.25", "stride: 2"]),
+    st.from_regex(r"[-+]?[0-9][0-9_:.eExob]{0,6}", fullmatch=True),
+)
+def test_a_number_is_what_is_written_or_refused(old: str, written: str) -> None:
+    key = old.partition(":")[0]
+    try:
+        space = parse(SMALL.replace(old, f"{key}: {written}", 1))
+    except UserError:
+        return
+    family = space.families[0]
+    read = {
+        "radix": family.stages[0].radix,
+        "min": (family.width_min,),
+        "stride": (family.stages[0].stride,),
+    }[key]
+    assert read == (float(written),)
+    assert str(read[0]).lstrip("+") == written.lstrip("+") or key == "min"
+
+
+def test_a_value_that_repeats_itself_is_refused_in_a_moment() -> None:
+    nested = "[x]"
+    for level in range(30):
+        nested = f"[&a{level} {nested}, {', '.join([f'*a{level}'] * 8)}]"
+    with pytest.raises(UserError, match=r"stages\[0\]: depth: expected a whole number") as caught:
+        parse(SMALL.replace("depth: [1, 2]", f"depth: {nested}"))
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.yaml", "a/b", ""])

@@ -317,7 +317,7 @@ def images_of(number: int) -> Images:
 def test_any_number_of_images_trains(number: int, batch_size: int) -> None:
     images = images_of(number)
     model = Counting()
-    curve = train(model, protocol_of(images, epochs=1, batch_size=batch_size), images, 8)
+    curve = train(model, protocol_of(images, epochs=1, batch_size=batch_size, learning_rate=1e-3), images, 8)
     assert len(curve) == 1
     assert min(model.counts) > 1
     steps = max(1, number // batch_size)
@@ -327,7 +327,7 @@ def test_any_number_of_images_trains(number: int, batch_size: int) -> None:
 
 @pytest.mark.parametrize("number", [2, 3, 127, 128, 129, 257, 1025])
 def test_a_network_that_ends_in_single_pixels_trains_on_any_number_of_images(number: int) -> None:
-    small = Architecture("small", 32, Stem(16), (Block("inverted", 32, stride=2),) * 3, Head(64), classes=10)
+    small = Architecture("small", 32, Stem(16), (Block("separable", 32, stride=2),) * 3, Head(64), classes=10)
     images = images_of(number)
     training = evaluate(small, protocol_of(images, epochs=2), images)
     assert len(training.curve) == 2
