@@ -2,8 +2,8 @@
 
 Replays a table of candidates that were all trained to the end, in many random orders, with one worker: halving as a
 search does it (`bft_nas.searching.halving`), no early stopping (which over random candidates is random search), and
-halving by lot, which stops as many without looking. Prints the hypervolume, as a part of that of all candidates,
-after so many epochs: mean and spread over the orders.
+random stopping as a control, which stops as many without looking. Prints the hypervolume, as a part of that of all
+candidates, after so many epochs: mean and spread over the orders.
 
     bft-nas search --flops 10M --sampler random --trials 64 --epochs 9 --images 3000 --resolution 96 --workers 2 \\
         --no-references --name curves
@@ -86,8 +86,8 @@ def replayed(
             yield spent, list(found)
 
 
-def by_lot(halving: Halving) -> GoesOn:
-    """As many go on past a rung as in halving, whoever they are."""
+def random_stopping(halving: Halving) -> GoesOn:
+    """As many continue past a rung as in halving, whichever they are."""
     lots = random.Random(0)
 
     def goes_on(number: int, known: Mapping[int, Progress]) -> bool:
@@ -122,7 +122,7 @@ def main() -> None:
         halving = Halving(eta, 1, epochs)
         schedulers: list[tuple[str, GoesOn, bool]] = [
             (f"halving, eta {eta}", halving.goes_on, True),
-            (f"by lot, eta {eta}", by_lot(halving), False),
+            (f"random stopping (control), eta {eta}", random_stopping(halving), False),
         ]
         if eta == options.eta[0]:
             schedulers.append(("none (random search)", lambda number, known: True, False))

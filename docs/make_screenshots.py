@@ -1,4 +1,4 @@
-"""Pictures of the dashboard for the README: each view, light and dark, wide and narrow.
+"""Pictures of the dashboard for its page in docs: each view, light and dark, wide and narrow.
 
     python -m docs.make_screenshots example
 

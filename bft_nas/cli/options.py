@@ -58,7 +58,7 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 def with_signs(arguments: list[str]) -> list[str]:
-    """``--flops -3M`` as ``--flops=-3M``, so that the value is judged and not taken for an option."""
+    """``--flops -3M`` as ``--flops=-3M``, so that the value is checked and not taken for an option."""
     joined: list[str] = []
     for argument in arguments:
         if joined and re.fullmatch(r"-\.?\d.*", argument) and re.fullmatch(r"--[a-z-]+", joined[-1]):

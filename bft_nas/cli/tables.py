@@ -133,7 +133,7 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
 
 
 def print_references(console: Console, references: pd.DataFrame, best: pd.DataFrame) -> None:
-    """What the references came to, the most accurate first, and how many of them each winner beats."""
+    """The outcomes of the references, the most accurate first, and how many of them each winner beats."""
     if references.empty:
         return
     table = Table(title="References under the same protocol", title_justify="left", title_style="bold")
@@ -232,7 +232,7 @@ def print_clock(console: Console, clock: Clock) -> None:
 
 
 def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:
-    """What one candidate is and came to."""
+    """What one candidate is, and its outcome."""
     result = f"failed: {row['reason']}" if row["state"] == "failed" else format_percent(row["accuracy"])
     if row["state"] == "stopped":
         result += f", {row['reason']}"
@@ -305,7 +305,7 @@ def print_spaces(console: Console, spaces: Sequence[SearchSpace]) -> None:
 
 
 def print_runs(console: Console, folders: Sequence[Path]) -> None:
-    """What each run was asked and came to, and below them why another one cannot be read."""
+    """What each run was asked, its outcome, and below them why another one cannot be read."""
     table = Table(box=None, pad_edge=False)
     for column in ("run", "started", "space", "budget", "data", "candidates", "best", "protocol"):
         table.add_column(column)

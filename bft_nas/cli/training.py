@@ -74,7 +74,7 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> Prepared:
-    """What a run needs to go on, under its own protocol; where its data are now is then ``kept`` in it."""
+    """What a run needs to resume, under its own protocol; where its data are now is then ``kept`` in it."""
     from bft_nas.data.dataset import is_there
     from bft_nas.searching.loop import check_protocol, prepare
 
@@ -333,7 +333,7 @@ def _new_settings(options: argparse.Namespace) -> Settings:
 
 
 def _resumed_settings(options: argparse.Namespace, run: Run) -> Settings:
-    """The run's own settings, with what may change on the way: how long it goes on, and the protocol's check."""
+    """The run's own settings, with what may change on the way: how long it continues, and the protocol's check."""
     kept = (
         "flops",
         "space",

@@ -17,7 +17,7 @@ def medians(
     seconds: float = 0.002,
     finish: Callable[[], object] = lambda: None,
 ) -> dict[str, float]:
-    """Seconds of one call of each, the median over ``rounds`` rounds of all of them in turn.
+    """Seconds of one call of each, the median over ``rounds`` interleaved rounds of all of them.
 
     In a round each is called as often as takes ``seconds``, once at least, after some calls that are not counted: what
     ran before leaves threads that spin for work, and caches full of its own. ``finish`` waits for a device that has

@@ -8,6 +8,6 @@ from bft_nas.engines.local import default_workers, local_engine
 __all__ = ["default_workers", "local_engine"]
 
 # Ray makes a token on the first machine that starts it, and from then on every head demands it; but whoever joins
-# brings it along only when told so before Ray is imported.
+# passes it on only when asked to before Ray is imported.
 if (Path.home() / ".ray" / "auth_token").is_file():
     os.environ.setdefault("RAY_AUTH_MODE", "token")

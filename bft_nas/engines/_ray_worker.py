@@ -127,7 +127,7 @@ class _Watch:
 
 
 def _fetch(job: Job, shelf: Any) -> None:
-    """The checkpoint from which the training goes on: this trial's own, or what the run had before."""
+    """The checkpoint from which the training resumes: this trial's own, or what the run had before."""
     own = tune.get_checkpoint()
     if own is None:
         before = ray.get(shelf.take.remote(job.candidate.number))

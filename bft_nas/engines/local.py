@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CORES_PER_WORKER = 4
 """Small networks do not keep more of them busy."""
 GRACE = 5.0
-"""Seconds that a worker has to end when it is told to."""
+"""Seconds that a worker has to end when it is asked to."""
 
 
 def default_workers() -> int:

@@ -1,7 +1,7 @@
 """Trainings on a Ray cluster by Ray Tune: actors that are used again, retries, checkpoints in any storage of Tune's.
 
-Tune only executes. What is trained next, whether a training goes on and what it came to is the driver's to say and to
-record, so that a run can be gone on with by any engine: each epoch's checkpoint reaches the run's folder too.
+Tune only executes. What is trained next, whether a training continues and its outcome are the driver's to say and to
+record, so that a run can be resumed by any engine: each epoch's checkpoint reaches the run's folder too.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def ray_engine(
 
 
 class _Tuning:
-    """One use of Tune: what the driver is told by it, and it by the driver."""
+    """One use of Tune: what the driver receives from it, and it from the driver."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class _Tuning:
         }
 
     def epoch(self, trial: str, result: Mapping[str, Any]) -> bool:
-        """Whether a training goes on."""
+        """Whether a training continues."""
         self.asked_in_vain = False
         if result["over"]:
             return True
@@ -250,7 +250,7 @@ class _Tuning:
             write_bytes(job.weights, (folder / WEIGHTS).read_bytes())
 
     def end(self, trial: str, result: Mapping[str, Any]) -> None:
-        """A training is over or was told not to go on."""
+        """A training is over, or was stopped early."""
         self.asked_in_vain = False
         job = self.jobs.pop(trial)
         curve = _curve(result)
@@ -276,7 +276,7 @@ class _Tuning:
         how = _how(error)
         reason = f"its worker died{how}"
         if how == WITH_ITS_NODE:
-            # Ray goes on to place workers there until it has noticed: all of that is one loss, not several.
+            # Ray continues to place workers there until it has noticed: all of that is one loss, not several.
             lost_before = self.node_lost.get(trial.trial_id, -SECONDS_TO_NOTICE)
             if time.monotonic() - lost_before < SECONDS_TO_NOTICE:
                 trial.max_failures += 1
@@ -325,7 +325,7 @@ class _Asks(Searcher):
 
 
 class _Stops(FIFOScheduler):
-    """Tune's way to ask whether a training goes on."""
+    """Tune's way to ask whether a training continues."""
 
     def __init__(self, tuning: _Tuning) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

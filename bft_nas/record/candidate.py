@@ -26,4 +26,4 @@ class Progress:
     accuracies: tuple[float, ...]
     """After each epoch so far."""
     stopped: bool = False
-    """It was told not to go on, and may be told otherwise."""
+    """It was stopped early, and may resume."""

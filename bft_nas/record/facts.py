@@ -1,4 +1,4 @@
-"""What a run was asked and came to, in words for people."""
+"""What a run was asked, and its outcome, in words for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Facts = list[tuple[str, str]]
 
 
 def result_facts(run: Run, results: pd.DataFrame) -> Facts:
-    """What a run was and came to, for its report."""
+    """What a run was, and its outcome, for its report."""
     protocol, settings = run.protocol, run.settings
     counts = {text: int((results["state"] == text).sum()) for text in ("stopped", "failed")}
     return [

@@ -6,7 +6,7 @@
               study.journal                 Optuna's storage: what was proposed and what came of it
               candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only),
                               checkpoint.pt (as long as it is trained), traceback.txt (if it failed by an error)
-              references.csv                what the references came to, once they were compared
+              references.csv                outcomes of the references, once they were compared
               results.csv, report.html
 """
 
@@ -91,7 +91,7 @@ class Standing:
     running: int
     """Candidates that a living process trains."""
     orphans: tuple[int, ...]
-    """Candidates whose process was killed, and that go on from their last epoch."""
+    """Candidates whose process was killed, and that resume from their last epoch."""
 
 
 class Run:
@@ -244,7 +244,7 @@ class Run:
         self._forget_weights_behind_the_front()
 
     def fail(self, candidate: Candidate, reason: str, seconds: float, traceback: str = "") -> None:
-        """Record that a candidate's training came to nothing, and why; a traceback is kept in its folder."""
+        """Record that a candidate's training failed, and why; a traceback is kept in its folder."""
         if traceback:
             write_text(self.traceback(candidate), traceback)
         self._note(candidate.number, "outcome", {"reason": reason, "seconds": seconds})
@@ -262,7 +262,7 @@ class Run:
             self._note(candidate.number, "progress", content)
 
     def stop(self, candidate: Candidate, curve: Sequence[Epoch], seconds: float) -> None:
-        """Record that a candidate was told not to go on; its checkpoint stays, since that may change."""
+        """Record that a candidate was stopped early; its checkpoint stays, since that may change."""
         self._write_curve(candidate.number, curve)
         content = {"accuracies": [row.accuracy for row in curve], "stopped": True, "seconds": seconds}
         self._note(candidate.number, "progress", content)
@@ -306,7 +306,7 @@ class Run:
         """How far the run is, when ``own`` are the numbers of the candidates that this process trains.
 
         To be called in a turn of `Members`. Those that had been trained to the end when their process was killed are
-        told to the study here; proposals that were cut off before their architecture was on disk are closed.
+        recorded in the study here; proposals that were cut off before their architecture was on disk are closed.
         """
         ended = running = 0
         orphans = []
@@ -379,7 +379,7 @@ class Run:
         )
 
     def record_references(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep what the references came to under the run's protocol; the keys of a row are `REFERENCE_COLUMNS`."""
+        """Keep the outcomes of the references under the run's protocol; the keys of a row are `REFERENCE_COLUMNS`."""
         import pandas as pd
 
         frame = pd.DataFrame(rows, columns=list(REFERENCE_COLUMNS))

@@ -105,14 +105,14 @@ def recording(place: str) -> Iterator[None]:
 def mend_journal(path: Path, recognised: Callable[[], int]) -> str | None:
     """Take what cannot be read out of a journal; None when it is whole, otherwise what was done.
 
-    The damaged file is kept beside the mended one. Where the line was lost that begins a trial, all that was said of
+    The damaged file is kept beside the repaired one. Where the line was lost that begins a trial, all that was said of
     the trial would be said of none: an empty trial takes its place.
 
     Args:
         recognised: how many candidates of the journal as it now stands are those that the run's folder describes.
 
     Raises:
-        RunError: it cannot be mended, and is left as it was.
+        RunError: it cannot be repaired, and is left as it was.
     """
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Early stopping by rank for two objectives: which candidates go on past a rung. Needs no torch.
+"""Early stopping by rank for two objectives: which candidates continue past a rung. Needs no torch.
 
 Asynchronous successive halving (Li et al. 2020) with candidates ranked by non-domination in (MACs down, accuracy at
 the rung up) as MO-ASHA does (Schmucker et al. 2021), ties by crowding. Every decision is a function of the learning
@@ -16,7 +16,7 @@ from bft_nas.record.candidate import Progress
 
 @dataclass(frozen=True)
 class Halving:
-    """After ``least`` epochs, and ``eta`` times as many each time, only the best 1/eta go on.
+    """After ``least`` epochs, and ``eta`` times as many each time, only the best 1/eta continue.
 
     Raises ValueError for an eta below 2 or fewer than one epoch.
 
@@ -37,7 +37,7 @@ class Halving:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs after which it is decided who goes on."""
+        """The epochs after which it is decided who continues."""
         levels = []
         epochs = self.least
         while epochs < self.most:
@@ -46,12 +46,12 @@ class Halving:
         return tuple(levels)
 
     def goes_on(self, number: int, known: Mapping[int, Progress]) -> bool:
-        """Whether a candidate that has just come to the end of an epoch trains on."""
+        """Whether a candidate that has just ended an epoch trains further."""
         epochs = len(known[number].accuracies)
         return epochs not in self.rungs or number in self._best(epochs, known)
 
     def promoted(self, known: Mapping[int, Progress]) -> int | None:
-        """The stopped candidate that has come to be among the best of its rung since, the furthest one first."""
+        """The stopped candidate that has become one of the best of its rung since, the furthest one first."""
         for epochs in reversed(self.rungs):
             for number in self._best(epochs, known):
                 if known[number].stopped and len(known[number].accuracies) == epochs:

@@ -1,4 +1,4 @@
-"""Trainings to be done, what they come to, and who asks for them: what a search and its engine agree on."""
+"""Trainings to be done, their outcomes, and who asks for them: what a search and its engine agree on."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Job:
 
     candidate: Candidate
     checkpoint: Path
-    """Where the training is kept from epoch to epoch, and gone on from."""
+    """Where the training is kept from epoch to epoch, and resumed from."""
     weights: Path | None
     """Where the trained weights go; None if nobody wants them."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to."""
+    """The outcome of a training."""
 
     curve: Curve
     seconds: float
@@ -51,19 +51,19 @@ class Outcome:
 
 
 class Driver(typing.Protocol):
-    """Who asks for trainings, and is told of them in the process that it lives in."""
+    """Who asks for trainings, and is notified of them in the process that it lives in."""
 
     def next(self) -> Job | None:
         """What to train now; None when there is nothing at the moment, which may change when an epoch ends."""
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
-        """So many of a training's steps are done; told now and then."""
+        """So many of a training's steps are done; notified now and then."""
 
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
-        """A training has come as far as this curve; whether it is to go on."""
+        """A training has come as far as this curve; whether it is to continue."""
 
     def lost(self, candidate: Candidate, reason: str) -> None:
-        """A worker died over a training, which is begun again from its last epoch."""
+        """A worker died over a training, which restarts from its last epoch."""
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """A training is over."""

@@ -40,7 +40,7 @@ ALIKE_IN_A_ROW = 5
 
 
 class Watcher(typing.Protocol):
-    """What is told of a search's progress; see `bft_nas.cli.progress`."""
+    """What is notified of a search's progress; see `bft_nas.cli.progress`."""
 
     def begin(self, candidate: Candidate, position: int) -> None:
         """A candidate's training begins, after ``position`` others that are done or under way."""
@@ -98,7 +98,7 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`.
 
     Raises:
-        UserError: data that cannot be used, too few classes, pixels or images, or a budget out of reach.
+        UserError: data that cannot be used, too few classes, pixels or images, or an infeasible budget.
     """
     import torch
 

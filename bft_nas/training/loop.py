@@ -29,7 +29,7 @@ OUT_OF_MEMORY = "out of memory"
 
 
 class TrainingFailed(Exception):  # noqa: N818 - it is an outcome of a candidate, not a defect of the program
-    """A training that came to nothing, with the reason that the record keeps.
+    """A training that failed, with the reason that the record keeps.
 
     ``traceback`` is that of the error behind it; empty when the network was trained without one.
     """
@@ -62,7 +62,7 @@ def failing() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training came to."""
+    """The outcome of a training."""
 
     curve: tuple[Epoch, ...]
     weights: Mapping[str, Tensor]
@@ -70,7 +70,7 @@ class Training:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was told not to go on."""
+        """Whether it was stopped early."""
         return not self.weights
 
 
@@ -127,10 +127,10 @@ def train(
 
     Args:
         checkpoint: a file that holds the training as it was after its last whole epoch, in one piece at any moment.
-            If it is there and of this protocol, the training goes on from it, and ends as if nothing had happened.
-        on_epoch: told the curve so far after each epoch; False ends the training there. When a training goes on
-            from a checkpoint, it is told the curve of then first, and may end it at once.
-        on_step: told how many of all steps are done.
+            If it is there and of this protocol, the training resumes from it, and ends as if nothing had happened.
+        on_epoch: receives the curve so far after each epoch; False ends the training there. When a training resumes
+            from a checkpoint, it receives the curve of then first, and may end it at once.
+        on_step: receives how many of all steps are done.
 
     Raises:
         Diverged: the loss became NaN, infinite or far worse than chance.
@@ -216,7 +216,7 @@ def _check_loss(train_loss: float, epoch: int, classes: int) -> None:
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) -> float:
-    """The part, 0 to 1, of the validation images that a model classifies rightly."""
+    """The part, 0 to 1, of the validation images that a model classifies correctly."""
     data = images.at(size)
     model.eval()
     right = torch.zeros((), dtype=torch.int64, device=images.device)
@@ -230,7 +230,7 @@ def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) ->
 
 @torch.no_grad()
 def _settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor) -> None:
-    """Replace batch norm's running statistics by their average over these images, without augmentation."""
+    """Recalibrate batch-norm statistics: their average over these images, without augmentation."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -273,7 +273,7 @@ def _optimiser(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
 
 
 def _own_rates(model: nn.Module, protocol: Protocol) -> dict[nn.Parameter, tuple[float, float]]:
-    """Rate over the others' and weight decay of the classifier and of butterflies; see `Protocol`."""
+    """Learning rate over the others' and weight decay of the classifier and of butterflies; see `Protocol`."""
     own: dict[nn.Parameter, tuple[float, float]] = {}
     classifier = getattr(model, "classifier", None)
     if isinstance(classifier, nn.Linear):

@@ -21,16 +21,16 @@ SMALLEST_PROXY = 32
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a candidate is trained and judged. Accuracies under different hashes do not compare.
+    """How a candidate is trained and evaluated. Accuracies under different hashes do not compare.
 
-    Rates follow the shape of a layer, so that neither width nor fusion decides how far a step of gradient descent
-    moves a network (measured by ``benchmarks/fusion_fairness.py``):
+    Learning rates follow the shape of a layer, so that neither width nor fusion decides how far a step of gradient
+    descent moves a network (measured by ``benchmarks/fusion_fairness.py``):
 
-    - A step on the classifier moves the logits by its rate times the squared norm of its input, which grows with
-      its inputs: its rate is divided by their number. Otherwise wide networks, which butterflies afford, overshoot.
-    - A butterfly of n channels reaches only the directions of its own weights, a share of weights / n² of a dense
-      layer's gradient: its rate is divided by that share. And it has no weight decay, which shrinks the product
-      along a path by every edge.
+    - A step on the classifier moves the logits by its learning rate times the squared norm of its input, which grows
+      with its inputs: the step is divided by their number. Otherwise wide networks, as butterflies afford, overshoot.
+    - A butterfly of n channels reaches only the directions of its own weights, a fraction of weights / n² of a dense
+      layer's gradient: its learning rate is divided by that fraction. And it has no weight decay, which shrinks the
+      product along a path by every edge.
     """
 
     data: str
@@ -44,13 +44,13 @@ class Protocol:
     batch_size: int = 64
     learning_rate: float = 0.2
     butterfly_rate: float = 0.5
-    """The rate of butterfly weights over that of all others, times the weights of a dense layer over theirs."""
+    """Learning rate of butterfly weights over that of all others, times the weights of a dense layer over theirs."""
     classifier_rate: float = 16.0
-    """The rate of the classifier over that of all others, times the number of its inputs."""
+    """Learning rate of the classifier over that of all others, times the number of its inputs."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 0.15
-    """Part of all steps over which the rate rises linearly; then it falls to zero along a cosine."""
+    """Part of all steps over which the learning rate rises linearly; then it falls to zero along a cosine."""
     label_smoothing: float = 0.05
     norm_images: int = 1024
     """Training images over which batch norm's statistics are taken before each validation. The running average of
