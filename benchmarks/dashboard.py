@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bft_nas.dashboard import write_run_report
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.dashboard.browsing import DRAWN, PLACE, launch, served
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import CHROMIUM

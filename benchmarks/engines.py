@@ -27,7 +27,7 @@ from bft_nas.data.images import Images
 from bft_nas.engines import local_engine
 from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
-from bft_nas.record.candidate import Candidate
+from bft_nas.record import Candidate
 from bft_nas.searching.jobs import Engine, Job, Outcome
 from bft_nas.training.curve import Curve
 from bft_nas.training.loop import evaluate

@@ -22,9 +22,8 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from bft_nas.record.candidate import Progress
+from bft_nas.record import Progress, Run
 from bft_nas.record.pareto import hypervolume
-from bft_nas.record.run import Run
 from bft_nas.searching.halving import Halving
 
 TABLE = Path(__file__).with_name("halving_curves.csv")

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from bft_nas.core.errors import UserError
-from bft_nas.record.run import RUNS, Run
+from bft_nas.record import RUNS, Run
 
 TEXTS = (
     "run.yaml",

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 
 from bft_nas.core.errors import UserError, one_line, printable
-from bft_nas.record.run import RUNS
+from bft_nas.record import RUNS
 
 # An export takes a core for some seconds and much memory: one at a time.
 _EXPORTING = Lock()

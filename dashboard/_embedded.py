@@ -18,8 +18,8 @@ from bft_nas.dashboard.curves import HOVER
 from bft_nas.dashboard.front import RING
 from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, architecture_yaml, bars_of
 from bft_nas.network import Architecture
+from bft_nas.record import COLUMNS
 from bft_nas.record.pareto import front
-from bft_nas.record.run import COLUMNS
 
 
 def embedded(

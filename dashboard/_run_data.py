@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
 
 PROPOSAL_COLUMNS = ("number", "started", "ended", "proposing", "repeats", "budget")
 """Of `RunData.proposals`, before the sampled parameters."""
@@ -97,7 +97,7 @@ def read_run(run: Run) -> RunData:
         results=results,
         curves=run.curves(),
         references=run.references(),
-        proposals=_proposals(run.study.get_trials(deepcopy=False)),
+        proposals=_proposals(run.ledger.study.get_trials(deepcopy=False)),
         imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
     )
 

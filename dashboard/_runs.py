@@ -8,7 +8,7 @@ from threading import RLock
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.dashboard._run_data import RunData, read_run, signature
 from bft_nas.network import Architecture
-from bft_nas.record.run import Run, run_names
+from bft_nas.record import Run, run_names
 
 EXAMPLE = Path(__file__).parent / "example"
 """A finished search that comes along, shown where there is no run yet."""

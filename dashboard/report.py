@@ -26,8 +26,8 @@ from bft_nas.dashboard.network import architecture_yaml, bars_of, comparison_fig
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.network import Architecture
 from bft_nas.network.published import published_results
+from bft_nas.record import Run
 from bft_nas.record.pareto import complete, front, winners
-from bft_nas.record.run import Run
 
 SCRIPT = Path(__file__).with_name("report.js")
 # The browser itself refuses whatever would leave the file. Plotly makes the code that feeds WebGL as it runs.

@@ -17,8 +17,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bft_nas.core.errors import UserError
+from bft_nas.record import RUNS, Run
 from bft_nas.record.pareto import front
-from bft_nas.record.run import RUNS, Run
 from tests.dashboard.browsing import drawn, launch, served
 from tests.dashboard.pages import CHROMIUM
 

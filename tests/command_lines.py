@@ -19,7 +19,7 @@ from PIL import Image
 
 from bft_nas.cli.main import main
 from bft_nas.core.errors import RunError
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import SPACE
 
 ODD_BYTES = (

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import Images
-from bft_nas.record.candidate import Candidate
-from bft_nas.record.run import DataFacts, Run, Settings
+from bft_nas.record import Candidate, DataFacts, Run, Settings
 from bft_nas.searching.loop import Prepared, prepare
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import SPACE
 from tests.processes import children_of, kill
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import SPACE
 
 TRIALS = 5

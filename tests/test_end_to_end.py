@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import Command
 
 SEARCH = (

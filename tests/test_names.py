@@ -19,8 +19,8 @@ from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._view import View, parse_view, view_query
 from bft_nas.dashboard.app import make_app
-from bft_nas.record.run import Run, run_names
-from bft_nas.record.run_file import DataFacts, read_run_file, write_run_file
+from bft_nas.record import DataFacts, Run, run_names
+from bft_nas.record.run_file import read_run_file, write_run_file
 from tests.command_lines import BASE, ODD_BYTES, Place, nothing_trained
 from tests.conftest import tiny_prepared, tiny_run
 

@@ -10,7 +10,7 @@ import yaml
 
 from bft_nas.cli.main import main
 from bft_nas.data.dataset import load_dataset
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import SPACE, tiny_run
 from tests.conftest import tiny_prepared as prepared
 from tests.data.samples import write_class_folders, write_every_mode

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bft_nas.cli import main as cli
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import SPACE
 from tests.dashboard.made_up import make_run
 
@@ -120,7 +120,7 @@ def test_a_traceback_goes_elsewhere_when_the_run_cannot_take_it(
 
 def test_an_unforeseen_error_in_a_search_leaves_results_and_report_and_the_run_resumes(folder: Path) -> None:
     broken = """
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 real = Run.finish
 def fails(self, candidate, *given):
     if candidate.number == 1:

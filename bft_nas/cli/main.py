@@ -27,7 +27,7 @@ from bft_nas.core.interrupts import exit_code
 from bft_nas.core.units import parse_macs, parse_resolutions
 
 if TYPE_CHECKING:
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
 
 WHAT_COUNTS = (
     "A MAC is a multiply-accumulate for one image at the deployment resolution; papers call this FLOPs. "
@@ -350,7 +350,7 @@ def _dashboard(options: argparse.Namespace, given: list[str]) -> int:
 
 def _show(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.cli import tables
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
 
     run = Run.open(options.run, runs=options.runs)
     number = _candidate(run, options.candidate)
@@ -365,7 +365,7 @@ def _show(options: argparse.Namespace, given: list[str]) -> int:
 def _export(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.cli import tables
     from bft_nas.export.export import ExportError, export
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
 
     run = Run.open(options.run, runs=options.runs)
     number = _candidate(run, options.candidate)
@@ -401,7 +401,7 @@ def _candidate(run: Run, number: int | None) -> int:
 
 def _runs(options: argparse.Namespace, given: list[str]) -> int:
     from bft_nas.cli import tables
-    from bft_nas.record.run import run_names
+    from bft_nas.record import run_names
 
     names = run_names(options.runs)
     console = tables.make_console()

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from bft_nas.core.errors import printable
 from bft_nas.core.units import format_duration, format_macs, format_percent
-from bft_nas.record.candidate import Candidate
+from bft_nas.record import Candidate
 
 if TYPE_CHECKING:
     from bft_nas.training.curve import Epoch

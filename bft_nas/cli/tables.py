@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bft_nas.export.export import ExportReport
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
     from bft_nas.searching.loop import Clock, Prepared
 
 
@@ -322,7 +322,7 @@ def print_runs(console: Console, folders: Sequence[Path]) -> None:
 
 
 def _run_row(folder: Path) -> tuple[str, ...]:
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
 
     run = Run(folder)
     results = run.results()

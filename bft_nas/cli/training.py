@@ -20,14 +20,14 @@ from bft_nas.core.units import format_macs, parse_duration, parse_macs, parse_re
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bft_nas.record.run import Run, Settings
+    from bft_nas.record import Run, Settings
     from bft_nas.searching.jobs import Engine
     from bft_nas.searching.loop import Clock, Prepared
 
 
 def search_command(options: argparse.Namespace, given: list[str]) -> int:
     """``bft-nas search``: its exit code."""
-    from bft_nas.record.run import DataFacts, Run
+    from bft_nas.record import DataFacts, Run
     from bft_nas.record.storage import check_database
     from bft_nas.searching.loop import Clock, prepare
     from bft_nas.space.space import SearchSpace
@@ -41,7 +41,7 @@ def search_command(options: argparse.Namespace, given: list[str]) -> int:
         if options.storage:
             run.database = options.storage
         with run.members.joined(alone=options.join is None):
-            mended = run.mend() if options.join is None else None
+            mended = run.repair_journal() if options.join is None else None
             if mended:
                 print(printable(mended))
             # Whoever shares a run may have its data in a place of their own.
@@ -152,7 +152,7 @@ def _searched(run: Run, prepared: Prepared, engine: Engine, clock: Clock, *, com
 def compare_command(options: argparse.Namespace, given: list[str]) -> int:
     """``bft-nas compare``: its exit code."""
     from bft_nas.cli import tables
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
     from bft_nas.searching.loop import Clock
 
     clock = Clock()
@@ -293,15 +293,16 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
 
 
 def _new_settings(options: argparse.Namespace) -> Settings:
-    from bft_nas.record.run import Settings
+    from bft_nas.record import Settings
     from bft_nas.record.storage import without_password
-    from bft_nas.searching.loop import SAMPLERS, SCHEDULERS
+    from bft_nas.searching.loop import SCHEDULERS
+    from bft_nas.searching.proposers import PROPOSERS
 
     if options.flops is None:
         raise UserError("--flops: missing; expected a budget in MACs such as --flops 50M")
     sampler = options.sampler or "tpe"
-    if sampler not in SAMPLERS:
-        raise UserError(f"--sampler '{sampler}': unknown; expected {', '.join(SAMPLERS)}")
+    if sampler not in PROPOSERS:
+        raise UserError(f"--sampler '{sampler}': unknown; expected {', '.join(PROPOSERS)}")
     scheduler = options.scheduler or "none"
     if scheduler not in SCHEDULERS:
         raise UserError(f"--scheduler '{scheduler}': unknown; expected {', '.join(SCHEDULERS)}")

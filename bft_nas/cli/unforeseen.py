@@ -57,7 +57,7 @@ def run_folder(options: argparse.Namespace | None) -> Path | None:
     made: Path | None = getattr(options, "made", None)
     if made is not None:
         return made
-    from bft_nas.record.run_file import RUN_FILE
+    from bft_nas.record import RUN_FILE
 
     given = [getattr(options, name, None) for name in ("resume", "join", "run")]
     names = [name for each in given if each for name in ([each] if isinstance(each, str) else each)]

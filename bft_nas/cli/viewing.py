@@ -55,7 +55,7 @@ def dashboard_command(options: argparse.Namespace) -> int:
 def report_command(options: argparse.Namespace) -> int:
     """``bft-nas report``: its exit code."""
     from bft_nas.dashboard import write_run_report
-    from bft_nas.record.run import Run
+    from bft_nas.record import Run
 
     run, problems = Run.open(options.run, runs=options.runs), []
 

@@ -13,7 +13,7 @@ import ray
 from ray import tune
 
 from bft_nas.network import Architecture
-from bft_nas.record.candidate import Candidate
+from bft_nas.record import Candidate
 from bft_nas.searching.jobs import Job, Outcome, train_job
 from bft_nas.training.curve import Curve
 

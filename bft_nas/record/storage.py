@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bft_nas.core.errors import RunError, UserError, one_line
-from bft_nas.core.files import write_bytes, writing
+from bft_nas.core.files import writing
+from bft_nas.record.journal_repair import where_damaged
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "study.journal"
-CREATE_TRIAL = 4
-"""Optuna's code of the operation in a journal."""
 POSTGRESQL_DRIVERS = ("psycopg", "psycopg2", "pg8000")
 
 
@@ -29,16 +27,15 @@ def open_journal(path: Path) -> optuna.storages.BaseStorage:
         RunError: a line of it cannot be read.
     """
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    from bft_nas.record.journal_lock import JournalLock
+    from bft_nas.record.journal_backend import JournalBackend
 
     try:
         with writing(path):
-            return JournalStorage(JournalFileBackend(str(path), JournalLock(path)))
+            return JournalStorage(JournalBackend(path))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{path}: {_where_damaged(path) or one_line(error)}; expected a whole journal, which --resume makes of it"
+            f"{path}: {where_damaged(path) or one_line(error)}; expected a whole journal, which --resume makes of it"
         ) from None
 
 
@@ -102,71 +99,22 @@ def recording(place: str) -> Iterator[None]:
         raise RunError(f"{place}: cannot be written ({_first_words(error.__cause__ or error)})") from error
 
 
-def mend_journal(path: Path, recognised: Callable[[], int]) -> str | None:
-    """Take what cannot be read out of a journal; None when it is whole, otherwise what was done.
+@contextmanager
+def in_one_write(storage: optuna.storages.BaseStorage) -> Iterator[None]:
+    """Let all that is recorded meanwhile reach a journal in one write; nothing of it can be read before.
 
-    The damaged file is kept beside the repaired one. Where the line was lost that begins a trial, all that was said of
-    the trial would be said of none: an empty trial takes its place.
-
-    Args:
-        recognised: how many candidates of the journal as it now stands are those that the run's folder describes.
-
-    Raises:
-        RunError: it cannot be repaired, and is left as it was.
+    A database has transactions of its own.
     """
-    if not path.is_file():
-        return None
-    content = path.read_bytes()
-    lines = content.splitlines(keepends=True)
-    damaged = [index for index, line in enumerate(lines) if not _is_whole(line)]
-    if not damaged:
-        return None
-    if damaged == [len(lines) - 1] and not lines[-1].endswith(b"\n"):
-        # Its writer was killed or found the disk full; nothing of it was acted upon, and who writes next drops it.
-        return None
-    kept = path.with_name(f"{path.name}.damaged")
-    write_bytes(kept, content)
-    whole = [line for line in lines if _is_whole(line)]
-    beginning = next((line for line in whole if json.loads(line)["op_code"] == CREATE_TRIAL), b"")
-    found = {}
-    for stand_in in (b"", beginning):
-        mended = b"".join(
-            stand_in + _whole_end(line) if index in damaged else line for index, line in enumerate(lines)
-        )
-        write_bytes(path, mended)
-        try:
-            found[mended] = recognised()
-        except RunError:
-            continue
-    if not found:
-        write_bytes(path, content)
-        raise RunError(f"{path}: {_where_damaged(path)}, and without it the rest cannot be understood")
-    write_bytes(path, max(found, key=lambda mended: found[mended]))
-    where = ", ".join(str(index + 1) for index in damaged[:5])
-    return f"{path}: line {where} could not be read and was taken out; the file as it was is {kept.name}"
+    from optuna.storages import JournalStorage
 
+    from bft_nas.record.journal_backend import JournalBackend
 
-def _is_whole(line: bytes) -> bool:
-    try:
-        return line.endswith(b"\n") and "op_code" in json.loads(line)
-    except (ValueError, TypeError):
-        return False
-
-
-def _whole_end(line: bytes) -> bytes:
-    """The whole line behind half of another, which a full disk left."""
-    end = line[max(0, line.rfind(b'{"op_code"')) :]
-    return end if _is_whole(end) else b""
-
-
-def _where_damaged(path: Path) -> str:
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        return str(error.strerror)
-    return next(
-        (f"line {i} cannot be read" for i, line in enumerate(lines, start=1) if not _is_whole(line)), ""
-    )
+    backend = storage._backend if isinstance(storage, JournalStorage) else None
+    if not isinstance(backend, JournalBackend):
+        yield
+        return
+    with backend.held():
+        yield
 
 
 def _postgresql_driver() -> str:

@@ -7,11 +7,11 @@ curves alone, so that it is the same whoever trains.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bft_nas.record.candidate import Progress
+from bft_nas.record import Progress
+from bft_nas.record.pareto import ranked
 
 
 @dataclass(frozen=True)
@@ -66,48 +66,3 @@ class Halving:
             if len(progress.accuracies) >= epochs
         }
         return ranked(at_rung)[: max(1, len(at_rung) // self.eta)]
-
-
-def ranked(points: Mapping[int, tuple[int, float]]) -> list[int]:
-    """Numbers in order of rank: by front, then the least crowded first, then by number.
-
-    Args:
-        points: MACs and accuracy by number.
-
-    >>> ranked({0: (30, 0.5), 1: (10, 0.4), 2: (20, 0.3), 3: (20, 0.45)})
-    [0, 1, 3, 2]
-    """
-    order: list[int] = []
-    left = dict(points)
-    while left:
-        front = _front(left)
-        crowding = _crowding({number: left[number] for number in front})
-        order += sorted(front, key=lambda number: (-crowding[number], number))
-        for number in front:
-            del left[number]
-    return order
-
-
-def _front(points: Mapping[int, tuple[int, float]]) -> list[int]:
-    """Those that no other one beats in one objective and equals or beats in the other."""
-    front, best, cost_of_best = [], -math.inf, -1
-    for number, (macs, accuracy) in sorted(
-        points.items(), key=lambda item: (item[1][0], -item[1][1], item[0])
-    ):
-        if accuracy > best or (accuracy == best and macs == cost_of_best):
-            front.append(number)
-            best, cost_of_best = accuracy, macs
-    return front
-
-
-def _crowding(points: Mapping[int, tuple[int, float]]) -> dict[int, float]:
-    """How far a point's neighbours are apart, both objectives scaled to 1; infinite at the ends (NSGA-II)."""
-    distance = dict.fromkeys(points, 0.0)
-    for axis in (0, 1):
-        line: Sequence[int] = sorted(points, key=lambda number: (points[number][axis], number))
-        low, high = points[line[0]][axis], points[line[-1]][axis]
-        distance[line[0]] = distance[line[-1]] = math.inf
-        if high > low:
-            for before, number, after in zip(line, line[1:], line[2:], strict=False):
-                distance[number] += (points[after][axis] - points[before][axis]) / (high - low)
-    return distance

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bft_nas.training.loop
-from bft_nas.record.candidate import Candidate
+from bft_nas.record import Candidate
 from bft_nas.training.curve import Curve
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import hashlib
 import re
 import time
 import typing
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,17 @@ from bft_nas.core.errors import RunError, UserError
 from bft_nas.core.units import format_percent
 from bft_nas.data.dataset import BENCHMARKS, IMAGENET_CLASSES, load_dataset
 from bft_nas.data.images import Images
-from bft_nas.record.candidate import Candidate
-from bft_nas.record.run import Run, Settings, Standing
+from bft_nas.record import Candidate, Run, RunStatus, Settings
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.jobs import Engine, Job, Outcome
-from bft_nas.space.space import Proposal, SearchSpace
+from bft_nas.searching.proposers import PROPOSERS, Proposer
+from bft_nas.space.space import SearchSpace
 from bft_nas.training.checkpoint import damage_of
 from bft_nas.training.protocol import Protocol, default_divisor
 
 if TYPE_CHECKING:
-    import optuna
-
     from bft_nas.training.curve import Curve, Epoch
 
-SAMPLERS = ("tpe", "nsga2", "random")
 SCHEDULERS = ("none", "halving")
 LEAST_PIXELS = 8
 """A side of an image to train on."""
@@ -205,6 +202,7 @@ class _Search:
         self.trials = trials
         self.seconds = seconds
         self.space = run.space.within(min(run.settings.budgets))
+        self.proposer = PROPOSERS[run.settings.sampler]()
         self.running: set[int] = set()
         self.trained = 0
         self.failed_alike: list[Candidate] = []
@@ -220,17 +218,20 @@ class _Search:
         average = self.clock.training / self.trained if self.trained else 0.0
         if self.seconds is not None and self.clock.whole + average > self.seconds:
             return None
-        started = time.perf_counter()
+        started, ledger = time.perf_counter(), self.run.ledger
         with self.run.members.turn():
-            standing = self.run.standing(self.running)
-            candidate = self._claimed(standing)
+            ledger.repair(self.running)
+            status = ledger.status(self.running)
+            candidate = self._claimed(status)
         self.clock.proposing += time.perf_counter() - started
         if candidate is None:
             return None
         self.running.add(candidate.number)
-        self.watcher.begin(candidate, standing.ended + standing.running)
+        self.watcher.begin(candidate, status.ended + status.running)
         job = Job(
-            candidate, self.run.checkpoint_file(candidate.number), self.run.weights_file(candidate.number)
+            candidate,
+            ledger.candidate_file(candidate.number, "checkpoint.pt"),
+            ledger.candidate_file(candidate.number, "weights.safetensors"),
         )
         damage = damage_of(job.checkpoint)
         if damage:
@@ -238,16 +239,18 @@ class _Search:
             self.watcher.lost(candidate, f"{job.checkpoint}: {damage}, so its training begins anew")
         return job
 
-    def _claimed(self, standing: Standing) -> Candidate | None:
+    def _claimed(self, status: RunStatus) -> Candidate | None:
         """What is to be trained now, made this process's own."""
-        promoted = None if self.halving is None else self.halving.promoted(self.run.progress())
+        run, history = self.run, self.run.ledger.history
+        promoted = None if self.halving is None else self.halving.promoted(history.progress)
         if promoted is not None:
-            return self.run.claim(promoted)
-        if self.trials is not None and standing.ended + standing.running >= self.trials:
+            return run.ledger.claim(promoted, run.architecture(promoted))
+        if self.trials is not None and status.ended + status.running >= self.trials:
             return None
-        if standing.orphans:
-            return self.run.claim(standing.orphans[0])
-        return propose_new(self.run, self.space)
+        if status.orphans:
+            orphan = status.orphans[0]
+            return run.ledger.claim(orphan, run.architecture(orphan))
+        return propose_new(run, self.space, self.proposer)
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -256,11 +259,13 @@ class _Search:
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `bft_nas.searching.jobs.Driver`."""
         if self.halving is not None:
-            self.run.advance(candidate, curve)
+            self.run.ledger.advance(candidate, curve)
         self.watcher.epoch(candidate, curve[-1])
-        if not self.run.is_own(candidate):
+        if not self.run.ledger.is_own(candidate):
             return False
-        return self.halving is None or self.halving.goes_on(candidate.number, self.run.progress())
+        return self.halving is None or self.halving.goes_on(
+            candidate.number, self.run.ledger.history.progress
+        )
 
     def lost(self, candidate: Candidate, reason: str) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -271,17 +276,17 @@ class _Search:
         self.clock.training += outcome.seconds
         started = time.perf_counter()
         reason = outcome.reason
-        if not self.run.is_own(candidate):
+        if not self.run.ledger.is_own(candidate):
             reason = "taken over by another process"
         elif reason:
-            self.run.fail(candidate, reason, outcome.seconds, outcome.traceback)
+            self.run.ledger.fail(candidate, reason, outcome.seconds, outcome.traceback)
         elif len(outcome.curve) < self.run.settings.epochs:
-            self.run.stop(candidate, outcome.curve, outcome.seconds)
+            self.run.ledger.stop(candidate, outcome.curve, outcome.seconds)
             reason = (
                 f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
             )
         else:
-            self.run.finish(candidate, outcome.curve, outcome.seconds)
+            self.run.ledger.finish(candidate, outcome.curve, outcome.seconds)
         self.clock.recording += time.perf_counter() - started
         self.running.discard(candidate.number)
         self.trained += 1
@@ -300,7 +305,7 @@ class _Search:
         if len(self.failed_alike) == 2 and kind == bft_nas.training.loop.OUT_OF_MEMORY:
             self.watcher.advise(_on_memory(self.clock.workers, self.run.settings.batch_size))
         if len(self.failed_alike) == ALIKE_IN_A_ROW:
-            kept = self.run.traceback(candidate)
+            kept = self.run.ledger.candidate_file(candidate.number, "traceback.txt")
             where = f"; the traceback is in {kept}" if kept.is_file() else ""
             raise RunError(f"the last {ALIKE_IN_A_ROW} candidates failed alike ({outcome.reason}{where})")
 
@@ -325,45 +330,19 @@ def _on_memory(workers: int, batch_size: int) -> str:
     )
 
 
-def propose_new(run: Run, space: SearchSpace) -> Candidate | None:
+def propose_new(run: Run, space: SearchSpace, proposer: Proposer) -> Candidate | None:
     """The next candidate that was not evaluated before; None when the space seems to hold no other."""
+    settings, ledger = run.settings, run.ledger
     for _ in range(REPEATS_IN_A_ROW):
-        run.study.sampler = _sampler(run.settings.sampler, _seed_of(run.settings.seed, run.proposed()))
-        trial = run.study.ask()
-        budget = _budget(trial, run.settings.budgets)
-        proposal = _propose(space, trial, budget)
-        earlier = run.known().get(proposal.architecture.hash)
+        started, history = datetime.now(), ledger.history
+        proposal = proposer(space, settings.budgets, history, _seed_of(settings.seed, history.proposed))
+        earlier = history.by_hash.get(proposal.architecture.hash)
         if earlier is None:
-            return run.propose(trial, proposal, budget)
-        run.repeat(trial, proposal, earlier)
+            return ledger.propose(proposal, started)
+        ledger.repeat(proposal, earlier, started)
     return None
 
 
-def _propose(space: SearchSpace, trial: optuna.Trial, budget: int) -> Proposal:
-    return space.propose(lambda name, values: trial.suggest_categorical(name, list(values)), budget)
-
-
-def _budget(trial: optuna.Trial, budgets: Sequence[int]) -> int:
-    if len(budgets) == 1:
-        return budgets[0]
-    return int(trial.suggest_categorical("budget", list(budgets)))
-
-
 def _seed_of(seed: int, position: int) -> int:
-    """A sampler of its own for each proposal, so that nothing depends on how often a search was resumed."""
+    """A seed of its own for each proposal, so that nothing depends on how often a search was resumed."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{position}".encode()).digest()[:4])
-
-
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    import warnings
-
-    import optuna
-
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # Choices depend on the family and the fusion: grouped, each part is modelled over the trials that have it.
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.core.files import write_text
 from bft_nas.network import cost
 from bft_nas.network.references import REFERENCES, widest
-from bft_nas.record.candidate import Candidate
+from bft_nas.record import Candidate, Run, facts_of
 from bft_nas.record.pareto import winners
-from bft_nas.record.run import Run, facts_of
 from bft_nas.searching.jobs import Engine, Job, Outcome
 from bft_nas.training.curve import Curve
 

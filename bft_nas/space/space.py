@@ -36,10 +36,14 @@ class Proposal:
 
     architecture: Architecture
     macs: int
+    budget: int
+    """What it was proposed for, in MACs."""
     allowance: int
     """Budget share times budget: what the width was solved for, in MACs."""
     parameters: Mapping[str, Any]
     """What was suggested, by name of the choice."""
+    domains: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """What could have been suggested, by name of the choice."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,18 @@ class SearchSpace:
         """One uniformly random proposal."""
         return self.propose(lambda name, values: rng.choice(values), budget)
 
+    def propose_for(self, suggest: Suggest, budgets: Sequence[int]) -> Proposal:
+        """`propose`, when the budget is a choice too, the first one; its name is ``budget``."""
+        if len(budgets) == 1:
+            return self.propose(suggest, budgets[0])
+        budget = int(suggest("budget", budgets))
+        proposal = self.propose(suggest, budget)
+        return replace(
+            proposal,
+            parameters={"budget": budget, **proposal.parameters},
+            domains={"budget": tuple(budgets), **proposal.domains},
+        )
+
     def propose(self, suggest: Suggest, budget: int) -> Proposal:
         """Turn one suggested value per choice into an architecture of at most ``budget`` MACs.
 
@@ -153,11 +169,13 @@ class SearchSpace:
             UserError: nothing of the suggested family stays within the budget; `within` leaves such families out.
         """
         parameters: dict[str, Any] = {}
+        domains: dict[str, tuple[Any, ...]] = {}
 
         def choose(name: str, values: Sequence[Any]) -> Any:
             if len(values) == 1:
                 return values[0]
             parameters[name] = suggest(name, values)
+            domains[name] = tuple(values)
             return parameters[name]
 
         names = tuple(family.name for family in self.families)
@@ -170,7 +188,7 @@ class SearchSpace:
                 widths = WidthSolver(lighter, self.classes).solve(allowance)
                 if widths is not None:
                     macs, architecture = widths
-                    return Proposal(architecture, macs, allowance, parameters)
+                    return Proposal(architecture, macs, budget, allowance, parameters, domains)
         raise UserError(f"family {family.name}: no network within {format_macs(budget)}")
 
     @cached_property

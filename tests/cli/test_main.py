@@ -444,7 +444,7 @@ def test_a_live_display_fits_a_terminal() -> None:
 
     from bft_nas.cli.progress import LiveProgress, show_progress
     from bft_nas.network import Architecture, Block, Head, Stem
-    from bft_nas.record.candidate import Candidate
+    from bft_nas.record import Candidate
     from bft_nas.training.curve import Epoch
 
     screen = io.StringIO()

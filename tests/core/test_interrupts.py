@@ -15,7 +15,7 @@ import pytest
 from bft_nas.cli.tables import make_console
 from bft_nas.cli.training import _to_the_end
 from bft_nas.core.interrupts import Interrupt, exit_code, listen
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from bft_nas.searching.loop import Clock
 from tests.conftest import tiny_prepared, tiny_run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, sync_playwright
 
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.dashboard.browsing import launch
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import CHROMIUM

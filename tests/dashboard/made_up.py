@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bft_nas.network import Architecture
-from bft_nas.record.run import DataFacts, Run, Settings, facts_of
+from bft_nas.record import DataFacts, Run, Settings, facts_of
 from bft_nas.space.space import SearchSpace
 
 FAILURES = ("loss is NaN in epoch 1", "out of memory", "worker killed by signal 9, tried 3 times <b>&</b>")
@@ -86,7 +86,7 @@ def make_run(
             attributes["outcome"] = {"accuracy": accuracies[-1], "epochs": epochs, "seconds": seconds}
             values = [accuracies[-1], float(candidate["macs"])]
         started, now = now, now + timedelta(seconds=seconds + 0.2 + rng.random())
-        run.study.add_trial(
+        run.ledger.study.add_trial(
             FrozenTrial(
                 number=number, trial_id=number, state=state, value=None, values=values, datetime_start=started,
                 datetime_complete=None if state == TrialState.RUNNING else now, user_attrs=attributes,

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from bft_nas.record import Run
 from bft_nas.record.pareto import winners
-from bft_nas.record.run import Run
 from tests.dashboard.browsing import (
     click_candidate,
     drawn,

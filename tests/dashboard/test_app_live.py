@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.engines import local_engine
+from bft_nas.record import Run
 from bft_nas.record.pareto import front
-from bft_nas.record.run import Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, tiny_prepared, tiny_run
 from tests.dashboard.browsing import drawn, looking, points, ranges, served, show_tab, until, zoom

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard._runs import Runs
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import Command
 from tests.dashboard.browsing import dashboard, looking, served
 from tests.dashboard.made_up import make_run

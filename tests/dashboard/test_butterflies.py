@@ -6,8 +6,8 @@ import pytest
 from bft_nas.dashboard import butterfly_figure
 from bft_nas.dashboard._style import alternative
 from bft_nas.network import Architecture, cost
+from bft_nas.record import Run
 from bft_nas.record.pareto import front
-from bft_nas.record.run import Run
 
 
 @pytest.fixture(name="on_front")

@@ -7,8 +7,8 @@ from bft_nas.dashboard import importance_figure, parallel_figure
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.choices import FEWEST, MOST_LINES, importances
+from bft_nas.record import Run
 from bft_nas.record.pareto import complete, front
-from bft_nas.record.run import Run
 from tests.dashboard.pages import make_data, make_results
 
 

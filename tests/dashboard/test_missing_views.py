@@ -21,7 +21,7 @@ from bft_nas.dashboard.app import make_app
 from bft_nas.dashboard.network import bars_of
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 from bft_nas.network import Architecture
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.dashboard.browsing import looking, reached
 
 SAID = "This view cannot be shown (KeyError: 'no <b>layer</b>')."

@@ -11,7 +11,7 @@ from bft_nas.dashboard import comparison_figure, strip_figure
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.network import KINDS, architecture_yaml, bars_of, differences
 from bft_nas.network import REFERENCES, Architecture, cost, reference
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 
 BUTTERFLY = reference("mobilenet_v1_bft", width=1.0, resolution=128)
 DENSE = reference("mobilenet_v1", width=0.5, resolution=128)

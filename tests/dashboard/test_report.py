@@ -16,8 +16,8 @@ from bft_nas.dashboard import write_report, write_run_report
 from bft_nas.dashboard.network import architecture_yaml
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 from bft_nas.network import Architecture, cost
+from bft_nas.record import Run
 from bft_nas.record.pareto import front, winners
-from bft_nas.record.run import Run
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, Page, make_data, make_results
 
 FIGURES = {"front", "curves", "butterflies", "importances", "parallel", *SEARCH_VIEWS}

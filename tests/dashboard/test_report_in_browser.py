@@ -19,8 +19,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from bft_nas.dashboard import comparison_figure, strip_figure, write_report, write_run_report
 from bft_nas.dashboard.network import differences
 from bft_nas.network import Architecture
+from bft_nas.record import Run
 from bft_nas.record.pareto import complete, front, winners
-from bft_nas.record.run import Run
 from tests.dashboard.browsing import click_candidate, looking, point_at, reached, until
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import FRAMES, make_data

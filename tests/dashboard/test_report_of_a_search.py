@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.conftest import SPACE
 from tests.dashboard.browsing import looking, reached
 from tests.dashboard.test_report import FIGURES

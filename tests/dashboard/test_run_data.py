@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS, read_run, signature
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from tests.dashboard.made_up import make_run
 
 
@@ -25,7 +25,7 @@ def test_a_run_is_read_as_it_is(made_up: Run) -> None:
 def test_proposals_have_what_was_sampled_and_when(made_up: Run) -> None:
     proposals = read_run(made_up).proposals
     assert list(proposals.columns[: len(PROPOSAL_COLUMNS)]) == list(PROPOSAL_COLUMNS)
-    trial = made_up.study.trials[7]
+    trial = made_up.ledger.study.trials[7]
     row = proposals.iloc[7]
     assert {name: row[name] for name in trial.params} == trial.params
     assert row["started"] == trial.datetime_start
@@ -54,7 +54,7 @@ def test_the_signature_changes_with_the_records_and_is_empty_without_a_run(
     run = Run(Path(shutil.copytree(made_up.folder, tmp_path / "copy")))
     before = signature(run.folder)
     assert before == signature(run.folder)
-    run.study.ask()
+    run.ledger.study.ask()
     between = signature(run.folder)
     assert between != before
     run.record_references([])

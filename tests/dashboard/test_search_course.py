@@ -10,8 +10,8 @@ from bft_nas.dashboard import search_figures
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, course, hypervolumes
+from bft_nas.record import Run
 from bft_nas.record.pareto import complete, hypervolume
-from bft_nas.record.run import Run
 from tests.dashboard.pages import FRAMES, HOSTILE, make_data
 
 

@@ -16,8 +16,7 @@ import pytest
 
 from bft_nas.core.errors import RunError
 from bft_nas.engines import local_engine
-from bft_nas.record.candidate import Candidate
-from bft_nas.record.run import Run
+from bft_nas.record import Candidate, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one

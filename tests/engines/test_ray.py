@@ -16,7 +16,7 @@ import pytest
 from bft_nas.core.errors import UserError
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one

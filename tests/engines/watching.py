@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bft_nas.engines import local_engine
-from bft_nas.record.candidate import Candidate
-from bft_nas.record.run import Run
+from bft_nas.record import Candidate, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.training.curve import Epoch
 from tests.conftest import Silent, of_threads, tiny_run

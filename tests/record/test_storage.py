@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bft_nas.core.errors import RunError, UserError
 from bft_nas.engines import local_engine
-from bft_nas.record.run import Run
+from bft_nas.record import Run
 from bft_nas.record.storage import open_database, without_password
 from bft_nas.searching.loop import Clock, search
 from tests.conftest import SPACE, Command, Silent, tiny_prepared, tiny_run
@@ -68,7 +68,7 @@ def test_whatever_line_is_damaged_the_others_are_kept(finished: Run, at: float, 
             # Half of a line that a full disk left, and then the next one.
             lines[index] = lines[index][: len(lines[index]) // 2]
         journal.write_bytes(b"".join(lines))
-        said = run.mend()
+        said = run.repair_journal()
         kept, before = record(Run(run.folder)), record(finished)
         # At most the candidate that the line was of is lost, or what the line said of it.
         assert len(kept) >= len(before) - 1
@@ -79,7 +79,7 @@ def test_whatever_line_is_damaged_the_others_are_kept(finished: Run, at: float, 
             assert f"line {index + 1} could not be read" in said
             assert (run.folder / "study.journal.damaged").read_bytes() == b"".join(lines)
         # It can be gone on with.
-        assert Run(run.folder).mend() is None
+        assert Run(run.folder).repair_journal() is None
 
 
 def test_the_half_line_of_a_writer_that_was_killed_is_dropped_in_silence(
@@ -89,8 +89,8 @@ def test_the_half_line_of_a_writer_that_was_killed_is_dropped_in_silence(
     with (run.folder / "study.journal").open("ab") as journal:
         journal.write(b'{"op_code":8,"worker')
     pd.testing.assert_frame_equal(record(run), record(finished))
-    assert run.mend() is None
-    run.study.ask()
+    assert run.repair_journal() is None
+    run.ledger.study.ask()
     content = (run.folder / "study.journal").read_bytes()
     assert content.startswith((finished.folder / "study.journal").read_bytes() + b'{"op_code":4,')
     pd.testing.assert_frame_equal(record(Run(run.folder)), record(finished))
@@ -102,7 +102,7 @@ def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished:
     def writer(before: str = "pass") -> subprocess.Popen[str]:
         # By a relative path, as a search has it that is started in the folder around `runs`.
         program = (
-            "import os, pathlib, time; from bft_nas.record.run import Run; study = Run(pathlib.Path('copy')).study; "
+            "import os, pathlib, time; from bft_nas.record import Run; study = Run(pathlib.Path('copy')).ledger.study; "
             f"{before}; print('writes', flush=True); study.ask()"
         )
         process = subprocess.Popen(
@@ -130,7 +130,7 @@ def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished:
             assert second.wait(60) == 0
         finally:
             second.kill()
-    assert len(run.study.trials) == len(finished.study.trials) + 2
+    assert len(run.ledger.study.trials) == len(finished.ledger.study.trials) + 2
 
 
 def test_resume_mends_the_journal_says_so_and_goes_on(
@@ -246,7 +246,9 @@ def test_two_processes_share_a_study_in_postgresql(server: str, tmp_path: Path) 
     try:
         run = Run.open("shared", runs=tmp_path / "runs")
         results = run.results()
-        owners = {trial.user_attrs["owner"] for trial in run.study.trials if "owner" in trial.user_attrs}
+        owners = {
+            trial.user_attrs["owner"] for trial in run.ledger.study.trials if "owner" in trial.user_attrs
+        }
     finally:
         del os.environ["PGPASSWORD"]
     assert not (run.folder / "study.journal").exists()

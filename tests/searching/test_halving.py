@@ -2,49 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bft_nas.record.candidate import Progress
-from bft_nas.searching.halving import Halving, ranked
-
-points = st.dictionaries(
-    st.integers(0, 50),
-    st.tuples(st.integers(1, 5), st.integers(0, 5).map(lambda fifth: fifth / 5)),
-    min_size=1,
-    max_size=25,
-)
-
-
-def beats(one: tuple[int, float], other: tuple[int, float]) -> bool:
-    return one != other and one[0] <= other[0] and one[1] >= other[1]
-
-
-@given(points)
-def test_nobody_is_ranked_behind_somebody_that_he_beats(found: dict[int, tuple[int, float]]) -> None:
-    order = ranked(found)
-    assert sorted(order) == sorted(found)
-    for position, number in enumerate(order):
-        assert not any(beats(found[later], found[number]) for later in order[position + 1 :])
-
-
-@given(points, st.randoms())
-def test_the_rank_does_not_depend_on_the_order_of_arrival(
-    found: dict[int, tuple[int, float]], rng: random.Random
-) -> None:
-    items = list(found.items())
-    rng.shuffle(items)
-    assert ranked(dict(items)) == ranked(found)
-
-
-def test_within_a_front_the_ends_come_first_and_the_crowded_last() -> None:
-    front = {0: (10, 0.1), 1: (20, 0.5), 2: (21, 0.51), 3: (22, 0.52), 4: (50, 0.9)}
-    order = ranked(front)
-    assert set(order[:2]) == {0, 4}
-    assert order[-1] == 2
+from bft_nas.record import Progress
+from bft_nas.searching.halving import Halving
 
 
 @pytest.mark.parametrize(

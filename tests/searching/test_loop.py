@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from optuna.storages.journal import JournalFileBackend
 
 import bft_nas.training.loop
 from bft_nas.core.errors import RunError, UserError
 from bft_nas.data.dataset import Dataset, Split, load_dataset
 from bft_nas.engines import local_engine
 from bft_nas.network import Architecture, build, cost
-from bft_nas.record.candidate import Candidate
+from bft_nas.record import COLUMNS, Candidate, Ledger, Run, run_names
 from bft_nas.record.pareto import front
-from bft_nas.record.run import COLUMNS, Run, run_names
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.loop import (
     ALIKE_IN_A_ROW,
@@ -32,6 +32,7 @@ from bft_nas.searching.loop import (
     propose_new,
     search,
 )
+from bft_nas.searching.proposers import PROPOSERS
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch
 from bft_nas.training.loop import Diverged, TrainingFailed
@@ -111,8 +112,8 @@ def test_run_yaml_holds_all_that_made_the_run(finished: Run, prepared: Prepared)
 
 
 def test_the_study_has_both_objectives(finished: Run) -> None:
-    assert [d.name for d in finished.study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    values = [trial.values for trial in finished.study.trials]
+    assert [d.name for d in finished.ledger.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    values = [trial.values for trial in finished.ledger.study.trials]
     results = finished.results()
     assert values == [[a, m] for a, m in zip(results["accuracy"], results["macs"], strict=True)]
 
@@ -281,23 +282,25 @@ def test_a_proposal_evaluated_before_is_answered_from_the_record(tmp_path: Path)
     watcher = go(run, prepared, trials=10)
     assert len(watcher.ended) == 2
     assert len(run.results()) == 2
-    repeats = [t for t in run.study.trials if "repeats" in t.user_attrs]
+    repeats = [t for t in run.ledger.study.trials if "repeats" in t.user_attrs]
     assert repeats
-    assert all(t.values == run.study.trials[t.user_attrs["repeats"]].values for t in repeats)
+    assert all(t.values == run.ledger.study.trials[t.user_attrs["repeats"]].values for t in repeats)
 
 
 def interrupted_at(place: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Make ``Run.place`` die before it does anything, as under a kill; returns how to undo it."""
+    """Make ``Ledger.place`` die before it does anything, as under a kill; returns how to undo it."""
 
     def dies(*arguments: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
-    original = getattr(Run, place)
-    monkeypatch.setattr(Run, place, dies)
-    return lambda: monkeypatch.setattr(Run, place, original)
+    original = getattr(Ledger, place)
+    monkeypatch.setattr(Ledger, place, dies)
+    return lambda: monkeypatch.setattr(Ledger, place, original)
 
 
-@pytest.mark.parametrize("place", ["propose", "finish", "_note", "_tell", "_forget_weights_behind_the_front"])
+@pytest.mark.parametrize(
+    "place", ["propose", "_create", "finish", "_write_curve", "_close", "_forget_dominated_weights"]
+)
 def test_whenever_a_search_dies_nothing_is_lost_or_done_twice(
     place: str, prepared: Prepared, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,18 +321,20 @@ def test_whenever_a_search_dies_nothing_is_lost_or_done_twice(
 def test_a_candidate_that_was_trained_but_not_told_is_not_trained_again(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import optuna
-
     run = tiny_run(tmp_path, prepared)
-    real = optuna.Study.tell
+    real = JournalFileBackend.append_logs
 
-    def dies(*arguments: Any, **options: Any) -> Any:
-        raise KeyboardInterrupt
+    def dies_after_the_outcome(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        # The outcome and the end of the trial are one write, of which half a page may reach the disk.
+        outcome = [i for i, log in enumerate(logs) if "outcome" in log.get("user_attr", {})]
+        real(self, logs[: outcome[0] + 1] if outcome else logs)
+        if outcome:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(optuna.Study, "tell", dies)
+    monkeypatch.setattr(JournalFileBackend, "append_logs", dies_after_the_outcome)
     with pytest.raises(KeyboardInterrupt):
         go(run, prepared, trials=1)
-    monkeypatch.setattr(optuna.Study, "tell", real)
+    monkeypatch.setattr(JournalFileBackend, "append_logs", real)
     again = Run.open("tiny", runs=tmp_path)
     assert go(again, prepared, trials=1).ended == []
     assert len(again.results()) == 1
@@ -409,7 +414,9 @@ def test_the_same_seed_proposes_the_same_networks_under_both_data_choices(tmp_pa
         settings = tiny_settings(budgets=(50_000_000,), data=data, sampler="tpe", images=64)
         prepared = prepare(settings, SearchSpace.load("mobile"))
         run = tiny_run(tmp_path, prepared, data.partition("=")[0])
-        proposed.append([c.architecture.hash for c in (propose_new(run, run.space) for _ in range(10)) if c])
+        tpe = PROPOSERS["tpe"]()
+        candidates = [propose_new(run, run.space, tpe) for _ in range(10)]
+        proposed.append([candidate.architecture.hash for candidate in candidates if candidate])
     assert len(proposed[0]) == 10
     assert proposed[0] == proposed[1]
 
@@ -428,7 +435,7 @@ def test_halving_stops_the_worse_ones_early_and_trains_the_better_ones_to_the_en
     assert stopped["accuracy"].between(0, 1).all()
     # Nobody is left stopped who is among the best half of a rung.
     halving = Halving(2, 1, 3)
-    assert halving.promoted(run.progress()) is None
+    assert halving.promoted(run.ledger.history.progress) is None
     for number in stopped.index:
         assert (run.folder / f"candidates/{number:04d}/checkpoint.pt").is_file()
     for number in complete.index:

@@ -10,8 +10,7 @@ import pytest
 import bft_nas.searching.references
 from bft_nas.engines import local_engine
 from bft_nas.network import REFERENCES, cost
-from bft_nas.record.candidate import Candidate
-from bft_nas.record.run import REFERENCE_COLUMNS, Run
+from bft_nas.record import REFERENCE_COLUMNS, Candidate, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import compare, field_of
 from bft_nas.training.loop import TrainingFailed
