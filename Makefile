@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: search test fuzz lint clean
+.PHONY: search build test fuzz lint clean
 
 search: $(INSTALLED)
 	$(VENV)/bin/bft-nas search --flops 50M --workers 2
+
+# Compiles the C sources anew where they changed.
+build: $(INSTALLED)
 
 # Three files of tests at once, on two cores: much of what they wait for is a browser, a database or a cluster. Threads of
 # OpenMP that spin while they wait would take the cores from one another.

@@ -264,11 +264,11 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Within it, a search or an export ends where its work would begin, but where ``real`` says otherwise."""
     import bft_nas.dashboard._server
     import bft_nas.engines.ray_tune
-    import bft_nas.export.export
+    import bft_nas.export.write
     import bft_nas.searching.loop
     import bft_nas.searching.references
 
-    search, export = bft_nas.searching.loop.search, bft_nas.export.export.export
+    search, export = bft_nas.searching.loop.search, bft_nas.export.write.export
 
     def searched(*arguments: Any, **options: Any) -> None:
         run = arguments[0]
@@ -277,7 +277,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
 
     def exported(*arguments: Any, **options: Any) -> Any:
         if not real():
-            raise bft_nas.export.export.ExportError("not here")
+            raise bft_nas.export.write.ExportError("not here")
         return export(*arguments, **options)
 
     def no_cluster(*arguments: Any, **options: Any) -> None:
@@ -286,7 +286,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     with (
         patch("bft_nas.searching.loop.search", searched),
         patch("bft_nas.searching.references.compare", lambda *arguments, **options: None),
-        patch("bft_nas.export.export", exported),
+        patch("bft_nas.export.write.export", exported),
         patch("bft_nas.engines.ray_tune.connect", no_cluster),
         patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: _Interrupted(listener)),
     ):

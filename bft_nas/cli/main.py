@@ -363,28 +363,11 @@ def _show(options: argparse.Namespace, given: list[str]) -> int:
 
 
 def _export(options: argparse.Namespace, given: list[str]) -> int:
-    from bft_nas.cli import tables
-    from bft_nas.export.export import ExportError, export
+    from bft_nas.cli.export import export_command
     from bft_nas.record import Run
 
     run = Run.open(options.run, runs=options.runs)
-    number = _candidate(run, options.candidate)
-    state = run.weights(number)
-    try:
-        report = export(
-            run.architecture(number),
-            state,
-            options.output,
-            classes=run.data.classes,
-            normalisation=(run.data.mean, run.data.std),
-        )
-    except ExportError as error:
-        print(f"bft-nas: error: {error}", file=sys.stderr)
-        return 1
-    console = tables.make_console()
-    console.print(f"candidate {number} of {run.name}", highlight=False)
-    tables.print_export(console, report)
-    return 0
+    return export_command(run, _candidate(run, options.candidate), options.output)
 
 
 def _candidate(run: Run, number: int | None) -> int:

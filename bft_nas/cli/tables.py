@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bft_nas.export.export import ExportReport
+    from bft_nas.export.write import ExportReport
     from bft_nas.record import Run
     from bft_nas.searching.loop import Clock, Prepared
 

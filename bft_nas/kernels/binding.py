@@ -4,14 +4,51 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import warnings
 from functools import cache
 from pathlib import Path
 
 
-def load(name: str) -> ctypes.CDLL | None:
-    """A library that was built with the package, by its module's name; None where there was no C compiler."""
+def load(name: str, function: str, version: int, *sizes: int) -> ctypes.CDLL | None:
+    """A library that was built with the package, by its module's name.
+
+    None where there was no C compiler, and, with a warning, where the library was built from other sources than those
+    that are here, as in an editable install after an update: it would read what it is called with wrongly.
+
+    Args:
+        name: of the module.
+        function: of the library, which returns its interface: the version, then each size in 12 bits.
+        version: of what is bound here, raised with any change that the sizes do not show.
+        sizes: in bytes, of what the functions are called with.
+    """
+    path = path_of(name)
+    if path is None:
+        return None
+    library = ctypes.CDLL(path)
+    expected = version
+    for size in sizes:
+        expected = expected << 12 | size
+    interface = getattr(library, function, None)  # earlier ones have none
+    if interface is None or interface() != expected:
+        _warn_of_other_sources()
+        return None
+    return library
+
+
+@cache
+def _warn_of_other_sources() -> None:
+    warnings.warn(
+        "the C sources of bft-nas changed since they were compiled: run `make build` or `pip install -e .`; until then "
+        "PyTorch runs instead, which is slower",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def path_of(name: str) -> str | None:
+    """Where a library is; None where there was no C compiler when the package was installed."""
     spec = importlib.util.find_spec(name)
-    return None if spec is None or spec.origin is None else ctypes.CDLL(spec.origin)
+    return None if spec is None else spec.origin
 
 
 @cache

@@ -25,7 +25,7 @@ from torch._C._functorch import maybe_current_level
 from torch.autograd import profiler
 from torch.utils.flop_counter import register_flop_formula
 
-from bft_nas.kernels.binding import load, openmp
+from bft_nas.kernels.binding import load, openmp, path_of
 
 _LONG, _POINTER = ctypes.c_long, ctypes.c_void_p
 _MOST_STAGES = 32
@@ -35,6 +35,11 @@ _WEIGHTS = {
     torch.bfloat16: torch.float32,
 }
 _TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
+
+
+# See call.h.
+_INTERFACE, _NAME = 1, "bft_nas.kernels._butterfly"
+_CALL = "P5q4P"
 
 
 class _Shape(ctypes.Structure):
@@ -48,13 +53,14 @@ class _Shape(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = load("bft_nas.kernels._butterfly")
-    if library is None:
+    library = load(_NAME, "bft_interface", _INTERFACE, ctypes.sizeof(_Shape), Struct(_CALL).size)
+    if path_of(_NAME) is None:
         warnings.warn(
             "bft-nas was installed without a C compiler: butterflies run as PyTorch operations, which are slower",
             RuntimeWarning,
             stacklevel=2,
         )
+    if library is None:
         return None
     library.bft_forward.argtypes = library.bft_backward.argtypes = [_POINTER]
     library.bft_use.argtypes = [_POINTER] * 2
@@ -100,7 +106,7 @@ def short_way() -> Callable[..., Tensor | None]:
     cannot see through it: where `torch.compiler.is_dynamo_compiling`, it is not to be called.
     """
     try:
-        kernel = importlib.import_module("bft_nas.kernels._butterfly") if available() else None
+        kernel = importlib.import_module(_NAME) if available() else None
     except ImportError:
         kernel = None  # no headers of Python's
     exchange = getattr(Tensor, "__dlpack_c_exchange_api__", None)  # from torch 2.10 on
@@ -181,7 +187,7 @@ def _numbers(stages: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
 @cache
 def _layout(pointers: int) -> Struct:
     """Of a call's arguments in memory, ``bft_call`` in kernel.c."""
-    return Struct(f"P5q4P{pointers}P")
+    return Struct(f"{_CALL}{pointers}P")
 
 
 def _call(

@@ -20,11 +20,12 @@ from bft_nas.kernels.binding import load, openmp
 # What the kernel takes, see depthwise.c.
 KERNELS, LEAST_CHANNELS = (3, 5, 7), 16
 _CALL = Struct("9q3P")
+_INTERFACE = 1
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = load("bft_nas.kernels._depthwise")
+    library = load("bft_nas.kernels._depthwise", "depthwise_interface", _INTERFACE, _CALL.size)
     if library is not None:
         library.depthwise_use.argtypes = [ctypes.c_void_p] * 2
         for name in ("forward", "image_gradient", "weight_gradient"):

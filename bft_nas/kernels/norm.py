@@ -23,11 +23,12 @@ LEAST_CHANNELS = 16
 _ACTIVATIONS: dict[Activation, int] = {"identity": 0, "relu": 1, "hard_swish": 2}
 _NO_GRADIENTS = (0, 0, 0, 0)
 _CALL = Struct("5q2d12P")
+_INTERFACE = 1
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = load("bft_nas.kernels._norm")
+    library = load("bft_nas.kernels._norm", "norm_interface", _INTERFACE, _CALL.size)
     if library is not None:
         library.norm_use.argtypes = [ctypes.c_void_p] * 2
         library.norm_forward.argtypes = library.norm_backward.argtypes = [ctypes.c_void_p]

@@ -12,21 +12,26 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import bft_nas.export.export
+import bft_nas.export.write
+from bft_nas.cli.export import show_export
 from bft_nas.core.errors import UserError
-from bft_nas.export.export import CONTENTS, TOLERANCE, ExportError, ExportReport, export
+from bft_nas.export.checks import Answer, OtherPython, run_weights
+from bft_nas.export.graphs import RULES
 from bft_nas.export.source import model_source, read_safetensors
+from bft_nas.export.write import CONTENTS, TOLERANCE, ExportError, ExportReport, export
 from bft_nas.network import Architecture, Block, Head, Stem, build, cost, reference
 
 CLASSES = ("cat", "dog", 'a "quoted" name', '""" + 1 / 0\\', "line\nbreak", "naïve ☃")
@@ -63,6 +68,8 @@ INVERTED = Architecture(
 DENSE = Architecture("mobilenet_v2", 32, Stem(8), (Block("inverted", 8, expanded=24),), Head(), in_channels=1)
 
 GROUPED = reference("fbnet_a", width=0.25, resolution=32, classes=10)
+
+Written = Callable[[str], None]
 
 COMMON = {"Stem", "Head", "Network"}
 BUTTERFLY = {"ButterflyPlan", "ButterflyTransform"}
@@ -335,7 +342,7 @@ def test_the_model_file_says_what_goes_in_and_comes_out(exported: Exported, modu
 def test_no_file_tells_where_it_was_made(exported: Exported) -> None:
     for name in ("model.pt2", "model.onnx", "model.py"):
         content = (exported.folder / name).read_bytes()
-        for folder in (Path(bft_nas.export.export.__file__).parent, Path(torch.__file__).parent):
+        for folder in (Path(bft_nas.export.write.__file__).parent, Path(torch.__file__).parent):
             assert str(folder).encode() not in content, name
 
 
@@ -377,16 +384,37 @@ def test_a_damaged_weights_file_is_refused_by_the_model_file(damage: str, tmp_pa
         read_safetensors(path)
 
 
+class Agreeing:
+    """In place of the other Python: answers what the weights do, which is known to agree, and takes no time."""
+
+    def __init__(self, images: list[Tensor]) -> None:
+        self.images = images
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def ask(self, path: Path) -> None:
+        self.folder = path.parent
+
+    def answer(self, name: str) -> Answer:
+        return run_weights(self.folder, self.images)
+
+
 @pytest.fixture
 def no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports without the slow files, where the question is another one."""
 
-    def verify(architecture: Architecture, folder: Path, *rest: object) -> tuple[()]:
+    def write(network: nn.Module, architecture: Architecture, folder: Path, written: Written) -> None:
         assert (folder / "model.py").exists()
-        return ()
+        for name in ("model.pt2", "model.onnx"):
+            (folder / name).write_text("")
+            written(name)
 
-    monkeypatch.setattr("bft_nas.export.export._write_graphs", lambda *rest: None)
-    monkeypatch.setattr("bft_nas.export.export._verify", verify)
+    monkeypatch.setattr("bft_nas.export.write.write_graphs", write)
+    monkeypatch.setattr("bft_nas.export.write.run_onnx", run_weights)
+    monkeypatch.setattr("bft_nas.export.write.OtherPython", Agreeing)
 
 
 @pytest.fixture
@@ -405,24 +433,17 @@ def slightly_off() -> dict[str, Tensor]:
 def test_a_file_that_differs_is_noticed_and_nothing_is_left(
     name: str, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Swapping(OtherPython):
+        def ask(self, path: Path) -> None:
+            super().ask(other / path.name if path.name == name else path)
+
+    monkeypatch.setattr("bft_nas.export.write.write_graphs", copy_graphs(other))
     if name == "weights.safetensors":
-        monkeypatch.setattr("bft_nas.export.export._write_graphs", lambda *rest: None)
         monkeypatch.setattr(
-            "bft_nas.export.export._write_weights",
+            "bft_nas.export.write._write_weights",
             lambda network, folder, metadata: shutil.copy(other / name, folder),
         )
-    else:
-        run = {"model.pt2": "_run_pt2", "model.onnx": "_run_onnx", "model.py": "_run_source"}
-        # What was verified before is known to agree; running it again would only take time.
-        for file, function in run.items():
-            real = getattr(bft_nas.export.export, function)
-            if file == name:
-                monkeypatch.setattr(
-                    bft_nas.export.export, function, lambda folder, images, r=real: r(other, images)
-                )
-                break
-            monkeypatch.setattr(bft_nas.export.export, function, bft_nas.export.export._run_weights)
-        monkeypatch.setattr("bft_nas.export.export._write_graphs", copy_graphs(other))
+    monkeypatch.setattr("bft_nas.export.write.OtherPython", Agreeing if name == "model.onnx" else Swapping)
     with pytest.raises(
         ExportError, match=rf"^{name}: logits differ .* by \d\.\de-\d\d of the largest[^\n]*$"
     ):
@@ -430,10 +451,11 @@ def test_a_file_that_differs_is_noticed_and_nothing_is_left(
     assert not list(tmp_path.iterdir())
 
 
-def copy_graphs(source: Path) -> Callable[[nn.Module, Architecture, Path], None]:
-    def write(network: nn.Module, architecture: Architecture, folder: Path) -> None:
+def copy_graphs(source: Path) -> Callable[[nn.Module, Architecture, Path, Written], None]:
+    def write(network: nn.Module, architecture: Architecture, folder: Path, written: Written) -> None:
         for name in ("model.pt2", "model.onnx"):
             shutil.copy(source / name, folder)
+            written(name)
 
     return write
 
@@ -441,14 +463,62 @@ def copy_graphs(source: Path) -> Callable[[nn.Module, Architecture, Path], None]
 def test_a_file_that_costs_something_else_is_noticed(
     other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = bft_nas.export.export._run_weights
-    monkeypatch.setattr("bft_nas.export.export._write_graphs", copy_graphs(other))
-    monkeypatch.setattr(
-        "bft_nas.export.export._run_pt2", lambda folder, images: replace(answer(folder, images), products=7)
-    )
+    class Cheap(Agreeing):
+        def answer(self, name: str) -> Answer:
+            return replace(super().answer(name), products=7 if name == "model.pt2" else None)
+
+    monkeypatch.setattr("bft_nas.export.write.write_graphs", copy_graphs(other))
+    monkeypatch.setattr("bft_nas.export.write.OtherPython", Cheap)
     with pytest.raises(ExportError, match=r"^model\.pt2: 7 MACs where the architecture counts \d+$"):
         export(DENSE, trained(DENSE).state_dict(), tmp_path / "export")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("import nowhere", "No module named 'nowhere'"), ("import os; os._exit(3)", "exit 3")],
+)
+def test_a_model_file_that_does_not_run_by_itself_is_noticed(
+    source: str, reason: str, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bft_nas.export.write.model_source", lambda *rest, **labels: source)
+    monkeypatch.setattr("bft_nas.export.write.write_graphs", copy_graphs(other))
+    with pytest.raises(ExportError, match=rf"^model\.py: does not run by itself \([^\n]*{reason}\)$"):
+        export(DENSE, trained(DENSE).state_dict(), tmp_path / "export")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_graphs")
+def test_each_file_is_told_of_when_it_is_written_and_when_it_is_checked(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    export(DENSE, trained(DENSE).state_dict(), tmp_path / "export", watcher=lambda *what: told.append(what))
+    assert sorted(told) == sorted((name, done) for name in CONTENTS for done in ("written", "checked"))
+    for name in CONTENTS:
+        assert told.index((name, "written")) < told.index((name, "checked"))
+    # What takes longest comes last, and what can be said before it is.
+    assert told.index(("model.py", "checked")) < told.index(("model.onnx", "written"))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_command_line_shows_the_file_or_has_a_line_for_each(terminal: bool) -> None:
+    text = StringIO()
+    console = Console(file=text, force_terminal=terminal, width=80, color_system=None)
+    with show_export(console) as watcher:
+        for name in CONTENTS:
+            watcher(name, "written")
+            watcher(name, "checked")
+            shown = text.getvalue()
+    lines = [f"{name}: written and checked" for name in CONTENTS]
+    assert (shown.splitlines() == lines) is not terminal
+    # A terminal is left as it was found.
+    assert text.getvalue().endswith("\x1b[2K") is terminal
+
+
+def test_the_switches_of_the_exporters_are_as_they_were(exported: Exported) -> None:
+    from onnxscript import rewriter
+
+    assert not getattr(getattr(torch.fx, "config", None), "do_not_emit_stack_traces", False)
+    assert any(rule.name == "SlicesSplit" for rule in getattr(rewriter, RULES, ()))
 
 
 def test_weights_of_another_architecture_and_of_a_diverged_one_are_refused(tmp_path: Path) -> None:

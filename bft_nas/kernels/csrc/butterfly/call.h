@@ -20,5 +20,9 @@ typedef struct {
     void *stages[]; /* the weights, then their gradients */
 } bft_call;
 
+/* What fused.py expects of a call, see native.py: a version, raised there and here with any change that sizes do not show,
+   and sizes. */
+long bft_interface(void);
+
 /* y = transform(x). Returns 0, or 1 when memory ran out. */
 int bft_forward(const bft_call *call);

@@ -349,6 +349,8 @@ static int transform_batch(const bft_call *call, void *const *gradients) {
     return failed;
 }
 
+long bft_interface(void) { return (1L << 12 | (long)sizeof(bft_shape)) << 12 | (long)sizeof(bft_call); }
+
 /* y = transform(x). */
 int bft_forward(const bft_call *call) { return transform_batch(call, NULL); }
 

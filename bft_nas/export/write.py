@@ -1,0 +1,204 @@
+"""A trained network as files that need nothing of this package: .pt2, .onnx, safetensors, one readable .py.
+
+Whatever is written is read back, run on the same images as the trained network, and counted; a file that does not
+agree is an error, and then nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.export.checks import (
+    TOLERANCE,
+    Checks,
+    ExportedFile,
+    ExportError,
+    OtherPython,
+    run_onnx,
+    run_weights,
+    sample_images,
+    trained,
+)
+from bft_nas.export.graphs import write_graphs
+from bft_nas.export.source import Normalisation, model_source
+from bft_nas.network import Architecture
+
+__all__ = ["CONTENTS", "TOLERANCE", "ExportError", "ExportReport", "ExportedFile", "Watcher", "export"]
+
+Watcher = Callable[[str, Literal["written", "checked"]], None]
+"""Called with the name of a file, and what has just been done with it."""
+
+CONTENTS = ("architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """A folder that was exported to."""
+
+    folder: Path
+    files: tuple[ExportedFile, ...]
+
+
+def export(
+    architecture: Architecture,
+    state: Mapping[str, Tensor],
+    folder: Path,
+    *,
+    classes: Sequence[str] = (),
+    normalisation: Normalisation | None = None,
+    watcher: Watcher = lambda name, done: None,
+) -> ExportReport:
+    """Write a trained network to a folder of its own, and check each file against the network.
+
+    The graphs and ``model.py`` multiply butterflies stage by stage, so that their MACs are the counted ones.
+
+    Args:
+        architecture: the network.
+        state: its trained state dict, written as float32.
+        folder: where to; made if missing. A previous export there is replaced, other files in it are kept.
+        classes: names of the trained outputs, which are the first ones.
+        normalisation: mean and standard deviation of each channel, as in training, for images in [0, 1].
+        watcher: is told of each file when it is written and when it is checked.
+
+    Raises:
+        UserError: the folder holds something else or cannot be written; more names than outputs; a mean or
+            standard deviation that does not fit the channels.
+        ExportError: the state does not fit the architecture, or a file does not agree with the network.
+    """
+    _check_labels(architecture, classes, normalisation)
+    _check_free(folder)
+    network = trained(architecture, state)
+    images = sample_images(architecture)
+    with torch.no_grad():
+        expected = [network(batch) for batch in images]
+    if not all(logits.isfinite().all() for logits in expected):
+        raise ExportError("weights.safetensors: the trained network's logits are not finite")
+    modules = {type(module).__name__ for module in network.modules()}
+    with _staged(folder) as staging, OtherPython(images) as other:
+        checks = Checks(architecture, staging, expected)
+        files: dict[str, ExportedFile] = {}
+
+        def written(name: str) -> None:
+            watcher(name, "written")
+            if name in {"model.py", "model.pt2"}:
+                other.ask(staging / name)
+            if name == "model.pt2":
+                checked(checks.check("model.py", lambda: other.answer("model.py")))
+
+        def checked(file: ExportedFile) -> None:
+            files[file.name] = file
+            watcher(file.name, "checked")
+
+        (staging / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
+        written("architecture.json")
+        checked(checks.file("architecture.json", None, checks.macs))
+        _write_weights(network, staging, _metadata(architecture, classes, normalisation))
+        written("weights.safetensors")
+        source = model_source(architecture, modules, classes=classes, normalisation=normalisation)
+        (staging / "model.py").write_text(source, encoding="utf-8")
+        written("model.py")
+        checked(checks.check("weights.safetensors", lambda: run_weights(staging, images)))
+        write_graphs(network, architecture, staging, written)
+        checked(checks.check("model.pt2", lambda: other.answer("model.pt2")))
+        checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
+    return ExportReport(folder, tuple(files[name] for name in CONTENTS))
+
+
+def _check_labels(
+    architecture: Architecture, classes: Sequence[str], normalisation: Normalisation | None
+) -> None:
+    if len(classes) > architecture.classes:
+        raise UserError(f"classes: {len(classes)} names for a network of {architecture.classes} outputs")
+    if normalisation is None:
+        return
+    for name, values in zip(("mean", "standard deviation"), normalisation, strict=True):
+        if len(values) != architecture.in_channels or not all(map(math.isfinite, values)):
+            raise UserError(
+                f"normalisation: expected a {name} for each of {architecture.in_channels} channels, got {values}"
+            )
+    if not all(value > 0 for value in normalisation[1]):
+        raise UserError(f"normalisation: expected standard deviations above 0, got {normalisation[1]}")
+
+
+def _metadata(
+    architecture: Architecture, classes: Sequence[str], normalisation: Normalisation | None
+) -> dict[str, str]:
+    metadata = {"format": "pt", "architecture": architecture.hash}
+    if normalisation is not None:
+        mean, std = (list(map(float, values)) for values in normalisation)
+        metadata["normalisation"] = json.dumps({"mean": mean, "std": std})
+    if classes:
+        metadata["classes"] = json.dumps(list(classes))
+    return metadata
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``folder`` if all goes well, and vanishes otherwise."""
+    target = folder.resolve()
+    made = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+            # One level down, because the scratch folder itself is readable by nobody else.
+            staging, previous = Path(scratch, "export"), Path(scratch, "previous")
+            staging.mkdir()
+            yield staging
+            _check_free(folder)
+            _swap(staging, target, previous)
+    except BaseException as error:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{folder}: cannot be written ({error.strerror or one_line(error)[:300]})"
+            ) from None
+        raise
+
+
+def _check_free(folder: Path) -> None:
+    try:
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise UserError(f"{folder}: exists and is no folder")
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
+    if names and not {"architecture.json", "model.py"} <= names:
+        raise UserError(f"{folder}: exists and holds something else than a previous export")
+
+
+def _swap(staging: Path, target: Path, previous: Path) -> None:
+    """Put ``staging`` where ``target`` is, and move what the user added to ``target`` along."""
+    if not target.exists():
+        staging.rename(target)
+        return
+    target.rename(previous)
+    try:
+        staging.rename(target)
+    except OSError:
+        previous.rename(target)
+        raise
+    for path in previous.iterdir():
+        if path.name not in {*CONTENTS, "__pycache__"}:
+            path.rename(target / path.name)
+
+
+def _write_weights(network: nn.Module, folder: Path, metadata: dict[str, str]) -> None:
+    from safetensors.torch import save
+
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    (folder / "weights.safetensors").write_bytes(save(state, metadata=metadata))
