@@ -33,10 +33,10 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Put a text in place in one step; see `write_bytes`."""
     # A name of a file may be no UTF-8, and a message may quote it.
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    write_bytes(path, text.encode(errors="backslashreplace"), durable=durable)
 
 
 def read_text(path: Path) -> str:

@@ -65,6 +65,8 @@ class Ledger:
         self.database = database
         self.members = members
         self._history: History | None = None
+        self._seen = -1
+        """The size of the journal when it was last read; a database is asked each time."""
         self._forgotten = 0
 
     @cached_property
@@ -94,7 +96,11 @@ class Ledger:
             study = self.study
             where = f"run '{self.folder.name}'"
             self._history = History(lambda: study.get_trials(deepcopy=False), where)
-        return self._history.update()
+        size = -1 if self.database else (self.folder / JOURNAL).stat().st_size
+        if size < 0 or size != self._seen:
+            self._history.update()
+            self._seen = size
+        return self._history
 
     def candidate_file(self, number: int, name: str) -> Path:
         """A file in a candidate's folder."""
@@ -283,4 +289,5 @@ class Ledger:
     def _write_curve(self, number: int, curve: Sequence[Epoch]) -> None:
         rows = [f"{row.epoch},{row.train_loss:.6f},{row.accuracy:.6f},{row.seconds:.3f}\n" for row in curve]
         text = "epoch,train_loss,accuracy,seconds\n" + "".join(rows)
-        write_text(self.candidate_file(number, "curve.csv"), text)
+        # For the eye: what the search goes by is in the storage.
+        write_text(self.candidate_file(number, "curve.csv"), text, durable=False)
