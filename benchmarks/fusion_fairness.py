@@ -33,6 +33,7 @@ from bft_nas.network.references import widest
 from bft_nas.training.curve import Epoch
 from bft_nas.training.loop import TrainingFailed, train
 from bft_nas.training.protocol import Protocol
+from bft_nas.training.recipe import Recipe
 
 DIVISOR = 4
 COLUMNS = (
@@ -165,9 +166,9 @@ def arguments() -> argparse.Namespace:
     option("--resolution", type=int, default=128, help="deployment; the proxy is a quarter of it")
     option("--trainings", nargs="+", default=["2x8000"], metavar="EPOCHSxIMAGES")
     option("--batch-size", type=int, default=Protocol.batch_size)
-    option("--rates", type=float, nargs="+", default=[Protocol.learning_rate])
-    option("--multipliers", type=float, nargs="+", default=[Protocol.butterfly_rate])
-    option("--classifier-rates", type=float, nargs="+", default=[Protocol.classifier_rate])
+    option("--rates", type=float, nargs="+", default=[Recipe.learning_rate])
+    option("--multipliers", type=float, nargs="+", default=[Recipe.butterfly_rate])
+    option("--classifier-rates", type=float, nargs="+", default=[Recipe.classifier_rate])
     option("--initialisations", nargs="+", default=["balanced"], choices=INITIALISATIONS)
     option("--seeds", type=int, nargs="+", default=[0, 1, 2])
     option("--workers", type=int, default=os.cpu_count(), help="trainings at once, one thread each")

@@ -74,7 +74,7 @@ def plan_facts(prepared: Prepared, run: Run) -> Facts:
             "protocol",
             f"{protocol.hash}: {protocol.epochs} epochs, batch {protocol.batch_size}, "
             f"images of {'/'.join(str(protocol.proxy_resolution(r)) for r in resolutions)} pixels, "
-            f"{protocol.precision}",
+            f"{protocol.recipe.precision}",
         ),
         ("search", f"{settings.sampler}, seed {settings.seed}, {' or '.join(limits)}"),
         ("run", str(run.folder)),

@@ -159,7 +159,7 @@ def check_protocol(run: Run, protocol: Protocol) -> None:
     """
     if run.protocol_hash in {protocol.hash, replace(protocol, data=run.data_name).hash}:
         return
-    then, now = run.protocol.to_dict(), protocol.to_dict()
+    then, now = run.protocol.flat(), protocol.flat()
     differing = [f"{k} {then[k]} there, {now[k]} here" for k in then if then[k] != now[k]]
     raise UserError(
         f"run '{run.name}': searched under protocol {run.protocol_hash}, this would be {protocol.hash}"

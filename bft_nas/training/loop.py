@@ -14,14 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bft_nas.butterfly import ButterflyTransform
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.memory import is_out_of_memory
 from bft_nas.data.images import Images, ImageTensors
 from bft_nas.network import Architecture, build
+from bft_nas.training.augment import augment
 from bft_nas.training.checkpoint import Parts, restore, store
 from bft_nas.training.curve import Epoch
 from bft_nas.training.fast import trained_fast
+from bft_nas.training.optimiser import make_optimiser, make_schedule
 from bft_nas.training.protocol import Protocol
 
 OUT_OF_MEMORY = "out of memory"
@@ -140,12 +141,10 @@ def train(
     with failing():
         data = images.at(size)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = _optimiser(model, protocol)
+        optimiser = make_optimiser(model, protocol.recipe)
         steps_per_epoch = max(1, len(data.train) // protocol.batch_size)
         total = protocol.epochs * steps_per_epoch
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: _rate(step / total, protocol.warmup)
-        )
+        schedule = make_schedule(optimiser, protocol.recipe, total)
         generator = torch.Generator().manual_seed(protocol.seed)
         parts = Parts(model, optimiser, schedule, generator)
         curve = restore(checkpoint, parts, protocol.hash) if checkpoint is not None else ()
@@ -193,10 +192,12 @@ def batch_sizes(images: int, size: int) -> list[int]:
 
 def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, picked: Tensor) -> Tensor:
     """Train on the images of these numbers, and return their loss."""
-    pixels = _augmented(data.train[picked], protocol, parts.generator)
+    pixels = augment(data.train[picked], protocol.recipe, parts.generator)
     with _precision(protocol, images.device):
         logits = parts.model(images.normalise(pixels))[:, : protocol.data_classes]
-        loss = F.cross_entropy(logits, data.train_labels[picked], label_smoothing=protocol.label_smoothing)
+        loss = F.cross_entropy(
+            logits, data.train_labels[picked], label_smoothing=protocol.recipe.label_smoothing
+        )
     parts.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     parts.optimiser.step()
@@ -245,58 +246,4 @@ def _settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: 
 
 
 def _precision(protocol: Protocol, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bfloat16")
-
-
-def _rate(progress: float, warmup: float) -> float:
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def _optimiser(model: nn.Module, protocol: Protocol) -> torch.optim.SGD:
-    own = _own_rates(model, protocol)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
-        rate, decay = own.get(parameter, (1.0, protocol.weight_decay if parameter.dim() > 1 else 0.0))
-        groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.SGD(
-        [
-            {"params": parameters, "lr": protocol.learning_rate * rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ],
-        lr=protocol.learning_rate,
-        momentum=protocol.momentum,
-        nesterov=True,
-        fused=True,
-    )
-
-
-def _own_rates(model: nn.Module, protocol: Protocol) -> dict[nn.Parameter, tuple[float, float]]:
-    """Learning rate over the others' and weight decay of the classifier and of butterflies; see `Protocol`."""
-    own: dict[nn.Parameter, tuple[float, float]] = {}
-    classifier = getattr(model, "classifier", None)
-    if isinstance(classifier, nn.Linear):
-        rate = protocol.classifier_rate / classifier.in_features
-        for parameter in classifier.parameters():
-            own[parameter] = (rate, protocol.weight_decay if parameter.dim() > 1 else 0.0)
-    for module in model.modules():
-        if isinstance(module, ButterflyTransform):
-            dense = module.in_channels * module.out_channels
-            rate = protocol.butterfly_rate * dense / sum(weight.numel() for weight in module.stages)
-            own.update(dict.fromkeys(module.stages, (rate, 0.0)))
-    return own
-
-
-def _augmented(pixels: Tensor, protocol: Protocol, generator: torch.Generator) -> Tensor:
-    """Each image shifted by itself, the edge pixels repeated, and half of them flipped: one gather for both."""
-    n, size = len(pixels), pixels.shape[-1]
-    most = round(protocol.shift * size)
-    shift_y, shift_x = torch.randint(-most, most + 1, (2, n, 1), generator=generator)
-    flipped = torch.rand(n, 1, generator=generator) < (0.5 if protocol.flip else 0.0)
-    line = torch.arange(size)
-    rows = (line + shift_y).clamp_(0, size - 1).to(pixels.device)
-    columns = (torch.where(flipped, size - 1 - line, line) + shift_x).clamp_(0, size - 1).to(pixels.device)
-    image = torch.arange(n, device=pixels.device)[:, None, None]
-    picked = pixels.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2)
+    return torch.autocast(device.type, torch.bfloat16, enabled=protocol.recipe.precision == "bfloat16")

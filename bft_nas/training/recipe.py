@@ -1,0 +1,48 @@
+"""The recipe: how a network's weights are trained, as data. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Optimiser = Literal["sgd"]
+Schedule = Literal["cosine"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Optimiser, learning rates, augmentation and precision of a training.
+
+    Learning rates follow the shape of a layer, so that neither width nor fusion decides how far a step of gradient
+    descent moves a network (measured by ``benchmarks/fusion_fairness.py``):
+
+    - A step on the classifier moves the logits by its learning rate times the squared norm of its input, which grows
+      with its inputs: the step is divided by their number. Otherwise wide networks, as butterflies afford, overshoot.
+    - A butterfly of n channels reaches only the directions of its own weights, a fraction of weights / n² of a dense
+      layer's gradient: its learning rate is divided by that fraction. And it has no weight decay, which shrinks the
+      product along a path by every edge.
+    """
+
+    optimiser: Optimiser = "sgd"
+    """``sgd``: with momentum; see `nesterov`."""
+    learning_rate: float = 0.2
+    butterfly_rate: float = 0.5
+    """Learning rate of butterfly weights over that of all others, times the weights of a dense layer over theirs."""
+    classifier_rate: float = 16.0
+    """Learning rate of the classifier over that of all others, times the number of its inputs."""
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 1e-4
+    """Of weights alone: norms, biases and butterflies have none."""
+    schedule: Schedule = "cosine"
+    """How the learning rate falls to zero once it is warm."""
+    warmup: float = 0.15
+    """Part of all steps over which the learning rate rises linearly."""
+    label_smoothing: float = 0.05
+    flip: bool = True
+    """Half of the images are mirrored."""
+    shift: float = 1 / 14
+    """Largest random shift, as a part of the image's side."""
+    precision: Precision = "float32"
+    """``bfloat16`` for autocast on CUDA."""

@@ -1,0 +1,48 @@
+"""Learning rates that follow the shapes of layers, and their schedule."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from bft_nas.butterfly import ButterflyTransform
+from bft_nas.network import Architecture, Block, Head, Stem, build
+from bft_nas.training.optimiser import learning_rate_at, make_optimiser
+from bft_nas.training.recipe import Recipe
+
+
+def rates_and_decays(model: nn.Module, recipe: Recipe) -> dict[str, tuple[float, float]]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        names[parameter]: (group["lr"] / recipe.learning_rate, group["weight_decay"])
+        for group in make_optimiser(model, recipe).param_groups
+        for parameter in group["params"]
+    }
+
+
+def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay() -> None:
+    recipe = Recipe(butterfly_rate=0.5, classifier_rate=16)
+    model = build(Architecture("tiny", 24, Stem(16), (Block("separable", 64, fusion="butterfly-4"),), Head()))
+    decay = recipe.weight_decay
+    rates = rates_and_decays(model, recipe)
+    assert rates["stem.conv.weight"] == (1, decay)
+    assert rates["stem.norm.weight"] == rates["stem.norm.bias"] == (1, 0)
+    assert rates["classifier.weight"] == (16 / 64, decay)
+    assert rates["classifier.bias"] == (16 / 64, 0)
+    # 16 to 64 channels: four copies of two stages with 16 * 4 weights each, where a dense layer has 16 * 64.
+    assert rates["blocks.0.pointwise.stages.0"] == (0.5 * 16 * 64 / (4 * 2 * 16 * 4), 0)
+
+
+def test_a_butterfly_of_one_stage_is_a_dense_layer_and_has_the_rate_of_one() -> None:
+    recipe = Recipe(butterfly_rate=1)
+    rates = rates_and_decays(nn.Sequential(ButterflyTransform(8, 8, radix=8)), recipe)
+    assert rates == {"0.stages.0": (1, 0)}
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [learning_rate_at(step / 100, 0.15) for step in range(101)]
+    assert rates[0] < 0.01
+    assert max(rates) == pytest.approx(1)
+    assert rates.index(max(rates)) == 15
+    assert rates[15:] == sorted(rates[15:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
