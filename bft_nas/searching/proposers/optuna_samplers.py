@@ -79,6 +79,11 @@ class OptunaProposer:
                 self._asked.add(len(self._known))
                 self._known.append(_outcome(None))
 
+    @property
+    def study(self) -> optuna.Study:
+        """What the sampler learns from; nothing before it is first asked."""
+        return self._study or self._new_study()
+
     def _new_study(self) -> optuna.Study:
         import optuna
 
