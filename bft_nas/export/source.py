@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bft_nas.butterfly import plan, transform
+from bft_nas.butterfly import forms, plan, transform
 from bft_nas.network import modules as blocks
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.build import Call, block_calls, default_cfg, head_call, stem_call
@@ -29,7 +29,7 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 
 # Where definitions are taken from, in the order of the file. Branches that need another module of this package
 # are cut out, so that an optional fast path of ours does not have to travel along.
-SOURCES = (plan, transform, blocks, sys.modules[__name__])
+SOURCES = (plan, forms, transform, blocks, sys.modules[__name__])
 PACKAGE = __name__.partition(".")[0]
 
 WIDTH = 110
