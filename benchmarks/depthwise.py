@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bft_nas.core.memory import keep_freed_memory
 from bft_nas.core.timing import medians
 from bft_nas.kernels.depthwise import KERNELS, convolve, kernel_available
-from bft_nas.network.modules import depthwise
+from bft_nas.network.modules.layers import depthwise
 
 # Channels and pixels on a side of the images that enter.
 SIZES = ((32, 16), (96, 16), (144, 8), (240, 8), (240, 4), (480, 4), (480, 3), (576, 2), (960, 2), (960, 1))

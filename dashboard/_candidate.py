@@ -244,7 +244,7 @@ def _layers(one: Chosen) -> Any:
         (
             layer.name,
             f"{layer.out_channels}x{layer.size}x{layer.size}",
-            layer.fusion or "",
+            str(layer.fusion or ""),
             f"{layer.macs:,}",
             f"{layer.params:,}",
         )

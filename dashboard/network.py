@@ -15,26 +15,20 @@ import plotly.graph_objects as go
 import yaml
 
 from bft_nas.core.units import format_macs
-from bft_nas.dashboard._style import BUTTERFLY, DENSE, DEPTHWISE, GROUPED, axis, describe, layout, say
-from bft_nas.network import Architecture, cost
-from bft_nas.network.architecture import Block, Head, Stem, parse_fusion
+from bft_nas.dashboard import _style as style
+from bft_nas.dashboard._style import axis, describe, layout, say
+from bft_nas.network import DENSE, Architecture, Block, Head, Stem, cost
+from bft_nas.network.blocks import PARTS
 
-KINDS = {"dense": DENSE, "butterfly": BUTTERFLY, "grouped": GROUPED, "depthwise": DEPTHWISE}
+KINDS = {
+    "dense": style.DENSE,
+    "butterfly": style.BUTTERFLY,
+    "grouped": style.GROUPED,
+    "depthwise": style.DEPTHWISE,
+}
 """What the strip tells apart, and its colours; whatever is no fusion and not depthwise is dense."""
-PARTS = (
-    "conv",
-    "shortcut_depthwise",
-    "shortcut_pointwise",
-    "expand",
-    "depthwise",
-    "se.reduce",
-    "se.expand",
-    "pointwise",
-    "project",
-    "hidden",
-    "classifier",
-)
-"""The last parts of layers' names, in the order in which a block and the head run them."""
+END_PARTS = {"conv": "conv", "hidden": "hidden", "classifier": "classifier"}
+"""The parts of the stem and the head in the order in which they run, and what people call them."""
 # The stages before and behind those of the blocks, of which no space has as many.
 STEM, HEAD = 0, 1000
 # Between two layers, as a part of the width of all.
@@ -50,7 +44,7 @@ class Bar(NamedTuple):
 
     slot: int
     """Equal for layers of two networks that stand at the same place, rising from the first to the last: the stage
-    times 10000, the block in it times 100 and the part of the block, see `PARTS`."""
+    times 10000, the block in it times 100 and its part."""
     layer: str
     """Its place for people."""
     kind: str
@@ -77,6 +71,7 @@ def bars_of(architecture: Architecture) -> list[Bar]:
     ['stem, conv', 'stage 1, block 1, depthwise', 'stage 1, block 1, pointwise']
     """
     stages = _places(architecture)
+    ends = tuple(END_PARTS)
     bars = []
     for layer in cost(architecture).layers:
         first, _, rest = layer.name.partition(".")
@@ -84,16 +79,18 @@ def bars_of(architecture: Architecture) -> list[Bar]:
             index, _, part = rest.partition(".")
             stage, place = stages[int(index)]
             where = f"stage {stage}, block {place + 1}, "
+            words, order = architecture.blocks[int(index)].parts[part], PARTS.index(part)
         else:
             stage, place, part = STEM if first == "stem" else HEAD, 0, rest or first
             where = f"{first}, " if rest else ""
-        kind, number = parse_fusion(layer.fusion) if layer.fusion else ("dense", 1)
+            words, order = END_PARTS[part], ends.index(part)
+        fusion = layer.fusion or DENSE
         bars.append(
             Bar(
-                slot=10_000 * stage + 100 * place + PARTS.index(part),
-                layer=where + part.replace("_", " ").replace("se.", "squeeze-excite "),
-                kind="depthwise" if layer.groups > 1 else kind,
-                text=str(number) if kind in ("butterfly", "grouped") else "",
+                slot=10_000 * stage + 100 * place + order,
+                layer=where + words,
+                kind="depthwise" if layer.groups > 1 else fusion.kind,
+                text=str(fusion.radix or fusion.groups) if fusion != DENSE else "",
                 inputs=layer.in_channels,
                 outputs=layer.out_channels,
                 size=layer.size,
@@ -204,8 +201,10 @@ def stage_name(stage: int) -> str:
 @lru_cache(maxsize=100_000)
 def _flow(row: Stem | Block | Head) -> str:
     """A row in a line. It holds words, numbers and truth values alone, which PyYAML would take milliseconds for."""
-    values = ((field.name, getattr(row, field.name)) for field in fields(row))
-    words = (f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in values)
+    values = row.to_dict() if isinstance(row, Block) else {f.name: getattr(row, f.name) for f in fields(row)}
+    words = (
+        f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in values.items()
+    )
     return "{" + ", ".join(words) + "}"
 
 

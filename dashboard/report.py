@@ -25,6 +25,7 @@ from bft_nas.dashboard.front import candidates_text, front_figure
 from bft_nas.dashboard.network import architecture_yaml, bars_of, comparison_figure, strip_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.network import Architecture
+from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.published import published_results
 from bft_nas.record import Run
 from bft_nas.record.pareto import complete, front, winners
@@ -310,8 +311,7 @@ def _tables(
 {_bare_table("all", "All candidates")}"""
     return f"""
 <h3>Winner of each budget</h3>
-<p class="about">The most accurate candidate within the budget. Fusions stage by stage: {key()}; an inverted
-block has two, expansion/projection.</p>
+<p class="about">The most accurate candidate within the budget. Fusions stage by stage: {key()}; {DIALECTS}.</p>
 {say("winners", lambda: winners_table(best, data.budgets))}
 <h3>The front</h3>
 {say("table of the front", lambda: table("The front", FRONT_COLUMNS, on_front, "No candidate is complete."))}

@@ -12,6 +12,7 @@ from rich.text import Text
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.core.units import format_count, format_duration, format_macs, format_percent
 from bft_nas.network import Architecture, Layer, cost
+from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
 from bft_nas.record.facts import Facts
 from bft_nas.space.space import SearchSpace
@@ -117,7 +118,7 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
     if table.row_count:
         console.print(table)
         console.print(
-            "d dense, b4 butterfly of radix 4; inverted residuals: expansion/projection; the head's fusion last",
+            f"d dense, b4 butterfly of radix 4; {DIALECTS}; the head's fusion last",
             style="dim",
         )
     for row in best.to_dict("records"):
@@ -264,7 +265,7 @@ def print_layers(console: Console, architecture: Architecture) -> None:
         table.add_row(
             layer.name,
             f"{layer.out_channels}x{layer.size}x{layer.size}",
-            layer.fusion or "",
+            str(layer.fusion or ""),
             _factors(layer),
             f"{layer.macs:,}",
             f"{100 * layer.macs / counted.macs:.1f} %",

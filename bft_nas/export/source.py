@@ -19,17 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.butterfly import forms, plan, transform
-from bft_nas.network import modules as blocks
+from bft_nas.network import fusion
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.build import Call, block_calls, default_cfg, head_call, stem_call
 from bft_nas.network.cost import cost
+from bft_nas.network.fusion import Fusion
+from bft_nas.network.modules import SOURCES as NETWORK_SOURCES
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 """Mean and standard deviation of each input channel, for images in [0, 1]."""
 
 # Where definitions are taken from, in the order of the file. Branches that need another module of this package
 # are cut out, so that an optional fast path of ours does not have to travel along.
-SOURCES = (plan, forms, transform, blocks, sys.modules[__name__])
+SOURCES = (plan, forms, transform, fusion, *NETWORK_SOURCES, sys.modules[__name__])
 PACKAGE = __name__.partition(".")[0]
 
 WIDTH = 110
@@ -124,7 +126,7 @@ def model_source(
         head=_wrap(f"head = {_call_text(head_call(architecture))}", 4),
         classes=architecture.classes,
         default_cfg="\n".join(
-            f"        {_literal(name)}: {_literal(value) if isinstance(value, str) else value},"
+            f"        {_literal(name)}: {_value_text(value)},"
             for name, value in default_cfg(architecture, *(normalisation or ())).items()
         ),
     )
@@ -330,11 +332,20 @@ def _image_shape(net: Architecture) -> str:
 
 
 def _call_text(call: Call) -> str:
-    arguments = (
-        f"{name}={_literal(value) if isinstance(value, str) else value}"
-        for name, value in call.arguments.items()
-    )
-    return f"{call.constructor}({', '.join(arguments)})"
+    arguments = (f"{name}={_value_text(value)}" for name, value in call.arguments.items())
+    return f"{call.constructor.__name__}({', '.join(arguments)})"
+
+
+def _value_text(value: object) -> str:
+    """A value as code: what is not a default of a fusion is named."""
+    if isinstance(value, Fusion):
+        named = [
+            f"{name}={number}"
+            for name, number in value._asdict().items()
+            if name in Fusion._field_defaults and number != Fusion._field_defaults[name]
+        ]
+        return f"Fusion({', '.join([_literal(value.kind), *named])})"
+    return _literal(value) if isinstance(value, str) else repr(value)
 
 
 def _wrap(code: str, indent: int) -> str:

@@ -3,37 +3,30 @@
 from typing import TYPE_CHECKING
 
 from bft_nas.core.lazy import lazy_exports
-from bft_nas.network.architecture import (
-    DENSE,
-    Architecture,
-    Block,
-    Head,
-    Stem,
-    butterfly_fusion,
-    fusion_groups,
-    fusion_radix,
-    grouped_fusion,
-)
-from bft_nas.network.cost import Cost, Layer, cost
+from bft_nas.network.architecture import Architecture, Head, Stem
+from bft_nas.network.blocks import BLOCKS, Block
+from bft_nas.network.cost import Cost, cost
+from bft_nas.network.fusion import DENSE, Fusion, butterfly_fusion, grouped_fusion
+from bft_nas.network.layer import Layer
 from bft_nas.network.references import REFERENCES, reference
 
 if TYPE_CHECKING:
     from bft_nas.network.build import build
 
 __all__ = [
+    "BLOCKS",
     "DENSE",
     "REFERENCES",
     "Architecture",
     "Block",
     "Cost",
+    "Fusion",
     "Head",
     "Layer",
     "Stem",
     "build",
     "butterfly_fusion",
     "cost",
-    "fusion_groups",
-    "fusion_radix",
     "grouped_fusion",
     "reference",
 ]

@@ -8,23 +8,27 @@ from typing import Any
 
 from torch import nn
 
-from bft_nas.network import modules as blocks
 from bft_nas.network.architecture import Architecture
+from bft_nas.network.modules import MODULES, Head, Network, Stem
+from bft_nas.network.modules.layers import init_linear
 
 
 @dataclass(frozen=True)
 class Call:
-    """A constructor of `bft_nas.network.modules` and its keyword arguments."""
+    """A module of `bft_nas.network.modules` and the keyword arguments of its constructor."""
 
-    constructor: str
+    constructor: type[nn.Module]
     arguments: dict[str, Any]
+
+    def __call__(self) -> Any:
+        return self.constructor(**self.arguments)
 
 
 def stem_call(net: Architecture) -> Call:
     """How the stem is constructed."""
     stem = net.stem
     return Call(
-        "Stem",
+        Stem,
         {
             "in_channels": net.in_channels,
             "channels": stem.channels,
@@ -38,31 +42,15 @@ def stem_call(net: Architecture) -> Call:
 
 def block_calls(net: Architecture) -> Iterator[Call]:
     """How each block is constructed, in order."""
-    channels = net.stem.channels
-    for block in net.blocks:
-        arguments = {
-            "in_channels": channels,
-            "channels": block.channels,
-            "kernel": block.kernel,
-            "stride": block.stride,
-            "activation": block.activation,
-            "fusion": block.fusion,
-        }
-        if block.kind == "inverted":
-            arguments |= {
-                "expanded": block.expanded,
-                "expand_fusion": block.expand_fusion,
-                "squeeze": block.squeeze,
-            }
-        yield Call(block.kind.capitalize(), arguments)
-        channels = block.channels
+    for block, in_channels, _ in net.walk():
+        yield Call(MODULES[block.kind], block.arguments(in_channels))
 
 
 def head_call(net: Architecture) -> Call:
     """How the head is constructed."""
     head = net.head
     return Call(
-        "Head",
+        Head,
         {
             "in_channels": net.blocks[-1].channels,
             "channels": head.channels,
@@ -97,24 +85,22 @@ def default_cfg(
     }
 
 
-def build(architecture: Architecture) -> blocks.Network:
+def build(architecture: Architecture) -> Network:
     """The network that an architecture describes, freshly initialised from torch's random state.
 
     It maps (N, in_channels, resolution, resolution) to (N, classes); other resolutions work too.
 
-    >>> from bft_nas.network import Architecture, Block, Head, Stem
-    >>> net = Architecture("tiny", 32, Stem(16), (Block("separable", 32),), Head(), classes=10)
+    >>> from bft_nas.network import Architecture, Head, Stem
+    >>> from bft_nas.network.blocks.separable import SeparableBlock
+    >>> net = Architecture("tiny", 32, Stem(16), (SeparableBlock(32),), Head(), classes=10)
     >>> build(net)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
 
-    def construct(call: Call) -> Any:
-        return getattr(blocks, call.constructor)(**call.arguments)
-
-    network = blocks.Network(
-        construct(stem_call(architecture)),
-        [construct(call) for call in block_calls(architecture)],
-        construct(head_call(architecture)),
+    network = Network(
+        stem_call(architecture)(),
+        [call() for call in block_calls(architecture)],
+        head_call(architecture)(),
         architecture.classes,
         default_cfg(architecture),
     )
@@ -124,5 +110,5 @@ def build(architecture: Architecture) -> blocks.Network:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
-            blocks.begin_linear(module)
+            init_linear(module)
     return network

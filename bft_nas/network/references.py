@@ -15,17 +15,14 @@ from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from bft_nas.network.architecture import (
-    DENSE,
-    Activation,
-    Architecture,
-    Block,
-    Head,
-    Stem,
-    butterfly_fusion,
-    grouped_fusion,
-)
+from bft_nas.network.architecture import Architecture, Head, Stem
+from bft_nas.network.blocks import Block
+from bft_nas.network.blocks.inverted import InvertedBlock
+from bft_nas.network.blocks.separable import SeparableBlock
+from bft_nas.network.blocks.shuffle import ShuffleBlock
+from bft_nas.network.checks import Activation
 from bft_nas.network.cost import cost
+from bft_nas.network.fusion import DENSE, Fusion, butterfly_fusion, grouped_fusion
 from bft_nas.network.widths import divisible, on_grid
 
 PAPER_RADIX = 4
@@ -41,12 +38,12 @@ SPARE = 0.02
 FURTHER = 256
 """How many multipliers beyond are looked at for the later layers."""
 
-Parts = tuple[Stem, list[Block], Head]
-Build = Callable[[float, str], Parts]
+Parts = tuple[Stem, Sequence[Block], Head]
+Build = Callable[[float, Fusion], Parts]
 """From a width multiplier and a fusion to the parts of a network."""
 
 
-def _mobilenet_v1(width: float, fusion: str) -> Parts:
+def _mobilenet_v1(width: float, fusion: Fusion) -> Parts:
     table = (
         (64, 1),
         (128, 2),
@@ -60,8 +57,7 @@ def _mobilenet_v1(width: float, fusion: str) -> Parts:
     )
     rounded = divisible if fusion == DENSE else on_grid
     blocks = [
-        Block("separable", rounded(channels * width), stride=stride, fusion=fusion)
-        for channels, stride in table
+        SeparableBlock(rounded(channels * width), stride=stride, fusion=fusion) for channels, stride in table
     ]
     return Stem(rounded(32 * width)), blocks, Head()
 
@@ -100,11 +96,10 @@ def _inverted(table: str, width: float, channels: int) -> Iterator[Block]:
         for i in range(row.repeats):
             out, stride = divisible(row.channels * width), row.stride if i == 0 else 1
             if row.expansion == 0:
-                yield Block("separable", out, row.kernel, stride)
+                yield SeparableBlock(out, row.kernel, stride)
             else:
                 fusion = grouped_fusion(row.groups) if row.groups > 1 else DENSE
-                yield Block(
-                    "inverted",
+                yield InvertedBlock(
                     out,
                     row.kernel,
                     stride,
@@ -119,7 +114,7 @@ def _inverted(table: str, width: float, channels: int) -> Iterator[Block]:
 def _of_inverted(stem: int, table: str, last: int, *, last_scales: str) -> Build:
     """MobileNetV2, MNasNet and FBNet: ``last_scales`` says when the last layer's width does."""
 
-    def build(width: float, fusion: str) -> Parts:
+    def build(width: float, fusion: Fusion) -> Parts:
         first = Stem(divisible(stem * width))
         factor = {"never": 1.0, "wider": max(1.0, width), "always": width}[last_scales]
         return first, list(_inverted(table, width, first.channels)), Head(divisible(last * factor))
@@ -197,7 +192,7 @@ _V3_LARGE = (
 
 
 def _mobilenet_v3(table: tuple[tuple[int, int, int, int, int, int], ...], hidden: int) -> Build:
-    def build(width: float, fusion: str) -> Parts:
+    def build(width: float, fusion: Fusion) -> Parts:
         stem = Stem(divisible(16 * width), activation="hard_swish")
         channels, unscaled, blocks = stem.channels, 16, []
         for kernel, expanded, out, squeezes, hard, stride in table:
@@ -205,8 +200,7 @@ def _mobilenet_v3(table: tuple[tuple[int, int, int, int, int, int], ...], hidden
             wide = divisible(channels * expanded / unscaled)
             activation: Activation = "hard_swish" if hard else "relu"
             blocks.append(
-                Block(
-                    "inverted",
+                InvertedBlock(
                     divisible(out * width),
                     kernel,
                     stride,
@@ -235,7 +229,7 @@ _SHUFFLE_WIDTHS = {
 _SHUFFLE_REPEATS = (4, 8, 4)
 
 
-def _shufflenet_v2(width: float, fusion: str) -> Parts:
+def _shufflenet_v2(width: float, fusion: Fusion) -> Parts:
     if fusion == DENSE:
         even = (*(max(2, round(stage * width / 2) * 2) for stage in (116, 232, 464)), 1024)
         *stages, last = _SHUFFLE_WIDTHS.get(width, even)
@@ -243,7 +237,7 @@ def _shufflenet_v2(width: float, fusion: str) -> Parts:
         # The paper gives 128, 256 and 1024 for a multiplier of 1.25.
         stages, last = [on_grid(stage * width / 1.25) for stage in (128, 256, 1024)], 1024
     blocks = [
-        Block("shuffle", channels, stride=2 if i == 0 else 1, fusion=fusion)
+        ShuffleBlock(channels, stride=2 if i == 0 else 1, fusion=fusion)
         for channels, repeats in zip(stages, _SHUFFLE_REPEATS, strict=True)
         for i in range(repeats)
     ]

@@ -4,69 +4,52 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from bft_nas.core.errors import UserError, one_line
-from bft_nas.network.architecture import DENSE, Activation, BlockKind
+from bft_nas.network.blocks import (
+    BLOCKS,
+    KERNEL,
+    YES_OR_NO,
+    Block,
+    Check,
+    Choice,
+    block_kind,
+    fusion_choices,
+    member,
+    number,
+    whole,
+)
+from bft_nas.network.checks import ACTIVATIONS, Activation
 
-Check = tuple[Callable[[Any], bool], str]
-"""Whether a value will do, and what was expected."""
-
-LARGEST_COUNT = 1 << 14
-"""More channels, repeats or pixels than this is a typing mistake."""
-
-
-def _whole(least: int, most: int = LARGEST_COUNT) -> Check:
-    def fits(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-    return fits, f"a whole number from {least} to {most}"
-
-
-def _number(least: float, most: float) -> Check:
-    def fits(value: Any) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-    return fits, f"a number from {least:g} to {most:g}"
-
-
-def _member(*allowed: str) -> Check:
-    return lambda value: isinstance(value, str) and value in allowed, " or ".join(allowed)
-
-
-YES_OR_NO: Check = (lambda value: isinstance(value, bool), "true or false")
-KERNEL: Check = (lambda value: _whole(1, 15)[0](value) and value % 2 == 1, "an odd number from 1 to 15")
 NAME: Check = (
     lambda value: isinstance(value, str) and value.isidentifier(),
     "a name of letters, digits and underscores",
 )
-ACTIVATION = _member(*get_args(Activation))
-FUSION = _member(DENSE, "butterfly")
-RADIX = _whole(2, 1024)
-WIDTH = _number(0.05, 20)
+ACTIVATION = member(*ACTIVATIONS)
+WIDTH = number(0.05, 20)
+HEAD_CHOICES = fusion_choices()
+
+Values = Mapping[str, tuple[Any, ...]]
+"""By the key of a `Choice`, the values to choose from."""
 
 
 @dataclass(frozen=True)
 class StageFile:
     """One stage of a family: a tuple for each field that may be a choice."""
 
-    block: BlockKind
+    kind: type[Block]
     stride: int
     activation: Activation
     channels: tuple[int, ...]
     width: tuple[float, ...]
     depth: tuple[int, ...]
-    kernel: tuple[int, ...]
-    fusion: tuple[str, ...]
-    radix: tuple[int, ...]
-    expansion: tuple[float, ...] = ()
-    expand_fusion: tuple[str, ...] = ()
-    expand_radix: tuple[int, ...] = ()
-    squeeze_excite: tuple[bool, ...] = ()
+    choices: Values
+    """Of the kind's own `Block.choices`."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +74,8 @@ class FamilyFile:
     stages: tuple[StageFile, ...]
     head_channels: int
     head_hidden: int
-    head_fusion: tuple[str, ...]
-    head_radix: tuple[int, ...]
+    head_choices: Values
+    """Of `HEAD_CHOICES`."""
     head_activation: Activation
 
 
@@ -133,6 +116,10 @@ class _Reader:
         if len(set(checked)) < len(checked):
             raise UserError(f"{self.where}: {key}: expected different values, got {shown(values)}")
         return checked
+
+    def choices(self, choices: Iterable[Choice]) -> Values:
+        """Several choices, whether they can come up or not."""
+        return {each.key: self.choice(each.key, each.check, each.default) for each in choices}
 
     def mapping(self, key: str, default: Any = None) -> _Reader:
         """A mapping inside this one."""
@@ -208,8 +195,8 @@ def parse_space(text: str, where: str, family_text: Callable[[str], str | None])
 
 
 def _shared(reader: _Reader) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    resolution = reader.choice("resolution", _whole(8, 2048), 224)
-    return resolution, reader.choice("budget_share", _number(0.05, 1), 1.0)
+    resolution = reader.choice("resolution", whole(8, 2048), 224)
+    return resolution, reader.choice("budget_share", number(0.05, 1), 1.0)
 
 
 def _family_entry(
@@ -240,9 +227,9 @@ def _family(reader: _Reader) -> FamilyFile:
         raise UserError(f"{limits.where}: expected min to be at most max, got {width_min} and {width_max}")
     stem = reader.mapping("stem")
     stem_file = StemFile(
-        stem.one("channels", _whole(1)),
+        stem.one("channels", whole(1)),
         stem.one("kernel", KERNEL, 3),
-        stem.one("stride", _whole(1, 2), 2),
+        stem.one("stride", whole(1, 2), 2),
         stem.one("activation", ACTIVATION, "relu"),
         stem.one("pool", YES_OR_NO, False),
     )
@@ -258,10 +245,9 @@ def _family(reader: _Reader) -> FamilyFile:
         width_max,
         stem_file,
         stages,
-        head.one("channels", _whole(0), 0),
-        head.one("hidden", _whole(0), 0),
-        head.choice("fusion", FUSION, DENSE),
-        head.choice("radix", RADIX, 4),
+        head.one("channels", whole(0), 0),
+        head.one("hidden", whole(0), 0),
+        head.choices(HEAD_CHOICES),
         head.one("activation", ACTIVATION, "relu"),
     )
     head.done()
@@ -269,28 +255,18 @@ def _family(reader: _Reader) -> FamilyFile:
 
 
 def _stage(reader: _Reader) -> StageFile:
-    block = reader.one("block", _member(*get_args(BlockKind)))
-    stage = {
-        "block": block,
-        # A ShuffleNetV2 stage begins with the unit of two branches, which is the one that may change widths.
-        "stride": reader.one("stride", (lambda v: v == 2, "2") if block == "shuffle" else _whole(1, 2), 2),
-        "activation": reader.one("activation", ACTIVATION, "relu"),
-        "channels": reader.choice("channels", _whole(1)),
-        "width": reader.choice("width", WIDTH, 1.0),
-        "depth": reader.choice("depth", _whole(1, 64), 1),
-        "kernel": reader.choice("kernel", KERNEL, 3),
-        "fusion": reader.choice("fusion", FUSION, DENSE),
-        "radix": reader.choice("radix", RADIX, 4),
-    }
-    if block == "inverted":
-        stage |= {
-            "expansion": reader.choice("expansion", _number(1, 16)),
-            "expand_fusion": reader.choice("expand_fusion", FUSION, DENSE),
-            "expand_radix": reader.choice("expand_radix", RADIX, 4),
-            "squeeze_excite": reader.choice("squeeze_excite", YES_OR_NO, False),
-        }
+    kind = block_kind(reader.one("block", member(*BLOCKS)))
+    stage = StageFile(
+        kind,
+        reader.one("stride", kind.first_stride, 2),
+        reader.one("activation", ACTIVATION, "relu"),
+        reader.choice("channels", whole(1)),
+        reader.choice("width", WIDTH, 1.0),
+        reader.choice("depth", whole(1, 64), 1),
+        reader.choices(kind.choices),
+    )
     reader.done()
-    return StageFile(**stage)
+    return stage
 
 
 class _Loader(yaml.SafeLoader):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bft_nas.network.architecture import DENSE, Architecture, Block, Head, Stem
-from bft_nas.network.cost import Layer, block_layers, halved, head_layers
+from bft_nas.network.architecture import Architecture, Head, Stem
+from bft_nas.network.blocks import Block, Chosen
+from bft_nas.network.cost import head_layers
+from bft_nas.network.fusion import Fusion
+from bft_nas.network.layer import Layer, halved
 from bft_nas.network.widths import on_grid, width_grid
-from bft_nas.space.file import FamilyFile
+from bft_nas.space.file import FamilyFile, StageFile
 
 STEPS_PER_OCTAVE = 64
 """Multipliers tried lie this dense; finer ones round to the same widths nearly always."""
@@ -22,11 +25,11 @@ MACS_PER_WIDTH = 1.7
 class Stage:
     """A stage with every choice made but its width."""
 
-    block: Block
+    file: StageFile
     channels: float
     depth: int
-    expansion: float
-    squeeze_excite: bool
+    chosen: Chosen
+    """What its kind of block chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Structure:
     family: FamilyFile
     resolution: int
     stages: tuple[Stage, ...]
-    head_fusion: str
+    head_fusion: Fusion
 
 
 class WidthSolver:
@@ -46,11 +49,11 @@ class WidthSolver:
         self.structure = structure
         self.classes = classes
         family = structure.family
-        size = halved(structure.resolution, family.stem.stride)
-        self.stem_size = size
-        self.sizes = [halved(size, 2) if family.stem.pool else size]
+        stem = family.stem
+        self.stem = Stem(stem.channels, stem.kernel, stem.stride, stem.activation, stem.pool)
+        self.sizes = [self.stem.end(structure.resolution)]
         for stage in structure.stages:
-            self.sizes.append(halved(self.sizes[-1], stage.block.stride))
+            self.sizes.append(halved(self.sizes[-1], stage.file.stride))
         bases = [float(family.stem.channels), *(stage.channels for stage in structure.stages)]
         self.bases = [*bases, float(family.head_channels), float(family.head_hidden)]
         self._remembered: dict[tuple[int, int, int], int] = {}
@@ -108,76 +111,61 @@ class WidthSolver:
     def macs(self, widths: Sequence[int]) -> int:
         """What `cost` says of the architecture of these widths, in a few microseconds."""
         total = self._stem_layer(widths[0]).macs
-        for i in range(len(self.structure.stages)):
+        for i, stage in enumerate(self.structure.stages):
             key = (i, widths[i], widths[i + 1])
             known = self._remembered.get(key)
             if known is None:
-                known = self._remembered[key] = self._stage_macs(*key)
+                known = self._remembered[key] = self._first_macs(*key)
             total += known
+            if stage.depth > 1:
+                key = (i, 0, widths[i + 1])
+                known = self._remembered.get(key)
+                if known is None:
+                    known = self._remembered[key] = self._repeat_macs(i, widths[i + 1])
+                total += known
         key = (-1 - widths[-3], widths[-2], widths[-1])
         known = self._remembered.get(key)
         if known is None:
-            fusion = self.structure.head_fusion
-            layers = head_layers(widths[-3], self.sizes[-1], widths[-2], fusion, widths[-1], self.classes)
+            layers = head_layers(self._head(widths), widths[-3], self.sizes[-1], self.classes)
             known = self._remembered[key] = sum(layer.macs for layer in layers)
         return total + known
 
     def _stem_layer(self, width: int) -> Layer:
-        return Layer("stem.conv", 3, width, self.stem_size, self.structure.family.stem.kernel)
+        size = halved(self.structure.resolution, self.stem.stride)
+        return Layer("stem.conv", 3, width, size, self.stem.kernel)
 
-    def _stage_macs(self, index: int, in_channels: int, channels: int) -> int:
-        first, rest = self._rows(index, in_channels, channels)
-        size, end = self.sizes[index], self.sizes[index + 1]
-        macs = sum(layer.macs for layer in block_layers(first, in_channels, size))
-        repeats = self.structure.stages[index].depth - 1
-        if repeats:
-            macs += repeats * sum(layer.macs for layer in block_layers(rest, channels, end))
-        return macs
+    def _head(self, widths: Sequence[int]) -> Head:
+        activation = self.structure.family.head_activation
+        return Head(widths[-2], self.structure.head_fusion, widths[-1], activation)
 
-    def _rows(self, index: int, in_channels: int, channels: int) -> tuple[Block, Block]:
-        """The first row of a stage and all that follow."""
+    def _first_macs(self, index: int, in_channels: int, channels: int) -> int:
+        row = self._row(index, in_channels, channels, self.structure.stages[index].file.stride)
+        return sum([layer.macs for layer in row.layers(in_channels, self.sizes[index])])
+
+    def _repeat_macs(self, index: int, channels: int) -> int:
+        """Of all rows of a stage but its first."""
+        row = self._row(index, channels, channels, 1)
+        each = sum([layer.macs for layer in row.layers(channels, self.sizes[index + 1])])
+        return each * (self.structure.stages[index].depth - 1)
+
+    def _row(self, index: int, in_channels: int, channels: int, stride: int) -> Block:
         stage = self.structure.stages[index]
-        like = stage.block
-
-        def row(entering: int, stride: int) -> Block:
-            expanded = expanded_channels(entering, stage.expansion)
-            return Block(
-                like.kind,
-                channels,
-                like.kernel,
-                stride,
-                like.activation,
-                like.fusion,
-                expanded,
-                DENSE if expanded == entering else like.expand_fusion,
-                squeeze_channels(expanded) if stage.squeeze_excite else 0,
-                like.stage,
-            )
-
-        return row(in_channels, like.stride), row(channels, 1)
+        file = stage.file
+        return file.kind.chosen(stage.chosen, in_channels, channels, stride, file.activation, index)
 
     def architecture(self, widths: Sequence[int]) -> Architecture:
         """The network of these widths."""
         family = self.structure.family
         rows: list[Block] = []
         for i, stage in enumerate(self.structure.stages):
-            first, rest = self._rows(i, widths[i], widths[i + 1])
-            rows += [first, *[rest] * (stage.depth - 1)]
+            rows.append(self._row(i, widths[i], widths[i + 1], stage.file.stride))
+            if stage.depth > 1:
+                rows += [self._row(i, widths[i + 1], widths[i + 1], 1)] * (stage.depth - 1)
         return Architecture(
             family.name,
             self.structure.resolution,
-            Stem(widths[0], family.stem.kernel, family.stem.stride, family.stem.activation, family.stem.pool),
+            replace(self.stem, channels=widths[0]),
             tuple(rows),
-            Head(widths[-2], self.structure.head_fusion, widths[-1], family.head_activation),
+            self._head(widths),
             self.classes,
         )
-
-
-def expanded_channels(channels: int, expansion: float) -> int:
-    """Channels inside an inverted block: the input's times the expansion, to the nearest multiple of 8."""
-    return max(8, round(channels * expansion / 8) * 8) if expansion else 0
-
-
-def squeeze_channels(expanded: int) -> int:
-    """Channels in the middle of a squeeze-excite: a quarter of the expanded ones, a multiple of 8 (MobileNetV3)."""
-    return max(8, round(expanded / 32) * 8)

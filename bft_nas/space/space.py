@@ -5,21 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import is_file, read_text
 from bft_nas.core.units import format_macs
-from bft_nas.network.architecture import DENSE, Architecture, Block, butterfly_fusion
-from bft_nas.space.file import FamilyFile, StageFile, parse_space
+from bft_nas.network.architecture import Architecture
+from bft_nas.network.blocks import chosen_fusion
+from bft_nas.network.fusion import DENSE
+from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
+from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
 from bft_nas.space.solver import Stage, Structure, WidthSolver
 
 SHIPPED = Path(__file__).parents[1] / "search_spaces"
-
-Suggest = Callable[[str, Sequence[Any]], Any]
-"""Picks one of the values of the choice of that name: what a sampler does."""
 
 
 @dataclass(frozen=True)
@@ -224,9 +224,8 @@ class SearchSpace:
         for resolution in sorted((r for r in self.resolutions if r < structure.resolution), reverse=True):
             structure = replace(structure, resolution=resolution)
             yield structure
-        for change in (_smallest_kernel, _smallest_expansion, _smallest_depth):
-            pairs = zip(structure.stages, structure.family.stages, strict=True)
-            structure = replace(structure, stages=tuple(change(stage, choices) for stage, choices in pairs))
+        for change in _lighter_stages(structure.stages):
+            structure = replace(structure, stages=tuple(map(change, structure.stages)))
             yield structure
         yield self._extremes[structure.family.name][0]
 
@@ -262,36 +261,17 @@ def _family_text(family: str, beside: Path) -> str | None:
 
 def _suggest_structure(family: FamilyFile, resolution: int, choose: Suggest) -> Structure:
     stages = tuple(
-        _suggest_stage(stage, f"{family.name}.stages.{i}", i, choose) for i, stage in enumerate(family.stages)
+        _suggest_stage(stage, f"{family.name}.stages.{i}", choose) for i, stage in enumerate(family.stages)
     )
-    head = f"{family.name}.head"
-    head_fusion = _suggest_fusion(head, "", family.head_fusion, family.head_radix, choose)
-    return Structure(family, resolution, stages, head_fusion if family.head_channels else DENSE)
+    head = chosen_values(f"{family.name}.head", HEAD_CHOICES, family.head_choices, choose)
+    return Structure(family, resolution, stages, chosen_fusion(head) if family.head_channels else DENSE)
 
 
-def _suggest_stage(stage: StageFile, where: str, index: int, choose: Suggest) -> Stage:
+def _suggest_stage(stage: StageFile, where: str, choose: Suggest) -> Stage:
     channels = choose(f"{where}.channels", stage.channels) * choose(f"{where}.width", stage.width)
     depth = choose(f"{where}.depth", stage.depth)
-    kernel = choose(f"{where}.kernel", stage.kernel)
-    fusion = _suggest_fusion(where, "", stage.fusion, stage.radix, choose)
-    expand_fusion, expansion, squeeze_excite = DENSE, 0.0, False
-    if stage.block == "inverted":
-        expansion = choose(f"{where}.expansion", stage.expansion)
-        squeeze_excite = choose(f"{where}.squeeze_excite", stage.squeeze_excite)
-        if expansion > 1:
-            expand_fusion = _suggest_fusion(where, "expand_", stage.expand_fusion, stage.expand_radix, choose)
-    block = Block(
-        stage.block, 0, kernel, stage.stride, stage.activation, fusion, 0, expand_fusion, stage=index
-    )
-    return Stage(block, channels, depth, expansion, squeeze_excite)
-
-
-def _suggest_fusion(
-    where: str, prefix: str, fusions: Sequence[str], radices: Sequence[int], choose: Suggest
-) -> str:
-    if choose(f"{where}.{prefix}fusion", fusions) == DENSE:
-        return DENSE
-    return butterfly_fusion(choose(f"{where}.{prefix}radix", radices))
+    chosen = chosen_values(where, stage.kind.choices, stage.choices, choose)
+    return Stage(stage, channels, depth, chosen)
 
 
 def _choices(family: FamilyFile, resolution: int) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -307,31 +287,23 @@ def _choices(family: FamilyFile, resolution: int) -> Iterator[tuple[str, Sequenc
 
 
 def _size(family: FamilyFile) -> int:
-    def fusions(kinds: Sequence[str], radices: Sequence[int]) -> int:
-        return sum(1 if kind == DENSE else len(radices) for kind in kinds)
-
-    size = fusions(family.head_fusion, family.head_radix) if family.head_channels else 1
+    size = ways(HEAD_CHOICES, family.head_choices) if family.head_channels else 1
     for stage in family.stages:
-        size *= len(stage.channels) * len(stage.width) * len(stage.depth) * len(stage.kernel)
-        size *= fusions(stage.fusion, stage.radix)
-        if stage.block == "inverted":
-            expanding = fusions(stage.expand_fusion, stage.expand_radix)
-            size *= sum(expanding if expansion > 1 else 1 for expansion in stage.expansion)
-            size *= len(stage.squeeze_excite)
+        size *= len(stage.channels) * len(stage.width) * len(stage.depth)
+        size *= ways(stage.kind.choices, stage.choices)
     return size
 
 
-def _smallest_kernel(stage: Stage, choices: StageFile) -> Stage:
-    return replace(stage, block=replace(stage.block, kernel=min(choices.kernel)))
+def _lighter_stages(stages: Sequence[Stage]) -> Iterator[Callable[[Stage], Stage]]:
+    """What makes stages lighter: the least of each choice of their blocks that says so, then the least depth."""
+    keys = dict.fromkeys(
+        choice.key for stage in stages for choice in stage.file.kind.choices if choice.lightens
+    )
+    for key in keys:
+        yield partial(_lighter_stage, key)
+    yield lambda stage: replace(stage, depth=min(stage.file.depth))
 
 
-def _smallest_expansion(stage: Stage, choices: StageFile) -> Stage:
-    if choices.block != "inverted":
-        return stage
-    expansion = min(choices.expansion)
-    block = stage.block if expansion > 1 else replace(stage.block, expand_fusion=DENSE)
-    return replace(stage, expansion=expansion, block=block)
-
-
-def _smallest_depth(stage: Stage, choices: StageFile) -> Stage:
-    return replace(stage, depth=min(choices.depth))
+def _lighter_stage(key: str, stage: Stage) -> Stage:
+    file = stage.file
+    return replace(stage, chosen=lightened(key, file.kind.choices, file.choices, stage.chosen))

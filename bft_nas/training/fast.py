@@ -12,16 +12,7 @@ from torch import Tensor, nn
 from bft_nas.kernels import depthwise, norm
 from bft_nas.kernels.depthwise import convolve, is_depthwise
 from bft_nas.kernels.norm import activation_of, is_usual, normalise
-from bft_nas.network.modules import Head, Inverted, Separable, Shuffle, Stem
-
-# The norms of a block that its `activation` follows; it follows nothing else.
-_ACTIVATED: dict[type[nn.Module], tuple[str, ...]] = {
-    Stem: ("norm",),
-    Separable: ("depthwise_norm", "pointwise_norm"),
-    Shuffle: ("shortcut_pointwise_norm", "expand_norm", "project_norm"),
-    Inverted: ("expand_norm", "depthwise_norm"),
-    Head: ("norm",),
-}
+from bft_nas.network.modules import ACTIVATED
 
 
 @contextmanager
@@ -67,7 +58,7 @@ def _norms(model: nn.Module) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
         if isinstance(module, nn.BatchNorm2d) and is_usual(module):
             forwards[module] = partial(normalise, module, "identity")
     for block in model.modules():
-        activated = [getattr(block, name, None) for name in _ACTIVATED.get(type(block), ())]
+        activated = [getattr(block, name, None) for name in ACTIVATED.get(type(block), ())]
         norms = [each for each in activated if isinstance(each, nn.BatchNorm2d)]
         activation = activation_of(block.activation) if norms else None  # type: ignore[arg-type]
         if activation is not None and all(map(is_usual, norms)):

@@ -443,13 +443,14 @@ def test_a_live_display_fits_a_terminal() -> None:
     from rich.console import Console
 
     from bft_nas.cli.progress import LiveProgress, show_progress
-    from bft_nas.network import Architecture, Block, Head, Stem
+    from bft_nas.network import Architecture, Head, Stem
+    from bft_nas.network.blocks.separable import SeparableBlock
     from bft_nas.record import Candidate
     from bft_nas.training.curve import Epoch
 
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120)
-    net = Architecture("mobilenet_v1", 224, Stem(8), (Block("separable", 8),), Head())
+    net = Architecture("mobilenet_v1", 224, Stem(8), (SeparableBlock(8),), Head())
     with show_progress(console, trials=2, seconds=None, epochs=2, best=0.5) as display:
         assert isinstance(display, LiveProgress)
         first, second = (Candidate(number, net, 49_900_000, 50_000_000) for number in range(2))

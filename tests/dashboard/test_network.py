@@ -6,12 +6,14 @@ from itertools import pairwise
 import plotly.graph_objects as go
 import pytest
 import yaml
+from hypothesis import given
 
 from bft_nas.dashboard import comparison_figure, strip_figure
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.network import KINDS, architecture_yaml, bars_of, differences
-from bft_nas.network import REFERENCES, Architecture, cost, reference
+from bft_nas.network import REFERENCES, Architecture, Head, Stem, cost, reference
 from bft_nas.record import Run
+from tests.network.rows import Rows, stages
 
 BUTTERFLY = reference("mobilenet_v1_bft", width=1.0, resolution=128)
 DENSE = reference("mobilenet_v1", width=0.5, resolution=128)
@@ -104,6 +106,14 @@ def test_yaml_describes_the_network_whole_whatever_its_family_is_called(made_up:
     networks += [replace(DENSE, family=name) for name in ("yes", "a: b", "- x\ny", "#1")]
     for network in [*networks, *map(reference, REFERENCES)]:
         assert Architecture.from_dict(yaml.safe_load(architecture_yaml(network))) == network
+
+
+@given(rows=stages())
+def test_rows_of_any_kind_of_block_are_drawn_and_told(rows: Rows) -> None:
+    network = Architecture("any", 32, Stem(rows.in_channels), rows.blocks, Head())
+    slots = [bar.slot for bar in bars_of(network)]
+    assert slots == sorted(set(slots))
+    assert Architecture.from_dict(yaml.safe_load(architecture_yaml(network))) == network
 
 
 def test_slots_rise_and_are_those_of_one_place(made_up: Run) -> None:

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.export.write import TOLERANCE, ExportReport
-from bft_nas.network import Architecture, Block, Head, Stem, build, cost, reference
+from bft_nas.network import Architecture, Head, Stem, build, butterfly_fusion, cost, reference
+from bft_nas.network.blocks.inverted import InvertedBlock
+from bft_nas.network.blocks.separable import SeparableBlock
+from bft_nas.network.blocks.shuffle import ShuffleBlock
 
 CLASSES = ("cat", "dog", 'a "quoted" name', '""" + 1 / 0\\', "line\nbreak", "naïve ☃")
 NORMALISATION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -18,7 +21,7 @@ SEPARABLE = Architecture(
     "mobilenet_v1",
     32,
     Stem(8),
-    (Block("separable", 24, fusion="butterfly-4"), Block("separable", 36, kernel=5, stride=2)),
+    (SeparableBlock(24, fusion=butterfly_fusion(4)), SeparableBlock(36, kernel=5, stride=2)),
     Head(),
     classes=10,
 )
@@ -26,8 +29,8 @@ SHUFFLE = Architecture(
     "shufflenet_v2",
     64,
     Stem(12, pool=True),
-    (Block("shuffle", 36, stride=2, fusion="butterfly-4"), Block("shuffle", 36)),
-    Head(64, "butterfly-8"),
+    (ShuffleBlock(36, stride=2, fusion=butterfly_fusion(4)), ShuffleBlock(36)),
+    Head(64, butterfly_fusion(8)),
     classes=10,
 )
 INVERTED = Architecture(
@@ -35,19 +38,18 @@ INVERTED = Architecture(
     64,
     Stem(16, activation="hard_swish"),
     (
-        Block("inverted", 16, expanded=16, squeeze=8, fusion="butterfly-8", stride=2),
-        Block("inverted", 24, 5, 2, "hard_swish", "butterfly-4", expanded=60, squeeze=12),
-        Block("inverted", 24, activation="hard_swish", expanded=72, expand_fusion="butterfly-8"),
+        InvertedBlock(16, expanded=16, squeeze=8, fusion=butterfly_fusion(8), stride=2),
+        InvertedBlock(24, 5, 2, "hard_swish", butterfly_fusion(4), expanded=60, squeeze=12),
+        InvertedBlock(24, activation="hard_swish", expanded=72, expand_fusion=butterfly_fusion(8)),
     ),
-    Head(96, "butterfly-16", hidden=40, activation="hard_swish"),
+    Head(96, butterfly_fusion(16), hidden=40, activation="hard_swish"),
     classes=10,
 )
-DENSE = Architecture("mobilenet_v2", 32, Stem(8), (Block("inverted", 8, expanded=24),), Head(), in_channels=1)
+DENSE = Architecture("mobilenet_v2", 32, Stem(8), (InvertedBlock(8, expanded=24),), Head(), in_channels=1)
 
 GROUPED = reference("fbnet_a", width=0.25, resolution=32, classes=10)
 
-
-COMMON = {"Stem", "Head", "Network"}
+COMMON = {"Stem", "Head", "Network", "Fusion"}
 BUTTERFLY = {"ButterflyPlan", "ButterflyTransform"}
 
 

@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import math
+import runpy
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import bft_nas.export.write
 from bft_nas.export.source import model_source, read_safetensors
 from bft_nas.export.write import CONTENTS, TOLERANCE
-from bft_nas.network import Architecture, cost
+from bft_nas.network import BLOCKS, Architecture, Head, Stem, cost
 from tests.export.examples import (
     CASES,
     CLASSES,
@@ -32,7 +33,9 @@ from tests.export.examples import (
     NORMALISATION,
     SEPARABLE,
     Exported,
+    trained,
 )
+from tests.network.rows import example_of
 
 
 @pytest.fixture(params=list(CASES))
@@ -194,13 +197,26 @@ def test_the_model_file_defines_what_it_uses_and_nothing_else(exported: Exported
         assert "squeeze=0" in source or "queeze" not in source
 
 
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_block_of_any_kind_is_written_into_the_model_file(kind: str, tmp_path: Path) -> None:
+    rows = example_of(kind)
+    net = Architecture("any", 32, Stem(rows.in_channels), rows.blocks, Head(), classes=3)
+    network = trained(net)
+    path = tmp_path / "model.py"
+    path.write_text(model_source(net, {type(module).__name__ for module in network.modules()}))
+    written = runpy.run_path(str(path))["build"]().eval()
+    written.load_state_dict(network.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(written(images), network(images))
+
+
 def test_the_model_file_has_one_row_a_block_and_a_tidy_style(exported: Exported) -> None:
     path = exported.folder / "model.py"
     source = path.read_text(encoding="utf-8")
     if exported.case.architecture is SEPARABLE:
         assert (
             '        Separable(in_channels=8, channels=24, kernel=3, stride=1, activation="relu",'
-            ' fusion="butterfly-4"),\n'
+            ' fusion=Fusion("butterfly", radix=4)),\n'
         ) in source
     assert max(map(len, source.splitlines())) <= 120
     style = ["--isolated", "--line-length", "110"]

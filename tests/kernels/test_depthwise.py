@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import bft_nas.kernels
 from bft_nas.kernels.depthwise import KERNELS, convolve, is_depthwise, kernel_available
-from bft_nas.network.modules import depthwise
+from bft_nas.network.modules.layers import depthwise
 from tests.conftest import of_threads
 from tests.kernels.sanitizing import run_sanitized
 

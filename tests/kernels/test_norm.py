@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import bft_nas.kernels
 from bft_nas.kernels.norm import Activation, activation_of, is_usual, kernel_available, normalise
-from bft_nas.network.modules import activate
+from bft_nas.network.modules.layers import activate
 from tests.kernels.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")

@@ -6,32 +6,52 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 import thop
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.network import Architecture, Block, Cost, Head, Stem, cost, reference
+from bft_nas.network import BLOCKS, Architecture, Cost, Head, Stem, cost, reference
+from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.build import build
 from bft_nas.network.modules import Network
-from bft_nas.space.space import SearchSpace
+from bft_nas.network.walk import walk
+from bft_nas.space.space import Proposal, SearchSpace, shipped_spaces
+from tests.network.rows import Rows, stages
 
-SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]
+SPACES = shipped_spaces()
+NETWORKS = 25
 
 
-def random_architectures(space: str, count: int) -> Iterator[Architecture]:
+def pairs(proposal: Proposal) -> set[tuple[str, Any]]:
+    """What was chosen; a radix, a kernel and so on stage by stage."""
+    return set(proposal.parameters.items())
+
+
+@cache
+def covering(space: str) -> list[Architecture]:
+    """25 networks of a space that together have every value of every choice at least once."""
     loaded, rng = SearchSpace.load(space), random.Random(space)
-    for i in range(count):
-        budget = (10, 50, 150)[i % 3] * 10**6
-        yield loaded.sample(rng, budget).architecture
+    drawn = [loaded.sample(rng, (10, 50, 150)[i % 3] * 10**6) for i in range(400)]
+    missing = {(name, value) for each in drawn for name, values in each.domains.items() for value in values}
+    found = []
+    while missing:
+        best = max(drawn, key=lambda each: len(pairs(each) & missing))
+        assert pairs(best) & missing, f"of {space} nothing drawn has {missing}"
+        missing -= pairs(best)
+        found.append(best.architecture)
+    return found + [each.architecture for each in drawn[: max(0, NETWORKS - len(found))]]
 
 
 def built_without_memory(architecture: Architecture) -> Network:
-    """The network on torch's meta device: shapes without numbers, since 800 of them are to be counted."""
+    """The network on torch's meta device: shapes without numbers."""
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
         # Filling shapes with random numbers would take longer than all of the counting.
         for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "zeros_", "ones_"):
@@ -87,25 +107,49 @@ def counted_by_others(model: nn.Module, image: Tensor) -> tuple[dict[str, int], 
     return by_torch, dict(flat(tree))
 
 
-@pytest.mark.parametrize("space", SPACES)
-def test_200_random_networks_are_counted_as_torch_counts_them_layer_by_layer(space: str) -> None:
-    for architecture in random_architectures(space, 200):
-        counted = cost(architecture)
-        model, image = built_without_memory(architecture), image_of(architecture)
-        params = sum(p.numel() for p in model.parameters())
-        without_norms_and_activations(model)
-        seen_by_torch, seen_by_thop = counted_by_others(model, image)
-        for layer in counted.layers:
-            unseen = layer.plan.residual_macs * layer.size**2 if layer.plan else 0
-            assert seen_by_torch[layer.name] + unseen == layer.macs, (architecture, layer)
-            assert seen_by_thop[layer.name] == layer.macs, (architecture, layer)
-        # Nothing is counted beside the layers: each counter's whole is the sum of them.
-        assert sum(seen_by_torch.get(name, 0) for name in TOP) == counted.macs - residuals(counted)
-        assert sum(seen_by_thop.get(name, 0) for name in TOP) == counted.macs
-        assert params == counted.params
-
-
 TOP = ("stem", "blocks", "head.conv", "head.hidden", "classifier")
+
+
+def check_the_count(architecture: Architecture) -> None:
+    counted = cost(architecture)
+    model, image = built_without_memory(architecture), image_of(architecture)
+    params = sum(p.numel() for p in model.parameters())
+    without_norms_and_activations(model)
+    seen_by_torch, seen_by_thop = counted_by_others(model, image)
+    for layer in counted.layers:
+        unseen = layer.plan.residual_macs * layer.size**2 if layer.plan else 0
+        assert seen_by_torch[layer.name] + unseen == layer.macs, (architecture, layer)
+        assert seen_by_thop[layer.name] == layer.macs, (architecture, layer)
+    # Nothing is counted beside the layers: each counter's whole is the sum of them.
+    assert sum(seen_by_torch.get(name, 0) for name in TOP) == counted.macs - residuals(counted)
+    assert sum(seen_by_thop.get(name, 0) for name in TOP) == counted.macs
+    assert params == counted.params
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_networks_with_every_choice_of_a_space_are_counted_as_torch_counts_them(space: str) -> None:
+    for architecture in covering(space):
+        check_the_count(architecture)
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_any_rows_of_a_kind_of_block_are_counted_as_torch_counts_them(kind: str, data: st.DataObject) -> None:
+    rows = data.draw(stages((kind,)))
+    check_the_count(Architecture("any", 24, Stem(rows.in_channels), rows.blocks, Head(), classes=5))
+
+
+def test_every_kind_of_block_is_in_a_space() -> None:
+    kinds = {block.kind for space in SPACES for net in covering(space) for block in net.blocks}
+    assert kinds == BLOCKS.keys()
+
+
+@given(rows=stages())
+def test_the_layers_of_a_row_are_among_the_parts_of_its_kind_in_their_order(rows: Rows) -> None:
+    for block, in_channels, size in walk(rows.blocks, rows.in_channels, 24):
+        names = [layer.name for layer in block.layers(in_channels, size)]
+        assert names == [part for part in block.parts if part in names]
 
 
 def residuals(counted: Cost) -> int:
@@ -117,7 +161,7 @@ def test_the_peak_memory_is_that_of_the_layer_with_the_largest_input_output_and_
     space: str,
 ) -> None:
     """Inputs and outputs are read off the running network; what a skip holds is checked where it is simple."""
-    for architecture in random_architectures(space, 10):
+    for architecture in covering(space)[:10]:
         model, image = built_without_memory(architecture), image_of(architecture)
         sizes: dict[str, int] = {}
 
@@ -137,7 +181,7 @@ def test_the_peak_memory_is_that_of_the_layer_with_the_largest_input_output_and_
 
 
 def test_a_skip_holds_the_blocks_input() -> None:
-    block = Block("inverted", 16, expanded=64, kernel=3)
+    block = InvertedBlock(16, expanded=64, kernel=3)
     layers = {layer.name: layer for layer in cost(Architecture("one", 8, Stem(16), (block,), Head())).layers}
     assert layers["blocks.0.depthwise"].held == 16 * 4 * 4
     assert layers["blocks.0.project"].held == 16 * 4 * 4

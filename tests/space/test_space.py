@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bft_nas.core.errors import UserError
-from bft_nas.network import Architecture, cost
+from bft_nas.network import BLOCKS, Architecture, cost
 from bft_nas.network.widths import width_grid
 from bft_nas.space.space import SHIPPED, Proposal, SearchSpace, shipped_spaces
 
@@ -64,7 +64,8 @@ def test_widths_are_multiples_of_8_with_small_prime_factors(name: str) -> None:
 
 
 def every_choice(architecture: Architecture, choice: str) -> set[Any]:
-    return {getattr(block, choice) for block in architecture.blocks}
+    rows = (block.to_dict() for block in architecture.blocks)
+    return {row[choice] for row in rows}
 
 
 def test_every_choice_of_the_issue_comes_up() -> None:
@@ -80,7 +81,7 @@ def test_every_choice_of_the_issue_comes_up() -> None:
     ]:
         assert set().union(*(every_choice(net, choice) for net in made)) == expected
     inverted = [net for net in made if net.family == "mobilenet_v3"]
-    squeezes = {bool(block.squeeze) for net in inverted for block in net.blocks}
+    squeezes = {bool(squeeze) for net in inverted for squeeze in every_choice(net, "squeeze")}
     assert squeezes == {False, True}
     assert len({len(net.blocks) for net in inverted}) > 3
 
@@ -88,9 +89,9 @@ def test_every_choice_of_the_issue_comes_up() -> None:
 def test_expansion_and_projection_are_chosen_separately() -> None:
     made = proposals(SearchSpace.load("mobilenet_v3"), 100, 50_000_000)
     pairs = {
-        (block.expand_fusion == "dense", block.fusion == "dense")
+        (row["expand_fusion"] == "dense", row["fusion"] == "dense")
         for p in made
-        for block in p.architecture.blocks
+        for row in p.architecture.to_dict()["blocks"]
     }
     assert len(pairs) == 4
 
@@ -153,6 +154,32 @@ def test_a_wider_share_gives_a_network_with_more_macs() -> None:
     assert at_share(0.5) < at_share(0.8) < at_share(1.0)
 
 
+HEAVY = """
+family: heavy
+resolution: 64
+width: {min: 0.5, max: 1}
+stem: {channels: 16}
+stages:
+  - {block: inverted, channels: 32, depth: [1, 3], kernel: [3, 5], expansion: [1, 4],
+     expand_fusion: butterfly, fusion: butterfly}
+  - {block: separable, channels: 32, depth: [1, 3], kernel: [3, 5]}
+"""
+
+
+def test_what_is_too_heavy_gets_small_kernels_then_no_expansion_then_fewer_blocks() -> None:
+    space = parse(HEAVY)
+    seen: dict[tuple[str, bool, int], None] = {}
+    for step in range(400):
+        budget = int(space.reach.largest / 1.02**step)
+        if budget >= space.reach.smallest:
+            net = space.propose(lambda name, values: values[-1], budget).architecture
+            rows = net.to_dict()["blocks"]
+            expands = any(row["expanded"] > row["channels"] for row in rows)
+            seen[str({row["kernel"] for row in rows}), expands, len(rows)] = None
+            assert {row["expand_fusion"] for row in rows[1:]} <= {"dense"} or expands
+    assert list(seen) == [("{5}", True, 6), ("{3}", True, 6), ("{3}", False, 6), ("{3}", False, 2)]
+
+
 def test_the_same_seed_proposes_the_same_in_two_processes() -> None:
     code = (
         "import random; from bft_nas.space.space import SearchSpace; r = random.Random(5);"
@@ -167,7 +194,7 @@ def test_the_same_seed_proposes_the_same_in_two_processes() -> None:
 
 
 def test_the_shipped_spaces_are_files_people_can_copy(tmp_path: Path) -> None:
-    assert shipped_spaces() == ("mobile", "mobilenet_v1", "mobilenet_v3", "shufflenet_v2")
+    assert set(shipped_spaces()) >= {"mobile", "mobilenet_v1", "mobilenet_v3", "shufflenet_v2"}
     mine = tmp_path / "mine.yaml"
     mine.write_text((SHIPPED / "mobile.yaml").read_text().replace("[128, 160, 192, 224]", "[96]"))
     assert SearchSpace.load(mine).resolutions == (96,)
@@ -208,7 +235,7 @@ def test_the_text_of_a_space_reads_back_as_the_same_space(name: str) -> None:
             r"stages\[1\]: fusion: expected dense or butterfly, got 'sparse'",
         ),
         ("radix: [2, 4]", "radix: 1", "radix: expected a whole number from 2"),
-        ("block: separable", "block: magic", "block: expected separable or shuffle or inverted"),
+        ("block: separable", "block: magic", f"block: expected {' or '.join(BLOCKS)}"),
         ("block: separable", "block: shuffle, stride: 1", "broken YAML in line 8: key 'stride' stands twice"),
         ("block: separable, channels: 32, ", "block: separable, ", r"stages\[0\]: missing key 'channels'"),
         ("stride: 2", "stride: [1, 2]", "stride: no choice here"),
@@ -262,7 +289,7 @@ def test_a_number_is_what_is_written_or_refused(old: str, written: str) -> None:
         return
     family = space.families[0]
     read = {
-        "radix": family.stages[0].radix,
+        "radix": family.stages[0].choices["radix"],
         "min": (family.width_min,),
         "stride": (family.stages[0].stride,),
     }[key]
@@ -281,7 +308,7 @@ def test_a_value_that_repeats_itself_is_refused_in_a_moment() -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.yaml", "a/b", ""])
 def test_an_unknown_space_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(UserError, match="mobile, mobilenet_v1, mobilenet_v3, shufflenet_v2"):
+    with pytest.raises(UserError, match=", ".join(shipped_spaces())):
         SearchSpace.load(name)
 
 

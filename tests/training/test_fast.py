@@ -11,9 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.kernels import depthwise, norm
-from bft_nas.network import build, reference
-from bft_nas.network.modules import Head, Inverted, Separable, Shuffle, Stem
+from bft_nas.network import BLOCKS, DENSE, build, butterfly_fusion, grouped_fusion, reference
+from bft_nas.network.modules import ACTIVATED, MODULES, Head, Stem
+from bft_nas.network.modules.inverted import Inverted
+from bft_nas.network.modules.separable import Separable
+from bft_nas.network.modules.shuffle import Shuffle
 from bft_nas.training.fast import trained_fast
+from tests.network.rows import example_of
 
 CLASSES = 10
 
@@ -65,29 +69,45 @@ def test_a_model_is_itself_again_afterwards_even_after_a_failure() -> None:
 def test_without_the_kernel_a_network_trains_as_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for kernel in (depthwise, norm):
         monkeypatch.setattr(kernel, "kernel_available", lambda: False)
-    block = Separable(32, 32, 5, 1, "relu", "dense")
+    block = Separable(32, 32, 5, 1, "relu", DENSE)
     with trained_fast(block, CLASSES):
         assert not any("forward" in vars(module) for module in block.modules())
 
 
-BLOCKS: list[tuple[int, nn.Module]] = [
+def module_of(kind: str) -> tuple[int, nn.Module]:
+    rows = example_of(kind)
+    return rows.in_channels, MODULES[kind](**rows.blocks[0].arguments(rows.in_channels))
+
+
+BLOCKS_OF_EACH_KIND: list[tuple[int, nn.Module]] = [
     (3, Stem(3, 16, 3, 2, "hard_swish", pool=True)),
-    (16, Separable(16, 24, 3, 1, "relu", "butterfly-4")),
-    (16, Separable(16, 24, 5, 2, "hard_swish", "dense")),
-    (32, Shuffle(32, 64, 3, 2, "relu", "dense")),
-    (32, Shuffle(32, 32, 3, 1, "hard_swish", "dense")),
-    (16, Shuffle(16, 16, 3, 1, "relu", "dense")),
-    (16, Inverted(16, 16, 5, 1, "hard_swish", "dense", 48, "dense", 8)),
-    (16, Inverted(16, 24, 3, 2, "relu", "grouped-2", 16, "dense", 0)),
-    (8, Inverted(8, 8, 3, 1, "relu", "dense", 24, "dense", 0)),
-    (16, Head(16, 32, "dense", 20, "hard_swish")),
-    (16, Head(16, 0, "dense", 20, "relu")),
+    (16, Separable(16, 24, 3, 1, "relu", butterfly_fusion(4))),
+    (16, Separable(16, 24, 5, 2, "hard_swish", DENSE)),
+    (32, Shuffle(32, 64, 3, 2, "relu", DENSE)),
+    (32, Shuffle(32, 32, 3, 1, "hard_swish", DENSE)),
+    (16, Shuffle(16, 16, 3, 1, "relu", DENSE)),
+    (16, Inverted(16, 16, 5, 1, "hard_swish", DENSE, 48, DENSE, 8)),
+    (16, Inverted(16, 24, 3, 2, "relu", grouped_fusion(2), 16, DENSE, 0)),
+    (8, Inverted(8, 8, 3, 1, "relu", DENSE, 24, DENSE, 0)),
+    (16, Head(16, 32, DENSE, 20, "hard_swish")),
+    (16, Head(16, 0, DENSE, 20, "relu")),
+    *map(module_of, BLOCKS),
 ]
+
+
+def test_every_kind_of_block_is_among_them_and_names_norms_that_it_has() -> None:
+    made = [block for _, block in BLOCKS_OF_EACH_KIND]
+    assert {type(block) for block in made} == ACTIVATED.keys() == {Stem, Head, *MODULES.values()}
+    for kind, named in ACTIVATED.items():
+        norms = {name for block in made if isinstance(block, kind) for name, _ in block.named_children()}
+        assert set(named) <= norms
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("channels", "block"), BLOCKS, ids=[f"{type(block).__name__}{k}" for k, (_, block) in enumerate(BLOCKS)]
+    ("channels", "block"),
+    BLOCKS_OF_EACH_KIND,
+    ids=[f"{type(block).__name__}{k}" for k, (_, block) in enumerate(BLOCKS_OF_EACH_KIND)],
 )
 @torch.no_grad()
 def test_a_block_gives_the_same_and_its_statistics_move_the_same(

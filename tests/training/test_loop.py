@@ -17,7 +17,8 @@ from torch import nn
 from bft_nas.core.errors import RunError
 from bft_nas.data.dataset import Split, load_dataset
 from bft_nas.data.images import Images
-from bft_nas.network import Architecture, Block, Head, Stem, build
+from bft_nas.network import DENSE, Architecture, Head, Stem, build, butterfly_fusion
+from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.training.loop import (
     Diverged,
     Training,
@@ -33,8 +34,8 @@ NET = Architecture(
     96,
     Stem(16),
     (
-        Block("separable", 32, stride=2, fusion="butterfly-4"),
-        Block("separable", 64, stride=2, fusion="dense"),
+        SeparableBlock(32, stride=2, fusion=butterfly_fusion(4)),
+        SeparableBlock(64, stride=2, fusion=DENSE),
     ),
     Head(),
     classes=1000,
@@ -323,7 +324,7 @@ def test_any_number_of_images_trains(number: int, batch_size: int) -> None:
 
 @pytest.mark.parametrize("number", [2, 3, 127, 128, 129, 257, 1025])
 def test_a_network_that_ends_in_single_pixels_trains_on_any_number_of_images(number: int) -> None:
-    small = Architecture("small", 32, Stem(16), (Block("separable", 32, stride=2),) * 3, Head(64), classes=10)
+    small = Architecture("small", 32, Stem(16), (SeparableBlock(32, stride=2),) * 3, Head(64), classes=10)
     images = images_of(number)
     training = evaluate(small, protocol_of(images, epochs=2), images)
     assert len(training.curve) == 2

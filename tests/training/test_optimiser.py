@@ -6,7 +6,8 @@ import pytest
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.network import Architecture, Block, Head, Stem, build
+from bft_nas.network import Architecture, Head, Stem, build, butterfly_fusion
+from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.training.optimiser import learning_rate_at, make_optimiser
 from bft_nas.training.recipe import Recipe
 
@@ -22,7 +23,9 @@ def rates_and_decays(model: nn.Module, recipe: Recipe) -> dict[str, tuple[float,
 
 def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay() -> None:
     recipe = Recipe(butterfly_rate=0.5, classifier_rate=16)
-    model = build(Architecture("tiny", 24, Stem(16), (Block("separable", 64, fusion="butterfly-4"),), Head()))
+    model = build(
+        Architecture("tiny", 24, Stem(16), (SeparableBlock(64, fusion=butterfly_fusion(4)),), Head())
+    )
     decay = recipe.weight_decay
     rates = rates_and_decays(model, recipe)
     assert rates["stem.conv.weight"] == (1, decay)

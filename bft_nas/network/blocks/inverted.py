@@ -1,0 +1,103 @@
+"""Expand, depthwise, squeeze-excite, project: the block of MobileNetV2 and V3 (arXiv:1905.02244)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from bft_nas.network.blocks._block import Block
+from bft_nas.network.blocks._choices import (
+    KERNELS,
+    YES_OR_NO,
+    Choice,
+    Chosen,
+    chosen_fusion,
+    fusion_choices,
+    number,
+)
+from bft_nas.network.checks import Activation, check_count, check_fusion
+from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.layer import Layer, halved
+
+
+@dataclass(frozen=True, slots=True)
+class InvertedBlock(Block):
+    """An inverted residual; it does not expand when ``expanded`` equals the input's channels."""
+
+    kind = "inverted"
+    parts: ClassVar = {
+        "expand": "expand",
+        "depthwise": "depthwise",
+        "se.reduce": "squeeze-excite reduce",
+        "se.expand": "squeeze-excite expand",
+        "project": "project",
+    }
+    dialect = "inverted residuals: expansion/projection"
+    choices = (
+        KERNELS,
+        *fusion_choices(),
+        Choice("expansion", number(1, 16), lightens=True),
+        Choice("squeeze_excite", YES_OR_NO, False),
+        *fusion_choices("expand_", when=lambda chosen: chosen["expansion"] > 1),
+    )
+
+    fusion: Fusion = DENSE
+    """What mixes channels in the projection."""
+    expanded: int = 0
+    """Channels between the two pointwise layers."""
+    expand_fusion: Fusion = DENSE
+    """What mixes channels in the expansion."""
+    squeeze: int = 0
+    """Channels in the middle of the squeeze-excite; 0 leaves it out."""
+
+    @classmethod
+    def chosen(
+        cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
+    ) -> Self:
+        expanded = expanded_channels(in_channels, chosen["expansion"])
+        return cls(
+            channels,
+            chosen["kernel"],
+            stride,
+            activation,
+            chosen_fusion(chosen),
+            expanded,
+            DENSE if expanded == in_channels else chosen_fusion(chosen, "expand_"),
+            squeeze_channels(expanded) if chosen["squeeze_excite"] else 0,
+            stage=stage,
+        )
+
+    def check(self, where: str, in_channels: int) -> None:
+        Block.check(self, where, in_channels)
+        check_count(f"{where}.expanded", self.expanded, 1)
+        check_count(f"{where}.squeeze", self.squeeze, 0)
+        expanding = (in_channels, self.expanded) if self.expanded != in_channels else ()
+        check_fusion(f"{where}.expand_fusion", self.expand_fusion, *expanding)
+        check_fusion(f"{where}.fusion", self.fusion, self.expanded, self.channels)
+
+    def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
+        wide, out, end = self.expanded, self.channels, halved(size, self.stride)
+        skip = in_channels * size**2 if self.stride == 1 and in_channels == out else 0
+        if wide != in_channels:
+            yield Layer("expand", in_channels, wide, size, fusion=self.expand_fusion, affine=2, in_size=size)
+        yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=size, held=skip)
+        if self.squeeze:
+            excited = wide * end**2 + skip
+            yield Layer("se.reduce", wide, self.squeeze, 1, affine=1, in_size=1, held=excited)
+            yield Layer("se.expand", self.squeeze, wide, 1, affine=1, in_size=1, held=excited)
+        yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
+
+    def pattern(self, in_channels: int) -> str:
+        expansion = short_fusion(self.expand_fusion) if self.expanded != in_channels else "-"
+        return f"{expansion}/{short_fusion(self.fusion)}"
+
+
+def expanded_channels(channels: int, expansion: float) -> int:
+    """Channels inside the block: the input's times the expansion, to the nearest multiple of 8."""
+    return max(8, round(channels * expansion / 8) * 8)
+
+
+def squeeze_channels(expanded: int) -> int:
+    """Channels in the middle of a squeeze-excite: a quarter of the expanded ones, a multiple of 8 (MobileNetV3)."""
+    return max(8, round(expanded / 32) * 8)

@@ -1,0 +1,78 @@
+"""The unit of ShuffleNetV2 (arXiv:1807.11164)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from bft_nas.network.blocks._block import UNUSED, Block
+from bft_nas.network.blocks._choices import KERNELS, Chosen, chosen_fusion, fusion_choices
+from bft_nas.network.checks import Activation, check_fusion
+from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.layer import Layer, halved
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleBlock(Block):
+    """Half of the channels pass by a branch of three layers; with a stride, all enter two branches."""
+
+    kind = "shuffle"
+    parts: ClassVar = {
+        "shortcut_depthwise": "shortcut depthwise",
+        "shortcut_pointwise": "shortcut pointwise",
+        "expand": "expand",
+        "depthwise": "depthwise",
+        "project": "project",
+    }
+    choices = (KERNELS, *fusion_choices())
+    # A stage begins with the unit of two branches, which is the one that may change widths.
+    first_stride = (lambda value: value == 2 and isinstance(value, int), "2")
+    unused = UNUSED
+
+    fusion: Fusion = DENSE
+    """What mixes channels in every pointwise layer."""
+
+    @classmethod
+    def chosen(
+        cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
+    ) -> Self:
+        return cls(channels, chosen["kernel"], stride, activation, chosen_fusion(chosen), stage=stage)
+
+    def check(self, where: str, in_channels: int) -> None:
+        Block.check(self, where, in_channels)
+        half = self.channels // 2
+        check_fusion(f"{where}.fusion", self.fusion, half if self.stride == 1 else in_channels, half)
+        if self.channels % 2:
+            raise ValueError(f"{where}.channels: a shuffle block needs an even number, got {self.channels}")
+        if self.stride == 1 and self.channels != in_channels:
+            raise ValueError(
+                f"{where}.channels: a shuffle block of stride 1 keeps its {in_channels} channels"
+            )
+
+    def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
+        half, kernel, fusion = self.channels // 2, self.kernel, self.fusion
+        end = halved(size, self.stride)
+        entering, held = half, half * size**2
+        if self.stride > 1:
+            whole = in_channels * size**2
+            entering, held = in_channels, half * end**2
+            yield Layer(
+                "shortcut_depthwise",
+                in_channels,
+                in_channels,
+                end,
+                kernel,
+                in_channels,
+                affine=2,
+                in_size=size,
+            )
+            yield Layer(
+                "shortcut_pointwise", in_channels, half, end, fusion=fusion, affine=2, in_size=end, held=whole
+            )
+        yield Layer("expand", entering, half, size, fusion=fusion, affine=2, in_size=size, held=held)
+        yield Layer("depthwise", half, half, end, kernel, half, affine=2, in_size=size, held=held)
+        yield Layer("project", half, half, end, fusion=fusion, affine=2, in_size=end, held=held)
+
+    def pattern(self, in_channels: int) -> str:
+        return short_fusion(self.fusion)

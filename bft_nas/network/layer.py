@@ -1,0 +1,74 @@
+"""One layer of a network and what it costs, by the rule in `bft_nas.network.cost`. Needs no torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bft_nas.butterfly.plan import ButterflyPlan, butterfly_macs
+from bft_nas.network.fusion import Fusion
+
+BYTES_PER_ACTIVATION = 4
+
+
+class Layer(NamedTuple):
+    """One convolution, butterfly or linear layer, with the batch norm behind it when it has one."""
+
+    name: str
+    """Dotted name of the layer in the built network."""
+    in_channels: int
+    out_channels: int
+    size: int
+    """Height and width of the output."""
+    kernel: int = 1
+    groups: int = 1
+    fusion: Fusion | None = None
+    """What mixes channels in a pointwise layer; None in every other layer."""
+    affine: int = 0
+    """Learned values per output channel beside the weights: 2 with batch norm, 1 with a bias."""
+    in_size: int = 0
+    held: int = 0
+    """Activations kept meanwhile for a skip connection or another branch."""
+
+    @property
+    def plan(self) -> ButterflyPlan | None:
+        """The stages of a butterfly; None in any other layer."""
+        radix = None if self.fusion is None else self.fusion.radix
+        return None if radix is None else ButterflyPlan(self.in_channels, self.out_channels, radix)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        fusion = self.fusion
+        if fusion is not None and fusion.radix is not None:
+            each = butterfly_macs(self.in_channels, self.out_channels, fusion.radix)
+        else:
+            each = self.products
+        return each * self.size * self.size
+
+    @property
+    def weights(self) -> int:
+        """Learned weights, without bias and batch norm."""
+        plan = self.plan
+        return self.products if plan is None else plan.weights
+
+    @property
+    def products(self) -> int:
+        """Weights of a convolution or linear layer, each of them multiplied once a pixel."""
+        groups = self.groups if self.fusion is None else self.fusion.groups
+        return self.kernel * self.kernel * self.in_channels // groups * self.out_channels
+
+    @property
+    def params(self) -> int:
+        """Learned values, those of the batch norm or bias included."""
+        return self.weights + self.affine * self.out_channels
+
+    @property
+    def memory(self) -> int:
+        """Bytes of float32 activations alive while the layer runs on one image: input, output, what is held."""
+        values = self.in_channels * self.in_size**2 + self.out_channels * self.size**2 + self.held
+        return BYTES_PER_ACTIVATION * values
+
+
+def halved(size: int, stride: int) -> int:
+    """Height or width behind a layer of that stride."""
+    return -(-size // stride)

@@ -1,0 +1,36 @@
+"""The modules that networks are built from. Plain PyTorch: an export writes the source of what it uses.
+
+The module of a kind of block is in the file of that name, under the name in camel case; see `bft_nas.network.blocks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+from torch import nn
+
+from bft_nas.network.blocks import BLOCKS
+from bft_nas.network.modules import ends, layers, whole
+from bft_nas.network.modules.ends import Head, Stem
+from bft_nas.network.modules.whole import Network
+
+__all__ = ["ACTIVATED", "MODULES", "SOURCES", "Head", "Network", "Stem"]
+
+_FILES = {kind: import_module(f"{__name__}.{kind}") for kind in BLOCKS}
+
+MODULES: Mapping[str, type[nn.Module]] = {
+    kind: getattr(file, kind.title().replace("_", "")) for kind, file in _FILES.items()
+}
+"""The module of each kind of block."""
+
+ACTIVATED: Mapping[type[nn.Module], tuple[str, ...]] = {
+    Stem: ("norm",),
+    Head: ("norm",),
+    **{MODULES[kind]: file.ACTIVATED for kind, file in _FILES.items()},
+}
+"""Of a module with an ``activation``, the norms that it follows; it follows nothing else."""
+
+SOURCES: tuple[ModuleType, ...] = (layers, *_FILES.values(), ends, whole)
+"""Where all of them are defined, each file behind those that it needs."""

@@ -1,0 +1,64 @@
+"""The module of an inverted block."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bft_nas.network.fusion import Fusion
+from bft_nas.network.modules.layers import activate, depthwise, pointwise
+
+# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
+ACTIVATED = ("expand_norm", "depthwise_norm")
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by what the whole image says of it (arXiv:1709.01507, as in MobileNetV3)."""
+
+    def __init__(self, channels: int, squeeze: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeeze, 1)
+        self.expand = nn.Conv2d(squeeze, channels, 1)
+        self.activation = nn.ReLU(inplace=True)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.activation(self.reduce(x.mean((2, 3), keepdim=True)))
+        return x * self.gate(self.expand(scale))  # type: ignore[no-any-return]
+
+
+class Inverted(nn.Module):
+    """Expand, depthwise, squeeze-excite, project; a skip where the shapes agree (MobileNetV2 and V3, FBNet)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        activation: str,
+        fusion: Fusion,
+        expanded: int,
+        expand_fusion: Fusion,
+        squeeze: int,
+    ) -> None:
+        super().__init__()
+        self.skip = stride == 1 and in_channels == channels
+        self.expands = expanded != in_channels
+        if self.expands:
+            self.expand = pointwise(in_channels, expanded, expand_fusion)
+            self.expand_norm = nn.BatchNorm2d(expanded)
+        self.depthwise = depthwise(expanded, kernel, stride)
+        self.depthwise_norm = nn.BatchNorm2d(expanded)
+        self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
+        self.project = pointwise(expanded, channels, fusion)
+        self.project_norm = nn.BatchNorm2d(channels)
+        self.activation = activate(activation)
+        # Groups would never meet: their channels interleave before they are fused again (FBNet).
+        groups = fusion.groups
+        self.interleave = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.activation(self.expand_norm(self.expand(x))) if self.expands else x
+        y = self.activation(self.depthwise_norm(self.depthwise(self.interleave(y))))
+        y = self.project_norm(self.project(self.se(y)))
+        return x + y if self.skip else y  # type: ignore[no-any-return]

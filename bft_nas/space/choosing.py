@@ -1,0 +1,43 @@
+"""Choices made one after the other: which come up, and how many ways there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bft_nas.network.blocks import Choice
+from bft_nas.space.file import Values
+
+Suggest = Callable[[str, Sequence[Any]], Any]
+"""Picks one of the values of the choice of that name: what a sampler does."""
+
+
+def chosen_values(where: str, choices: Sequence[Choice], values: Values, choose: Suggest) -> dict[str, Any]:
+    """One value for each choice that comes up, in their order; the name of a choice is ``where`` and its key."""
+    chosen: dict[str, Any] = {}
+    for choice in choices:
+        if choice.when is None or choice.when(chosen):
+            chosen[choice.key] = choose(f"{where}.{choice.key}", values[choice.key])
+    return chosen
+
+
+def lightened(
+    key: str, choices: Sequence[Choice], values: Values, chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was chosen with the least value of one choice, and without what then no longer comes up."""
+    before = {**chosen, key: min(values[key])} if key in chosen else chosen
+
+    def again(name: str, values: Sequence[Any]) -> Any:
+        return before.get(name.rpartition(".")[2], values[0])
+
+    return chosen_values("", choices, values, again)
+
+
+def ways(choices: Sequence[Choice], values: Values, chosen: Mapping[str, Any] | None = None) -> int:
+    """In how many ways the choices can be made, what does not come up not counted."""
+    if not choices:
+        return 1
+    (choice, *rest), chosen = choices, chosen or {}
+    if choice.when is not None and not choice.when(chosen):
+        return ways(rest, values, chosen)
+    return sum(ways(rest, values, {**chosen, choice.key: value}) for value in values[choice.key])
