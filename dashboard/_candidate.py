@@ -10,9 +10,9 @@ import pandas as pd
 from dash import Dash, Input, Output, State, dcc, html
 
 from bft_nas.core.errors import UserError
-from bft_nas.core.units import format_macs, format_percent
+from bft_nas.core.units import format_macs, format_pixels
 from bft_nas.dashboard._download import export_command, exported_zip
-from bft_nas.dashboard._layout import EMPTY, facts, long_table, outputs, table
+from bft_nas.dashboard._layout import EMPTY, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative, cannot_be_shown, guarded, tell_terminal
@@ -20,6 +20,7 @@ from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
 from bft_nas.network import Architecture, cost
+from bft_nas.record.columns import column_named, columns_in
 from bft_nas.record.pareto import front, winners
 
 Row = Mapping[Any, Any]
@@ -31,7 +32,7 @@ class Chosen:
 
     number: int
     row: Row
-    """See `bft_nas.record.run.COLUMNS`."""
+    """See `bft_nas.record.COLUMNS`."""
     architecture: Architecture
 
     @property
@@ -179,21 +180,29 @@ def _said(name: str, make: Callable[[], Any]) -> Any:
 
 
 def _card(data: RunData, both: list[Chosen]) -> Any:
+    accuracy, columns = column_named("accuracy"), columns_in("card")
     if len(both) == 1:
         (one,) = both
-        return [
-            html.P([html.Strong(_accuracy(one.row)), f" {_standing(data, one)}"], className="headline"),
-            html.Dl(facts(_facts(one.row).items()), className="facts small"),
+        named = [
+            html.Div(
+                [
+                    html.Dt(column.heading, title=column.hover),
+                    html.Dd(column.cell(one.row), title=column.exact(one.row.get(column.name))),
+                ]
+            )
+            for column in columns
         ]
-    columns = [
-        {"accuracy": _accuracy(one.row), "is": _standing(data, one), **_facts(one.row)} for one in both
+        return [
+            html.P([html.Strong(accuracy.cell(one.row)), f" {_standing(data, one)}"], className="headline"),
+            html.Dl(named, className="facts small"),
+        ]
+    rows = [
+        ("", *(one.name for one in both)),
+        (accuracy.heading, *(accuracy.cell(one.row) for one in both)),
+        ("outcome", *(_standing(data, one) for one in both)),
+        *((column.heading, *(column.cell(one.row) for one in both)) for column in columns),
     ]
-    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    return table(["", *(one.name for one in both)], rows, "Both candidates")
-
-
-def _accuracy(row: Row) -> str:
-    return "failed" if row["state"] == "failed" else format_percent(row["accuracy"])
+    return table(rows[0], rows[1:], "Both candidates")
 
 
 def _standing(data: RunData, one: Chosen) -> str:
@@ -205,18 +214,6 @@ def _standing(data: RunData, one: Chosen) -> str:
         return f"winner within {' and '.join(won)}"
     on_front = (front(data.results)["number"] == one.number).any()
     return "on the front" if on_front else "behind the front"
-
-
-def _facts(row: Row) -> dict[str, str]:
-    return {
-        "MACs": f"{format_macs(row['macs'])} of {format_macs(row['budget'])}",
-        "parameters": f"{row['params']:,}",
-        "network": f"{row['family']} at {row['resolution']}x{row['resolution']}",
-        "butterflies": f"{row['butterfly_share']:.0%} of the fusions' MACs",
-        "peak memory": f"{row['peak_memory'] / 1e6:.2f} MB an image",
-        "training": f"{row['epochs']} epochs, {row['seconds']:.1f} s",
-        "fusions": str(row["fusions"]),
-    }
 
 
 def _differences(first: Chosen, second: Chosen) -> Any:
@@ -243,7 +240,7 @@ def _layers(one: Chosen) -> Any:
     rows = [
         (
             layer.name,
-            f"{layer.out_channels}x{layer.size}x{layer.size}",
+            f"{layer.out_channels}x{format_pixels(layer.size)}",
             str(layer.fusion or ""),
             f"{layer.macs:,}",
             f"{layer.params:,}",

@@ -18,7 +18,8 @@ from bft_nas.dashboard.curves import HOVER
 from bft_nas.dashboard.front import RING
 from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, architecture_yaml, bars_of
 from bft_nas.network import Architecture
-from bft_nas.record import COLUMNS
+from bft_nas.record import COLUMNS, RESULT_NAMES, Column
+from bft_nas.record.columns import columns_in
 from bft_nas.record.pareto import front
 
 
@@ -50,18 +51,32 @@ def embedded(
         "lines": [
             {"color": colour, "dash": dash} for colour, dash in zip(COLOURS[:2], DASHES[:2], strict=True)
         ],
-        "columns": list(COLUMNS),
-        "rows": {name: _column(data.results[name]) for name in COLUMNS if name in data.results},
+        "columns": {column.name: _described(column) for column in COLUMNS},
+        "views": {view: [column.name for column in columns_in(view)] for view in ("candidates", "card")},
+        "rows": {name: _column(data.results[name]) for name in RESULT_NAMES if name in data.results},
         "curves": _curves(data.curves),
         "bars": _bars(architectures),
         "yaml": _yaml(architectures),
     }
     parts = {name: json.dumps(part, separators=(",", ":"), allow_nan=False) for name, part in content.items()}
-    # Plotly has an encoder of its own, and leaves out the names by which a page knows traces unless it is told.
+    # Plotly has an encoder of its own, and drops the ids by which a page knows traces by default.
     parts["figures"] = _object(
         {name: str(figure.to_json(remove_uids=False)) for name, figure in figures.items()}
     )
     return base64.b64encode(zlib.compress(_object(parts).encode())).decode()
+
+
+def _described(column: Column) -> dict[str, Any]:
+    """What the script has to know of a column of results."""
+    return {
+        "title": column.title,
+        "heading": column.heading,
+        "hover": column.hover,
+        "format": column.format.name,
+        "numeric": column.format.numeric,
+        "unit": column.unit if column.is_shortened else "",
+        "best": column.direction,
+    }
 
 
 def _object(parts: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The front on the page: drawn from what the filters leave, and ringed without being drawn anew."""
+"""The front on the page: drawn from what the filters leave, and ringed without being drawn again."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def front_values(data: RunData, view: View) -> tuple[Any, ...]:
 def _unpacked(figure: go.Figure) -> dict[str, Any]:
     """A figure whose arrays go to the page as lists.
 
-    Plotly's own encoding packs them, and a browser that unpacks them anew at every change takes all of the points for
+    Plotly's own encoding packs them, and a browser that unpacks them again at every change takes all of the points for
     changed; nor does Dash find the number of a clicked candidate in a packed array.
     """
     traces = [trace.to_plotly_json() for trace in figure.data]

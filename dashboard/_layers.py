@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.core.units import format_macs
 from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
 from bft_nas.dashboard._style import INK
+from bft_nas.record.columns import column_named, columns_in
 
 # Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
 # the winners' orange with any colour vision.
@@ -258,29 +258,28 @@ def _line(rows: pd.DataFrame, canvas: Canvas, bottom: float, scale: float) -> li
 
 def _reference_text(row: Mapping[Any, Any]) -> str:
     return (
-        f"<b>{escape(str(row['name']))}</b>, reference for {format_macs(int(row['budget']))}<br>"
-        f"{_network_text(row)}"
+        f"<b>{escape(str(row['name']))}</b>, reference for {column_named('budget').cell(row)}<br>"
+        f"{'<br>'.join(network_lines(row))}"
     )
 
 
-def _network_text(row: Mapping[Any, Any]) -> str:
-    """What a trained network is and came to, in the lines of a label."""
-    return (
-        f"{row['accuracy']:.2%} accuracy<br>"
-        f"{format_macs(int(row['macs']))} MACs, {int(row['params']):,} parameters<br>"
-        f"{int(row['resolution'])}x{int(row['resolution'])}"
-    )
+def network_lines(row: Mapping[Any, Any]) -> list[str]:
+    """A trained network and its outcome, in the lines of a label."""
+    cells = ((column, column.cell(row)) for column in columns_in("point"))
+    return [f"{column.heading} {escape(cell)}" for column, cell in cells if cell]
 
 
 def _published_text(row: Mapping[Any, Any]) -> str:
+    lines = [
+        f"{column_named(name).heading} {column_named(name).text(row[name])}" for name in ("macs", "params")
+    ]
     resolution = str(row["resolution"])
-    size = f"{resolution}x{resolution}" if resolution.isdecimal() else f"resolution {resolution}"
-    parameters = "" if pd.isna(row["params"]) else f", {row['params'] / 1e6:.3g}M parameters"
+    size = column_named("resolution").text(resolution) if resolution.isdecimal() else resolution
     return (
         f"<b>{escape(str(row['name']))}</b><br>"
         f"{row['top1']:.1f}% ImageNet top-1, published<br>"
-        f"{format_macs(int(row['macs']))} MACs{parameters}<br>"
-        f"{escape(size)}<br>"
+        f"{'<br>'.join(lines[: 1 if pd.isna(row['params']) else 2])}<br>"
+        f"resolution {escape(size)}<br>"
         f"<i>{_source_lines(str(row['source']))}</i>"
     )
 

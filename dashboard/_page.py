@@ -100,7 +100,7 @@ tbody .reason td { border-top: 0; padding-top: 0; color: var(--accent); }
 .reason div { white-space: normal; overflow-wrap: anywhere; width: max-content; max-width: min(76ch, 74vw); }
 code { font: 0.86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
 .stages {
-  display: flex; flex-wrap: wrap; gap: 4px; list-style: none; margin: 0; padding: 0; min-width: 300px;
+  display: flex; flex-wrap: wrap; gap: 4px; list-style: none; margin: 0; padding: 0; min-width: 220px;
 }
 .stages code { padding: 1px 6px; border-radius: 5px; background: var(--dense); color: var(--dense-ink); }
 .stages .butterfly { background: var(--butterfly); color: var(--butterfly-ink); }

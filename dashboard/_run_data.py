@@ -1,10 +1,11 @@
-"""Everything that the views need of one run, read once and kept as plain data."""
+"""Everything that the views need of one run, read once, when a view asks for it, and kept as plain data."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -41,18 +42,28 @@ class RunData:
     """Names and values for people: the space, the data, the protocol's hash."""
     results: pd.DataFrame
     """See `bft_nas.record.run.Run.results`."""
-    curves: pd.DataFrame
-    """See `bft_nas.record.run.Run.curves`."""
     references: pd.DataFrame
     """See `bft_nas.record.run.Run.references`."""
-    proposals: pd.DataFrame
-    """One row a trial: `PROPOSAL_COLUMNS`, then a column for each sampled parameter, empty where it was not sampled.
-
-    ``started`` and ``ended`` are times of day as the search's machine tells them, ``proposing`` is in seconds,
-    ``repeats`` the number of the candidate that the proposal is the same as; each is empty where it is not known.
-    """
     imagenet: bool
     """The data is ImageNet, whose accuracies compare with published ones."""
+    read_curves: Callable[[], pd.DataFrame]
+    """See `curves`."""
+    read_proposals: Callable[[], pd.DataFrame]
+    """See `proposals`."""
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """See `bft_nas.record.run.Run.curves`; read when a view asks for them, as each is a file."""
+        return self.read_curves()
+
+    @cached_property
+    def proposals(self) -> pd.DataFrame:
+        """One row a trial: `PROPOSAL_COLUMNS`, then a column for each sampled parameter, empty where none was sampled.
+
+        ``started`` and ``ended`` are times of day by the clock of the search's machine, ``proposing`` is in seconds,
+        ``repeats`` the number of the candidate that the proposal is the same as; each is empty where it is not known.
+        """
+        return self.read_proposals()
 
     @property
     def clock(self) -> dict[str, float]:
@@ -86,6 +97,8 @@ def read_run(run: Run) -> RunData:
     from bft_nas.searching.halving import Halving
 
     settings, results = run.settings, run.results()
+    # As they are now: each is replaced when it changes.
+    trials = run.ledger.study.get_trials(deepcopy=False)
     halving = settings.scheduler == "halving"
     rungs = Halving(settings.eta, settings.min_epochs, settings.epochs).rungs if halving else ()
     return RunData(
@@ -95,10 +108,10 @@ def read_run(run: Run) -> RunData:
         rungs=rungs,
         facts=tuple((name, printable(value)) for name, value in result_facts(run, results)),
         results=results,
-        curves=run.curves(),
         references=run.references(),
-        proposals=_proposals(run.ledger.study.get_trials(deepcopy=False)),
         imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
+        read_curves=lambda: run.curves(results["number"]),
+        read_proposals=lambda: _proposals(trials),
     )
 
 
@@ -112,7 +125,7 @@ def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
             continue
         found.append((name, facts.st_mtime_ns, facts.st_size))
     if found and not (folder / "study.journal").exists():
-        # The study is in a database, which is asked anew now and then.
+        # The study is in a database, which is asked again now and then.
         found.append(("database", int(time.time() / SECONDS_BETWEEN_LOOKS), 0))
     return tuple(found)
 

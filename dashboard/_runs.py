@@ -1,4 +1,4 @@
-"""The runs that a dashboard may read: those of one folder, each read anew when its records change."""
+"""The runs that a dashboard may read: those of one folder, each read again when its records change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bft_nas.network import Architecture
 from bft_nas.record import Run, run_names
 
 EXAMPLE = Path(__file__).parent / "example"
-"""A finished search that comes along, shown where there is no run yet."""
+"""A finished search that is bundled, shown where there is no run yet."""
 
 Signature = tuple[tuple[str, int, int], ...]
 

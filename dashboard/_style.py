@@ -35,7 +35,7 @@ COLOURS = (ACCENT, SECOND, "#009e73", "#cc79a7", "#e69f00")
 DASHES = ("solid", "dash", "dot", "dashdot")
 MANY = 2000
 # Of all figures in a browser. WebGL, which only thousands of points are drawn by, draws at twice a screen's resolution
-# unless it is told.
+# unless it is set.
 CONFIG: Any = {
     "displaylogo": False,
     "plotGlPixelRatio": 1,
@@ -140,7 +140,7 @@ def nothing(figure: go.Figure, text: str) -> go.Figure:
 
 
 Problem = Callable[[str, Exception], None]
-"""Is told of a view that could not be made, by its name, and why."""
+"""Receives a view that could not be made, by its name, and why."""
 Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]
 """How a figure is made, which has a name: `plainly`, or `guarded`."""
 

@@ -7,48 +7,41 @@ from typing import Any
 
 import pandas as pd
 
+from bft_nas.record import Column
+from bft_nas.record.columns import CODE, columns_in
 
-def _number(field: str, heading: str, form: str, **more: Any) -> dict[str, Any]:
+
+def _definition(column: Column) -> dict[str, Any]:
+    """A column as the grid takes it; the functions are those of assets/formats.js."""
     return {
-        "field": field,
-        "headerName": heading,
-        "filter": "agNumberColumnFilter",
-        "type": "rightAligned",
-        "valueFormatter": {"function": f"params.value == null ? '' : d3.format('{form}')(params.value)"},
-        **more,
+        "field": column.name,
+        "headerName": column.title,
+        "headerTooltip": column.hover,
+        "filter": "agNumberColumnFilter" if column.format.numeric else "agTextColumnFilter",
+        "type": "rightAligned" if column.alignment == "right" else None,
+        "valueFormatter": {"function": f"shown(params.value, '{column.format.name}')"},
+        "tooltipValueGetter": {"function": f"exactly(params.value, '{column.unit}')"}
+        if column.is_shortened
+        else None,
+        "cellClass": "code" if column.format is CODE else None,
     }
 
 
-def _text(field: str, heading: str, **more: Any) -> dict[str, Any]:
-    return {"field": field, "headerName": heading, "filter": "agTextColumnFilter", **more}
+def _defined(column: Column) -> dict[str, Any]:
+    return {key: value for key, value in _definition(column).items() if value}
 
 
+_FIRST, *_OTHERS = columns_in("candidates")
 COLUMN_DEFINITIONS = [
-    _number("number", "No.", "d", pinned="left", maxWidth=90),
-    _number("accuracy", "Accuracy", ".2%", sort="desc"),
-    _number("macs", "MACs", ",d"),
-    _number("params", "Parameters", ",d"),
-    _text("family", "Family"),
-    _number("resolution", "Resolution", "d"),
-    _number("budget", "Budget", ",d"),
-    _number(
-        "butterfly_share", "Butterflies", ".0%", headerTooltip="share of the fusions' MACs in butterflies"
-    ),
-    _text("fusions", "Fusions", cellClass="code"),
-    _text("state", "Status"),
-    _number("epochs", "Epochs", "d"),
-    _number("seconds", "Seconds", ".1f"),
-    _number(
-        "peak_memory", "Peak memory", ",d", headerTooltip="bytes of activations for one image in float32"
-    ),
-    _text("reason", "Reason"),
-    _text("hash", "Hash", cellClass="code"),
+    {**_defined(_FIRST), "pinned": "left", "maxWidth": 90},
+    *({**_defined(column), **({"sort": "desc"} if column.direction == "up" else {})} for column in _OTHERS),
 ]
 DEFAULT_COLUMN = {"sortable": True, "resizable": True, "floatingFilter": True, "suppressMovable": True}
 GRID_OPTIONS = {
     "rowSelection": {"mode": "multiRow", "enableClickSelection": True, "headerCheckbox": False},
     "autoSizeStrategy": {"type": "fitCellContents"},
     "theme": {"function": "themeQuartz"},
+    "enableBrowserTooltips": True,
     "enableCellTextSelection": True,
     "animateRows": False,
 }

@@ -1,27 +1,17 @@
-"""The tables of the report, as HTML in which every text is escaped."""
+"""The tables of the report, as HTML in which every text is escaped; their columns are `COLUMNS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import pandas as pd
 
-from bft_nas.core.units import format_macs
+from bft_nas.record import Column
+from bft_nas.record.columns import CODE, column_named, columns_in
 
 Row = Mapping[Any, Any]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: its heading and the HTML of a row's cell."""
-
-    heading: str
-    cell: Callable[[Row], str]
-    kind: str = ""
-    """The cell's CSS class: ``number`` for what is aligned to the right."""
 
 
 def table(label: str, columns: Sequence[Column], rows: pd.DataFrame, if_none: str) -> str:
@@ -32,9 +22,28 @@ def table(label: str, columns: Sequence[Column], rows: pd.DataFrame, if_none: st
     return _scroll(label, columns, body)
 
 
+def winners_table(best: pd.DataFrame, budgets: Sequence[int]) -> str:
+    """A row for each budget: its winner, or that it has none."""
+    if not budgets:
+        return '<p class="about">No budget was given.</p>'
+    by_budget = {row["for_budget"]: row for row in best.to_dict("records")}
+    columns = (column_named("budget"), *columns_in("summary"))
+    body = ""
+    for budget in budgets:
+        if budget in by_budget:
+            # A winner may have been proposed for another budget.
+            body += _table_row(columns, {**by_budget[budget], "budget": budget})
+        else:
+            body += (
+                f'<tr class="failed"><th scope="row" class="number">{_cell(columns[0], {"budget": budget})}</th>'
+                f'<td colspan="{len(columns) - 1}">no complete candidate within it</td></tr>'
+            )
+    return _scroll("Winner of each budget", columns, body)
+
+
 def _table_row(columns: Sequence[Column], row: Row) -> str:
-    cells = "".join(f"<td{_kind(column)}>{column.cell(row)}</td>" for column in columns[1:])
-    kind, head = _kind(columns[0]), columns[0].cell(row)
+    cells = "".join(f"<td{_class(column)}>{_cell(column, row)}</td>" for column in columns[1:])
+    kind, head = _class(columns[0]), _cell(columns[0], row)
     if row["state"] != "failed":
         return f'<tr><th scope="row"{kind}>{head}</th>{cells}</tr>'
     # A reason is a sentence: it has a line of its own, where it is seen without scrolling.
@@ -44,25 +53,25 @@ def _table_row(columns: Sequence[Column], row: Row) -> str:
     )
 
 
-def winners_table(best: pd.DataFrame, budgets: Sequence[int]) -> str:
-    """A row for each budget: its winner, or that it has none."""
-    if not budgets:
-        return '<p class="about">No budget was given.</p>'
-    by_budget = {row["for_budget"]: row for row in best.to_dict("records")}
-    body = ""
-    for budget in budgets:
-        if budget in by_budget:
-            body += _table_row(WINNER_COLUMNS, by_budget[budget])
-        else:
-            body += (
-                f'<tr class="failed"><th scope="row" class="number">{_macs(budget)}</th>'
-                f'<td colspan="{len(WINNER_COLUMNS) - 1}">no complete candidate within it</td></tr>'
-            )
-    return _scroll("Winner of each budget", WINNER_COLUMNS, body)
+def _cell(column: Column, row: Row) -> str:
+    text = escape(column.cell(row))
+    if not text:
+        return ""
+    if column.name == "number":
+        return _pick(int(row["number"]))
+    if column.name == "fusions":
+        return _stages(row)
+    if column.format is CODE:
+        return f"<code>{text}</code>"
+    exact = column.exact(row.get(column.name))
+    return f'<span title="{escape(exact)}">{text}</span>' if exact else text
 
 
 def _scroll(label: str, columns: Sequence[Column], body: str) -> str:
-    heads = "".join(f'<th scope="col"{_kind(column)}>{escape(column.heading)}</th>' for column in columns)
+    heads = "".join(
+        f'<th scope="col"{_class(column)} title="{escape(column.hover)}">{escape(column.title)}</th>'
+        for column in columns
+    )
     # Focusable, so that a wide table scrolls with the keyboard too.
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
@@ -70,8 +79,8 @@ def _scroll(label: str, columns: Sequence[Column], body: str) -> str:
     )
 
 
-def _kind(column: Column) -> str:
-    return f' class="{column.kind}"' if column.kind else ""
+def _class(column: Column) -> str:
+    return ' class="number"' if column.alignment == "right" else ""
 
 
 def key() -> str:
@@ -95,83 +104,3 @@ def _stages(row: Row) -> str:
 def _stage(stage: str) -> str:
     kind = ' class="butterfly"' if "b" in stage else ""
     return f"<code{kind}>{escape(stage)}</code>"
-
-
-def _text(name: str) -> Callable[[Row], str]:
-    return lambda row: escape(str(row[name]))
-
-
-def _code(name: str) -> Callable[[Row], str]:
-    return lambda row: f"<code>{escape(str(row[name]))}</code>"
-
-
-def _exact(name: str, short: Callable[[int], str]) -> Callable[[Row], str]:
-    """A large number as people say it, with all its digits when pointed at."""
-
-    def cell(row: Row) -> str:
-        if pd.isna(row[name]):
-            return ""
-        return f'<span title="{int(row[name]):,}">{short(int(row[name]))}</span>'
-
-    return cell
-
-
-def _macs(macs: int) -> str:
-    return f'<span title="{macs:,}">{format_macs(macs)}</span>'
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:.2f}M" if number >= 1_000_000 else f"{number / 1e3:.0f}K"
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
-
-
-def _accuracy(row: Row) -> str:
-    if pd.isna(row["accuracy"]):
-        return "failed"
-    stopped = ", stopped" if row["state"] == "stopped" else ""
-    return f"{row['accuracy']:.2%}{stopped}"
-
-
-def _square(row: Row) -> str:
-    return "" if pd.isna(row["resolution"]) else f"{int(row['resolution'])}x{int(row['resolution'])}"
-
-
-def _seconds(row: Row) -> str:
-    return "" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}"
-
-
-BUDGET = Column("Budget", _exact("budget", format_macs), "number")
-NUMBER = Column("No.", lambda row: _pick(int(row["number"])), "number")
-ACCURACY = Column("Accuracy", _accuracy, "number")
-MACS = Column("MACs", _exact("macs", format_macs), "number")
-PARAMETERS = Column("Parameters", _exact("params", _millions), "number")
-MEMORY = Column("Peak memory", _exact("peak_memory", _mebibytes), "number")
-RESOLUTION = Column("Resolution", _square, "number")
-FAMILY = Column("Family", _text("family"))
-BUTTERFLIES = Column("Butterflies", lambda row: f"{row['butterfly_share']:.0%}", "number")
-FUSIONS = Column("Fusions", _code("fusions"))
-
-WINNER_COLUMNS = (
-    Column("Budget", _exact("for_budget", format_macs), "number"),
-    NUMBER,
-    ACCURACY,
-    MACS,
-    PARAMETERS,
-    FAMILY,
-    RESOLUTION,
-    Column("Fusions stage by stage", _stages),
-)
-FRONT_COLUMNS = (NUMBER, ACCURACY, MACS, PARAMETERS, MEMORY, FAMILY, RESOLUTION, BUTTERFLIES, FUSIONS)
-REFERENCE_COLUMNS = (
-    Column("Name", _text("name")),
-    ACCURACY,
-    MACS,
-    PARAMETERS,
-    RESOLUTION,
-    BUDGET,
-    FAMILY,
-    BUTTERFLIES,
-)

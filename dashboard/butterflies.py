@@ -63,13 +63,13 @@ def butterfly_figure(on_front: pd.DataFrame, architectures: Mapping[int, Archite
         margin={"t": 56, "b": 90},
     )
     shares = fusions[fusions["radix"] > 0].groupby("stage").size() / fusions.groupby("stage").size()
-    told = ", ".join(
+    said = ", ".join(
         f"{name} {format_percent(share)}"
         for name, share in zip(names, shares.reindex(stages).fillna(0), strict=True)
     )
     return describe(
         figure,
-        f"Butterflies over the {len(known)} candidates of the front, as a part of the fusions of each stage: {told}.",
+        f"Butterflies over the {len(known)} candidates of the front, as a part of the fusions of each stage: {said}.",
     )
 
 

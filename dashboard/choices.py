@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from bft_nas.core.units import format_percent
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS
 from bft_nas.dashboard._style import AMBER, INK, SECOND, SHARE_SCALE, describe, layout, log_ticks, nothing
+from bft_nas.record import Column
+from bft_nas.record.columns import columns_in
 from bft_nas.record.pareto import complete, front
 
 FEWEST = 10
@@ -21,12 +23,14 @@ MOST = 500
 # Beyond it no eye follows a line, and drawing takes seconds.
 MOST_LINES = 1000
 SHOWN = 12
+# Values of an axis up to which each of them has a tick.
+FEW = 8
 
 
 def importance_figure(proposals: pd.DataFrame, results: pd.DataFrame) -> go.Figure:
     """How much each choice decides whether a candidate is among the most accurate, and among the cheapest.
 
-    Optuna's PED-ANOVA (Watanabe et al. 2023), which also judges choices that only some families have.
+    Optuna's PED-ANOVA (Watanabe et al. 2023), which also evaluates choices that only some families have.
 
     Args:
         proposals: see `bft_nas.dashboard._run_data.RunData`.
@@ -53,11 +57,11 @@ def importance_figure(proposals: pd.DataFrame, results: pd.DataFrame) -> go.Figu
     figure.update_layout(bargap=0.35, bargroupgap=0.05, legend={"traceorder": "reversed"})
     figure.update_xaxes(title_text="importance", ticksuffix="%")
     figure.update_yaxes(ticklabelstandoff=6, showgrid=False)
-    told = "; ".join(
+    said = "; ".join(
         f"for {word} {', '.join(f'{name} {format_percent(part)}' for name, part in found[column].nlargest(3).items())}"
         for column, word in (("accuracy", "accuracy"), ("macs", "few MACs"))
     )
-    return describe(figure, f"The most important choices: {told}.")
+    return describe(figure, f"The most important choices: {said}.")
 
 
 def importances(proposals: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
@@ -135,26 +139,14 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
         best = front(done)["number"]
         even = done["number"].iloc[np.linspace(0, count - 1, MOST_LINES - len(best)).astype(int)]
         done = done[done["number"].isin([*best, *even])]
-    shares = proposals.set_index("number")["budget_share"] if "budget_share" in proposals else None
-    families = sorted(done["family"].unique())
-    dimensions: list[dict[str, Any]] = [
-        {
-            "label": "family",
-            "values": [families.index(family) for family in done["family"]],
-            "tickvals": list(range(len(families))),
-            "ticktext": [escape(str(family)) for family in families],
-        },
-        _numbers("resolution", done["resolution"]),
-    ]
-    if shares is not None:
-        dimensions.append(_numbers("budget share", shares.reindex(done["number"])))
-    dimensions += [
-        {"label": "butterflies (%)", "values": (100 * done["butterfly_share"]).tolist()},
-        _logarithms("parameters (M)", done["params"] / 1e6),
-        _logarithms("memory (MiB)", done["peak_memory"] / 2**20),
-        _logarithms("MACs (M)", done["macs"] / 1e6),
-        {"label": "accuracy (%)", "values": (100 * done["accuracy"]).tolist()},
-    ]
+    # What was chosen stands left of what came of it, and words outermost, where there is room for them.
+    described_first = columns_in("axes")[::-1]
+    columns = sorted(described_first, key=lambda column: column.format.numeric)
+    dimensions = [_axis(column, done[column.name]) for column in columns if column.name in done]
+    dimensions = [dimension for dimension in dimensions if dimension]
+    if "budget_share" in proposals:
+        shares = proposals.set_index("number")["budget_share"].reindex(done["number"])
+        dimensions.insert(1, _ticked("budget share", shares))
     figure.add_trace(
         go.Parcoords(
             dimensions=dimensions,
@@ -173,7 +165,34 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
     )
 
 
-def _numbers(label: str, values: pd.Series[Any]) -> dict[str, Any]:
+def _axis(column: Column, values: pd.Series[Any]) -> dict[str, Any]:
+    """A column as an axis of parallel coordinates; empty where no candidate has a value."""
+    form = column.format
+    if values.isna().all():
+        return {}
+    if not form.numeric:
+        return _named(column.heading, values)
+    label = f"{column.heading} ({form.axis_unit})" if form.axis_unit else column.heading
+    scaled = form.scale * values
+    if form.logarithmic:
+        return _logarithms(label, scaled)
+    if form.scale == 1 and scaled.nunique() <= FEW:
+        return _ticked(label, scaled)
+    return {"label": label, "values": scaled.tolist()}
+
+
+def _named(label: str, values: pd.Series[Any]) -> dict[str, Any]:
+    """An axis with a place for each of some words."""
+    words = sorted(values.unique())
+    return {
+        "label": label,
+        "values": [words.index(word) for word in values],
+        "tickvals": list(range(len(words))),
+        "ticktext": [escape(str(word)) for word in words],
+    }
+
+
+def _ticked(label: str, values: pd.Series[Any]) -> dict[str, Any]:
     """An axis with a tick at each of a few values."""
     return {"label": label, "values": values.tolist(), "tickvals": sorted(values.dropna().unique().tolist())}
 

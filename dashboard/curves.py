@@ -49,13 +49,13 @@ def curves_figure(curves: pd.DataFrame, *, highlighted: Sequence[int] = ()) -> g
 
 def _alternative(curves: pd.DataFrame, strong: Sequence[int]) -> str:
     ends = curves.groupby("number").last()
-    told = [
-        f"candidate {number} comes to {format_percent(accuracy)} in epoch {epoch}"
+    said = [
+        f"candidate {number} reaches {format_percent(accuracy)} in epoch {epoch}"
         for number, accuracy, epoch in ends.loc[list(strong), ["accuracy", "epoch"]].itertuples()
     ]
     count = len(ends)
     return "; ".join(
-        [f"Validation accuracy after each epoch of {count} candidate{'' if count == 1 else 's'}", *told]
+        [f"Validation accuracy after each epoch of {count} candidate{'' if count == 1 else 's'}", *said]
     )
 
 
@@ -81,7 +81,7 @@ def _draw_all(figure: go.Figure, curves: pd.DataFrame) -> None:
 
 
 def _draw_quantiles(figure: go.Figure, curves: pd.DataFrame) -> None:
-    """Bands of nine candidates in ten and of every other one, around the median, of those that came to an epoch."""
+    """Bands of nine candidates in ten and of every other one, around the median, of those that reached an epoch."""
     by_epoch = curves.groupby("epoch")["accuracy"]
     epochs = by_epoch.count().index.tolist()
     for name, low, high, opacity in (

@@ -4,47 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from html import escape
-from textwrap import wrap
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.core.units import format_macs, format_percent
 from bft_nas.dashboard._canvas import WIDTH, Canvas
-from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent, spread
-from bft_nas.dashboard._style import ACCENT, INK, MANY, SHARE_SCALE, describe, layout, log_ticks, say
+from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent
+from bft_nas.dashboard._points import draw_candidates
+from bft_nas.dashboard._style import ACCENT, INK, describe, layout, log_ticks, say
 from bft_nas.record.pareto import complete, front, winners
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "star")
-SHARE_AXIS = {
-    "colorscale": SHARE_SCALE,
-    "cmin": 0,
-    "cmax": 100,
-    "colorbar": {
-        "title": {
-            "text": "share of the fusions' MACs in butterflies",
-            "side": "bottom",
-            "font": {"size": 12},
-        },
-        "orientation": "h",
-        "thickness": 10,
-        "lenmode": "pixels",
-        "len": 240,
-        "x": 0,
-        "xanchor": "left",
-        "yref": "container",
-        "y": 0,
-        "yanchor": "bottom",
-        "tickvals": [0, 25, 50, 75, 100],
-        "ticktext": ["0%", "25%", "50%", "75%", "100%"],
-        "outlinewidth": 0,
-    },
-}
-STOPPED_OPACITY = 0.4
 # As a shape, which Plotly moves without drawing thousands of points again. A circle of 14 pixels as a path: a shape of
 # type circle may not reach to the left of its place on a log axis.
 RING: dict[str, Any] = {
@@ -103,7 +74,7 @@ def front_figure(
         say(figure, _nothing_text(results))
     if not shown.empty:
         _draw_front(figure, on_front)
-        _draw_candidates(figure, shown, candidates, results[results["state"] == "failed"])
+        draw_candidates(figure, shown, candidates, results[results["state"] == "failed"])
         _draw_winners(figure, best)
     figure.layout.shapes = [*figure.layout.shapes, *rings(shown, selected)]
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
@@ -242,100 +213,6 @@ def _draw_front(figure: go.Figure, on_front: pd.DataFrame) -> None:
     )
 
 
-def _draw_candidates(
-    figure: go.Figure, shown: pd.DataFrame, candidates: pd.DataFrame, failed: pd.DataFrame
-) -> None:
-    """Every candidate a point.
-
-    Args:
-        figure: gets a trace for each family.
-        shown: complete and stopped candidates.
-        candidates: the complete ones among them.
-        failed: ticks at the bottom.
-    """
-    families = sorted({*shown["family"].unique(), *failed["family"].unique()})
-    symbols = {name: SYMBOLS[rank % len(SYMBOLS)] for rank, name in enumerate(families)}
-    many = len(shown) + len(failed) > MANY
-    # Beyond some thousands of points a browser draws them by WebGL.
-    trace = go.Scattergl if many else go.Scatter
-    # Thousands of points of full size would hide one another.
-    size = 6 if many else 10
-    # Nested dictionaries that `update_layout` would merge key by key take ten times as long.
-    figure.layout.coloraxis = SHARE_AXIS
-    figure.layout.margin.b = 130
-
-    def add(rows: pd.DataFrame, **arguments: Any) -> None:
-        figure.add_trace(
-            trace(
-                x=(rows["macs"] / 1e6).to_numpy(float),
-                customdata=rows["number"].to_numpy(),
-                mode="markers",
-                **_hover(rows, brief=many),
-                **arguments,
-            )
-        )
-
-    def percents(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return 100 * rows["accuracy"].to_numpy(float)
-
-    if not failed.empty:
-        floor = 100 * float(shown["accuracy"].min()) if len(shown) else 0.0
-        add(
-            failed,
-            y=np.full(len(failed), floor),
-            name="failed",
-            legendgroup="failed",
-            marker={"symbol": "line-ns", "size": size + 2, "line": {"color": INK, "width": 1.5}},
-            opacity=0.6,
-        )
-    stopped = shown[shown["state"] == "stopped"]
-    for rank, (family, rows) in enumerate(stopped.groupby("family")):
-        add(
-            rows,
-            y=percents(rows),
-            name="stopped early",
-            legendgroup="stopped",
-            showlegend=rank == 0,
-            marker={
-                "symbol": f"{symbols[family]}-open",
-                "size": size - 2,
-                "color": INK,
-                "line": {"width": 1.5},
-            },
-            opacity=STOPPED_OPACITY,
-        )
-    for family, rows in candidates.groupby("family"):
-        group = f"family {family}"
-        spreads = spread(rows)
-        add(
-            rows,
-            y=percents(rows),
-            name=escape(str(family)),
-            legendgroup=group,
-            showlegend=False,
-            marker={
-                "symbol": symbols[family],
-                "size": size,
-                "color": 100 * rows["butterfly_share"].to_numpy(float),
-                "coloraxis": "coloraxis",
-                "line": {"color": INK, "width": size / 10},
-            },
-            **({"error_y": spreads} if spreads else {}),
-        )
-        # The legend tells shapes apart, not colours, so its markers have the colour of the text.
-        figure.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                name=escape(str(family)),
-                legendgroup=group,
-                mode="markers",
-                marker={"symbol": symbols[family], "size": 10, "color": INK},
-                hoverinfo="skip",
-            )
-        )
-
-
 def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
     if best.empty:
         return
@@ -378,50 +255,3 @@ def rings(shown: pd.DataFrame, selected: Sequence[int]) -> list[dict[str, Any]]:
         for number in selected
         if number in placed
     ]
-
-
-def _hover(rows: pd.DataFrame, *, brief: bool) -> dict[str, Any]:
-    """What a point says of its candidate, all or what its place in the figure tells.
-
-    Args:
-        rows: candidates of one family, none of them failed or all.
-        brief: for thousands of points, whose texts would be most of what a page has to load at each update.
-    """
-    if not brief or rows.empty:
-        return {"hovertext": _hover_texts(rows), "hovertemplate": "%{hovertext}<extra></extra>"}
-    failed = rows["state"].iloc[0] == "failed"
-    families = rows["family"].unique()
-    name = f" {escape(str(families[0]))}" if len(families) == 1 else ""
-    came_to = "failed" if failed else "%{y:.2f}% accuracy"
-    return {"hovertemplate": f"<b>#%{{customdata}}</b>{name}<br>{came_to}<br>%{{x:.4g}}M MACs<extra></extra>"}
-
-
-def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
-    columns = ("number", "family", "accuracy", "state", "reason", "macs", "params", "resolution", "fusions")
-    texts = [_hover_text(*row) for row in rows[list(columns)].itertuples(index=False, name=None)]
-    # Plotly looks at each text of a list, and takes an array as it is.
-    return np.array(texts, dtype=object)
-
-
-# A dashboard draws the same candidates again and again.
-@lru_cache(maxsize=2**15)
-def _hover_text(
-    number: int,
-    family: str,
-    accuracy: float,
-    state: str,
-    reason: str,
-    macs: int,
-    params: int,
-    resolution: int,
-    fusions: str,
-) -> str:
-    # Long patterns and reasons are broken, or the label would not fit on a telephone.
-    stages = escape(fusions).split()
-    pattern = "<br>".join(" ".join(stages[start : start + 8]) for start in range(0, len(stages), 8))
-    came_to = f"{accuracy:.2%} accuracy" if state != "failed" else "failed"
-    why = "".join(f"<br><i>{escape(line)}</i>" for line in wrap(reason, 48)[:4]) if reason else ""
-    return (
-        f"<b>#{number}</b> {escape(family)}<br>{came_to}{why}<br>"
-        f"{format_macs(macs)} MACs, {params:,} parameters<br>{resolution}x{resolution}<br>{pattern}"
-    )

@@ -26,7 +26,7 @@ KINDS = {
     "grouped": style.GROUPED,
     "depthwise": style.DEPTHWISE,
 }
-"""What the strip tells apart, and its colours; whatever is no fusion and not depthwise is dense."""
+"""What the strip distinguishes, and its colours; whatever is no fusion and not depthwise is dense."""
 END_PARTS = {"conv": "conv", "hidden": "hidden", "classifier": "classifier"}
 """The parts of the stem and the head in the order in which they run, and what people call them."""
 # The stages before and behind those of the blocks, of which no space has as many.
@@ -105,7 +105,7 @@ def bars_of(architecture: Architecture) -> list[Bar]:
 def strip_figure(architecture: Architecture) -> go.Figure:
     """A network as a strip, one bar a layer: as wide as the root of its output channels, as high as its MACs.
 
-    Colours tell what mixes channels, and a butterfly has its radix written above it.
+    Colours show what mixes channels, and a butterfly has its radix written above it.
 
     >>> from bft_nas.network import reference
     >>> strip_figure(reference("mobilenet_v1_bft")).data[1].name

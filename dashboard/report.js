@@ -1,9 +1,8 @@
 // What the report does when a candidate is chosen. All texts are set as text, never as HTML.
 "use strict";
 const $ = (id) => document.getElementById(id);
-const percent = (part) => (part === null ? "" : `${(100 * part).toFixed(2)}%`);
 const whole = (number) => (number === null ? "" : number.toLocaleString("en"));
-const exact = (number) => (number === null ? "" : String(number));
+const exact = (value) => (value === null ? "" : String(value));
 
 async function unpacked(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -21,7 +20,7 @@ function element(tag, text, attributes = {}) {
 // Columns as rows: of candidates, of the curve of each, of the bars of each.
 function candidatesOf(data) {
   const rows = (data.rows.number ?? []).map((_, at) =>
-    Object.fromEntries(data.columns.map((name) => [name, data.rows[name][at]])));
+    Object.fromEntries(Object.keys(data.columns).map((name) => [name, data.rows[name]?.[at] ?? null])));
   const found = new Map(rows.map((row) => [row.number, { row, curve: [], bars: null, yaml: "" }]));
   data.curves.number.forEach((number, at) => found.get(number)?.curve.push({
     number, epoch: data.curves.epoch[at], accuracy: data.curves.accuracy[at], loss: data.curves.train_loss[at],
@@ -101,26 +100,31 @@ function differences(a, b) {
       `${row[4] > row[3] ? "+" : ""}${whole(row[4] - row[3])}`]);
 }
 
-const FACTS = [
-  ["accuracy", (row) => (row.state === "failed" ? "failed" : percent(row.accuracy))],
-  ["outcome", (row) => row.reason || row.state],
-  ["MACs", (row) => whole(row.macs)],
-  ["proposed for", (row) => `${whole(row.budget)} MACs`],
-  ["parameters", (row) => whole(row.params)],
-  ["peak memory", (row) => `${whole(row.peak_memory)} bytes an image`],
-  ["network", (row) => `${row.family} at ${row.resolution}x${row.resolution}`],
-  ["fusions", (row) => row.fusions],
-  ["butterflies", (row) => `${(100 * row.butterfly_share).toFixed(0)}% of the fusions' MACs`],
-  ["trained", (row) => `${row.epochs} epochs, ${row.seconds.toFixed(1)} s`],
-  ["hash", (row) => row.hash],
-];
+// A cell of a column of results: its text, and all its digits when pointed at.
+function cellOf({ format, unit }, value) {
+  return unit && value !== null ? { text: shown(value, format), title: exactly(value, unit) } : { text: shown(value, format) };
+}
 
+function factsOf(data, rows) {
+  const { accuracy } = data.columns;
+  return [
+    [accuracy.heading, ...rows.map((row) => (row.state === "failed" ? "failed" : shown(row.accuracy, accuracy.format)))],
+    ["outcome", ...rows.map((row) => row.reason || row.state)],
+    ...data.views.card.map((name) => [{ text: data.columns[name].heading, title: data.columns[name].hover },
+      ...rows.map((row) => cellOf(data.columns[name], row[name]))]),
+  ];
+}
+
+// Cells are texts, or texts with a title.
 function fill(table, headings, rows) {
   const head = element("tr");
   headings.forEach((heading) => head.append(element("th", heading, { scope: "col" })));
   const lines = rows.map((cells) => {
     const line = element("tr");
-    cells.forEach((cell, at) => line.append(element(at ? "td" : "th", cell, at ? {} : { scope: "row" })));
+    cells.forEach((cell, at) => {
+      const { text, ...title } = cell.text === undefined ? { text: cell } : cell;
+      line.append(element(at ? "td" : "th", text, { ...title, ...(at ? {} : { scope: "row" }) }));
+    });
     return line;
   });
   table.tHead.replaceChildren(head);
@@ -142,7 +146,7 @@ async function show(data, candidates, chosen) {
   const names = numbers.map((number) => `#${number}`);
   $("candidate").value = chosen[0] ?? "";
   $("beside").value = chosen[1] ?? "";
-  fill($("facts"), ["", ...names], FACTS.map(([name, text]) => [name, ...found.map(({ row }) => text(row))]));
+  fill($("facts"), ["", ...names], factsOf(data, found.map(({ row }) => row)));
   $("yaml").textContent = found[0].yaml || "Its architecture is not on disk.";
   const kept = data.front.includes(numbers[0]);
   $("export").textContent = kept
@@ -181,14 +185,6 @@ async function show(data, candidates, chosen) {
 }
 
 const SHOWN = 50;
-const COLUMNS = [
-  ["number", "No.", (value) => `#${value}`], ["accuracy", "Accuracy", percent], ["state", "Status", exact],
-  ["macs", "MACs", whole], ["params", "Parameters", whole], ["peak_memory", "Peak memory", whole],
-  ["family", "Family", exact], ["resolution", "Resolution", exact], ["budget", "Budget", whole],
-  ["butterfly_share", "Butterflies", (part) => (part === null ? "" : `${(100 * part).toFixed(0)}%`)],
-  ["epochs", "Epochs", exact], ["seconds", "Seconds", (value) => (value === null ? "" : value.toFixed(1))],
-  ["fusions", "Fusions", exact], ["hash", "Hash", exact], ["reason", "Reason", exact],
-];
 
 function makeTable(data, candidates, choose) {
   const rows = [...candidates.values()].map(({ row }) => row);
@@ -201,7 +197,7 @@ function makeTable(data, candidates, choose) {
   };
   const filters = Object.keys(fits).map((name) => $(name));
   const kept = () => rows.filter((row) => filters.every(({ id, value }) => !value || fits[id](row, value)));
-  const numeric = (key) => rows.some((row) => typeof row[key] === "number");
+  const names = data.views.candidates;
 
   function draw() {
     const { key, down } = order;
@@ -214,25 +210,28 @@ function makeTable(data, candidates, choose) {
     order.page = Math.min(order.page, pages - 1);
     const first = order.page * SHOWN;
     const head = element("tr");
-    for (const [name, heading] of COLUMNS) {
-      const cell = element("th", undefined, { scope: "col" });
-      const button = element("button", heading, { type: "button" });
+    for (const name of names) {
+      const { title, hover, best, numeric } = data.columns[name];
+      const cell = element("th", undefined, { scope: "col", title: hover });
+      const button = element("button", title, { type: "button" });
       button.onclick = () => {
-        Object.assign(order, { key: name, down: key === name ? !down : name === "accuracy", page: 0 });
+        Object.assign(order, { key: name, down: key === name ? !down : best === "up", page: 0 });
         draw();
-        $("all").tHead.querySelectorAll("button")[COLUMNS.findIndex(([other]) => other === name)].focus();
+        $("all").tHead.querySelectorAll("button")[names.indexOf(name)].focus();
       };
       if (key === name) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
-      if (numeric(name)) cell.className = "number";
+      if (numeric) cell.className = "number";
       cell.append(button);
       head.append(cell);
     }
     $("all").tHead.replaceChildren(head);
     $("all").tBodies[0].replaceChildren(...sorted.slice(first, first + SHOWN).map((row) => {
       const line = element("tr", undefined, row.state === "complete" ? {} : { class: "failed" });
-      COLUMNS.forEach(([name, , text], at) => {
-        const cell = element(at ? "td" : "th", at ? text(row[name]) : undefined, numeric(name) ? { class: "number" } : {});
-        if (!at) cell.append(element("button", text(row[name]), { type: "button", "data-candidate": row.number }));
+      names.forEach((name, at) => {
+        const { text, ...title } = cellOf(data.columns[name], row[name]);
+        const kind = data.columns[name].numeric ? { class: "number" } : {};
+        const cell = element(at ? "td" : "th", at ? text : undefined, { ...title, ...kind });
+        if (!at) cell.append(element("button", `#${text}`, { type: "button", "data-candidate": row.number }));
         line.append(cell);
       });
       return line;
@@ -245,7 +244,8 @@ function makeTable(data, candidates, choose) {
 
   function download() {
     const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-    const lines = [data.columns, ...kept().map((row) => data.columns.map((name) => exact(row[name])))];
+    const every = Object.keys(data.columns);
+    const lines = [every, ...kept().map((row) => every.map((name) => exact(row[name])))];
     const text = lines.map((line) => line.map(quoted).join(",") + "\n").join("");
     const link = element("a", "", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })),
       download: `${data.run}.csv` });

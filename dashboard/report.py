@@ -17,7 +17,7 @@ from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import Problem, alternative, cannot_be_shown, guarded
-from bft_nas.dashboard._tables import FRONT_COLUMNS, REFERENCE_COLUMNS, key, table, winners_table
+from bft_nas.dashboard._tables import key, table, winners_table
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
@@ -27,10 +27,12 @@ from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.network import Architecture
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.published import published_results
-from bft_nas.record import Run
+from bft_nas.record import REFERENCE_COLUMNS, Run
+from bft_nas.record.columns import columns_in
 from bft_nas.record.pareto import complete, front, winners
 
-SCRIPT = Path(__file__).with_name("report.js")
+# The first one is the app's as well.
+SCRIPTS = [Path(__file__).parent / name for name in ("assets/formats.js", "report.js")]
 # The browser itself refuses whatever would leave the file. Plotly makes the code that feeds WebGL as it runs.
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 SECTIONS = {
@@ -58,7 +60,7 @@ HOW_REFERENCES_ARE_TRAINED = (
 WHAT_IS_PUBLISHED = (
     "They are ImageNet top-1 of full trainings by others and stand on an axis of their own, at the right: they do"
     " not compare with the accuracy of the proxy training. Dotted lines connect the best rows of a family;"
-    " pointing at a row tells its source."
+    " pointing at a row shows its source."
 )
 
 
@@ -79,7 +81,7 @@ def write_report(
         data: the run.
         architecture: that of a candidate; one for which it raises UserError is shown without its network.
         published: what `bft_nas.network.published.published_results` returns.
-        on_problem: is told of each view that cannot be made.
+        on_problem: receives each view that cannot be made.
 
     Raises:
         RunError: the file cannot be written; an older one is then as it was.
@@ -104,7 +106,7 @@ def write_run_report(
 ) -> Path:
     """Writes the report of a run as it is now, by default into its folder; returns the path.
 
-    ``on_problem`` is told of each view that cannot be made, which says so in its place.
+    ``on_problem`` receives each view that cannot be made, which says so in its place.
 
     Raises:
         UserError: a file of the run cannot be read, or there is no folder for the report.
@@ -172,7 +174,7 @@ A click on a point shows its network below.</p>
 {_section("meaning", f"<p>{escape(WHAT_IS_COUNTED)}</p><p>{escape(WHAT_IS_COMPARABLE)}</p>")}
 </main>
 <script type="text/plain" id="data">{embedded(data, networks, figures, chosen)}</script>
-<script>{SCRIPT.read_text(encoding="utf-8")}</script>
+<script>{"".join(path.read_text(encoding="utf-8") for path in SCRIPTS)}</script>
 </body>
 </html>
 """
@@ -236,14 +238,14 @@ def _one(data: RunData, chosen: tuple[int | None, int | None], places: Mapping[s
 <label><input type="radio" name="click" id="second"> the one beside it</label></fieldset>
 </div>
 <div class="columns">
-<div>{_bare_table("facts", "What it is and came to")}</div>
+<div>{_bare_table("facts", "The candidate and its outcome")}</div>
 <div><h3>Learning curve</h3>
 {places["curves"]}</div>
 </div>
 <div id="network">
 <h3>Its network, layer by layer</h3>
 <p class="about">A bar for each layer: as wide as the root of its output channels, as high as its MACs. The numbers
-are the radices of butterflies; pointing at a layer tells its shape.</p>
+are the radices of butterflies; pointing at a layer shows its shape.</p>
 {places.get("strip", "")}
 </div>
 <details><summary>Its description as YAML</summary>
@@ -273,7 +275,7 @@ def _pay(places: Mapping[str, str]) -> str:
 radices. Below, the same fusions counted over the whole front.</p>
 {places["butterflies"]}
 <h3>Which choices decide</h3>
-<p class="about">How much each choice tells the best tenth of the candidates from all of them (Optuna's PED-ANOVA).</p>
+<p class="about">How much each choice separates the best tenth of the candidates from all (Optuna's PED-ANOVA).</p>
 {places["importances"]}
 <h3>All choices at once</h3>
 <p class="about">A line for each complete candidate, of thousands for the front and some of the others; dragging along
@@ -286,7 +288,7 @@ def _search(places: Mapping[str, str]) -> str:
     views = (f"<div><h3>{heading}</h3>{places[name]}</div>" for name, heading in SEARCH_VIEWS.items())
     return f"""
 <p class="about">The hypervolume is the part of the rectangle up to the largest budget and up to full accuracy that
-the front dominates. Time is counted without the pauses between an interrupted search and its going on.</p>
+the front dominates. Time is counted without the pauses between an interrupted search and its resumption.</p>
 <div class="columns">{"".join(views)}</div>"""
 
 
@@ -314,7 +316,7 @@ def _tables(
 <p class="about">The most accurate candidate within the budget. Fusions stage by stage: {key()}; {DIALECTS}.</p>
 {say("winners", lambda: winners_table(best, data.budgets))}
 <h3>The front</h3>
-{say("table of the front", lambda: table("The front", FRONT_COLUMNS, on_front, "No candidate is complete."))}
+{say("table of the front", lambda: table("The front", columns_in("front"), on_front, "No candidate is complete."))}
 {say("references", lambda: _references(data.references))}
 <h3>All candidates</h3>
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
@@ -347,7 +349,7 @@ def _references(references: pd.DataFrame) -> str:
     return f"""
 <h3>References</h3>
 <p class="about">{escape(HOW_REFERENCES_ARE_TRAINED)}</p>
-{table("References", REFERENCE_COLUMNS, ordered, "")}
+{table("References", columns_in("references", REFERENCE_COLUMNS), ordered, "")}
 """
 
 

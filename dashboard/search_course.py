@@ -1,4 +1,4 @@
-"""The course of a search: what it has come to by when, how fast, where the time went, and what did not end well."""
+"""The course of a search: its hypervolume over time, its rate, where the time went, early stopping and failures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SEARCH_VIEWS = {
 """What `search_figures` returns, and the heading of each."""
 # The rate is that of so many candidates up to each.
 WINDOW = 10
-# Reasons that are told, and counts up to which an axis would have ticks between them.
+# Reasons that are shown, and counts up to which an axis would have ticks between them.
 REASONS, FEW = 8, 8
 
 
@@ -114,10 +114,10 @@ def _hypervolume_figure(
     scale, unit = (
         _unit(max(found["seconds"].max() for found in shown.values())) if over == "seconds" else (1, "epochs")
     )
-    told = []
+    said = []
     for rank, (name, found) in enumerate(shown.items()):
         volumes = hypervolumes(found, most)
-        told.append(f"{name} {volumes[-1]:.3f} after {found[over].iloc[-1] / scale:.4g} {unit}")
+        said.append(f"{name} {volumes[-1]:.3f} after {found[over].iloc[-1] / scale:.4g} {unit}")
         figure.add_trace(
             go.Scatter(
                 x=[0.0, *(found[over] / scale)],
@@ -132,7 +132,7 @@ def _hypervolume_figure(
     figure.update_layout(showlegend=len(shown) > 1, margin_t=64 if len(shown) > 1 else 24)
     figure.update_xaxes(title_text="epochs trained in all" if over == "epochs" else unit)
     figure.update_yaxes(title_text=f"hypervolume up to {format_macs(most)} MACs", rangemode="tozero")
-    return describe(figure, f"Hypervolume up to {format_macs(most)} MACs: {'; '.join(told)}.")
+    return describe(figure, f"Hypervolume up to {format_macs(most)} MACs: {'; '.join(said)}.")
 
 
 def _rate_figure(courses: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -141,12 +141,12 @@ def _rate_figure(courses: Mapping[str, pd.DataFrame]) -> go.Figure:
     if not shown:
         return nothing(figure, "A rate needs two candidates.")
     scale, unit = _unit(max(found["seconds"].max() for found in shown.values()))
-    told = []
+    said = []
     for rank, (name, found) in enumerate(shown.items()):
         at = np.concatenate(([0.0], found["seconds"].to_numpy(float)))
         back = np.maximum(0, np.arange(len(at)) - WINDOW)
         rates = 3600 * (np.arange(len(at)) - back)[1:] / np.maximum(at - at[back], 1e-3)[1:]
-        told.append(f"{name} {3600 * len(found) / max(at[-1], 1e-3):,.0f}")
+        said.append(f"{name} {3600 * len(found) / max(at[-1], 1e-3):,.0f}")
         figure.add_trace(
             go.Scatter(
                 x=at[1:] / scale,
@@ -161,7 +161,7 @@ def _rate_figure(courses: Mapping[str, pd.DataFrame]) -> go.Figure:
     figure.update_layout(showlegend=len(shown) > 1, margin_t=64 if len(shown) > 1 else 24)
     figure.update_xaxes(title_text=unit, rangemode="tozero")
     figure.update_yaxes(title_text=f"candidates an hour, the last {WINDOW}", rangemode="tozero")
-    return describe(figure, f"Candidates an hour on average: {'; '.join(told)}.")
+    return describe(figure, f"Candidates an hour on average: {'; '.join(said)}.")
 
 
 def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
@@ -193,11 +193,11 @@ def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
     figure.update_xaxes(title_text="of the time, proposal to end", ticksuffix="%", range=[0, 101])
     figure.update_yaxes(ticklabelstandoff=6, showgrid=False, autorange="reversed")
-    told = "; ".join(
+    said = "; ".join(
         f"{name}: {', '.join(f'{part} {format_duration(seconds)}' for part, seconds in clock.items())}"
         for name, clock in clocks.items()
     )
-    return describe(figure, f"Where the time went. {told}.")
+    return describe(figure, f"Where the time went. {said}.")
 
 
 def _rungs_figure(runs: Mapping[str, RunData]) -> go.Figure:
@@ -209,8 +209,8 @@ def _rungs_figure(runs: Mapping[str, RunData]) -> go.Figure:
     x: list[Any] = [f"epoch {rung}" for rung in rungs]
     if len(set(names)) > 1:
         x = [[escape(name) for name in names], x]
-    went_on = [all_of - some for all_of, some in zip(reached, stopped, strict=True)]
-    for label, counts, colour in (("went on", went_on, BUTTERFLY), ("stopped", stopped, DEPTHWISE)):
+    continued = [all_of - some for all_of, some in zip(reached, stopped, strict=True)]
+    for label, counts, colour in (("continued", continued, BUTTERFLY), ("stopped", stopped, DEPTHWISE)):
         figure.add_trace(
             go.Bar(
                 x=x,
@@ -225,12 +225,12 @@ def _rungs_figure(runs: Mapping[str, RunData]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.4, legend_traceorder="normal")
     figure.update_xaxes(dividercolor=GRID, showgrid=False)
     figure.update_yaxes(title_text="candidates")
-    told = "; ".join(f"{name}, after epoch {rung}: {some} of {all_of}" for name, rung, all_of, some in rows)
-    return describe(figure, f"Stopped early. {told}.")
+    said = "; ".join(f"{name}, after epoch {rung}: {some} of {all_of}" for name, rung, all_of, some in rows)
+    return describe(figure, f"Stopped early. {said}.")
 
 
 def _at_rung(results: pd.DataFrame, rung: int) -> tuple[int, int]:
-    """How many came to a rung, and how many of them were stopped there."""
+    """How many reached a rung, and how many of them were stopped there."""
     stopped = (results["state"] == "stopped") & (results["epochs"] == rung)
     return int((results["epochs"] >= rung).sum()), int(stopped.sum())
 
@@ -268,8 +268,8 @@ def _failures_figure(runs: Mapping[str, RunData]) -> go.Figure:
     if counts.sum(axis=1).max() <= FEW:
         figure.update_xaxes(dtick=1)
     figure.update_yaxes(ticklabelstandoff=6, showgrid=False)
-    told = "; ".join(f"{int(count)} times {reason}" for reason, count in counts.sum(axis=1)[::-1].items())
-    return describe(figure, f"Why candidates failed: {told}.")
+    said = "; ".join(f"{int(count)} times {reason}" for reason, count in counts.sum(axis=1)[::-1].items())
+    return describe(figure, f"Why candidates failed: {said}.")
 
 
 def _unit(seconds: float) -> tuple[float, str]:

@@ -10,11 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from bft_nas.core.errors import RunError, UserError, printable
-from bft_nas.core.units import format_count, format_duration, format_macs, format_percent
+from bft_nas.core.units import (
+    format_count,
+    format_duration,
+    format_macs,
+    format_megabytes,
+    format_params,
+    format_percent,
+    format_pixels,
+)
 from bft_nas.network import Architecture, Layer, cost
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
-from bft_nas.record.facts import Facts
+from bft_nas.record.columns import REFERENCE_COLUMNS, Column, column_named, columns_in
+from bft_nas.record.facts import Facts, asked_facts, budgets_text, started
 from bft_nas.space.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -46,43 +55,25 @@ def make_console() -> Console:
 def plan_facts(prepared: Prepared, run: Run) -> Facts:
     """What a search is about to do."""
     settings, space, protocol = prepared.settings, prepared.space, prepared.protocol
-    reach, resolutions = space.reach, space.resolutions
+    reach = space.reach
     largest = f"reaches {format_macs(reach.smallest, up=True)} to {format_macs(reach.largest)} MACs"
     short = [f for f in settings.budgets if f > reach.largest]
-    budget = ", ".join(map(format_macs, settings.budgets)) + " MACs"
-    budget += f", above all of the space, which {largest}" if short else f", reachable: the space {largest}"
     limits = [f"{settings.trials} candidates"] if settings.trials is not None else []
     limits += [f"{format_duration(settings.seconds)}"] if settings.seconds is not None else []
     name = prepared.images.dataset.name
-    data = protocol.data if name == protocol.data else f"{protocol.data}, now {name}"
-    facts = [
-        (
-            "space",
-            f"{space.name}: {', '.join(f.name for f in space.families)}; {format_count(space.size)} choices",
-        ),
-        ("budget", budget),
-        (
-            "deployment",
-            f"{' '.join(map(str, resolutions))} pixels, {settings.classes} classes",
-        ),
-        (
-            "data",
-            f"{data}, {protocol.data_classes} classes, {protocol.train_images} images to train on, "
-            f"{protocol.validation_images} to validate",
-        ),
-        *(("", note) for note in prepared.images.dataset.notes),
-        (
-            "protocol",
-            f"{protocol.hash}: {protocol.epochs} epochs, batch {protocol.batch_size}, "
-            f"images of {'/'.join(str(protocol.proxy_resolution(r)) for r in resolutions)} pixels, "
-            f"{protocol.recipe.precision}",
-        ),
-        ("search", f"{settings.sampler}, seed {settings.seed}, {' or '.join(limits)}"),
-        ("run", str(run.folder)),
-    ]
+    sides = "/".join(str(protocol.proxy_resolution(each)) for each in space.resolutions)
+    facts = asked_facts(
+        run,
+        data=protocol.data if name == protocol.data else f"{protocol.data}, now {name}",
+        notes=prepared.images.dataset.notes,
+        space=f": {', '.join(f.name for f in space.families)}; {format_count(space.size)} choices",
+        budget=f", above all of the space, which {largest}" if short else f", reachable: the space {largest}",
+        protocol=(f"batch {protocol.batch_size}", f"images of {sides} pixels", protocol.recipe.precision),
+        limits=f", {' or '.join(limits)}",
+    )
     if prepared.dropped:
         facts.insert(1, ("left out", f"{', '.join(prepared.dropped)}: cannot stay within the budget"))
-    return facts
+    return [*facts, ("run", str(run.folder))]
 
 
 def print_facts(console: Console, facts: Facts) -> None:
@@ -99,22 +90,11 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
 
     best = winners(results, run.settings.budgets)
     numbers = set(best["number"])
-    table = Table(title=f"Front of {run.name}", title_justify="left", title_style="bold")
-    for column in ("", "accuracy", "MACs", "parameters", "network", "pixels", "fusions, stage by stage"):
-        table.add_column(
-            column, justify="right" if column in ("", "accuracy", "MACs", "parameters") else "left"
-        )
+    columns = columns_in("summary")
+    table = _table(columns, f"Front of {run.name}")
     for row in front(results).to_dict("records"):
-        star = "* " if row["number"] in numbers else ""
-        table.add_row(
-            f"{star}{row['number']}",
-            format_percent(row["accuracy"]),
-            format_macs(row["macs"]),
-            f"{row['params'] / 1e6:.2f}M",
-            row["family"],
-            str(row["resolution"]),
-            row["fusions"],
-        )
+        first, *others = _cells(columns, row)
+        table.add_row(f"* {first}" if row["number"] in numbers else first, *others)
     if table.row_count:
         console.print(table)
         console.print(
@@ -133,28 +113,31 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
         console.print("no winner: " + (f"all {failed} candidates failed" if failed else "no candidate yet"))
 
 
+def _table(columns: Sequence[Column], title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column.heading, justify=column.alignment)
+    return table
+
+
+def _cells(columns: Sequence[Column], row: Mapping[Any, Any]) -> list[str]:
+    """The cells of a row; the reason of a failure is a sentence and stands where there is room for one."""
+    cells = {column.name: column.cell(row) for column in columns}
+    if row["state"] == "failed":
+        cells["fusions"] = str(row["reason"])
+    return list(cells.values())
+
+
 def print_references(console: Console, references: pd.DataFrame, best: pd.DataFrame) -> None:
     """The outcomes of the references, the most accurate first, and how many of them each winner beats."""
     if references.empty:
         return
-    table = Table(title="References under the same protocol", title_justify="left", title_style="bold")
-    for column in ("network", "width", "accuracy", "MACs", "parameters", "pixels", "fusions, stage by stage"):
-        table.add_column(
-            column, justify="right" if column in ("width", "accuracy", "MACs", "parameters") else "left"
-        )
+    columns = columns_in("references", REFERENCE_COLUMNS)
+    table = _table(columns, "References under the same protocol")
     ranked = references.sort_values(["budget", "accuracy"], ascending=[True, False])
     for _, rows in ranked.groupby("budget", sort=True):
         for row in rows.to_dict("records"):
-            failed = row["state"] == "failed"
-            table.add_row(
-                row["name"],
-                f"{row['width']:.2f}",
-                "failed" if failed else format_percent(row["accuracy"]),
-                format_macs(row["macs"]),
-                f"{row['params'] / 1e6:.2f}M",
-                str(row["resolution"]),
-                row["reason"] if failed else row["fusions"],
-            )
+            table.add_row(*_cells(columns, row))
         table.add_section()
     console.print(table)
     for row in best.to_dict("records"):
@@ -189,11 +172,11 @@ def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -
             published.name,
             f"{published.width:g}",
             str(published.resolution),
-            f"{counted.macs / 1e6:.1f}M",
-            f"{published.macs / 1e6:g}M",
-            f"{100 * (counted.macs / published.macs - 1):+.1f} %",
-            f"{counted.params / 1e6:.2f}M",
-            f"{published.params:g}M" if published.params is not None else "",
+            format_macs(counted.macs),
+            format_macs(published.macs),
+            f"{counted.macs / published.macs - 1:+.1%}",
+            format_params(counted.params),
+            format_params(1e6 * published.params) if published.params is not None else "",
             published.source,
         )
     console.print(table)
@@ -215,8 +198,8 @@ def print_scaled_references(console: Console, budget: int, resolution: int) -> N
             name,
             f"{width:.3f}",
             str(resolution),
-            f"{counted.macs / 1e6:.2f}M",
-            f"{counted.params / 1e6:.2f}M",
+            format_macs(counted.macs),
+            format_params(counted.params),
             architecture.fusion_pattern,
         )
     console.print(table)
@@ -225,25 +208,24 @@ def print_scaled_references(console: Console, budget: int, resolution: int) -> N
 def print_clock(console: Console, clock: Clock) -> None:
     """Where the seconds went."""
     whole = clock.whole
-    outside = 100 * max(0.0, 1 - clock.training / (whole * clock.workers)) if whole else 0.0
+    outside = max(0.0, 1 - clock.training / (whole * clock.workers)) if whole else 0.0
     parts = ("preparing", "proposing", "training", "recording")
     each = ", ".join(f"{part} {getattr(clock, part):.1f} s" for part in parts)
     at_once = f" by {clock.workers} workers" if clock.workers > 1 else ""
-    console.print(f"{whole:.1f} s: {each}{at_once} ({outside:.1f} % outside training)", highlight=False)
+    console.print(
+        f"{whole:.1f} s: {each}{at_once} ({format_percent(outside, digits=1)} outside training)",
+        highlight=False,
+    )
 
 
 def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:
     """What one candidate is, and its outcome."""
-    result = f"failed: {row['reason']}" if row["state"] == "failed" else format_percent(row["accuracy"])
-    if row["state"] == "stopped":
-        result += f", {row['reason']}"
+    outcome = ", ".join(filter(None, [column_named("accuracy").cell(row), str(row["reason"])]))
     return [
         ("run", str(run.folder)),
         ("candidate", str(row["number"])),
-        ("accuracy", f"{result} (protocol {run.protocol_hash})"),
-        ("network", f"{row['family']} at {row['resolution']} pixels, {run.settings.classes} classes"),
-        ("MACs", f"{format_macs(row['macs'])} of {format_macs(row['budget'])}"),
-        ("fusions", row["fusions"]),
+        ("accuracy", f"{outcome} (protocol {run.protocol_hash})"),
+        *((each.heading, each.cell(row)) for each in columns_in("card")),
     ]
 
 
@@ -264,19 +246,21 @@ def print_layers(console: Console, architecture: Architecture) -> None:
     for layer in counted.layers:
         table.add_row(
             layer.name,
-            f"{layer.out_channels}x{layer.size}x{layer.size}",
+            f"{layer.out_channels}x{format_pixels(layer.size)}",
             str(layer.fusion or ""),
             _factors(layer),
             f"{layer.macs:,}",
-            f"{100 * layer.macs / counted.macs:.1f} %",
+            format_percent(layer.macs / counted.macs, digits=1),
             f"{layer.params:,}",
         )
     table.add_section()
-    table.add_row("total", "", "", "", f"{counted.macs:,}", "100.0 %", f"{counted.params:,}")
+    table.add_row(
+        "total", "", "", "", f"{counted.macs:,}", format_percent(1, digits=1), f"{counted.params:,}"
+    )
     console.print(table)
     console.print(
-        f"peak activation memory {counted.peak_memory / 1e6:.2f} MB for one image in float32; "
-        f"{100 * counted.butterfly_share:.0f} % of the fusions' MACs in butterflies",
+        f"peak activation memory {format_megabytes(counted.peak_memory)} for one image in float32; "
+        f"{format_percent(counted.butterfly_share, digits=0)} of the fusions' MACs in butterflies",
         highlight=False,
     )
 
@@ -330,9 +314,9 @@ def _run_row(folder: Path) -> tuple[str, ...]:
     best = results["accuracy"].max() if results["accuracy"].notna().any() else None
     return (
         run.name,
-        run.created[:16].replace("T", " "),
+        started(run),
         run.settings.space,
-        ", ".join(map(format_macs, run.settings.budgets)),
+        budgets_text(run.settings.budgets),
         run.data_name,
         str(len(results)),
         format_percent(best) if best is not None else "",
@@ -348,7 +332,7 @@ def print_export(console: Console, report: ExportReport) -> None:
     for file in report.files:
         table.add_row(
             str(report.folder / file.name),
-            f"{file.size / 1e6:.2f} MB",
+            format_megabytes(file.size),
             "" if file.difference is None else f"{file.difference:.1e}",
             "" if file.macs is None else f"{file.macs:,}",
         )

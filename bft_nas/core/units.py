@@ -1,4 +1,4 @@
-"""MACs, times and accuracies as people write and read them."""
+"""MACs, sizes, times and accuracies as people write and read them; the same everywhere that they are shown."""
 
 from __future__ import annotations
 
@@ -95,13 +95,42 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def format_percent(accuracy: float) -> str:
-    """An accuracy of 0 to 1 as people read it.
+def format_percent(part: float, digits: int = 2) -> str:
+    """A part of 1, such as an accuracy, as people read it.
 
-    >>> format_percent(0.8764)
-    '87.6 %'
+    >>> format_percent(0.8764), format_percent(0.27, digits=0)
+    ('87.64%', '27%')
     """
-    return f"{100 * accuracy:.1f} %"
+    return f"{part:.{digits}%}"
+
+
+def format_params(count: float) -> str:
+    """A number of parameters for people, in millions with three digits, of which at most three are decimals.
+
+    >>> format_params(846_928), format_params(5_400_000), format_params(12_345_678), format_params(250)
+    ('0.847M', '5.40M', '12.3M', '0.000M')
+    """
+    millions = count / 1e6
+    digits = min(3, max(0, 2 - math.floor(math.log10(millions)))) if count > 0 else 0
+    return f"{millions:.{digits}f}M"
+
+
+def format_megabytes(size: float) -> str:
+    """A number of bytes for people, in millions of bytes.
+
+    >>> format_megabytes(1_003_520)
+    '1.00 MB'
+    """
+    return f"{size / 1e6:.2f} MB"
+
+
+def format_pixels(side: int) -> str:
+    """The size of a square image or feature map.
+
+    >>> format_pixels(224)
+    '224x224'
+    """
+    return f"{side}x{side}"
 
 
 def parse_resolutions(text: str) -> tuple[int, ...]:

@@ -1,45 +1,216 @@
-"""What results say of a candidate: their columns, and the values that follow from its architecture."""
+"""The table of columns: what results say of a candidate, how each value comes about, is written, and where it is shown.
+
+`Run.results`, results.csv, the tables of the terminal, the report, the app and its CSV, the labels of figures and the
+objectives of the search are made from `COLUMNS`. A new metric is one entry here.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from bft_nas.network import Architecture, cost
+from bft_nas.core.units import (
+    format_macs,
+    format_megabytes,
+    format_params,
+    format_percent,
+    format_pixels,
+)
+from bft_nas.network import Architecture, Cost, cost
+
+Direction = Literal["up", "down", "none"]
+"""Which way a value gets better."""
+View = Literal["summary", "front", "references", "candidates", "card", "point", "axes"]
+"""``summary``: the front in the terminal, and the winners in the report; ``front``: the front in the report;
+``references``: in both; ``candidates``: the table of all of them in the app and in the report; ``card``: one candidate,
+or two side by side; ``point``: the label of a point in a figure; ``axes``: the parallel coordinates."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How values of a kind are written, and drawn on an axis."""
+
+    name: str
+    """Of the same in dashboard/assets/formats.js, which browsers use."""
+    text: Callable[[Any], str] = str
+    numeric: bool = True
+    scale: float = 1.0
+    """What a value is multiplied by on an axis."""
+    axis_unit: str = ""
+    logarithmic: bool = False
+    """On an axis."""
+
+
+TEXT = Format("text", numeric=False)
+CODE = Format("code", numeric=False)
+"""Set in a monospaced face."""
+COUNT = Format("count", lambda value: str(int(value)))
+FACTOR = Format("factor", lambda value: f"{value:.2f}")
+PERCENT = Format("percent", format_percent, scale=100, axis_unit="%")
+SHARE = Format("share", lambda value: format_percent(value, digits=0), scale=100, axis_unit="%")
+MACS = Format("macs", lambda value: format_macs(int(value)), scale=1e-6, axis_unit="M", logarithmic=True)
+PARAMS = Format("params", format_params, scale=1e-6, axis_unit="M", logarithmic=True)
+MEGABYTES = Format("megabytes", format_megabytes, scale=1e-6, axis_unit="MB", logarithmic=True)
+PIXELS = Format("pixels", lambda value: format_pixels(int(value)))
+SECONDS = Format("seconds", lambda value: f"{value:.1f}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of results."""
+
+    name: str
+    """In `Run.results` and in files."""
+    heading: str
+    """For people, in the middle of a sentence; see `title`."""
+    format: Format
+    unit: str = ""
+    """Of the value as it is kept."""
+    direction: Direction = "none"
+    hover: str = ""
+    """What pointing at the heading says."""
+    views: tuple[View, ...] = ("candidates", "card")
+    of: Callable[[Architecture, Cost], Any] | None = None
+    """How the value comes about, where it follows from the network."""
+
+    @property
+    def title(self) -> str:
+        """The heading where it stands alone."""
+        return self.heading[0].upper() + self.heading[1:]
+
+    @property
+    def alignment(self) -> Literal["left", "right"]:
+        """Of the cells."""
+        return "right" if self.format.numeric else "left"
+
+    def text(self, value: Any) -> str:
+        """A value for people; empty where there is none, as in runs of versions that did not have the column."""
+        return "" if is_missing(value) else self.format.text(value)
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether `text` has fewer digits than the value, a whole number."""
+        return self.format in (MACS, PARAMS, MEGABYTES)
+
+    def exact(self, value: Any) -> str:
+        """A value with all its digits and its unit, where `text` has fewer; otherwise empty."""
+        if is_missing(value) or not self.is_shortened:
+            return ""
+        return f"{int(value):,} {self.unit}"
+
+    def cell(self, row: Mapping[Any, Any]) -> str:
+        """The text of a row of results; the accuracy of a failed candidate is that it failed."""
+        if self.name == "accuracy" and row.get("state") == "failed":
+            return "failed"
+        return self.text(row.get(self.name))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a table has no value in a place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
 
 COLUMNS = (
-    "number",
-    "state",
-    "family",
-    "resolution",
-    "budget",
-    "macs",
-    "params",
-    "peak_memory",
-    "butterfly_share",
-    "fusions",
-    "accuracy",
-    "epochs",
-    "seconds",
-    "reason",
-    "hash",
+    Column("number", "no.", COUNT, views=("summary", "front", "candidates")),
+    Column("state", "status", TEXT, hover="complete, stopped early, or failed", views=("candidates",)),
+    Column(
+        "family", "family", TEXT,
+        hover="the space's family of networks",
+        views=("summary", "front", "candidates", "card", "axes"),
+        of=lambda architecture, counted: architecture.family,
+    ),
+    Column(
+        "resolution", "resolution", PIXELS, "pixels",
+        hover="of the images at deployment, in pixels",
+        views=("summary", "front", "references", "candidates", "card", "point", "axes"),
+        of=lambda architecture, counted: architecture.resolution,
+    ),
+    Column(
+        "budget", "budget", MACS, "MACs",
+        hover="the MACs that it was proposed for",
+        views=("references", "candidates", "card"),
+    ),
+    Column(
+        "macs", "MACs", MACS, "MACs", "down",
+        hover="multiply-accumulates for one image",
+        views=("summary", "front", "references", "candidates", "card", "point", "axes"),
+        of=lambda architecture, counted: counted.macs,
+    ),
+    Column(
+        "params", "parameters", PARAMS, "parameters", "down",
+        hover="trained numbers, those of normalisation included",
+        views=("summary", "front", "references", "candidates", "card", "point", "axes"),
+        of=lambda architecture, counted: counted.params,
+    ),
+    Column(
+        "peak_memory", "peak memory", MEGABYTES, "bytes", "down",
+        hover="the most activations at a time, for one image in float32",
+        views=("front", "candidates", "card", "axes"),
+        of=lambda architecture, counted: counted.peak_memory,
+    ),
+    Column(
+        "butterfly_share", "butterflies", SHARE,
+        hover="share of the fusions' MACs in butterflies",
+        views=("front", "references", "candidates", "card", "axes"),
+        of=lambda architecture, counted: round(counted.butterfly_share, 4),
+    ),
+    Column(
+        "fusions", "fusions", CODE,
+        hover="what mixes channels, stage by stage: d dense, b4 butterfly of radix 4; expansion/projection",
+        views=("summary", "front", "references", "candidates", "card"),
+        of=lambda architecture, counted: architecture.fusion_pattern,
+    ),
+    Column(
+        "accuracy", "accuracy", PERCENT, "", "up",
+        hover="on the validation split, after the last epoch",
+        views=("summary", "front", "references", "candidates", "point", "axes"),
+    ),
+    Column("epochs", "epochs", COUNT, hover="trained for"),
+    Column("seconds", "seconds", SECONDS, "s", hover="of training"),
+    Column("reason", "reason", TEXT, hover="why it was stopped, or failed", views=("candidates",)),
+    Column(
+        "hash", "hash", CODE,
+        hover="of the architecture",
+        of=lambda architecture, counted: architecture.hash,
+    ),
+)  # fmt: skip
+"""Of `Run.results`, in this order: the state is complete, stopped or failed; accuracy is 0 to 1, after the last epoch
+that there was, and NaN where training failed."""
+REFERENCE_COLUMNS = (
+    Column("name", "name", TEXT, views=("references",)),
+    Column("width", "width", FACTOR, hover="multiplier of the channels", views=("references",)),
+    *COLUMNS[1:],
 )
-"""Of `Run.results`: the state is complete, stopped or failed; accuracy is 0 to 1, after the last epoch that there was,
-and NaN where training failed; peak_memory in bytes, seconds of training."""
-REFERENCE_COLUMNS = ("name", "width", *COLUMNS[1:])
-"""Of `Run.references`: the reference's name and width multiplier, then as in `Run.results`."""
+"""Of `Run.references`, in this order."""
+RESULT_NAMES = tuple(column.name for column in COLUMNS)
+REFERENCE_NAMES = tuple(column.name for column in REFERENCE_COLUMNS)
+_BY_NAME = {column.name: column for column in (*COLUMNS, *REFERENCE_COLUMNS)}
+_RANKS: dict[Direction, int] = {"up": 0, "down": 1, "none": 2}
+
+
+def column_named(name: str) -> Column:
+    """The column of a name; KeyError for any other."""
+    return _BY_NAME[name]
+
+
+def columns_in(view: View, columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
+    """The columns that stand in a view, in the order for people.
+
+    What names a row comes first, then what should be high, what should be low, and what describes.
+
+    >>> [column.name for column in columns_in("summary")]
+    ['number', 'accuracy', 'macs', 'params', 'family', 'resolution', 'fusions']
+    """
+    first, *others = columns
+    ordered = [first, *sorted(others, key=lambda column: _RANKS[column.direction])]
+    return tuple(column for column in ordered if view in column.views)
 
 
 def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:
     """What `COLUMNS` say of a network itself, in plain values; the budget in MACs is that it was made for."""
     counted = cost(architecture)
-    return {
-        "family": architecture.family,
-        "resolution": architecture.resolution,
-        "budget": budget,
-        "macs": counted.macs,
-        "params": counted.params,
-        "peak_memory": counted.peak_memory,
-        "butterfly_share": round(counted.butterfly_share, 4),
-        "fusions": architecture.fusion_pattern,
-        "hash": architecture.hash,
-    }
+    values: dict[str, Any] = {"budget": budget}
+    values |= {each.name: each.of(architecture, counted) for each in COLUMNS if each.of}
+    return {name: values[name] for name in RESULT_NAMES if name in values}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bft_nas.core.units import format_duration, format_macs
@@ -16,20 +17,60 @@ Facts = list[tuple[str, str]]
 
 
 def result_facts(run: Run, results: pd.DataFrame) -> Facts:
-    """What a run was, and its outcome, for its report."""
-    protocol, settings = run.protocol, run.settings
-    counts = {text: int((results["state"] == text).sum()) for text in ("stopped", "failed")}
-    return [
-        ("Space", f"{settings.space} at {', '.join(map(str, settings.resolutions))} pixels"),
-        ("Budget", ", ".join(f"{format_macs(budget)} MACs" for budget in settings.budgets)),
-        ("Data", f"{protocol.data}, {protocol.train_images} + {protocol.validation_images} images"),
-        *(("Data read", note) for note in run.data.notes),
-        ("Protocol", f"{protocol.hash}, {protocol.epochs} epochs"),
-        ("Sampler", f"{settings.sampler}, seed {settings.seed}"),
-        (
-            "Candidates",
-            ", ".join([f"{len(results)}", *(f"{count} {text}" for text, count in counts.items() if count)]),
-        ),
-        ("Training", format_duration(float(results["seconds"].sum()))),
-        ("Started", f"{run.created[:16].replace('T', ' ')} UTC"),
+    """What a run was asked, and its outcome, for its report."""
+    counts = {state: int((results["state"] == state).sum()) for state in ("stopped", "failed")}
+    ended = ", ".join([f"{len(results)}", *(f"{count} {state}" for state, count in counts.items() if count)])
+    asked = asked_facts(run, notes=run.data.notes)
+    outcome = [
+        ("candidates", ended),
+        ("training", format_duration(float(results["seconds"].sum()))),
+        ("started", f"{started(run)} UTC"),
     ]
+    return [(name.capitalize(), value) for name, value in (*asked, *outcome)]
+
+
+def asked_facts(
+    run: Run,
+    *,
+    data: str = "",
+    notes: Iterable[str] = (),
+    space: str = "",
+    budget: str = "",
+    protocol: Sequence[str] = (),
+    limits: str = "",
+) -> Facts:
+    """What a run was asked: for its report, and with what only its beginning knows for the plan of its search.
+
+    Args:
+        run: was asked.
+        data: their name and place, where it is not the protocol's.
+        notes: what was found when the data were read.
+        space: what else is known of the space.
+        budget: what else is known of the budget.
+        protocol: what else is known of the protocol.
+        limits: of the search.
+    """
+    settings, trained = run.settings, run.protocol
+    return [
+        ("space", settings.space + space),
+        ("budget", f"{budgets_text(settings.budgets)} MACs{budget}"),
+        ("deployment", f"{', '.join(map(str, settings.resolutions))} pixels, {settings.classes} classes"),
+        (
+            "data",
+            f"{data or trained.data}, {trained.data_classes} classes, {trained.train_images} images to train on, "
+            f"{trained.validation_images} to validate",
+        ),
+        *(("data read", note) for note in notes),
+        ("protocol", ", ".join([f"{trained.hash}: {trained.epochs} epochs", *protocol])),
+        ("search", f"{settings.sampler}, seed {settings.seed}{limits}"),
+    ]
+
+
+def budgets_text(budgets: Sequence[int]) -> str:
+    """The budgets of a run, without their unit."""
+    return ", ".join(map(format_macs, budgets))
+
+
+def started(run: Run) -> str:
+    """When a run began, to the minute, in UTC."""
+    return run.created[:16].replace("T", " ")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import json_to_distribution
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import _storage as journal_storage
 
 from bft_nas.record.journal_lock import JournalLock
+
+# Each choice of each trial stands in a journal with all values that it could have had: of thousands of trials a few
+# dozen texts, and parsing each of them again is most of the time to open a run. Nobody changes a distribution.
+vars(journal_storage)["json_to_distribution"] = lru_cache(maxsize=2**12)(json_to_distribution)
 
 
 class JournalBackend(JournalFileBackend):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bft_nas.record.columns import column_named
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -38,7 +40,12 @@ class Objective:
         return -1 if self.maximised else 1
 
 
-OBJECTIVES = (Objective("macs"), Objective("accuracy", maximised=True))
+def objective(name: str) -> Objective:
+    """The objective that a column of results is; which way it gets better stands in the table of columns."""
+    return Objective(name, maximised=column_named(name).direction == "up")
+
+
+OBJECTIVES = (objective("macs"), objective("accuracy"))
 """Of every search."""
 
 
@@ -96,12 +103,12 @@ def ranked(points: Mapping[int, Sequence[float]], objectives: Sequence[Objective
 def _crowding(values: Costs) -> npt.NDArray[np.float64]:
     """How far a point's neighbours are apart, each objective scaled to 1; infinite at the ends (NSGA-II)."""
     distance = np.zeros(len(values))
-    for column in values.T:
-        line = np.argsort(column, kind="stable")
-        low, high = column[line[0]], column[line[-1]]
+    for each in values.T:
+        line = np.argsort(each, kind="stable")
+        low, high = each[line[0]], each[line[-1]]
         distance[line[[0, -1]]] = math.inf
         if high > low:
-            distance[line[1:-1]] += (column[line[2:]] - column[line[:-2]]) / (high - low)
+            distance[line[1:-1]] += (each[line[2:]] - each[line[:-2]]) / (high - low)
     return distance
 
 

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from io import StringIO
@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
 from bft_nas.network import Architecture, cost
-from bft_nas.record.columns import COLUMNS, REFERENCE_COLUMNS, facts_of
+from bft_nas.record.columns import REFERENCE_NAMES, RESULT_NAMES, facts_of
 from bft_nas.record.journal_repair import repair_journal
 from bft_nas.record.ledger import Ledger
 from bft_nas.record.members import Members
+from bft_nas.record.pareto import OBJECTIVES
 from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, rewrite_data, write_run_file
 from bft_nas.record.run_folder import RUNS, find_run_folder, make_run_folder
 from bft_nas.record.storage import JOURNAL
@@ -153,19 +154,19 @@ class Run:
             return False
 
     def results(self) -> pd.DataFrame:
-        """One row a candidate with an outcome, in order of number; the columns are `COLUMNS`."""
+        """One row a candidate with an outcome, in order of number; the columns are `RESULT_NAMES`."""
         import pandas as pd
 
         rows = self.ledger.history.rows()
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(RESULT_NAMES))
 
-    def curves(self) -> pd.DataFrame:
-        """The learning curves of all candidates: number, epoch, train_loss, accuracy, seconds."""
+    def curves(self, numbers: Iterable[int] | None = None) -> pd.DataFrame:
+        """The learning curves of candidates, by default of all: number, epoch, train_loss, accuracy, seconds."""
         import pandas as pd
 
         columns = ["number", "epoch", "train_loss", "accuracy", "seconds"]
         lines = []
-        for number in self.results()["number"]:
+        for number in self.results()["number"] if numbers is None else numbers:
             try:
                 _, *rows = (
                     self.ledger.candidate_file(number, "curve.csv").read_text(encoding="utf-8").splitlines()
@@ -179,23 +180,25 @@ class Run:
         )
 
     def record_references(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the outcomes of the references under the run's protocol; the keys of a row are `REFERENCE_COLUMNS`."""
+        """Keep the outcomes of the references under the run's protocol; the keys of a row are `REFERENCE_NAMES`."""
         import pandas as pd
 
-        frame = pd.DataFrame(rows, columns=list(REFERENCE_COLUMNS))
+        frame = pd.DataFrame(rows, columns=list(REFERENCE_NAMES))
         write_text(self.folder / "references.csv", frame.to_csv(index=False))
 
     def references(self) -> pd.DataFrame:
-        """One row a reference and budget, in the order of training; the columns are `REFERENCE_COLUMNS`."""
+        """One row a reference and budget, in the order of training; the columns are `REFERENCE_NAMES`."""
         import pandas as pd
 
         path = self.folder / "references.csv"
         if not path.is_file():
-            return pd.DataFrame(columns=list(REFERENCE_COLUMNS))
+            return pd.DataFrame(columns=list(REFERENCE_NAMES))
         try:
-            return pd.read_csv(path, keep_default_na=False, na_values={"accuracy": ""})[
-                list(REFERENCE_COLUMNS)
-            ]
+            read = pd.read_csv(path, keep_default_na=False, na_values={"accuracy": ""})
+            if missing := {"name", *(objective.column for objective in OBJECTIVES)} - {*read.columns}:
+                raise KeyError(*sorted(missing))
+            # A column that the version which wrote them did not have is empty.
+            return read.reindex(columns=list(REFERENCE_NAMES))
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path}: expected the references of the run ({one_line(error)})") from None
 

@@ -283,7 +283,7 @@ def test_show_prints_layer_by_layer(
     for i in range(len(net["blocks"])):
         assert f"blocks.{i}.depthwise" in out
     assert "classifier" in out
-    assert "100.0 %" in out
+    assert "100.0%" in out
     row = next(line for line in out.splitlines() if line.startswith("total"))
     results = (folder / "runs/first/results.csv").read_text().splitlines()
     macs = results[2].split(",")[results[0].split(",").index("macs")]
@@ -386,7 +386,7 @@ def test_references_are_listed_with_their_published_counts(cli: Cli) -> None:
     code, out, _ = cli("references")
     assert code == 0
     row = next(line for line in out.splitlines() if line.startswith("mnasnet_small"))
-    assert row.split()[:6] == ["mnasnet_small", "1", "224", "68.3M", "68.3M", "+0.1"]
+    assert row.split()[:6] == ["mnasnet_small", "1", "224", "68.3M", "68.3M", "+0.1%"]
     assert "timm mnasnet_small" in row
 
 
@@ -467,11 +467,11 @@ def test_a_live_display_fits_a_terminal() -> None:
     for expected in (
         "candidate 1/2",
         "epoch 1/2",
-        "75.0 %",
-        "best 50.0 %",
+        "75.00%",
+        "best 50.00%",
         "left",
-        "80.0 %",
-        "best 80.0 %",
+        "80.00%",
+        "best 80.00%",
         "signal 9",
     ):
         assert expected in shown

@@ -103,9 +103,9 @@ def make_data(
         rungs=(),
         facts=tuple(facts),
         results=results,
-        curves=curves,
+        read_curves=lambda: curves,
         references=pd.DataFrame() if references is None else references,
-        proposals=pd.DataFrame(
+        read_proposals=lambda: pd.DataFrame(
             {
                 "number": results["number"],
                 "started": pd.Series(pd.Timestamp(2026, 11, 20), index=results.index),

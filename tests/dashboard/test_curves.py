@@ -42,7 +42,7 @@ def test_of_very_many_curves_the_quantiles_are_drawn() -> None:
 def test_curves_are_told_in_words() -> None:
     text = alternative(curves_figure(make_curves(make_results(3, 0)), highlighted=[1]))
     assert (
-        text == "Validation accuracy after each epoch of 3 candidates; candidate 1 comes to 60.0 % in epoch 3"
+        text == "Validation accuracy after each epoch of 3 candidates; candidate 1 reaches 60.00% in epoch 3"
     )
 
 

@@ -54,7 +54,7 @@ def test_pointing_at_a_candidate_tells_what_it_is() -> None:
         t for t in figure.data if t.mode == "markers" and t.customdata is not None and 1 in t.customdata
     )
     text = trace.hovertext[list(trace.customdata).index(1)]
-    for part in ("#1", "mobilenet_v2", "75.90%", "48.7M", "1,000,000", "224x224", "d/d b8/d b16/b4"):
+    for part in ("#1", "mobilenet_v2", "75.90%", "48.7M", "1.00M", "224x224", "d/d b8/d b16/b4"):
         assert part in text
 
 

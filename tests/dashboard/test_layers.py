@@ -142,7 +142,7 @@ def test_references_are_drawn_with_the_numbers_of_the_frame() -> None:
     assert points.name == "references, same protocol"
     assert list(points.x) == pytest.approx((trained["macs"] / 1e6).tolist())
     assert list(points.y) == pytest.approx((100 * trained["accuracy"]).tolist())
-    for part in ("mobilenet_v1_bft", "66.00%", "19.7M", "1,200,000", "224x224"):
+    for part in ("mobilenet_v1_bft", "66.00%", "19.7M", "1.20M", "224x224"):
         assert part in points.hovertext[1]
     assert "failed" not in " ".join(points.hovertext)
 
@@ -232,7 +232,7 @@ def test_references_that_all_failed_are_listed_and_not_drawn(tmp_path: Path) -> 
 
 
 def test_what_others_name_is_escaped(tmp_path: Path) -> None:
-    references = make_references().assign(name=HOSTILE, family=HOSTILE)
+    references = make_references().assign(name=HOSTILE, family=HOSTILE, fusions=HOSTILE)
     references.loc[references["state"] == "failed", "reason"] = HOSTILE
     published = published_results().assign(name=HOSTILE, source=HOSTILE)
     text = write(tmp_path / "report.html", references=references, published=published)

@@ -40,7 +40,7 @@ def test_the_report_lists_winners_and_front(tmp_path: Path) -> None:
         assert f"{row['accuracy']:.2%}" in line
         assert format_macs(row["macs"]) in line
     exact = {attributes.get("title") for tag, attributes in page.tags if tag == "span"}
-    assert {f"{macs:,}" for macs in front(results)["macs"]} <= exact
+    assert {f"{macs:,} MACs" for macs in front(results)["macs"]} <= exact
 
 
 def test_the_report_says_what_is_counted_and_what_compares(tmp_path: Path) -> None:

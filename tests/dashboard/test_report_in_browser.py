@@ -16,10 +16,12 @@ import pytest
 import yaml
 from playwright.sync_api import BrowserContext, Page, expect
 
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard import comparison_figure, strip_figure, write_report, write_run_report
 from bft_nas.dashboard.network import differences
 from bft_nas.network import Architecture
 from bft_nas.record import Run
+from bft_nas.record.columns import columns_in
 from bft_nas.record.pareto import complete, front, winners
 from tests.dashboard.browsing import click_candidate, looking, point_at, reached, until
 from tests.dashboard.made_up import make_run
@@ -38,6 +40,11 @@ DRAWN = """id => {
   const keys = ["range", "domain", "tickvals", "ticktext", "nticks"];
   return [traces, axes.map((axis) => keys.map((key) => axis[key]))];
 }"""
+
+# What pointing at the numbers of a row says, by number of the candidate.
+TITLES = """() => [...document.querySelectorAll("#all tbody tr")].map((row) =>
+  [Number(row.querySelector("[data-candidate]").dataset.candidate),
+    [...row.querySelectorAll("td[title]")].map((cell) => cell.title)])"""
 
 
 def opened(page: Page) -> Page:
@@ -122,7 +129,7 @@ def test_pointing_at_a_candidate_tells_what_it_is(report: Page, run: Run) -> Non
     row = front(run.results()).iloc[0]
     point_at(report, int(row["number"]))
     label = report.locator("#front .hoverlayer")
-    expect(label).to_contain_text(f"{row['accuracy']:.2%} accuracy")
+    expect(label).to_contain_text(f"accuracy {row['accuracy']:.2%}")
     expect(label).to_contain_text(row["family"])
 
 
@@ -131,7 +138,7 @@ def test_it_begins_with_the_winner_of_the_largest_budget(report: Page, run: Run)
     expect(report.locator("#candidate")).to_have_value(str(best[-1]))
     facts = {name: values for name, *values in cells(report, "facts")}
     row = run.row(best[-1])
-    assert facts["MACs"][0] == f"{row['macs']:,}"
+    assert facts["MACs"][0] == format_macs(row["macs"])
     assert facts["accuracy"][0] == f"{row['accuracy']:.2%}"
     assert facts["hash"][0] == row["hash"]
 
@@ -208,20 +215,21 @@ def test_zoom_and_selection_do_not_disturb_each_other(report: Page, run: Run) ->
 
 def test_the_numbers_are_those_of_results_csv(report: Page, run: Run) -> None:
     results = pd.read_csv(run.folder / "results.csv", keep_default_na=False, na_values={"accuracy": ""})
+    columns = columns_in("candidates")
     shown: list[list[str]] = []
+    titles: dict[int, list[str]] = {}
     while True:
         shown += cells(report, "all")
+        titles |= dict(report.evaluate(TITLES))
         if report.locator("#on").is_disabled():
             break
         report.locator("#on").click()
     assert len(shown) == len(results)
     for cell, row in zip(shown, results.to_dict("records"), strict=True):
-        accuracy = "" if pd.isna(row["accuracy"]) else f"{100 * row['accuracy']:.2f}%"
-        assert cell[:6] == [
-            f"#{row['number']}", accuracy, row["state"], f"{row['macs']:,}", f"{row['params']:,}",
-            f"{row['peak_memory']:,}",
-        ]  # fmt: skip
-        assert cell[-2:] == [row["hash"], row["reason"]]
+        _, *others = columns
+        assert cell == [f"#{row['number']}", *(column.text(row[column.name]) for column in others)]
+        whole = [f"{row[name]:,}" for name in ("macs", "params", "peak_memory", "budget")]
+        assert [title.split()[0] for title in titles[row["number"]]] == whole
 
 
 def test_the_table_is_sorted_and_filtered(report: Page, run: Run) -> None:
@@ -230,10 +238,11 @@ def test_the_table_is_sorted_and_filtered(report: Page, run: Run) -> None:
     expect(report.locator("#all th[aria-sort=descending]")).to_have_text("Accuracy")
     best = complete(results)["accuracy"].max()
     assert cells(report, "all")[0][1] == f"{best:.2%}"
+    status = [column.name for column in columns_in("candidates")].index("state")
     report.locator("#status").select_option("failed")
     failed = results[results["state"] == "failed"]
     expect(report.locator("#shown")).to_have_text(f"1 to {len(failed)} of {len(failed)}")
-    assert {row[2] for row in cells(report, "all")} == {"failed"}
+    assert {row[status] for row in cells(report, "all")} == {"failed"}
     report.locator("#status").select_option("")
     report.locator("#fusion").select_option("dense")
     report.locator("#within").select_option("20000000")

@@ -24,7 +24,8 @@ def timed(data: RunData, spans: list[tuple[float, float]]) -> RunData:
     """A run whose candidates began and ended so many seconds after its start."""
     start = pd.Timestamp(2026, 11, 20)
     times = pd.DataFrame(spans, columns=["started", "ended"]).map(lambda s: start + pd.Timedelta(seconds=s))
-    return replace(data, proposals=data.proposals.assign(**times))
+    proposals = data.proposals.assign(**times)
+    return replace(data, read_proposals=lambda: proposals)
 
 
 def test_the_course_counts_epochs_and_seconds_in_the_order_of_the_ends() -> None:
@@ -69,7 +70,8 @@ def test_the_rate_is_that_of_the_last_candidates() -> None:
 def test_the_time_from_proposal_to_end_is_shared_out() -> None:
     frame = FRAMES["single"].assign(seconds=30.0)
     data = timed(make_data(frame), [(0, 40)])
-    data = replace(data, proposals=data.proposals.assign(proposing=4.0))
+    proposals = data.proposals.assign(proposing=4.0)
+    data = replace(data, read_proposals=lambda: proposals)
     assert data.clock == {"proposing": 4.0, "training": 30.0, "waiting": 6.0}
     bars = {bar.name: bar.x[0] for bar in search_figures({"a": data})["time"].data}
     assert bars == pytest.approx({"proposing": 10, "training": 75, "waiting": 15})

@@ -20,7 +20,7 @@ from bft_nas.core.errors import RunError, UserError
 from bft_nas.data.dataset import Dataset, Split, load_dataset
 from bft_nas.engines import local_engine
 from bft_nas.network import Architecture, build, cost
-from bft_nas.record import COLUMNS, Candidate, Ledger, Run, run_names
+from bft_nas.record import RESULT_NAMES, Candidate, Ledger, Run, run_names
 from bft_nas.record.pareto import front
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.loop import (
@@ -62,7 +62,7 @@ def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 def test_every_candidate_is_within_the_budget_and_on_record(finished: Run) -> None:
     results = finished.results()
-    assert tuple(results.columns) == COLUMNS
+    assert tuple(results.columns) == RESULT_NAMES
     assert list(results["state"]) == ["complete"] * 6
     assert (results["macs"] <= 3_000_000).all()
     assert results["hash"].is_unique
@@ -75,7 +75,7 @@ def test_every_candidate_is_within_the_budget_and_on_record(finished: Run) -> No
 
 def test_results_csv_holds_the_results(finished: Run) -> None:
     read = pd.read_csv(finished.folder / "results.csv", keep_default_na=False)
-    assert list(read.columns) == list(COLUMNS)
+    assert list(read.columns) == list(RESULT_NAMES)
     assert list(read["hash"]) == list(finished.results()["hash"])
 
 

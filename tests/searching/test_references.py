@@ -10,7 +10,7 @@ import pytest
 import bft_nas.searching.references
 from bft_nas.engines import local_engine
 from bft_nas.network import REFERENCES, cost
-from bft_nas.record import REFERENCE_COLUMNS, Candidate, Run
+from bft_nas.record import REFERENCE_NAMES, Candidate, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import compare, field_of
 from bft_nas.training.loop import TrainingFailed
@@ -66,7 +66,7 @@ def test_what_they_came_to_joins_the_runs_results(run: Run, prepared: Prepared) 
     assert run.references().empty
     compared(run, prepared)
     references = run.references()
-    assert tuple(references.columns) == REFERENCE_COLUMNS
+    assert tuple(references.columns) == REFERENCE_NAMES
     assert (references["state"] == "complete").all()
     assert references["accuracy"].between(0, 1).all()
     assert (references["macs"] <= references["budget"]).all()
