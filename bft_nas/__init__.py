@@ -5,9 +5,20 @@ from typing import TYPE_CHECKING
 from bft_nas.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from bft_nas.api.run import Run, open_run
+    from bft_nas.api.searching import compare, search
     from bft_nas.network.models import create_model
 
-__all__ = ["create_model"]
+__all__ = ["Run", "compare", "create_model", "open_run", "search"]
 __version__ = "0.1.0"
 
-__getattr__ = lazy_exports(__name__, {"create_model": "bft_nas.network.models"})
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Run": "bft_nas.api.run",
+        "compare": "bft_nas.api.searching",
+        "create_model": "bft_nas.network.models",
+        "open_run": "bft_nas.api.run",
+        "search": "bft_nas.api.searching",
+    },
+)

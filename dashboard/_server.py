@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, abort, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import UserError, setting
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -47,7 +47,9 @@ def listen(host: str, port: int) -> socket.socket:
             listener = socket.socket(family, kind, protocol)
         except (OSError, UnicodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "no name of a host"
-            raise UserError(f"--host '{host[:80]}': expected an address of this machine ({why})") from None
+            raise UserError(
+                f"{setting('host')} '{host[:80]}': expected an address of this machine ({why})"
+            ) from None
         try:
             # A port left a moment ago is free, one that somebody listens on is not.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,10 +58,12 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError as error:
             listener.close()
             if error.errno not in _TAKEN:
-                raise UserError(f"--host '{host}' --port {candidate}: {error.strerror}") from None
+                raise UserError(
+                    f"{setting('host')} '{host}' {setting('port')} {candidate}: {error.strerror}"
+                ) from None
         else:
             return listener
-    raise UserError(f"--port {port}: in use, and so are those after it; expected one that is free")
+    raise UserError(f"{setting('port')} {port}: in use, and so are those after it; expected one that is free")
 
 
 def make_http_server(app: Dash, listener: socket.socket) -> BaseWSGIServer:

@@ -288,12 +288,12 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
         patch("bft_nas.searching.references.compare", lambda *arguments, **options: None),
         patch("bft_nas.export.write.export", exported),
         patch("bft_nas.engines.ray_tune.connect", no_cluster),
-        patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: _Interrupted(listener)),
+        patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)),
     ):
         yield
 
 
-class _Interrupted:
+class Interrupted:
     """A server that is stopped by Ctrl-C at once."""
 
     def __init__(self, listener: socket) -> None:

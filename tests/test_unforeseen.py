@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bft_nas.cli import main as cli
+from bft_nas.cli.main import main
 from bft_nas.record import Run
 from tests.conftest import SPACE
 from tests.dashboard.made_up import make_run
@@ -52,21 +52,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 OF_A_RUN = [
-    ("_show", "show", "made-up"),
-    ("_export", "export", "made-up", "-o", "out"),
-    ("_report", "report", "made-up"),
-    ("_compare", "compare", "made-up"),
-    ("_dashboard", "dashboard", "made-up"),
-    ("_search", "search", "--resume", "made-up"),
-    ("_search", "search", "--join", "made-up"),
+    ("show", "made-up"),
+    ("export", "made-up", "-o", "out"),
+    ("report", "made-up"),
+    ("compare", "made-up"),
+    ("dashboard", "made-up"),
+    ("search", "--resume", "made-up"),
+    ("search", "--join", "made-up"),
 ]
 OF_NONE = [
-    ("_runs", "runs"),
-    ("_references", "references"),
-    ("_spaces", "spaces"),
-    ("_dashboard", "dashboard"),
-    ("_search", "search", "--flops", "5M"),
-    ("_show", "show", "nobody"),
+    ("runs",),
+    ("references",),
+    ("spaces",),
+    ("dashboard",),
+    ("search", "--flops", "5M"),
+    ("show", "nobody"),
 ]
 
 
@@ -81,13 +81,12 @@ def test_every_command_says_an_unforeseen_error_in_one_line_and_keeps_its_traceb
     (tmp_path / "temporary").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    function, *arguments = given
 
     def fails(*ignored: object) -> int:
         raise LookupError("what nobody\nforesaw")
 
-    monkeypatch.setattr(cli, function, fails)
-    assert cli.main(arguments) == 1
+    monkeypatch.setattr(f"bft_nas.cli.{given[0]}.run", fails)
+    assert main(given) == 1
     said = capsys.readouterr()
     assert said.out == ""
     found = re.fullmatch(
@@ -107,14 +106,14 @@ def test_a_traceback_goes_elsewhere_when_the_run_cannot_take_it(
     run = make_run(tmp_path, "full", candidates=2)
     (run.folder / "errors.log").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(cli, "_show", lambda *ignored: 1 // 0)
-    assert cli.main(["show", "full", "--runs", str(tmp_path)]) == 1
+    monkeypatch.setattr("bft_nas.cli.show.run", lambda *ignored: 1 // 0)
+    assert main(["show", "full", "--runs", str(tmp_path)]) == 1
     (kept,) = tmp_path.glob("bft-nas-error-*.log")
     assert f"ZeroDivisionError: integer division or modulo by zero; the whole traceback is in {kept}" in (
         capsys.readouterr().err
     )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    assert cli.main(["show", "full", "--runs", str(tmp_path)]) == 1
+    assert main(["show", "full", "--runs", str(tmp_path)]) == 1
     assert capsys.readouterr().err.endswith("the whole traceback could be written nowhere\n")
 
 

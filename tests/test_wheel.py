@@ -41,8 +41,8 @@ def test_the_wheel_holds_spaces_dashboard_data_and_licences(wheel: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for expected in (
-        "bft_nas/search_spaces/mobile.yaml",
-        "bft_nas/search_spaces/mobilenet_v3.yaml",
+        "bft_nas/space/bundled/mobile.yaml",
+        "bft_nas/space/bundled/mobilenet_v3.yaml",
         "bft_nas/dashboard/report.py",
         "bft_nas/dashboard/report.js",
         "bft_nas/dashboard/assets/dashboard.css",

@@ -1,44 +1,61 @@
-"""What ``bft-nas export`` does: the export and, while it goes on, which file it is at."""
+"""``bft-nas export``: a candidate as an ordinary PyTorch model and, while it is written, which file it is at."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from bft_nas.cli import tables
+from bft_nas.cli.options import (
+    Parser,
+    add_candidate,
+    add_command,
+    add_run,
+    add_runs_folder,
+    path,
+    runs_folder,
+)
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bft_nas.export.write import Watcher
-    from bft_nas.record.run import Run
 
 
-def export_command(run: Run, number: int, folder: Path) -> int:
-    """Export a candidate of a run into a folder, and return the exit code."""
+def add(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "export",
+        "write a candidate as an ordinary PyTorch model",
+        "bft-nas export mobile-50M -o winner",
+        "Writes architecture.json, weights.safetensors, model.pt2, model.onnx and model.py (plain PyTorch, "
+        "without bft_nas), and checks each against the trained network.",
+        run=run,
+    )
+    add_run(parser)
+    add_candidate(parser)
+    parser.add_argument("-o", "--output", type=path, required=True, metavar="DIR", help="folder to write")
+    add_runs_folder(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export a candidate, and print what was written."""
+    from bft_nas.api.run import Run
+    from bft_nas.cli import tables
+
+    found = Run.open(options.run, runs=runs_folder(options))
+    number = found.number_or_winner(options.candidate)
     console = tables.make_console()
-    state = run.weights(number)
-    console.print(f"candidate {number} of {run.name}", highlight=False, markup=False)
+    found.weights(number)
+    console.print(f"candidate {number} of {found.name}", highlight=False, markup=False)
     with show_export(console) as watcher:
-        # After the first line, as this imports torch.
-        from bft_nas.export.write import ExportError, export
-
-        try:
-            report = export(
-                run.architecture(number),
-                state,
-                folder,
-                classes=run.data.classes,
-                normalisation=(run.data.mean, run.data.std),
-                watcher=watcher,
-            )
-        except ExportError as error:
-            print(f"bft-nas: error: {error}", file=sys.stderr)
-            return 1
+        report = found.export(options.output, number, watcher=watcher)
     tables.print_export(console, report)
+    for reason in report.left_out:
+        print(reason, file=sys.stderr)
     return 0
 
 

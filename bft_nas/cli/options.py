@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bft_nas.core.errors import UserError, one_line
-from bft_nas.core.units import parse_duration
+from bft_nas.api.request import RunOptions
+from bft_nas.core.errors import UserError, one_line, settings_spelled
+from bft_nas.core.options import FLAG, NATURAL, PLACE, POSITIVE, Kind, options_of
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,25 +70,6 @@ def with_signs(arguments: list[str]) -> list[str]:
     return joined
 
 
-def seconds(text: str) -> float:
-    """A time such as 30m."""
-    try:
-        return parse_duration(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("--time ")) from None
-
-
-def amount(text: str) -> float:
-    """A number of cores or GPUs, parts of one included."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e6 or not text.isascii() or "_" in text:
-        raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a number such as 2 or 0.5")
-    return number
-
-
 def path(text: str) -> Path:
     """A path, which an empty text is none of."""
     if not text:
@@ -94,25 +77,111 @@ def path(text: str) -> Path:
     return Path(text)
 
 
-def positive(text: str) -> int:
-    """A whole number of 1 or more."""
-    return _whole(text, 1)
-
-
 def natural(text: str) -> int:
     """A whole number of 0 or more."""
-    return _whole(text, 0)
+    return int(_reading(NATURAL)(text))
 
 
 def port(text: str) -> int:
     """A port to listen on."""
-    number = _whole(text, 1)
+    number = int(_reading(POSITIVE)(text))
     if number > 65535:
         raise argparse.ArgumentTypeError(f"'{text}': expected a port of at most 65535")
     return number
 
 
-def _whole(text: str, least: int) -> int:
-    if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"'{text[:40]}': expected a whole number of {least} or more")
-    return int(text)
+def _reading(kind: Kind) -> Callable[[str], Any]:
+    """What argparse reads a value with."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind.read(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def option_name(name: str) -> str:
+    """A setting's name as it is typed.
+
+    >>> option_name("batch_size")
+    '--batch-size'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def add_options(parser: argparse.ArgumentParser, record: type, *names: str) -> None:
+    """Add the options of a dataclass, or those of some names, to a parser; one that is not given is None.
+
+    What is true unless told otherwise is told by ``--no-NAME``.
+    """
+    for name, each in options_of(record).items():
+        if names and name not in names:
+            continue
+        with settings_spelled(option_name):
+            said = each.described.replace("%", "%%")
+        if each.kind is FLAG:
+            parser.add_argument(option_name(f"no_{name}"), action="store_true", help=said)
+        else:
+            parser.add_argument(
+                option_name(name),
+                type=path if each.kind is PLACE else _reading(each.kind),
+                metavar=each.metavar,
+                choices=each.choices or None,
+                help=said,
+            )
+
+
+def given_of(options: argparse.Namespace, *records: type) -> dict[str, Any]:
+    """What of the options of dataclasses was given, under their names."""
+    given = {}
+    for name, each in ((name, each) for record in records for name, each in options_of(record).items()):
+        if each.kind is FLAG:
+            if getattr(options, f"no_{name}", False):
+                given[name] = False
+        elif (value := getattr(options, name, None)) is not None:
+            given[name] = value
+    return given
+
+
+def add_command(
+    commands: argparse._SubParsersAction[Parser],
+    name: str,
+    does: str,
+    example: str,
+    more: str = "",
+    *,
+    run: Callable[[argparse.Namespace], int],
+) -> Parser:
+    """A command with its help; ``run`` does it and returns its exit code."""
+    parser = commands.add_parser(
+        name,
+        help=does,
+        description=f"{does[0].upper()}{does[1:]}. {more}".strip(),
+        epilog=f"example: {example}",
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The run that a command is about."""
+    parser.add_argument("run", metavar="RUN", help="name of a run, or its folder")
+
+
+def add_candidate(parser: argparse.ArgumentParser) -> None:
+    """The candidate of a run that a command is about."""
+    parser.add_argument("--candidate", type=natural, metavar="N", help="which one (default: the winner)")
+
+
+def add_runs_folder(parser: argparse.ArgumentParser) -> None:
+    """Where a command looks for runs."""
+    add_options(parser, RunOptions, "runs")
+
+
+def runs_folder(options: argparse.Namespace) -> Path:
+    """Where a command looks for runs."""
+    given = given_of(options, RunOptions)
+    return Path(given.get("runs", options_of(RunOptions)["runs"].default))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from bft_nas.cli.options import runs_folder
 from bft_nas.core.errors import one_line
 from bft_nas.core.memory import is_out_of_memory
 
@@ -61,5 +62,7 @@ def run_folder(options: argparse.Namespace | None) -> Path | None:
 
     given = [getattr(options, name, None) for name in ("resume", "join", "run")]
     names = [name for each in given if each for name in ([each] if isinstance(each, str) else each)]
-    places = [folder for name in names for folder in (getattr(options, "runs", Path()) / name, Path(name))]
+    if options is None:
+        return None
+    places = [folder for name in names for folder in (runs_folder(options) / name, Path(name))]
     return next((folder for folder in places if (folder / RUN_FILE).is_file()), None)

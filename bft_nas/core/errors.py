@@ -1,5 +1,35 @@
 """The exceptions that end a command in one line, and how names and other messages are quoted in it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_SPELLING: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=str)
+
+
+def setting(name: str) -> str:
+    """The name of a setting within a message, as its reader would type it: in Python, the name itself.
+
+    >>> setting("batch_size")
+    'batch_size'
+    """
+    return _SPELLING.get()(name)
+
+
+@contextmanager
+def settings_spelled(how: Callable[[str], str]) -> Iterator[None]:
+    """Meanwhile, messages have the names of settings as this function spells them.
+
+    >>> with settings_spelled("--{}".format):
+    ...     setting("flops")
+    '--flops'
+    """
+    before = _SPELLING.set(how)
+    try:
+        yield
+    finally:
+        _SPELLING.reset(before)
+
 
 def printable(text: object) -> str:
     """A text as it can be shown anywhere: line breaks, control characters and bytes that are no UTF-8 as escapes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.errors import UserError, one_line, setting
 
 _MACS = re.compile(r"(\d+\.?\d*|\.\d+)(?:[eE]\+?(\d{1,2}))?\s*([kKmMgG]?)")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -23,11 +23,11 @@ def parse_macs(text: str) -> int:
     expected = "expected a number of MACs above zero, such as 50M, 0.05G, 50e6 or 50000000"
     match = _MACS.fullmatch(text.strip()) if text.isascii() else None
     if match is None or len(text) > 40:
-        raise UserError(f"--flops {one_line(text)[:40]}: {expected}")
+        raise UserError(f"{setting('flops')} {one_line(text)[:40]}: {expected}")
     number, exponent, suffix = match.groups()
     macs = round(float(number) * 10.0 ** int(exponent or 0) * _SCALE[suffix.lower()])
     if macs < 1:
-        raise UserError(f"--flops {text.strip()}: {expected}")
+        raise UserError(f"{setting('flops')} {text.strip()}: {expected}")
     return macs
 
 
@@ -75,7 +75,9 @@ def parse_duration(text: str) -> float:
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total < 10**8:
-        raise UserError(f"--time {one_line(text)[:40]}: expected a time above zero such as 90s, 30m or 1h30m")
+        raise UserError(
+            f"{setting('time')} {one_line(text)[:40]}: expected a time above zero such as 90s, 30m or 1h30m"
+        )
     return float(total)
 
 
@@ -142,6 +144,6 @@ def parse_resolutions(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(re.fullmatch("[0-9]{1,4}", part) and 8 <= int(part) <= 2048 for part in parts):
         raise UserError(
-            f"--resolution {one_line(text)[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160"
+            f"{setting('resolution')} {one_line(text)[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160"
         )
     return tuple(sorted({int(part) for part in parts}))

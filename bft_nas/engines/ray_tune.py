@@ -23,7 +23,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bft_nas.core.errors import RunError, UserError, one_line
+from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, Shelf, train_reporting
 from bft_nas.engines.local import CORES_PER_WORKER
@@ -81,8 +81,8 @@ def connect(
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"--ray-address '{address or 'local'}': cannot be joined ({one_line(error)[:120]}); expected the "
-                f"address of a cluster's head such as 10.0.0.1:6379"
+                f"{setting('ray_address')} '{address or 'local'}': cannot be joined ({one_line(error)[:120]}); "
+                f"expected the address of a cluster's head such as 10.0.0.1:6379"
             ) from None
     for name in ("ray", "ray.tune"):
         # What fails is the search's to tell, in a line.
@@ -96,10 +96,10 @@ def connect(
         cpus = max(1.0, min(most_cpus, all_cpus // workers))
     if gpus is None:
         gpus = min(1.0, all_gpus / workers)
-    for option, asked, most in (("--cpus-per-trial", cpus, most_cpus), ("--gpus-per-trial", gpus, most_gpus)):
+    for name, asked, most in (("cpus_per_trial", cpus, most_cpus), ("gpus_per_trial", gpus, most_gpus)):
         if asked > most:
             raise UserError(
-                f"{option} {asked:g}: no node of the cluster has so many; expected at most {most:g}"
+                f"{setting(name)} {asked:g}: no node of the cluster has so many; expected at most {most:g}"
             )
     return Share(workers, cpus, gpus)
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from bft_nas.core.errors import one_line
+from bft_nas.core.errors import RunError, one_line
 from bft_nas.network import Architecture, build, cost
 
 TOLERANCE = 1e-4
@@ -53,7 +53,7 @@ for request in sys.stdin:
 """
 
 
-class ExportError(Exception):
+class ExportError(RunError):
     """A file that cannot be written, or does not do what the trained network does: one line that names it."""
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.core.errors import one_line
+from bft_nas.core.extras import lacking
 from bft_nas.export.checks import ExportError
 from bft_nas.network import Architecture
 
@@ -25,6 +26,8 @@ def write_graphs(
     network: nn.Module, architecture: Architecture, folder: Path, written: Callable[[str], None]
 ) -> None:
     """``model.pt2`` and ``model.onnx``, for any batch from 1; leaves the butterflies in structured form.
+
+    Without the packages of the extra ``export`` there is no ``model.onnx``.
 
     Args:
         network: in eval mode.
@@ -44,6 +47,8 @@ def write_graphs(
             program = _trace(network, architecture)
             torch.export.save(program, folder / name)
         written(name)
+        if lacking("export"):
+            return
         name = "model.onnx"
         with _quiet(), _spared(), torch.no_grad():
             _write_onnx(program, folder / name)
@@ -93,16 +98,17 @@ def _spared() -> Iterator[None]:
     each node with each and which no network here has use for. Both are switches inside of other packages: where one is
     missing, an export only takes longer.
     """
-    from onnxscript import rewriter
-
     with ExitStack() as stack:
         config, switch = getattr(torch.fx, "config", None), "do_not_emit_stack_traces"
         if hasattr(config, switch):
             _swap(stack, config, switch, True)
-        rules = getattr(rewriter, RULES, None)
-        if isinstance(rules, tuple):
-            kept = tuple(rule for rule in rules if getattr(rule, "name", None) != "SlicesSplit")
-            _swap(stack, rewriter, RULES, kept)
+        if not lacking("export"):
+            from onnxscript import rewriter
+
+            rules = getattr(rewriter, RULES, None)
+            if isinstance(rules, tuple):
+                kept = tuple(rule for rule in rules if getattr(rule, "name", None) != "SlicesSplit")
+                _swap(stack, rewriter, RULES, kept)
         yield
 
 

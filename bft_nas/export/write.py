@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.extras import lacking
 from bft_nas.export.checks import (
     TOLERANCE,
     Checks,
@@ -48,6 +49,8 @@ class ExportReport:
 
     folder: Path
     files: tuple[ExportedFile, ...]
+    left_out: tuple[str, ...] = ()
+    """What of `CONTENTS` was not written, each with the reason."""
 
 
 def export(
@@ -111,8 +114,11 @@ def export(
         checked(checks.check("weights.safetensors", lambda: run_weights(staging, images)))
         write_graphs(network, architecture, staging, written)
         checked(checks.check("model.pt2", lambda: other.answer("model.pt2")))
-        checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
-    return ExportReport(folder, tuple(files[name] for name in CONTENTS))
+        without_onnx = lacking("export")
+        if not without_onnx:
+            checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
+    left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
+    return ExportReport(folder, tuple(files[name] for name in CONTENTS if name in files), left_out)
 
 
 def _check_labels(

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import writing
 
 SECONDS_BETWEEN_BEATS = 5.0
@@ -45,7 +45,8 @@ class Members:
             lock = (self.folder / ".lock").open("w")
         with lock:
             if not _locks(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-                other = "another search is working on it; expected its end, or search --join to share it"
+                join = setting("join")
+                other = f"another search is working on it; expected its end, or search {join} to share it"
                 ending = "its references are being trained; expected their end"
                 raise UserError(f"run '{self.folder.name}': {other if alone else ending}")
             fcntl.flock(lock, fcntl.LOCK_SH)

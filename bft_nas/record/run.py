@@ -17,18 +17,21 @@ from dataclasses import replace
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
+from bft_nas.core.options import BUDGETS
+from bft_nas.core.units import format_macs
 from bft_nas.network import Architecture, cost
 from bft_nas.record.columns import REFERENCE_NAMES, RESULT_NAMES, facts_of
 from bft_nas.record.journal_repair import repair_journal
 from bft_nas.record.ledger import Ledger
 from bft_nas.record.members import Members
-from bft_nas.record.pareto import OBJECTIVES
-from bft_nas.record.run_file import RUN_FILE, DataFacts, Settings, read_run_file, rewrite_data, write_run_file
+from bft_nas.record.pareto import OBJECTIVES, front, winners
+from bft_nas.record.run_file import RUN_FILE, DataFacts, read_run_file, rewrite_data, write_run_file
 from bft_nas.record.run_folder import RUNS, find_run_folder, make_run_folder
+from bft_nas.record.settings import Settings
 from bft_nas.record.storage import JOURNAL
 from bft_nas.space.space import SearchSpace
 
@@ -74,7 +77,7 @@ class Run:
         data: DataFacts,
         runs: Path = RUNS,
         command: str = "",
-    ) -> Run:
+    ) -> Self:
         """Make a new run's directory, complete or not at all; without a name, one is made from the settings."""
 
         def fill(folder: Path) -> None:
@@ -84,7 +87,7 @@ class Run:
         return cls(make_run_folder(runs, name, settings, fill))
 
     @classmethod
-    def open(cls, name: str, *, runs: Path = RUNS) -> Run:
+    def open(cls, name: str, *, runs: Path = RUNS) -> Self:
         """The run of that name under ``runs``, or in the folder of that path."""
         return cls(find_run_folder(runs, name))
 
@@ -212,6 +215,38 @@ class Run:
             results = pd.concat([results.astype({"number": "Int64"}), references], ignore_index=True)
         write_text(path, results.to_csv(index=False))
         return path
+
+    def front(self) -> pd.DataFrame:
+        """The rows of `results` that no other one dominates, by rising MACs."""
+        return front(self.results())
+
+    def winner(self, budget: str | float | None = None) -> dict[str, Any]:
+        """The row of `results` of the most accurate candidate within a budget, by default the run's largest.
+
+        Args:
+            budget: in MACs, such as ``"50M"``; any, whatever the run searched for.
+
+        Raises:
+            UserError: no trained candidate is within the budget.
+        """
+        budgets = self.settings.budgets if budget is None else BUDGETS.convert(budget)
+        best = winners(self.results(), budgets[-1:])
+        if best.empty:
+            # A run's largest budget holds whatever was trained.
+            where = "" if budget is None else f" within {format_macs(budgets[-1])}"
+            raise UserError(
+                f"run '{self.name}': no trained candidate{where} yet; expected a run with a winner"
+            )
+        (row,) = best.drop(columns="for_budget").to_dict("records")
+        return {str(key): value for key, value in row.items()}
+
+    def number_or_winner(self, number: int | None) -> int:
+        """The number of a candidate, or that of the winner of the largest budget.
+
+        Raises:
+            UserError: no trained candidate yet.
+        """
+        return int(self.winner()["number"]) if number is None else number
 
     def row(self, number: int) -> dict[str, Any]:
         """A candidate's row of `results`; UserError naming the ones there are when there is none."""

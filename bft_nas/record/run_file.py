@@ -15,40 +15,13 @@ import yaml
 import bft_nas
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
+from bft_nas.record.settings import Settings
 
 if TYPE_CHECKING:
     from bft_nas.space.space import SearchSpace
     from bft_nas.training.protocol import Protocol
 
 RUN_FILE = "run.yaml"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a search was asked to do."""
-
-    budgets: tuple[int, ...]
-    space: str
-    resolutions: tuple[int, ...]
-    classes: int
-    data: str
-    images: int | None
-    epochs: int
-    batch_size: int
-    proxy_divisor: int
-    sampler: str
-    seed: int
-    trials: int | None
-    seconds: float | None
-    scheduler: str = "none"
-    eta: int = 3
-    min_epochs: int = 1
-    storage: str = ""
-    """The URL of a database that owns the study; empty for a journal in the run's folder."""
-    study: str = "search"
-    """The study's name in its storage."""
-    max_unreadable: int | None = None
-    """How many images of a folder may be left out because they cannot be decoded; see `load_dataset`."""
 
 
 @dataclass(frozen=True)

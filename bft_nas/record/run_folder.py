@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bft_nas.core.errors import RunError, UserError
+from bft_nas.core.errors import RunError, UserError, setting
 from bft_nas.core.units import format_macs
-from bft_nas.record.run_file import RUN_FILE, Settings
+from bft_nas.record.run_file import RUN_FILE
+from bft_nas.record.settings import Settings
 
 RUNS = Path("runs")
 LONGEST_NAME = 200
@@ -32,7 +33,9 @@ def run_names(runs: Path = RUNS) -> tuple[str, ...]:
             with suppress(OSError):
                 found.append((path.stat().st_ctime, path.parent.name))
     except OSError as error:
-        raise UserError(f"--runs '{_in_short(str(runs))}': cannot be read ({error.strerror})") from None
+        raise UserError(
+            f"{setting('runs')} '{_in_short(str(runs))}': cannot be read ({error.strerror})"
+        ) from None
     return tuple(name for _, name in sorted(found) if not name.startswith(UNFINISHED))
 
 
@@ -74,7 +77,9 @@ def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Call
         runs.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=runs))
     except OSError as error:
-        raise UserError(f"--runs '{_in_short(str(runs))}': cannot be written ({error.strerror})") from None
+        raise UserError(
+            f"{setting('runs')} '{_in_short(str(runs))}': cannot be written ({error.strerror})"
+        ) from None
     try:
         temporary.chmod(0o755)
         fill(temporary)
@@ -105,14 +110,14 @@ def _check_name(name: str) -> None:
     fits = name.strip(".") and name == name.strip() and name.isprintable() and Path(name).name == name
     if not fits or name.startswith(("-", UNFINISHED)) or len(os.fsencode(name)) > LONGEST_NAME:
         raise UserError(
-            f"--name '{_in_short(name)}': expected the name of a folder, without slashes and line breaks, of at most "
-            f"{LONGEST_NAME} bytes"
+            f"{setting('name')} '{_in_short(name)}': expected the name of a folder, without slashes and "
+            f"line breaks, of at most {LONGEST_NAME} bytes"
         )
 
 
 def _taken(name: str) -> UserError:
     return UserError(
-        f"run '{name}': there is one already; expected a new name, or --resume {shlex.quote(name)}"
+        f"run '{name}': there is one already; expected a new name, or {setting('resume')} {shlex.quote(name)}"
     )
 
 

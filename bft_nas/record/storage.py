@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bft_nas.core.errors import RunError, UserError, one_line
+from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.files import writing
 from bft_nas.record.journal_repair import where_damaged
 
@@ -35,7 +35,8 @@ def open_journal(path: Path) -> optuna.storages.BaseStorage:
             return JournalStorage(JournalBackend(path))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{path}: {where_damaged(path) or one_line(error)}; expected a whole journal, which --resume makes of it"
+            f"{path}: {where_damaged(path) or one_line(error)}; expected a whole journal, which "
+            f"{setting('resume')} makes of it"
         ) from None
 
 
@@ -63,8 +64,8 @@ def open_database(url: str) -> optuna.storages.BaseStorage:
         raise
     except Exception as error:
         raise UserError(
-            f"--storage '{without_password(url)}': cannot be opened ({_first_words(error)}); expected a URL of "
-            f"a database such as postgresql://user@host/database"
+            f"{setting('storage')} '{without_password(url)}': cannot be opened ({_first_words(error)}); "
+            f"expected a URL of a database such as postgresql://user@host/database"
         ) from None
 
 
@@ -122,7 +123,7 @@ def _postgresql_driver() -> str:
         if importlib.util.find_spec(name):
             return name
     raise UserError(
-        "--storage: no driver for PostgreSQL is installed; expected pip install 'bft-nas[postgresql]'"
+        f"{setting('storage')}: no driver for PostgreSQL is installed; expected pip install 'bft-nas[postgresql]'"
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bft_nas.training.loop
-from bft_nas.core.errors import RunError, UserError
+from bft_nas.core.errors import RunError, UserError, setting
 from bft_nas.core.units import format_percent
 from bft_nas.data.dataset import BENCHMARKS, IMAGENET_CLASSES, load_dataset
 from bft_nas.data.images import Images
@@ -37,7 +37,7 @@ ALIKE_IN_A_ROW = 5
 
 
 class Watcher(typing.Protocol):
-    """What is notified of a search's progress; see `bft_nas.cli.progress`."""
+    """What is notified of a search's progress; see `bft_nas.api.progress`."""
 
     def begin(self, candidate: Candidate, position: int) -> None:
         """A candidate's training begins, after ``position`` others that are done or under way."""
@@ -88,6 +88,16 @@ class Prepared:
     images: Images
 
 
+def check_names(settings: Settings) -> None:
+    """UserError for a sampler or a scheduler that there is not, or an eta that stops nobody."""
+    for name, known in (("sampler", tuple(PROPOSERS)), ("scheduler", SCHEDULERS)):
+        value = getattr(settings, name)
+        if value not in known:
+            raise UserError(f"{setting(name)} '{value}': unknown; expected {', '.join(known)}")
+    if settings.eta == 1:
+        raise UserError(f"{setting('eta')} 1: expected 2 or more, as only the best 1/eta go on")
+
+
 def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     """Load the data and check that budgets, classes and space go together.
 
@@ -101,14 +111,15 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
 
     if settings.batch_size < 2:
         raise UserError(
-            f"--batch-size {settings.batch_size}: a single image has no spread for batch norm; expected 2 or more"
+            f"{setting('batch_size')} {settings.batch_size}: a single image has no spread for batch norm; "
+            f"expected 2 or more"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     divisor = settings.proxy_divisor or default_divisor(space.resolutions)
     if min(space.resolutions) < LEAST_PIXELS * divisor:
         raise UserError(
-            f"--proxy-divisor {divisor}: leaves {min(space.resolutions) / divisor:.2g} of {min(space.resolutions)}"
-            f" pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
+            f"{setting('proxy_divisor')} {divisor}: leaves {min(space.resolutions) / divisor:.2g} of "
+            f"{min(space.resolutions)} pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
         )
     largest = round(max(space.resolutions) / divisor)
     dataset = load_dataset(
@@ -116,14 +127,14 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     )
     if len(dataset.train.labels) < 2:
         raise UserError(
-            f"--data '{settings.data}': {len(dataset.train.labels)} image to train on has no spread for batch norm; "
-            f"expected 2 or more"
+            f"{setting('data')} '{settings.data}': {len(dataset.train.labels)} image to train on has no spread "
+            f"for batch norm; expected 2 or more"
         )
     own = len(dataset.classes)
     benchmark = settings.data.partition("=")[0] in BENCHMARKS
     classes = settings.classes or (IMAGENET_CLASSES if benchmark else own)
     if classes < own:
-        raise UserError(f"--classes {classes}: the data has {own} classes; expected {own} or more")
+        raise UserError(f"{setting('classes')} {classes}: the data has {own} classes; expected {own} or more")
     space = replace(space, classes=classes)
     within = space.within(min(settings.budgets))
     dropped = tuple(f.name for f in space.families if f not in within.families)
@@ -321,9 +332,9 @@ def _kind_of(reason: str) -> str:
 
 
 def _on_memory(workers: int, batch_size: int) -> str:
-    ways = [f"--workers {workers // 2} (now {workers})"] if workers > 1 else []
+    ways = [f"{setting('workers')} {workers // 2} (now {workers})"] if workers > 1 else []
     if batch_size > 2:
-        ways.append(f"a new run with --batch-size {batch_size // 2} (now {batch_size})")
+        ways.append(f"a new run with {setting('batch_size')} {batch_size // 2} (now {batch_size})")
     less = " or ".join(ways) or "smaller networks"
     return (
         f"memory is short: two candidates in a row ran out of it or were killed; less is needed with {less}"

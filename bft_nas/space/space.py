@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file, read_text
 from bft_nas.core.units import format_macs
 from bft_nas.network.architecture import Architecture
@@ -19,7 +19,7 @@ from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
 from bft_nas.space.solver import Stage, Structure, WidthSolver
 
-SHIPPED = Path(__file__).parents[1] / "search_spaces"
+SHIPPED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class SearchSpace:
     def _out_of_reach(self, budget: int) -> UserError:
         reach = self.reach
         return UserError(
-            f"--flops {format_macs(budget)}: out of reach of space '{self.name}' at {self._resolution_text()}"
-            f" and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
+            f"{setting('flops')} {format_macs(budget)}: out of reach of space '{self.name}' at "
+            f"{self._resolution_text()} and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
             f" to {format_macs(reach.largest)}"
         )
 

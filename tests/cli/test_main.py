@@ -442,7 +442,7 @@ def test_output_into_a_pipe_that_closes_is_no_error(tmp_path: Path) -> None:
 def test_a_live_display_fits_a_terminal() -> None:
     from rich.console import Console
 
-    from bft_nas.cli.progress import LiveProgress, show_progress
+    from bft_nas.api.progress import LiveProgress, show_progress
     from bft_nas.network import Architecture, Head, Stem
     from bft_nas.network.blocks.separable import SeparableBlock
     from bft_nas.record import Candidate

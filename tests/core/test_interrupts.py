@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bft_nas.cli.ending import to_the_end
 from bft_nas.cli.tables import make_console
-from bft_nas.cli.training import _to_the_end
 from bft_nas.core.interrupts import Interrupt, exit_code, listen
 from bft_nas.record import Run
 from bft_nas.searching.loop import Clock
@@ -95,7 +95,7 @@ def test_an_ignored_ctrl_c_stays_ignored() -> None:
 
 @pytest.mark.parametrize("number", BOTH)
 def test_after_the_first_the_report_is_written(number: signal.Signals, run: Run) -> None:
-    code = _to_the_end(make_console(), run, Clock(), lambda: signal.raise_signal(number), "search --resume")
+    code = to_the_end(make_console(), run, Clock(), lambda: signal.raise_signal(number), "search --resume")
     assert code == 128 + number
     assert (run.folder / "report.html").exists()
 
@@ -110,5 +110,5 @@ def test_a_second_one_does_not_wait_for_what_the_first_one_ends(number: signal.S
             signal.raise_signal(number)
 
     with pytest.raises(Interrupt):
-        _to_the_end(make_console(), run, Clock(), train, "search --resume")
+        to_the_end(make_console(), run, Clock(), train, "search --resume")
     assert not (run.folder / "report.html").exists()

@@ -186,9 +186,9 @@ def test_workers_without_room_are_not_waited_for(share: Share) -> None:
 def test_more_than_any_node_has_is_refused(share: Share) -> None:
     from bft_nas.engines.ray_tune import connect
 
-    with pytest.raises(UserError, match="--cpus-per-trial 4096: no node of the cluster has so many"):
+    with pytest.raises(UserError, match="cpus_per_trial 4096: no node of the cluster has so many"):
         connect(None, cpus=4096)
-    with pytest.raises(UserError, match="--gpus-per-trial 99: no node of the cluster has so many"):
+    with pytest.raises(UserError, match="gpus_per_trial 99: no node of the cluster has so many"):
         connect(None, gpus=99)
 
 

@@ -89,7 +89,7 @@ def test_a_member_touches_its_file_again_and_again(tmp_path: Path, monkeypatch: 
 def test_who_wants_to_be_alone_is_refused_while_another_is_at_work(tmp_path: Path, another: Start) -> None:
     process, _ = another()
     with (
-        pytest.raises(UserError, match="another search is working on it; expected its end, or search --join"),
+        pytest.raises(UserError, match="another search is working on it; expected its end, or search join"),
         Members(tmp_path).joined(alone=True),
     ):
         pass

@@ -253,17 +253,17 @@ def test_two_candidates_in_a_row_that_run_out_of_memory_lead_to_advice(
     search(run, local_engine(prepared.images, run.protocol), watcher, clock, trials=7, seconds=None)
     assert list(run.results()["state"]).count("failed") == 4
     assert len(watcher.advice) == 1
-    assert "--workers 1 (now 2)" in watcher.advice[0]
-    assert "--batch-size 16 (now 32)" in watcher.advice[0]
+    assert "workers 1 (now 2)" in watcher.advice[0]
+    assert "batch_size 16 (now 32)" in watcher.advice[0]
 
 
 def test_batches_and_data_of_a_single_image_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"--batch-size 1: .*expected 2 or more"):
+    with pytest.raises(UserError, match=r"batch_size 1: .*expected 2 or more"):
         tiny_prepared(batch_size=1)
     monkeypatch.setattr("bft_nas.searching.loop.load_dataset", lambda *given, **options: one_image())
-    with pytest.raises(UserError, match=r"--data 'fashion-mnist': 1 image .*expected 2 or more"):
+    with pytest.raises(UserError, match=r"data 'fashion-mnist': 1 image .*expected 2 or more"):
         tiny_prepared()
 
 

@@ -35,4 +35,4 @@ PROPOSERS: Mapping[str, Callable[[], Proposer]] = {
     "nsga2": lambda: OptunaProposer(nsga2),
     "random": lambda: OptunaProposer(random, learns=False),
 }
-"""By the name that ``--sampler`` takes; each call makes one for one search."""
+"""By the name that the option ``sampler`` takes; each call makes one for one search."""

@@ -1,4 +1,4 @@
-"""How a search's progress is shown: a live display on a terminal, plain lines elsewhere."""
+"""How a search's progress is shown: a live display in a terminal or a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -79,6 +80,28 @@ class _State:
         if self.seconds is not None:
             lefts.append(self.seconds - elapsed)
         return f"{format_duration(max(0.0, min(lefts)))} left" if lefts else "time left unknown"
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, candidate: Candidate, position: int) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+
+    def epoch(self, candidate: Candidate, row: Epoch) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+
+    def advise(self, text: str) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
 
 
 class PlainProgress:
@@ -208,7 +231,9 @@ def show_progress(
         noun: what is trained.
     """
     state = _State(noun, trials, seconds, epochs, best)
-    if not console.is_terminal:
+    # Rich draws in a notebook by its widgets, where they are installed.
+    live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+    if not live:
         yield PlainProgress(console, state)
         return
     columns = (BarColumn(bar_width=24), TextColumn("{task.fields[text]}", markup=False))

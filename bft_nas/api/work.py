@@ -1,0 +1,162 @@
+"""A run that is open for training: a new one, or one that is resumed, shared or compared with the references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bft_nas.api.request import RunOptions
+from bft_nas.api.run import Run
+from bft_nas.core.errors import UserError, setting
+from bft_nas.core.units import format_macs
+from bft_nas.data.dataset import is_there
+from bft_nas.engines.choice import choose_engine
+from bft_nas.engines.options import EngineOptions
+from bft_nas.record import DataFacts, Settings
+from bft_nas.record.storage import check_database
+from bft_nas.searching import loop, references
+from bft_nas.searching.jobs import Engine
+from bft_nas.space.space import SearchSpace
+
+Say = Callable[[str], None]
+"""Takes a line for the user."""
+Show = Callable[..., AbstractContextManager[loop.Watcher]]
+"""Makes what is notified of progress; its keywords are those of `bft_nas.api.progress.show_progress`."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run, what trains its candidates, and where the seconds go."""
+
+    run: Run
+    prepared: loop.Prepared
+    engine: Engine
+    clock: loop.Clock
+
+    def search(self, show: Show) -> None:
+        """Train candidates until the limits are reached; see `bft_nas.searching.loop.search`."""
+        settings, run = self.prepared.settings, self.run
+        known = run.results()["accuracy"].dropna()
+        with show(
+            trials=settings.trials,
+            seconds=settings.seconds,
+            epochs=run.protocol.epochs,
+            best=None if known.empty else float(known.max()),
+        ) as watcher:
+            loop.search(
+                run, self.engine, watcher, self.clock, trials=settings.trials, seconds=settings.seconds
+            )
+
+    def compare_if_last(self, show: Show, say: Say) -> None:
+        """`compare`, unless others are still at work on the run."""
+        if self.run.members.leave_unless_last():
+            self.compare(show, say)
+        else:
+            say("others are still at work on the run: the last one trains the references")
+
+    def compare(self, show: Show, say: Say) -> None:
+        """Train the references; see `bft_nas.searching.references.compare`."""
+        run = self.run
+        field = references.field_of(run)
+        for name, budget in field.out_of_reach:
+            say(f"{name}: has no network within {format_macs(budget)}, left out")
+        with show(
+            trials=len(field.entrants),
+            seconds=None,
+            epochs=run.protocol.epochs,
+            best=None,
+            noun="reference",
+        ) as watcher:
+            references.compare(run, field, self.engine, watcher, self.clock)
+
+
+@contextmanager
+def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Iterator[Work]:
+    """The run that a search is about, made where there is none, for as long as this process works on it.
+
+    Args:
+        given: the options of a search that were given, by name.
+        say: is told of a journal that had to be repaired.
+        command: to be kept in a new run.
+
+    Raises:
+        UserError: a mistake in what was given; nothing was written by then.
+    """
+    clock = loop.Clock()
+    options, engine_options = RunOptions.of(given), EngineOptions.of(given)
+    if options.known is not None:
+        run = Run.open(options.known, runs=options.runs)
+        if "storage" in given:
+            run.database = str(given["storage"])
+        alone = options.join is None
+        with run.members.joined(alone=alone):
+            repaired = run.repair_journal() if alone else None
+            if repaired:
+                say(repaired)
+            # Whoever shares a run may have its data in a place of their own.
+            prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
+            workers, make_engine = choose_engine(engine_options, prepared.images, prepared.protocol)
+            clock.workers = workers
+            yield Work(run, prepared, make_engine(run.folder), clock)
+        return
+    settings = Settings.of(given)
+    loop.check_names(settings)
+    database = str(given.get("storage", ""))
+    if database:
+        check_database(database)
+    space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
+    prepared = loop.prepare(settings, space)
+    for budget in settings.budgets:
+        prepared.space.check_reached(budget)
+    dataset, images = prepared.images.dataset, prepared.images
+    facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
+    clock.workers, make_engine = choose_engine(engine_options, images, prepared.protocol)
+    run = Run.create(
+        options.name,
+        prepared.settings,
+        prepared.space,
+        prepared.protocol,
+        data=facts,
+        runs=options.runs,
+        command=command,
+    )
+    run.database = database
+    with run.members.joined(alone=True):
+        yield Work(run, prepared, make_engine(run.folder), clock)
+
+
+@contextmanager
+def open_comparison(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
+    """A run whose references are to be trained, for as long as this process works on it.
+
+    Args:
+        run: to be compared.
+        given: the options of the engine that were given, by name, and ``data`` with where the run's data are now.
+
+    Raises:
+        UserError: a mistake in what was given, or another process is at work on the run.
+    """
+    clock = loop.Clock()
+    engine_options = EngineOptions.of(given)
+    with run.members.joined(alone=True):
+        data = str(given.get("data") or run.settings.data)
+        prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
+        clock.preparing = clock.whole
+        clock.workers, make_engine = choose_engine(engine_options, prepared.images, prepared.protocol)
+        yield Work(run, prepared, make_engine(run.folder), clock)
+
+
+def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
+    """What a run needs to resume, under its own protocol; where its data are now is then ``kept`` in it."""
+    if settings.data == run.settings.data and not is_there(settings.data):
+        raise UserError(
+            f"run '{run.name}': no data at {settings.data} any more; expected {setting('data')} with where they are "
+            f"now"
+        )
+    prepared = loop.prepare(settings, run.space)
+    loop.check_protocol(run, prepared.protocol)
+    if kept:
+        run.move_data(prepared.settings.data)
+    return replace(prepared, protocol=run.protocol)

@@ -1,0 +1,52 @@
+"""``bft-nas compare``: train the references under a run's protocol."""
+
+from __future__ import annotations
+
+import argparse
+
+from bft_nas.cli.options import (
+    Parser,
+    add_command,
+    add_options,
+    add_run,
+    add_runs_folder,
+    given_of,
+    runs_folder,
+)
+from bft_nas.engines.options import EngineOptions
+
+
+def add(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "compare",
+        "train the references under a run's protocol",
+        "bft-nas compare mobile-50M",
+        "MNasNet, FBNet, MobileNetV1 to V3 and ShuffleNetV2, each as wide as the run's budget allows, join the run's "
+        "tables and report. A search does this at its end; each is trained once per protocol.",
+        run=run,
+    )
+    add_run(parser)
+    parser.add_argument("--data", metavar="DATA", help="where the run's data are now, if they were moved")
+    add_options(parser, EngineOptions)
+    add_runs_folder(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train the references, and print the run beside them."""
+    from bft_nas.api.run import Run
+    from bft_nas.api.work import open_comparison
+    from bft_nas.cli import tables
+    from bft_nas.cli.ending import show_on, to_the_end
+
+    given = given_of(options, EngineOptions) | ({"data": options.data} if options.data else {})
+    with open_comparison(Run.open(options.run, runs=runs_folder(options)), given) as work:
+        console = tables.make_console()
+        return to_the_end(
+            console,
+            work.run,
+            work.clock,
+            lambda: work.compare(show_on(console), lambda text: console.print(text, highlight=False)),
+            "compare",
+        )

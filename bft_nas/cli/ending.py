@@ -1,0 +1,119 @@
+"""How the commands that train end: what came of it is written and printed, whatever cut it short."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bft_nas.cli.unforeseen import describe, left_out
+from bft_nas.core.errors import RunError, UserError, printable
+from bft_nas.core.interrupts import Interrupt, exit_code, listen
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bft_nas.api.work import Show
+    from bft_nas.record import Run
+    from bft_nas.searching.loop import Clock
+
+
+def show_on(console: Console) -> Show:
+    """What shows progress on a console."""
+    from bft_nas.api.progress import show_progress
+
+    return partial(show_progress, console)
+
+
+def to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], None], again: str) -> int:
+    """Train, then write and print what came of it, even when Ctrl-C or SIGTERM cut it short."""
+    from bft_nas.core.memory import keep_freed_memory
+
+    keep_freed_memory()
+    listen()
+    code = 0
+    go_on = printable(f"go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
+    try:
+        train()
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Interrupt) and interrupt.at_once:
+            raise
+        code = exit_code(interrupt)
+        console.print(f"interrupted; {go_on}")
+    except RunError as error:
+        code = 1
+        print(f"bft-nas: error: {error}; when that is mended, {go_on}", file=sys.stderr)
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as error:
+        code = 1
+        print(f"bft-nas: error: {describe(error, run.folder)}; {go_on}", file=sys.stderr)
+    problems = _conclude(console, run, clock)
+    if problems:
+        print(f"bft-nas: error: {'; '.join(problems)}", file=sys.stderr)
+    return code or int(bool(problems))
+
+
+def _as_named(run: Run) -> str:
+    """What a command finds the run by: its name, or its folder where that is not under ``runs``."""
+    return run.name if run.folder.parent == Path("runs") else str(run.folder)
+
+
+def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
+    """Write what came of a run, then print it; what of it went wrong, in words, while the rest is there."""
+    import time
+
+    from bft_nas.cli import tables
+    from bft_nas.dashboard import write_run_report
+    from bft_nas.record.pareto import winners
+
+    problems: list[str] = []
+
+    @contextmanager
+    def telling(what: str) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except (UserError, RunError) as error:
+            problems.append(str(error))
+        except Exception as error:
+            problems.append(f"{what}: {describe(error, run.folder)}")
+
+    def note_view(view: str, error: Exception) -> None:
+        problems.append(left_out(view, error, run.folder))
+
+    started = time.perf_counter()
+    with telling("results.csv"):
+        run.write_results()
+    report = None
+    with telling("report"):
+        report = write_run_report(run, on_problem=note_view)
+    clock.recording += time.perf_counter() - started
+    console.print()
+    results = run.results()
+    with telling("front"):
+        tables.print_front(console, run, results)
+    with telling("references"):
+        tables.print_references(console, run.references(), winners(results, run.settings.budgets))
+    tables.print_clock(console, clock)
+    if len(results) and results["accuracy"].isna().all():
+        reason = results["reason"].value_counts().index[0]
+        problems.append(f"no candidate could be trained; most failed as this one: {reason}")
+    quoted = shlex.quote(_as_named(run))
+    winner = shlex.quote(f"{run.name}-winner")
+    console.print()
+    if report is not None:
+        console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
+    console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
+    console.print(
+        f"go on    bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
+        markup=False,
+        highlight=False,
+    )
+    return problems

@@ -1,0 +1,23 @@
+"""``bft-nas spaces``: the bundled search spaces."""
+
+from __future__ import annotations
+
+import argparse
+
+from bft_nas.cli.options import Parser, add_command
+
+
+def add(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command to the parser."""
+    add_command(
+        commands, "spaces", "list the search spaces that come with bft-nas", "bft-nas spaces", run=run
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what each space holds."""
+    from bft_nas.cli import tables
+    from bft_nas.space.space import SearchSpace, shipped_spaces
+
+    tables.print_spaces(tables.make_console(), [SearchSpace.load(name) for name in shipped_spaces()])
+    return 0

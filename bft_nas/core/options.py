@@ -1,0 +1,210 @@
+"""Options: a dataclass field each, with all that is said of it beside its default.
+
+The command line's parser and its help, the keywords of `bft_nas.search`, what a resumed run keeps and the table in the
+documentation are made from these fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.units import parse_duration, parse_macs, parse_resolutions
+
+_OPTION = "option"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What values an option takes."""
+
+    expected: str
+    convert: Callable[[Any], Any]
+    """From a value given in Python; ValueError for one that will not do."""
+    read: Callable[[str], Any] = str
+    """From a value on the command line to one that is given in Python; UserError for one that will not do."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option."""
+
+    help: str
+    """A template: ``{default}``, and ``{time}`` for the name of another option."""
+    metavar: str
+    kind: Kind
+    default: Any
+    """What is taken when it is not given."""
+    kept: bool
+    """Whether a resumed run keeps its own."""
+    choices: tuple[str, ...]
+    default_text: str
+    name: str = ""
+    """Its keyword in Python; with dashes for underscores, its name on the command line."""
+    field: str = ""
+    """The dataclass field that keeps it."""
+
+    @property
+    def described(self) -> str:
+        """The help, with the default and the names of other options filled in."""
+        return self.help.format_map(_Names(default=self.default_text))
+
+    def convert(self, value: Any) -> Any:
+        """A value given in Python as the field has it; UserError for one that the option does not take."""
+        try:
+            converted = self.kind.convert(value)
+        except UserError:
+            raise
+        except (TypeError, ValueError):
+            raise self._unexpected(value) from None
+        if self.choices and converted not in self.choices:
+            raise self._unexpected(value)
+        return converted
+
+    def _unexpected(self, value: Any) -> UserError:
+        expected = " or ".join(self.choices) or self.kind.expected
+        return UserError(f"{setting(self.name)} {one_line(repr(value))[:40]}: expected {expected}")
+
+
+class _Names(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return setting(name)
+
+
+def _converter(fits: Callable[[Any], bool], to: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        if not fits(value):
+            raise ValueError(value)
+        return to(value)
+
+    return convert
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(least: int) -> Kind:
+    expected = f"a whole number of {least} or more"
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) < 2**31:
+            raise UserError(f"'{text[:40]}': expected {expected}")
+        return int(text)
+
+    def fits(value: Any) -> bool:
+        return _is_number(value) and value == int(value) and least <= value < 2**31
+
+    return Kind(expected, _converter(fits, int), read)
+
+
+def _read_amount(text: str) -> float:
+    try:
+        return AMOUNT.convert(float(text) if text.isascii() and "_" not in text else None)  # type: ignore[no-any-return]
+    except ValueError:
+        raise UserError(f"'{text[:40]}': expected {AMOUNT.expected}") from None
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, str):
+        return parse_duration(value)
+    return float(_converter(lambda given: _is_number(given) and 0 < given < 10**8, float)(value))
+
+
+def _timeout(value: Any) -> float:
+    try:
+        return _seconds(value)
+    except UserError as error:
+        # Its message has the name of another option.
+        raise ValueError(str(error)) from None
+
+
+def _read_timeout(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except UserError as error:
+        raise UserError(str(error).removeprefix(f"{setting('time')} ")) from None
+
+
+def _macs(value: Any) -> int:
+    return parse_macs(value if isinstance(value, str) else f"{value:.0f}")
+
+
+def _budgets(value: Any) -> tuple[int, ...]:
+    parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else list(value)
+    if not parts:
+        raise ValueError(value)
+    return tuple(sorted({_macs(part) for part in parts}))
+
+
+def _resolutions(value: Any) -> tuple[int, ...]:
+    parts = [value] if isinstance(value, str) or _is_number(value) else list(value)
+    return parse_resolutions(",".join(map(str, parts)))
+
+
+TEXT = Kind("a text", _converter(lambda value: isinstance(value, str | Path), str))
+PLACE = Kind("a path", _converter(lambda value: isinstance(value, str | Path) and str(value) != "", Path))
+FLAG = Kind("true or false", _converter(lambda value: isinstance(value, bool), bool))
+POSITIVE = _whole(1)
+NATURAL = _whole(0)
+AMOUNT = Kind(
+    "a number such as 2 or 0.5",
+    _converter(lambda value: _is_number(value) and 0 <= value < 1e6, float),
+    _read_amount,
+)
+"""Of cores or GPUs, parts of one included."""
+SECONDS = Kind("a time such as 30m, or seconds", _seconds)
+TIMEOUT = Kind(SECONDS.expected, _timeout, _read_timeout)
+BUDGETS = Kind("a number of MACs such as 50M, or several", _budgets)
+RESOLUTIONS = Kind("a number of pixels such as 224, or several", _resolutions)
+
+
+def option(
+    help: str,
+    *,
+    metavar: str = "N",
+    kind: Kind = TEXT,
+    default: Any = None,
+    name: str = "",
+    kept: bool = False,
+    choices: tuple[str, ...] = (),
+    unsaid: Any = MISSING,
+) -> Any:
+    """A dataclass field that is an option.
+
+    Args:
+        help: see `Option.help`.
+        metavar: what stands for its value in the help.
+        kind: of its values.
+        default: what is taken when it is not given; a text for a time.
+        name: where it is not that of the field.
+        kept: whether a resumed run keeps its own.
+        choices: the only values.
+        unsaid: the field's own default, for records that were written before there was the option.
+    """
+    value = kind.convert(default) if isinstance(default, str) else default
+    content = Option(help, metavar, kind, value, kept, choices, str(default), name)
+    return field(default=unsaid, metadata={_OPTION: content})
+
+
+def options_of(record: type) -> dict[str, Option]:
+    """The options of a dataclass by name, in order."""
+    found = [(each.name, each.metadata[_OPTION]) for each in fields(record) if _OPTION in each.metadata]
+    named = (replace(content, name=content.name or name, field=name) for name, content in found)
+    return {each.name: each for each in named}
+
+
+def values_of(record: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass for what is given under the names of its options, and the defaults of the others.
+
+    Raises:
+        UserError: a value that its option does not take.
+    """
+    return {
+        each.field: each.convert(given[name]) if name in given else each.default
+        for name, each in options_of(record).items()
+    }

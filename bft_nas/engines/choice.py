@@ -1,0 +1,51 @@
+"""The engine that the options ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bft_nas.engines.options import EngineOptions
+
+if TYPE_CHECKING:
+    from bft_nas.data.images import Images
+    from bft_nas.searching.jobs import Engine
+    from bft_nas.training.protocol import Protocol
+
+
+def choose_engine(
+    options: EngineOptions, images: Images, protocol: Protocol
+) -> tuple[int, Callable[[Path], Engine]]:
+    """How many trainings there are at once, and what makes the engine for the run in a folder.
+
+    Whatever is wrong with the options is said here, before there is a run.
+
+    Raises:
+        UserError: an option that the engine has no use for, or a cluster that cannot be joined.
+    """
+    if options.engine == "ray":
+        from bft_nas.engines.ray_tune import connect, ray_engine
+
+        share = connect(
+            options.ray_address,
+            workers=options.workers,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+        )
+        return share.workers, lambda folder: ray_engine(
+            images,
+            protocol,
+            share=share,
+            storage=options.ray_storage or str((folder / ".ray").absolute()),
+            retries=options.retries,
+            timeout=options.trial_timeout,
+        )
+    options.check_local()
+    from bft_nas.engines.local import default_workers, local_engine
+
+    workers = options.workers or default_workers()
+    engine = local_engine(
+        images, protocol, workers=workers, retries=options.retries, timeout=options.trial_timeout
+    )
+    return workers, lambda folder: engine

@@ -1,0 +1,38 @@
+"""Write the table of options into docs/searching.md: ``python -m docs.make_options``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bft_nas.api.request import RunOptions
+from bft_nas.cli.options import option_name
+from bft_nas.core.errors import settings_spelled
+from bft_nas.core.options import FLAG, options_of
+from bft_nas.engines.options import EngineOptions
+from bft_nas.record.settings import Settings
+
+PAGE = Path(__file__).with_name("searching.md")
+BEGINNING, END = "<!-- options -->\n", "<!-- end of options -->\n"
+
+
+def table() -> str:
+    """A row an option, in the order of the help."""
+    rows = ["| option | | resumed |", "|---|---|---|"]
+    for record in (Settings, EngineOptions, RunOptions):
+        for name, each in options_of(record).items():
+            with settings_spelled(option_name):
+                said = each.described.replace("|", "\\|")
+            typed = option_name(f"no_{name}") if each.kind is FLAG else f"{option_name(name)} {each.metavar}"
+            rows.append(f"| `{typed}` | {said} | {'kept' if each.kept else ''} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_table(page: str) -> str:
+    """The text of the page with the table as it is now."""
+    before, _, rest = page.partition(BEGINNING)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGINNING}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,145 @@
+"""The Python interface: its page runs, its keywords are the command's options, its mistakes name them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import bft_nas
+from bft_nas.api.request import RunOptions
+from bft_nas.core.errors import UserError
+from bft_nas.core.options import options_of
+from bft_nas.engines.options import EngineOptions
+from bft_nas.record import Candidate
+from bft_nas.record.settings import Settings
+from tests.conftest import Silent, tiny_prepared, tiny_run
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"trials": 1, "images": 64, "epochs": 1, "workers": 1, "references": False}
+
+
+def test_the_page_on_python_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/python.md", "exec"), names)
+    run = names["run"]
+    assert isinstance(run, bft_nas.Run)
+    assert len(run.results()) == 3
+    logits = names["logits"]
+    assert isinstance(logits, torch.Tensor)
+    assert logits.shape == (1, run.settings.classes)
+    assert (tmp_path / "small.html").is_file()
+    assert (tmp_path / "small-winner/model.py").is_file()
+    printed = capsys.readouterr().out
+    assert "trials 0: expected a whole number of 1 or more" in printed
+    assert "candidate 2/2" in printed
+    shown = run._repr_html_()
+    assert "5M MACs, fashion-mnist" in shown
+    assert str(run.front()["fusions"].iloc[-1]) in shown
+
+
+def test_the_keywords_are_the_options_of_the_command() -> None:
+    options = {name for record in (Settings, EngineOptions, RunOptions) for name in options_of(record)}
+    assert set(inspect.signature(bft_nas.search).parameters) == options | {"progress"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "flops: missing; expected a budget in MACs such as flops 50M"),
+        ({"flops": "fast"}, "flops fast: expected a number of MACs above zero"),
+        ({"flops": []}, r"flops \[\]: expected a number of MACs such as 50M, or several"),
+        ({"flops": "5M", "trials": 0}, "trials 0: expected a whole number of 1 or more"),
+        ({"flops": "5M", "trials": 1.5}, "trials 1.5: expected a whole number of 1 or more"),
+        ({"flops": "5M", "time": "soon"}, "time soon: expected a time"),
+        ({"flops": "5M", "trial_timeout": "never"}, "trial_timeout 'never': expected a time"),
+        ({"flops": "5M", "engine": "luck"}, "engine 'luck': expected local or ray"),
+        ({"flops": "5M", "sampler": "magic"}, "sampler 'magic': unknown; expected tpe, nsga2"),
+        ({"flops": "5M", "images": 64, "ray_address": "a:1"}, "ray_address: needs engine ray"),
+        ({"flops": "5M", "resume": "a", "join": "a"}, "join: not together with resume"),
+        ({"flops": "5M", "name": "a/b", "images": 64}, "name 'a/b': expected the name of a folder"),
+        ({"flops": "5M", "space": 7}, "space 7: expected a text"),
+    ],
+)
+def test_a_mistake_names_the_keyword_and_nothing_is_written(
+    given: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^{message}"):
+        bft_nas.search(**given)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_watcher_of_the_callers_is_notified_and_nothing_is_printed(
+    tmp_path: Path, tiny_space: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watcher = Silent()
+    given = {"space": tiny_space, "runs": tmp_path / "runs", "resolution": [64], "seed": 3, **SMALL}
+    run = bft_nas.search([2e6, 3_000_000], progress=watcher, **given)  # type: ignore[arg-type]
+    assert run.settings.budgets == (2_000_000, 3_000_000)
+    assert [number for number, *_ in watcher.ended] == [0]
+    assert isinstance(watcher.begun[0], Candidate)
+    assert capsys.readouterr().out == ""
+    assert {"results.csv", "report.html"} <= {path.name for path in run.folder.iterdir()}
+    with pytest.raises(UserError, match="space: a resumed run keeps its own; expected resume without it"):
+        bft_nas.search(resume=run.folder, space="mobile")
+    resumed = bft_nas.search(resume=run.name, runs=tmp_path / "runs", progress=False, references=False)
+    assert len(resumed.results()) == 1
+
+
+class Interrupting(Silent):
+    """Stops a search at the end of its first candidate."""
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_search_leaves_results_and_report(tmp_path: Path, tiny_space: Path) -> None:
+    given = {"space": tiny_space, "runs": tmp_path / "runs", "name": "cut", "seed": 3, **SMALL}
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.search("3M", progress=Interrupting(), **given)  # type: ignore[arg-type]
+    run = bft_nas.open_run("cut", runs=tmp_path / "runs")
+    assert len((run.folder / "results.csv").read_text().splitlines()) == 2
+    assert (run.folder / "report.html").is_file()
+
+
+def test_a_run_without_a_candidate_says_so(tmp_path: Path) -> None:
+    tiny_run(tmp_path, tiny_prepared(), "empty")
+    run = bft_nas.open_run("empty", runs=tmp_path)
+    for asked in (run.winner, run.model, run.figures.network):
+        with pytest.raises(UserError, match="run 'empty': no trained candidate yet"):
+            asked()
+    assert run.front().empty
+    assert "no candidate yet" in run._repr_html_()
+
+
+def test_the_example_run_has_every_figure() -> None:
+    import plotly.graph_objects as go
+
+    run = bft_nas.open_run(ROOT / "runs/example")
+    first, second, *_ = run.front()["number"]
+    figures = run.figures
+    for figure in (
+        figures.front(),
+        figures.curves(int(first)),
+        figures.butterflies(),
+        figures.importances(),
+        figures.choices(),
+        figures.network(),
+        figures.comparison(int(first), int(second)),
+        figures.course("time"),
+    ):
+        assert isinstance(figure, go.Figure)
+        assert figure.data
+    with pytest.raises(UserError, match="no trained candidate within 1M yet"):
+        run.winner("1M")
+    budget = run.settings.budgets[0]
+    assert run.winner(budget)["macs"] <= budget

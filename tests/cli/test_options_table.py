@@ -1,0 +1,49 @@
+"""What is said of the options: one text, in the help and on the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bft_nas.api.request import RunOptions
+from bft_nas.cli.main import main
+from bft_nas.cli.options import option_name
+from bft_nas.core.options import FLAG, options_of
+from bft_nas.engines.options import EngineOptions
+from bft_nas.record.settings import Settings
+from bft_nas.searching.loop import SCHEDULERS
+from bft_nas.searching.proposers import PROPOSERS
+from docs.make_options import with_table
+
+PAGE = Path(__file__).parents[2] / "docs/searching.md"
+
+
+def test_the_page_has_the_table_as_it_is_now() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page) == page
+    assert "| `--epochs N` | of each proxy training (default: 2) |" in page
+
+
+def test_the_help_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for record in (Settings, EngineOptions, RunOptions):
+        for name, each in options_of(record).items():
+            assert option_name(f"no_{name}" if each.kind is FLAG else name) in said
+    assert "--trials N candidates to train (default: 20, or as --time allows)" in said
+    assert "--space SPACE a space's name or a .yaml file (default: mobile)" in said
+
+
+def test_the_help_names_every_sampler_and_scheduler() -> None:
+    options = options_of(Settings)
+    assert all(name in options["sampler"].described for name in PROPOSERS)
+    assert all(name in options["scheduler"].described for name in SCHEDULERS)
+
+
+def test_a_run_written_before_an_option_has_the_value_it_was_made_with() -> None:
+    needed = dict.fromkeys(("budgets", "space", "data", "trials", "seconds", "seed", "sampler"))
+    more = dict.fromkeys(("resolutions", "classes", "epochs", "images", "batch_size", "proxy_divisor"))
+    settings = Settings(**needed, **more)  # type: ignore[arg-type]
+    assert (settings.scheduler, settings.eta, settings.min_epochs, settings.storage) == ("none", 3, 1, "")

@@ -1,0 +1,125 @@
+"""Every ``bft-nas`` line of README.md, of docs/ and of ``make search`` runs, as a newcomer would type it.
+
+They run one after the other in one directory, which holds what their pages speak of: photos/, pneumonia.npz,
+cifar10 and tiny.yaml, the space that docs/spaces.md prints. Changed is only what takes minutes or another machine:
+
+- a search trains 1 candidate (a resumed one 2) for 1 epoch of few images, for no more workers than two;
+- the references are two of the fifteen;
+- a candidate by number is the winner, as there are not so many;
+- Ray's cluster is one of this machine, and the database a file;
+- the dashboard is stopped as soon as it serves.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bft_nas.network.references import REFERENCES
+from bft_nas.record import Run
+from tests.command_lines import Interrupted
+from tests.conftest import Command
+from tests.data.samples import cifar10_files, write_class_folders, write_files
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+HOMES = ("--ray-address", "--ray-storage", "--gpus-per-trial", "--time")
+"""Options that are left out, with their values."""
+
+
+def lines_of(page: Path) -> list[str]:
+    """The commands in a page's blocks, without what stands beside them."""
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("bft-nas ")]
+    return [re.split(r"\s{2,}", line)[0] for line in lines]
+
+
+def made_small(line: str, folder: Path) -> list[str]:
+    """A command's arguments with what this file's docstring says changed."""
+    words = shlex.split(line)[1:]
+    for name in HOMES:
+        if name in words:
+            del words[words.index(name) : words.index(name) + 2]
+    changes = {"--storage": "sqlite:///study.db", "--workers": "2"}
+    if words[0] == "search":
+        again = "--resume" in words or "--join" in words
+        changes["--trials"] = "2" if again else "1"
+        words += [] if "--trials" in words else ["--trials", "1"]
+        # A run's own protocol stays.
+        words += [] if again else ["--epochs", "1", "--images", "200"]
+    if "--candidate" in words:
+        changes["--candidate"] = str(Run.open(words[1], runs=folder / "runs").winner()["number"])
+    for name, value in changes.items():
+        if name in words:
+            words[words.index(name) + 1] = value
+    return words
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("newcomer")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    write_class_folders(folder / "photos", images, labels, ["cats", "dogs"])
+    np.savez(
+        folder / "pneumonia.npz",
+        train_images=images,
+        train_labels=labels,
+        val_images=images[::-1],
+        val_labels=labels[::-1],
+    )
+    write_files(folder / "data/cifar10", cifar10_files("cifar-10-batches-bin"))
+    spaces = (ROOT / "docs/spaces.md").read_text(encoding="utf-8")
+    (folder / "tiny.yaml").write_text(spaces.partition("```yaml\n")[2].partition("```")[0])
+    return folder
+
+
+@pytest.fixture
+def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("bft_nas.searching.references.REFERENCES", REFERENCES[:2])
+    monkeypatch.setattr(
+        "bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)
+    )
+    return folder
+
+
+def test_make_search_is_a_command_that_this_file_runs() -> None:
+    made = subprocess.run(
+        ["make", "--dry-run", "search"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert ".venv/bin/bft-nas search --flops 50M --workers 2" in made
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(
+    page: Path, newcomer: Path, bft_nas: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from bft_nas.cli.main import main
+
+    begin = ["bft-nas search --flops 50M"] if not (newcomer / "runs/mobile-50M").exists() else []
+    if page.name == "README.md":
+        begin.append("bft-nas search --flops 50M --workers 2")
+    for line in begin + lines_of(page):
+        words = made_small(line, newcomer)
+        if "ray" in words:
+            # A cluster of its own ends with its process.
+            done = bft_nas(*words, "--runs", str(newcomer / "runs"), "--no-references", "--workers", "1")
+            assert (line, done.returncode, done.stderr) == (line, 0, "")
+            continue
+        code = main(words)
+        assert (line, code, capfd.readouterr().err) == (line, 0, "")
+
+
+def test_every_page_of_commands_is_read() -> None:
+    lines = [line for page in PAGES for line in lines_of(page)]
+    assert len(lines) >= 25
+    assert {shlex.split(line)[1] for line in lines} == {
+        *("search", "show", "export", "compare", "dashboard", "runs", "report", "references", "spaces")
+    }
