@@ -26,9 +26,11 @@ lint: $(INSTALLED)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-$(INSTALLED): pyproject.toml $(wildcard bft_nas/kernels/csrc/*.[ch] bft_nas/kernels/csrc/*/*.[ch])
+$(INSTALLED): pyproject.toml setup.py $(wildcard bft_nas/kernels/csrc/*.[ch] bft_nas/kernels/csrc/*/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	@if test -f bft_nas/kernels/build.log; then echo "The kernels were not built; PyTorch runs instead, slower:"; \
+		cat bft_nas/kernels/build.log; fi >&2
 	@touch $@
 
 clean:

@@ -34,8 +34,10 @@ HOMES = ("--ray-address", "--ray-storage", "--gpus-per-trial", "--time")
 
 def lines_of(page: Path) -> list[str]:
     """The commands in a page's blocks, without what stands beside them."""
-    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines() if line.startswith("bft-nas ")]
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```([a-z]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    lines = [line for line in lines if line.startswith("bft-nas ")]
     return [re.split(r"\s{2,}", line)[0] for line in lines]
 
 

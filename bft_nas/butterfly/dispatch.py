@@ -58,11 +58,6 @@ def chosen_form(x: Tensor, transform: Transform) -> Form:
     return _dispatcher(x, transform)
 
 
-def is_default() -> bool:
-    """Whether `default_form` is the dispatcher."""
-    return _dispatcher is default_form
-
-
 @contextmanager
 def dispatch_with(dispatcher: Dispatcher) -> Iterator[None]:
     """Let ``dispatcher`` choose the form of every transform whose own is ``auto``, in all threads, while this lasts.

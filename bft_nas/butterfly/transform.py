@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.compiler import is_dynamo_compiling
 
-from bft_nas.butterfly.dispatch import chosen_form, is_default
+from bft_nas.butterfly.dispatch import chosen_form
 from bft_nas.butterfly.forms import Form, is_channels_last
 from bft_nas.butterfly.plan import ButterflyPlan
-from bft_nas.kernels.butterfly import fused_butterfly, short_way
+from bft_nas.kernels.butterfly import fused_butterfly
 
 
 def butterfly(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out: int) -> Tensor:
@@ -129,11 +128,6 @@ class ButterflyTransform(nn.Module):
         if self.stride > 1:
             x = x[(slice(None), slice(None), *(slice(None, None, self.stride) for _ in x.shape[2:]))]
         form = self.form
-        if (form == "fused" or (form == "auto" and is_default())) and not is_dynamo_compiling():
-            stages = self._modules["stages"]._parameters  # type: ignore[union-attr]
-            y = short_way()(x, stages, self.factors, self.in_channels, self.out_channels)
-            if y is not None:
-                return y if self.bias is None else self._biased(y)
         if x.shape[1] != self.in_channels:
             raise ValueError(f"expected images of {self.in_channels} channels, not {x.shape[1]}")
         if form == "auto":

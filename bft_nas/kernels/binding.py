@@ -1,38 +1,105 @@
-"""The compiled parts of the package: plain shared libraries, bound through ctypes."""
+"""The compiled kernels: one plain shared library, bound through ctypes."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import warnings
 from functools import cache
 from pathlib import Path
 
+from bft_nas.core.errors import UserError
 
-def load(name: str, function: str, version: int, *sizes: int) -> ctypes.CDLL | None:
-    """A library that was built with the package, by its module's name.
+MODULE = "bft_nas.kernels._native"
+TUNING = "BFT_NAS_TUNING"
+"""The environment variable that changes tuning constants: ``isa=avx2,tile_pixels=96``; see README.md."""
 
-    None where there was no C compiler, and, with a warning, where the library was built from other sources than those
-    that are here, as in an editable install after an update: it would read what it is called with wrongly.
+BUILD_LOG = Path(__file__).with_name("build.log")
+"""What the compiler said when the library could not be built; kept by setup.py."""
+
+_FUNCTIONS = {
+    "butterfly": ("butterfly_forward", "butterfly_backward"),
+    "depthwise": ("depthwise_forward", "depthwise_grad_x", "depthwise_grad_weight"),
+    "norm": ("norm_forward", "norm_backward"),
+}
+
+
+def load(kernel: str, version: int, *sizes: int) -> ctypes.CDLL | None:
+    """The library, for one of its kernels.
+
+    None, with a warning, where it was not built, or was built from other sources than those that are here, as in an
+    editable install after an update: it would read what it is called with wrongly.
 
     Args:
-        name: of the module.
-        function: of the library, which returns its interface: the version, then each size in 12 bits.
+        kernel: butterfly, depthwise or norm.
         version: of what is bound here, raised with any change that the sizes do not show.
         sizes: in bytes, of what the functions are called with.
+
+    Raises:
+        UserError: the environment variable names no tuning constant.
     """
-    path = path_of(name)
-    if path is None:
+    library = _library()
+    if library is None:
         return None
-    library = ctypes.CDLL(path)
     expected = version
     for size in sizes:
         expected = expected << 12 | size
-    interface = getattr(library, function, None)  # earlier ones have none
+    interface = getattr(library, f"{kernel}_interface", None)
+    if interface is not None:
+        interface.restype = ctypes.c_int64
     if interface is None or interface() != expected:
         _warn_of_other_sources()
         return None
+    for name in _FUNCTIONS[kernel]:
+        getattr(library, name).argtypes = [ctypes.c_void_p]
     return library
+
+
+def tuning() -> dict[str, int]:
+    """The tuning constants of this processor, by name, as the environment variable changed them; empty unbuilt."""
+    library = _library()
+    found: dict[str, int] = {}
+    value = ctypes.c_int64()
+    while library is not None and (name := library.kernels_tuning(len(found), ctypes.byref(value))):
+        found[name.decode()] = value.value
+    return found
+
+
+def isa() -> str | None:
+    """The ISA target that runs: avx512, avx2 or generic; None where the library was not built."""
+    library = _library()
+    name: bytes | None = None if library is None else library.kernels_isa()
+    return None if name is None else name.decode()
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    spec = importlib.util.find_spec(MODULE)
+    if spec is None or spec.origin is None:
+        warnings.warn(
+            f"{_why_unbuilt()}: PyTorch runs instead, which is slower", RuntimeWarning, stacklevel=2
+        )
+        return None
+    library = ctypes.CDLL(spec.origin)
+    library.kernels_tuning.restype = library.kernels_isa.restype = ctypes.c_char_p
+    library.kernels_tuning.argtypes = [ctypes.c_int64, ctypes.c_void_p]
+    library.kernels_tune.argtypes = [ctypes.c_char_p, ctypes.c_int64]
+    library.kernels_use_threads.argtypes = [ctypes.c_void_p] * 2
+    library.kernels_use_threads(*_openmp())
+    _tune(library, os.environ.get(TUNING, ""))
+    return library
+
+
+def _why_unbuilt() -> str:
+    """That there are no kernels, with the compiler's first error where one was kept."""
+    said = "the kernels of bft-nas were not built (no C compiler?)"
+    if BUILD_LOG.is_file():
+        lines = BUILD_LOG.read_text(errors="replace").splitlines()
+        reasons = [line.strip() for line in lines if "error" in line.lower()]
+        if reasons:
+            said = f"the kernels of bft-nas were not built ({reasons[0]}; see {BUILD_LOG})"
+    return said
 
 
 @cache
@@ -45,14 +112,23 @@ def _warn_of_other_sources() -> None:
     )
 
 
-def path_of(name: str) -> str | None:
-    """Where a library is; None where there was no C compiler when the package was installed."""
-    spec = importlib.util.find_spec(name)
-    return None if spec is None else spec.origin
+def _tune(library: ctypes.CDLL, changes: str) -> None:
+    """Apply ``name=value,...``, the ISA target first: the constants are those of its row."""
+    pairs = [change.strip().partition("=") for change in changes.split(",") if change.strip()]
+    for name, _, value in sorted(pairs, key=lambda pair: pair[0] != "isa"):
+        if name == "isa":
+            failed = library.kernels_use_isa(value.encode())
+        else:
+            failed = not value.isdecimal() or library.kernels_tune(name.encode(), int(value))
+        if failed:
+            raise UserError(
+                f"{TUNING}: {name}={value} is no tuning constant with a value that it takes on this processor; "
+                "bft_nas/kernels/README.md lists them"
+            )
 
 
 @cache
-def openmp() -> tuple[int | None, int | None]:
+def _openmp() -> tuple[int | None, int | None]:
     """The addresses of GOMP_parallel and of omp_get_thread_num in the OpenMP that torch brought along.
 
     A second pool of threads would fight with torch's. None where torch has another OpenMP.

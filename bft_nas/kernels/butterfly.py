@@ -1,34 +1,31 @@
 """The fused kernel on the CPU, as a torch operator: all stages on a tile of pixels that stays in cache.
 
-``kernel.c`` is compiled with the package where there is a C compiler, and bound through ctypes. Where there is none,
-`available` is False, and butterflies run as PyTorch operations.
+The sources are in ``csrc/butterfly``; see README.md. Where they were not built, `available` is False, and butterflies
+run as PyTorch operations.
 
-Whatever follows operators (a compiler, a profiler, a counter) sees ``bft_nas::butterfly``, a
-custom operator. Where nothing does, the kernel is called directly, which spares 15 us of an inference and 100 us of a
-training step; and in inference through ``entry.c``, which spares 4 more.
+A compiler, a profiler, a counter or a mode that intercepts operators sees ``bft_nas::butterfly``, a custom operator.
+Where there is none of these, the kernel is called directly, which saves 6 us of an inference and 100 us of a training
+step.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import math
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from struct import Struct
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C._functorch import maybe_current_level
 from torch.autograd import profiler
 from torch.utils.flop_counter import register_flop_formula
 
-from bft_nas.kernels.binding import load, openmp, path_of
+from bft_nas.kernels.binding import load
 
-_LONG, _POINTER = ctypes.c_long, ctypes.c_void_p
-_MOST_STAGES = 32
+_MAX_STAGES = 32
 _WEIGHTS = {
     torch.float32: torch.float32,
     torch.float64: torch.float64,
@@ -37,42 +34,23 @@ _WEIGHTS = {
 _TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
 
 
-# See call.h.
-_INTERFACE, _NAME = 1, "bft_nas.kernels._butterfly"
+# See csrc/butterfly/call.h.
+_INTERFACE = 2
 _CALL = "P5q4P"
 
 
 class _Shape(ctypes.Structure):
     _fields_ = (
-        ("n_in", _LONG),
-        ("n_out", _LONG),
-        ("stages", _LONG),
-        ("factors", _LONG * _MOST_STAGES),
+        ("n_in", ctypes.c_int64),
+        ("n_out", ctypes.c_int64),
+        ("stages", ctypes.c_int64),
+        ("factors", ctypes.c_int64 * _MAX_STAGES),
     )
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = load(_NAME, "bft_interface", _INTERFACE, ctypes.sizeof(_Shape), Struct(_CALL).size)
-    if path_of(_NAME) is None:
-        warnings.warn(
-            "bft-nas was installed without a C compiler: butterflies run as PyTorch operations, which are slower",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if library is None:
-        return None
-    library.bft_forward.argtypes = library.bft_backward.argtypes = [_POINTER]
-    library.bft_use.argtypes = [_POINTER] * 2
-    library.bft_use(*openmp())
-    return library
-
-
-@cache
-def _shape(n_in: int, n_out: int, factors: tuple[int, ...]) -> tuple[int, _Shape]:
-    """Its address, and what keeps it there."""
-    shape = _Shape(n_in, n_out, len(factors), (_LONG * _MOST_STAGES)(*factors))
-    return ctypes.addressof(shape), shape
+    return load("butterfly", _INTERFACE, ctypes.sizeof(_Shape), Struct(_CALL).size)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -97,41 +75,6 @@ def fits(x: Tensor) -> bool:
     )
 
 
-@cache
-def short_way() -> Callable[..., Tensor | None]:
-    """``infer`` of entry.c, which finds what `fused_butterfly` does in half of the time for a small image.
-
-    Called with x, the stages by name, their factors, n_in and n_out. It answers None for anything but compact float32
-    on the CPU, where gradients are kept, and where somebody watches; and always where it was not built. A compiler
-    cannot see through it: where `torch.compiler.is_dynamo_compiling`, it is not to be called.
-    """
-    try:
-        kernel = importlib.import_module(_NAME) if available() else None
-    except ImportError:
-        kernel = None  # no headers of Python's
-    exchange = getattr(Tensor, "__dlpack_c_exchange_api__", None)  # from torch 2.10 on
-    if kernel is None or exchange is None:
-        return lambda *_: None
-    watchers = (
-        torch.is_grad_enabled,
-        torch._C._is_any_autocast_enabled,
-        torch._C._len_torch_dispatch_stack,
-        torch._C._is_torch_function_mode_enabled,
-        torch._C._is_tracing,
-        torch._C._autograd._profiler_enabled,
-        maybe_current_level,
-    )
-    # What compiled programs allocate with takes half of the time of torch.empty_strided.
-    empty = getattr(torch._C._dynamo.guards, "_empty_strided_cpu", _empty_strided)
-    kernel.prepare(Tensor, nn.Parameter, watchers, torch.get_num_threads, empty, torch.float32, exchange)
-    infer: Callable[..., Tensor | None] = kernel.infer
-    return infer
-
-
-def _empty_strided(sizes: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    return torch.empty_strided(sizes, strides, dtype=dtype)
-
-
 def fused_butterfly(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...], n_out: int) -> Tensor:
     """Apply a butterfly transform on the CPU: (N, n_in, *spatial) to (N, n_out, *spatial).
 
@@ -140,17 +83,17 @@ def fused_butterfly(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...
     """
     if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype("cpu"))
-    if _is_watched(x):
-        watched: Tensor = _forward(x, list(stages), list(factors), n_out)
-        return watched
+    if _is_intercepted(x):
+        intercepted: Tensor = _forward(x, list(stages), list(factors), n_out)
+        return intercepted
     if torch.is_grad_enabled() and (x.requires_grad or any(stage.requires_grad for stage in stages)):
         result: Tensor = _Butterfly.apply(x, factors, n_out, *stages)  # type: ignore[no-untyped-call]
         return result
     return _run(x, stages, factors, n_out)
 
 
-def _is_watched(x: Tensor) -> bool:
-    """Whether anything has to see the operator."""
+def _is_intercepted(x: Tensor) -> bool:
+    """Whether a dispatch mode, a profiler or a compiler has to see the operator."""
     return (
         torch.compiler.is_compiling()
         or type(x) is not Tensor
@@ -175,7 +118,7 @@ def _empty_like(x: Tensor, channels: int) -> Tensor:
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
 
 
-def _numbers(stages: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
+def _contiguous_weights(stages: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
     """The weights as the kernel takes them: sums over bfloat16 are of float32, and so are its weights."""
     wanted = _WEIGHTS[dtype]
     for stage in stages:
@@ -185,9 +128,12 @@ def _numbers(stages: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
 
 
 @cache
-def _layout(pointers: int) -> Struct:
-    """Of a call's arguments in memory, ``bft_call`` in kernel.c."""
-    return Struct(f"{_CALL}{pointers}P")
+def _packing(
+    n_in: int, n_out: int, factors: tuple[int, ...], pointers: int
+) -> tuple[Callable[..., bytes], _Shape]:
+    """What packs a call's arguments, ``butterfly_call`` in call.h, after the address of the shape; and the shape."""
+    shape = _Shape(n_in, n_out, len(factors), (ctypes.c_int64 * _MAX_STAGES)(*factors))
+    return partial(Struct(f"{_CALL}{pointers}P").pack, ctypes.addressof(shape)), shape
 
 
 def _call(
@@ -196,21 +142,18 @@ def _call(
     factors: tuple[int, ...],
     n_out: int,
     images: tuple[int, ...],
-    stages: Iterable[Tensor],
+    stages: Sequence[Tensor],
 ) -> None:
-    """Run a function of the kernel on addresses of (x, y, gradient of y, gradient of x) and on stages."""
-    shape = x.shape
-    batch, n_in = shape[0], shape[1]
-    pointers = [stage.data_ptr() for stage in stages]
-    arguments = _layout(len(pointers)).pack(
-        _shape(n_in, n_out, factors)[0],
+    """Run a function of the kernel on addresses of (x, y, grad_y, grad_x) and on stages."""
+    batch, n_in, *size = x.shape
+    arguments = _packing(n_in, n_out, factors, len(stages))[0](
         _TYPES[x.dtype],
         torch.get_num_threads(),
         not x.is_contiguous(),
         batch,
-        x.numel() // (batch * n_in) if batch else 0,
+        math.prod(size),
         *images,
-        *pointers,
+        *[stage.data_ptr() for stage in stages],
     )
     if function(arguments):
         raise MemoryError("not enough memory for the tiles of a butterfly transform")
@@ -223,12 +166,12 @@ def _run(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...], n_out: i
         x = _compact(x)
     y = _empty_like(x, n_out)
     images = (x.data_ptr(), y.data_ptr(), 0, 0)
-    _call(library.bft_forward, x, factors, n_out, images, _numbers(stages, x.dtype))
+    _call(library.butterfly_forward, x, factors, n_out, images, _contiguous_weights(stages, x.dtype))
     return y
 
 
 def _run_backward(
-    x: Tensor, gradient: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...]
+    x: Tensor, grad_y: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...]
 ) -> list[Tensor]:
     """The gradient of ``x``, then those of the stages."""
     library = _library()
@@ -236,15 +179,15 @@ def _run_backward(
     if not x.is_contiguous():
         x = _compact(x)
     layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
-    gradient = gradient.contiguous(memory_format=layout)
-    of_x = torch.empty_like(x)
-    weights = _numbers(stages, x.dtype)
-    of_weights = [torch.empty_like(weight) for weight in weights]
-    images = (x.data_ptr(), 0, gradient.data_ptr(), of_x.data_ptr())
-    _call(library.bft_backward, x, factors, gradient.shape[1], images, (*weights, *of_weights))
+    grad_y = grad_y.contiguous(memory_format=layout)
+    grad_x = torch.empty_like(x)
+    weights = _contiguous_weights(stages, x.dtype)
+    grad_weights = [torch.empty_like(weight) for weight in weights]
+    images = (x.data_ptr(), 0, grad_y.data_ptr(), grad_x.data_ptr())
+    _call(library.butterfly_backward, x, factors, grad_y.shape[1], images, (*weights, *grad_weights))
     if weights is not stages:
-        of_weights = [of.to(stage.dtype) for of, stage in zip(of_weights, stages, strict=True)]
-    return [of_x, *of_weights]
+        grad_weights = [of.to(stage.dtype) for of, stage in zip(grad_weights, stages, strict=True)]
+    return [grad_x, *grad_weights]
 
 
 class _Butterfly(torch.autograd.Function):
@@ -258,10 +201,10 @@ class _Butterfly(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Any, ...]:
         x, *stages = ctx.saved_tensors
-        of_x, *of_stages = _run_backward(x, gradient, stages, ctx.factors)
-        return of_x, None, None, *of_stages
+        grad_x, *grad_stages = _run_backward(x, grad_y, stages, ctx.factors)
+        return grad_x, None, None, *grad_stages
 
 
 @torch.library.custom_op("bft_nas::butterfly", mutates_args=(), device_types="cpu")
@@ -270,8 +213,8 @@ def _forward(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out:
 
 
 @torch.library.custom_op("bft_nas::butterfly_backward", mutates_args=(), device_types="cpu")
-def _backward(x: Tensor, gradient: Tensor, stages: Sequence[Tensor], factors: Sequence[int]) -> list[Tensor]:
-    return _run_backward(x, gradient, stages, tuple(factors))
+def _backward(x: Tensor, grad_y: Tensor, stages: Sequence[Tensor], factors: Sequence[int]) -> list[Tensor]:
+    return _run_backward(x, grad_y, stages, tuple(factors))
 
 
 @_forward.register_fake
@@ -280,7 +223,7 @@ def _(x: Tensor, stages: Sequence[Tensor], factors: Sequence[int], n_out: int) -
 
 
 @_backward.register_fake
-def _(x: Tensor, gradient: Tensor, stages: Sequence[Tensor], factors: Sequence[int]) -> list[Tensor]:
+def _(x: Tensor, grad_y: Tensor, stages: Sequence[Tensor], factors: Sequence[int]) -> list[Tensor]:
     return [torch.empty_like(_compact(x)), *[torch.empty_like(stage) for stage in stages]]
 
 
@@ -290,10 +233,10 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.factors = factors
 
 
-def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Any, ...]:
     x, *stages = ctx.saved_tensors
-    of_x, *of_stages = _backward(x, gradient, stages, ctx.factors)
-    return of_x, of_stages, None, None
+    grad_x, *grad_stages = _backward(x, grad_y, stages, ctx.factors)
+    return grad_x, grad_stages, None, None
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)
@@ -301,7 +244,7 @@ _forward.register_autograd(_differentiate, setup_context=_keep)
 
 @register_flop_formula(torch.ops.bft_nas.butterfly)
 def _flops(x: Sequence[int], stages: Sequence[Sequence[int]], *others: Any, **shapes: Any) -> int:
-    """Two for each product, as torch counts; the shapes of the arguments are given."""
+    """Two for each MAC, as torch counts; the shapes of the arguments are given."""
     return 2 * x[0] * math.prod(x[2:]) * sum(math.prod(stage) for stage in stages)
 
 

@@ -15,23 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bft_nas.kernels.binding import load, openmp
+from bft_nas.kernels.binding import load
 
-# What the kernel takes, see depthwise.c.
+# What the kernel takes, see csrc/depthwise/depthwise.h.
 KERNELS, LEAST_CHANNELS = (3, 5, 7), 16
 _CALL = Struct("9q3P")
-_INTERFACE = 1
+_INTERFACE = 2
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = load("bft_nas.kernels._depthwise", "depthwise_interface", _INTERFACE, _CALL.size)
-    if library is not None:
-        library.depthwise_use.argtypes = [ctypes.c_void_p] * 2
-        for name in ("forward", "image_gradient", "weight_gradient"):
-            getattr(library, f"depthwise_{name}").argtypes = [ctypes.c_void_p]
-        library.depthwise_use(*openmp())
-    return library
+    return load("depthwise", _INTERFACE, _CALL.size)
 
 
 def kernel_available() -> bool:
@@ -78,12 +72,12 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, _ = ctx.needs_input_grad
+        wants_x, wants_weight, _ = ctx.needs_input_grad
         return (
-            _image_gradient(x, gradient, weight, ctx.stride) if of_x else None,
-            _weight_gradient(x, gradient, weight, ctx.stride) if of_weight else None,
+            _grad_x(x, grad_y, weight, ctx.stride) if wants_x else None,
+            _grad_weight(x, grad_y, weight, ctx.stride) if wants_weight else None,
             None,
         )
 
@@ -96,16 +90,16 @@ def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     return y
 
 
-def _image_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    of_x = torch.empty_like(x, memory_format=torch.channels_last)
-    _call("image_gradient", of_x, _channels_last(gradient), weight.contiguous(), stride)
-    return of_x
+def _grad_x(x: Tensor, grad_y: Tensor, weight: Tensor, stride: int) -> Tensor:
+    grad_x = torch.empty_like(x, memory_format=torch.channels_last)
+    _call("grad_x", grad_x, _channels_last(grad_y), weight.contiguous(), stride)
+    return grad_x
 
 
-def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:
-    of_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
-    _call("weight_gradient", _channels_last(x), _channels_last(gradient), of_weight, stride)
-    return of_weight
+def _grad_weight(x: Tensor, grad_y: Tensor, weight: Tensor, stride: int) -> Tensor:
+    grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    _call("grad_weight", _channels_last(x), _channels_last(grad_y), grad_weight, stride)
+    return grad_weight
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -14,26 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bft_nas.kernels.binding import load, openmp
+from bft_nas.kernels.binding import load
 
 Activation = Literal["identity", "relu", "hard_swish"]
 
-# What the kernel takes, see norm.c.
+# What the kernel takes, see csrc/norm/norm.h.
 LEAST_CHANNELS = 16
 _ACTIVATIONS: dict[Activation, int] = {"identity": 0, "relu": 1, "hard_swish": 2}
 _NO_GRADIENTS = (0, 0, 0, 0)
 _CALL = Struct("5q2d12P")
-_INTERFACE = 1
+_INTERFACE = 2
 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = load("bft_nas.kernels._norm", "norm_interface", _INTERFACE, _CALL.size)
-    if library is not None:
-        library.norm_use.argtypes = [ctypes.c_void_p] * 2
-        library.norm_forward.argtypes = library.norm_backward.argtypes = [ctypes.c_void_p]
-        library.norm_use(*openmp())
-    return library
+    return load("norm", _INTERFACE, _CALL.size)
 
 
 def kernel_available() -> bool:
@@ -91,7 +86,7 @@ def _run(
     y: Tensor | None = None,
     gradients: tuple[Tensor, ...] = (),
 ) -> None:
-    """Call the kernel on addresses in the order of ``norm_call`` in norm.c; gradients are of y, x and the weights."""
+    """Call the kernel on addresses in the order of ``norm_call`` in norm.h; gradients are of y, x and the weights."""
     # A module looks for weights and buffers by their names in several places; this runs a thousand times a second.
     weights, buffers = norm._parameters, norm._buffers
     mean = statistics.data_ptr()
@@ -147,11 +142,11 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         x, statistics, weight, bias = ctx.saved_tensors
         library = _library()
         assert library is not None
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        grad_y = grad_y.contiguous(memory_format=torch.channels_last)
         found = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
-        _run(library.norm_backward, ctx.norm, ctx.activation, x, statistics, gradients=(gradient, *found))
+        _run(library.norm_backward, ctx.norm, ctx.activation, x, statistics, gradients=(grad_y, *found))
         return *found, None, None

@@ -3,28 +3,31 @@
 #include <stdio.h>
 
 #include "sanitizing.h"
-#include "depthwise.c"
+#include <stdlib.h>
+
+#include "depthwise/depthwise.h"
+#include "threads.h"
 
 /* Exactly as large as needed, so that one value too far is seen. */
-static float *numbers(long count) {
+static float *elements(int64_t count) {
     float *values = malloc(count ? count * sizeof *values : 1);
-    for (long i = 0; i < count; i++) values[i] = (float)(i % 7) - 3;
+    for (int64_t i = 0; i < count; i++) values[i] = (float)(i % 7) - 3;
     return values;
 }
 
 int main(void) {
-    depthwise_use(workers_in_turn, number_of_worker);
+    kernels_use_threads(workers_in_turn, number_of_worker);
     for (int round = 0; round < 600; round++) {
-        long most = round % 32 ? 11 : 40; /* some are larger than a band of rows */
-        depthwise_call call = {.threads = 1 + below(3), .batch = below(5), .channels = BLOCK + below(60),
+        int64_t most = round % 32 ? 11 : 40; /* some are larger than a band of rows */
+        depthwise_call call = {.threads = 1 + below(3), .batch = below(5), .channels = BLOCK_CHANNELS + below(60),
                                .height = 1 + below(most), .width = 1 + below(most), .kernel = 3 + 2 * below(3),
                                .stride = 1 + below(3)};
-        call.of_height = (call.height - 1) / call.stride + 1, call.of_width = (call.width - 1) / call.stride + 1;
-        float *x = numbers(call.batch * call.height * call.width * call.channels);
-        float *y = numbers(call.batch * call.of_height * call.of_width * call.channels);
-        float *w = numbers(call.channels * call.kernel * call.kernel);
+        call.out_height = (call.height - 1) / call.stride + 1, call.out_width = (call.width - 1) / call.stride + 1;
+        float *x = elements(call.batch * call.height * call.width * call.channels);
+        float *y = elements(call.batch * call.out_height * call.out_width * call.channels);
+        float *w = elements(call.channels * call.kernel * call.kernel);
         call.x = x, call.y = y, call.w = w;
-        if (depthwise_forward(&call) || depthwise_image_gradient(&call) || depthwise_weight_gradient(&call)) return 1;
+        if (depthwise_forward(&call) || depthwise_grad_x(&call) || depthwise_grad_weight(&call)) return 1;
         free(x), free(y), free(w);
     }
     puts("clean");

@@ -1,10 +1,12 @@
 /* What the programs of sanitizing.py have in common: chance, and workers that come one after the other. */
 
+#include <stdint.h>
+
 static unsigned state = 1;
 
-static long below(long n) {
+static int64_t below(int64_t n) {
     state = state * 1103515245u + 12345u;
-    return (long)(state >> 8) % n;
+    return (int64_t)(state >> 8) % n;
 }
 
 static unsigned worker;

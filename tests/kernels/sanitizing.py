@@ -3,9 +3,13 @@
 import subprocess
 from pathlib import Path
 
+import bft_nas.kernels
 
-def run_sanitized(source: Path, kernel: Path, program: Path, *options: str) -> None:
-    """Build a test program with the kernels of a folder, and run it: it is to say ``clean`` and nothing else."""
+SOURCES = Path(bft_nas.kernels.__file__).parent / "csrc"
+
+
+def run_sanitized(program: Path, executable: Path, *options: str) -> None:
+    """Build a test program with the kernels, and run it: it is to say ``clean`` and nothing else."""
     sanitizers = ["-fsanitize=address,undefined", *options, "-fno-sanitize-recover=all"]
     command = [
         "gcc",
@@ -13,12 +17,14 @@ def run_sanitized(source: Path, kernel: Path, program: Path, *options: str) -> N
         "-g",
         *sanitizers,
         "-Wno-psabi",
-        f"-I{kernel}",
-        str(source),
-        "-lm",
-        "-o",
+        f"-I{SOURCES}",
         str(program),
+        *sorted(map(str, SOURCES.glob("**/*.c"))),
+        "-lm",
+        "-lpthread",
+        "-o",
+        str(executable),
     ]
     subprocess.run(command, check=True, capture_output=True)
-    done = subprocess.run([str(program)], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([str(executable)], capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout) == (0, "clean\n"), done.stderr

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import bft_nas.kernels
 from bft_nas.kernels.norm import Activation, activation_of, is_usual, kernel_available, normalise
 from bft_nas.network.modules.layers import activate
 from tests.kernels.sanitizing import run_sanitized
@@ -211,4 +210,4 @@ def test_activations_of_a_network_are_known_and_no_others() -> None:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
 def test_no_access_outside_any_buffer_and_no_undefined_behaviour(tmp_path: Path) -> None:
     source = Path(__file__).with_name("norm_sanitized.c")
-    run_sanitized(source, Path(bft_nas.kernels.__file__).parent / "csrc", tmp_path / "sanitized")
+    run_sanitized(source, tmp_path / "sanitized")

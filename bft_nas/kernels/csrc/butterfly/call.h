@@ -1,28 +1,36 @@
-/* What the kernel is asked, by fused.py through ctypes and by entry.c. */
+/* What the butterfly kernel is called with, by butterfly.py. */
+
+#ifndef BUTTERFLY_CALL_H
+#define BUTTERFLY_CALL_H
+
+#include <stdint.h>
 
 enum { MAX_STAGES = 32 };
-enum { FLOAT, DOUBLE, HALF };
-
-/* A transform, a batch, and pointers to its numbers, to the weights of each stage, and in the backward pass to their
-   gradients; packed in this order by fused.py. Images are (batch, channels, pixels), or (batch, pixels, channels) in
-   channels_last, of a type above; weights are of that type too, but float for HALF. */
-typedef struct {
-    long n_in, n_out, stages, factors[MAX_STAGES];
-} bft_shape;
+enum { TYPE_FLOAT32, TYPE_FLOAT64, TYPE_BFLOAT16 };
 
 typedef struct {
-    const bft_shape *shape;
-    long type, threads, channels_last, batch, pixels;
+    int64_t n_in, n_out, stages, factors[MAX_STAGES];
+} butterfly_shape;
+
+/* A transform, a batch, and pointers to its elements, to the weights of each stage, and in the backward pass to their
+   gradients; packed in this order by butterfly.py. Images are (batch, channels, pixels), or (batch, pixels, channels) in
+   channels_last, of a type above; weights are of that type too, but float32 for bfloat16. */
+typedef struct {
+    const butterfly_shape *shape;
+    int64_t type, threads, channels_last, batch, pixels;
     const void *x;
     void *y;
-    const void *gy;
-    void *gx;
+    const void *grad_y;
+    void *grad_x;
     void *stages[]; /* the weights, then their gradients */
-} bft_call;
+} butterfly_call;
 
-/* What fused.py expects of a call, see native.py: a version, raised there and here with any change that sizes do not show,
-   and sizes. */
-long bft_interface(void);
+/* A version, raised here and in butterfly.py with any change that sizes do not show, then sizes, 12 bits each. */
+int64_t butterfly_interface(void);
 
 /* y = transform(x). Returns 0, or 1 when memory ran out. */
-int bft_forward(const bft_call *call);
+int butterfly_forward(const butterfly_call *call);
+
+/* grad_x and grad_weight of each stage from grad_y; the stages' inputs are computed again. The same results. */
+int butterfly_backward(const butterfly_call *call);
+#endif

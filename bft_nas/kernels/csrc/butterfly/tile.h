@@ -1,58 +1,43 @@
-/* One tile of pixels, for one type of numbers and one instruction set: kernel.c includes this file once for each, with
+/* One tile of pixels, for one element type and one ISA target: each file of targets/ includes this once, and defines, beside
+   what simd.h needs,
 
-     REAL      float or double                 LANES    numbers in a vector: 4, 8 or 16
-     INTEGER   of the same size                VECTORS  vectors of a row that are worked on together: as many as leave
-     NAME(x)   x with a suffix of its own               4 * VECTORS sums in registers
-     HALVES    whether bfloat16 is read and written     RADIX_8  whether there are registers for 16 sums
-     STREAM    how a vector is written around the caches, where that is possible
+     VECTORS           vectors of a row that are worked on together: as many as leave 4 * VECTORS sums in registers
+     HAS_BF16          whether bfloat16 is read and written
+     HAS_32_REGISTERS  whether there are registers for 16 sums
+     BUTTERFLY         the name of the table of functions that this makes
 
    A tile is a number of vectors of pixels of every channel, a row a channel. Rows are reached through tables of
    pointers: in NCHW the first stage reads the image and the last one writes the result in place, and a tile that does
    not end with a vector takes its last vector from LANES before its end, which computes some pixels twice, to the same
    result. Channels_last, bfloat16, and images of less than a vector go through packed rows. */
 
-#define vec NAME(vec)
-#define place NAME(place)
-#define span NAME(span)
-#define loose NAME(loose)
-#define lanes NAME(lanes)
-#define table NAME(table)
-#define scratch NAME(scratch)
-#define tile NAME(tile)
-#define fetches NAME(fetches)
+#include "../system.h"
+#include "../simd.h"
+#include "job.h"
 
-#ifdef STREAM
-#define LINE ((long)(64 / (LANES * sizeof(REAL)))) /* vectors of a cache line */
-#else
-#define LINE 1
-#endif
-#define IS_LINE (LANES * sizeof(REAL) == 64) /* whether a vector is one */
-typedef REAL vec __attribute__((vector_size(LANES * sizeof(REAL))));
-typedef vec loose __attribute__((aligned(2), may_alias)); /* in memory, anywhere */
-typedef INTEGER lanes __attribute__((vector_size(LANES * sizeof(REAL))));
-
-/* Rows, and where in each the last vector of the tile is; those before it follow each other; and how they are written. */
+/* Rows, and where in each the last vector of the tile is; those before it follow each other; and how they are stored. */
 typedef struct {
     REAL **row;
-    long last;
-    int way;
+    int64_t last;
+    int store_mode;
 } table;
 
-/* Rows of the images of the next tile, `step` numbers apart. Some of them are fetched with each group of this tile: memory
-   is busy all the time, and never asked for more than it can bring meanwhile. */
+/* Rows of the images of the next tile, `step` elements apart. Some of them are prefetched with each group of this tile:
+   memory is busy all the time, and never asked for more than it can bring meanwhile. */
 typedef struct {
     struct {
         const REAL *next;
-        long step, left, width;
+        int64_t step, left, width;
     } images[3];
-    int image, end;         /* which is fetched; those that are not */
-    long rows, groups, due; /* of all images; of a tile, since which rows are due */
-} fetches;
+    int image, end;            /* which is prefetched; those that are not */
+    int to_l1;                 /* or else to the L2 */
+    int64_t rows, groups, due; /* of all images; of a tile, since which rows are due */
+} prefetch_queue;
 
 typedef struct {
-    long first, count, vectors; /* pixels: where in the image or batch, how many; and how many vectors */
-    long image, images, part;   /* NCHW */
-    vec once;                   /* 0 where a lane of the last vector repeats a pixel, else 1 */
+    int64_t first, count, vectors;    /* pixels: where in the image or batch, how many; and how many vectors */
+    int64_t image, images, row_split; /* NCHW */
+    vec tail_mask;                    /* 0 where a lane of the last vector repeats a pixel, else 1 */
 } tile;
 
 /* A stage. Rows are numbered by the digits of their channel, the outputs of earlier stages first and the inputs of
@@ -60,255 +45,229 @@ typedef struct {
    place, and what follows is independent for each e. */
 typedef struct {
     const REAL *w; /* of (rest, e), rows x columns each, or the first rows of a larger block */
-    long rows, columns, before, rest, block;
-    int ahead; /* whether it has rows of images that go into the nearest cache a group ahead */
-} place;
+    int64_t rows, columns, before, rest, block;
+    int prefetch_group; /* whether it has rows of images that go into the L1 a group ahead */
+} stage_args;
 
-/* Vectors of the rows that are worked on: the first's place, and the last's in the rows of each operand. */
+/* Vectors of the rows that are worked on: where the first is, and where the last is in the rows of each operand. */
 typedef struct {
-    long first, in, out, start;
-    fetches *far;
-    int way;
-    REAL *edges, *const *rows; /* of results that are written as lines, and the rows of all channels */
+    int64_t first, in, out, start;
+    prefetch_queue *queue;
+    int store_mode;
+    REAL *edges, *const *rows; /* of results that are stored a line at a time, and the rows of all channels */
     int begins, ends;          /* whether the first and the last vector are those of the image's row */
-    int ahead;                 /* of the place */
+    int prefetch_group;        /* of the stage */
 } span;
 
 /* What a worker has beside the images. Tables named `own_` are filled where no table of rows has the order wanted. */
 typedef struct {
     const void *const *weights; /* of the stages */
-    REAL *zeros, *nowhere, *pack_x, *pack_y, *pack_gx;
-    REAL **own_in, **own_start, **own_gx;
-    table x, y, gx, residual;                    /* by channel; in the backward pass y is the gradient of y */
-    fetches far;                                 /* its rows are 0 where nothing is fetched */
-    table kept[MAX_STAGES], gradient;            /* outputs of the stages; forward, all of them take the first */
+    REAL *zeros, *sink, *pack_x, *pack_y, *pack_grad_x;
+    REAL **own_in, **own_start, **own_grad_x;
+    table x, y, grad_x, residual;            /* by channel; in the backward pass y is grad_y */
+    prefetch_queue queue;                    /* its rows are 0 where nothing is prefetched */
+    table stage_out[MAX_STAGES], stage_grad; /* outputs of the stages; forward, all of them take the first */
     REAL **copy;
-    REAL *edges;      /* of rows that begin within lines (tile_lines.h) */
+    REAL *edges;      /* of rows that begin within lines (tile_unaligned.h) */
     int begins, ends; /* whether the tile has the first and the last vectors of those */
     vec ended;        /* the end of the channel before */
 } scratch;
 
-INLINE vec NAME(load)(const REAL *p) { return *(const loose *)p; }
-INLINE void NAME(store)(REAL *p, vec v) { *(loose *)p = v; }
-#define load NAME(load)
-#define store NAME(store)
-
-INLINE void NAME(stream)(REAL *p, vec v) {
-#ifdef STREAM
-    STREAM(p, v);
-#else
-    store(p, v);
-#endif
-}
-
-/* In a round with K, a power of two, bit k of the number of a vector and of that of a lane change places. */
-#define PAIR(K, a, b, low_half, high_half)                                                                         \
-    {                                                                                                              \
-        const lanes mask = (IOTA & ~(INTEGER)K) + (IOTA & K) * (LANES / K);                                        \
-        low_half = __builtin_shuffle(a, b, mask);                                                                  \
-        high_half = __builtin_shuffle(a, b, mask + K);                                                             \
-    }
-#if LANES == 16
-#define IOTA ((lanes){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
-#elif LANES == 8
-#define IOTA ((lanes){0, 1, 2, 3, 4, 5, 6, 7})
-#else
-#define IOTA ((lanes){0, 1, 2, 3})
-#endif
-
 #include "tile_images.h"
-#include "tile_products.h"
-#include "tile_lines.h"
-#include "tile_stages.h"
+#include "tile_grad_weight.h"
+#include "tile_unaligned.h"
+#include "tile_stage.h"
 #include "tile_pair.h"
+#include "tile_merge.h"
 
 /* ---- one tile ------------------------------------------------------------------------------------------------ */
 
 /* The input of the first stage, in its order of (channel within a chunk, chunk). */
-INLINE table NAME(first_in)(const transform *p, scratch *s) {
+INLINE table first_in(const transform *p, scratch *s) {
     if (p->chunks == 1) return s->x;
-    for (long c = 0; c < p->size; c++)
-        for (long k = 0; k < p->chunks; k++) {
-            long channel = k * p->size + c;
+    for (int64_t c = 0; c < p->size; c++)
+        for (int64_t k = 0; k < p->chunks; k++) {
+            int64_t channel = k * p->size + c;
             s->own_in[c * p->chunks + k] = channel < p->n_in ? s->x.row[channel] : s->zeros;
         }
-    return (table){s->own_in, s->x.last, IN_CACHES};
+    return (table){s->own_in, s->x.last, STORE_CACHED};
 }
 
 /* The rows c, c + size, c + 2 * size, ... of `from`, summed where there are several. */
-INLINE table NAME(residual)(const transform *p, scratch *s, const table *from, long count, long parts, long vectors) {
-    if (parts == 1) return *from;
+INLINE table sum_residual(const transform *p, scratch *s, const table *from, int64_t count, int64_t summands, int64_t vectors) {
+    if (summands == 1) return *from;
     s->residual.last = (vectors - 1) * LANES;
-    for (long c = 0; c < p->size; c++)
-        for (long v = 0; v < vectors; v++) {
-            long at = v == vectors - 1 ? from->last : v * LANES;
+    for (int64_t c = 0; c < p->size; c++)
+        for (int64_t v = 0; v < vectors; v++) {
+            int64_t at = v == vectors - 1 ? from->last : v * LANES;
             vec sum = load(from->row[c] + at);
-            for (long k = c + p->size; k < count; k += p->size) sum += load(from->row[k] + at);
+            for (int64_t k = c + p->size; k < count; k += p->size) sum += load(from->row[k] + at);
             store(s->residual.row[c] + v * LANES, sum);
         }
     return s->residual;
 }
 
-static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
+static void forward_from(const butterfly_job *j, scratch *s, int64_t i, int64_t first, int64_t end, const table *in,
                                const table *start, const tile *t);
 
 /* All that follows from the outputs of the i-th stage that have the e from `first` to `end`: all stages on a block of
-   rows that stays in the nearest cache, as soon as there is one. */
-INLINE void NAME(forward_after)(const job *j, scratch *s, long i, long first, long end, const table *start,
+   rows that stays in the L1, as soon as there is one. */
+INLINE void forward_after(const butterfly_job *j, scratch *s, int64_t i, int64_t first, int64_t end, const table *start,
                                 const tile *t) {
-    long each = (end - first) * j->t->stage[i].rest <= j->near ? end - first : 1;
-    for (long e = first; e < end; e += each)
-        NAME(forward_from)(j, s, i + 1, e, e + each, &s->kept[0], start, t);
+    int64_t each = (end - first) * j->t->stage[i].rest <= j->l1_rows ? end - first : 1;
+    for (int64_t e = first; e < end; e += each)
+        forward_from(j, s, i + 1, e, e + each, &s->stage_out[0], start, t);
 }
 
 /* Stages from the i-th on, for the e from `first` to `end`. */
-static void NAME(forward_from)(const job *j, scratch *s, long i, long first, long end, const table *in,
+static void forward_from(const butterfly_job *j, scratch *s, int64_t i, int64_t first, int64_t end, const table *in,
                                const table *start, const tile *t) {
-    place p = NAME(place_of)(j, s, i);
+    stage_args p = stage_args_of(j, s, i);
     if (i < j->t->stages - 1) {
-        NAME(stage)(s, &p, 0, in, &s->kept[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
-        NAME(forward_after)(j, s, i, first * p.rows, end * p.rows, start, t);
+        run_stage(s, &p, 0, in, &s->stage_out[0], NULL, first, end, t->vectors, i ? s->copy : NULL);
+        forward_after(j, s, i, first * p.rows, end * p.rows, start, t);
     } else {
-        long second = j->t->stage[i].second;
+        int64_t second = j->t->stage[i].second;
         if (second)
-            NAME(pair)(s, &p, s->weights[i + 1], second, in, start, first, end, t->vectors);
+            run_pair(s, &p, s->weights[i + 1], second, in, start, first, end, t->vectors);
         else
-            NAME(stage)(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
-        if (IS_LINE && j->way == IN_LINES && s->ends) NAME(lines_ended)(j, s, t, first * p.rows, end * p.rows);
+            run_stage(s, &p, 0, in, &s->y, start, first, end, t->vectors, NULL);
+        if (VECTOR_IS_LINE && j->store_mode == STORE_STREAM_UNALIGNED && s->ends) finish_unaligned_rows(j, s, t, first * p.rows, end * p.rows);
     }
 }
 
 /* The rows of the first stage that are a part of an image, and all that follows from them. */
-static void NAME(forward_part)(const job *j, scratch *s, const table *in, const table *start, const tile *t) {
-    place p = NAME(place_of)(j, s, 0);
-    long first = t->part * p.rows / j->parts, end = (t->part + 1) * p.rows / j->parts;
-    table out = s->kept[0];
+static void forward_row_split(const butterfly_job *j, scratch *s, const table *in, const table *start, const tile *t) {
+    stage_args p = stage_args_of(j, s, 0);
+    int64_t first = t->row_split * p.rows / j->row_splits, end = (t->row_split + 1) * p.rows / j->row_splits;
+    table out = s->stage_out[0];
     out.row += first * p.rest;
     p.w += first * p.columns;
     p.rows = end - first;
-    NAME(stage)(s, &p, 0, in, &out, NULL, 0, 1, t->vectors, NULL);
-    NAME(forward_after)(j, s, 0, first, end, start, t);
+    run_stage(s, &p, 0, in, &out, NULL, 0, 1, t->vectors, NULL);
+    forward_after(j, s, 0, first, end, start, t);
 }
 
-static void NAME(forward_tile)(const job *j, scratch *s, tile t) {
+static void forward_tile(const butterfly_job *j, scratch *s, tile t) {
     const transform *p = j->t;
-    NAME(rows_in)(j, t, j->x, p->n_in, &s->x, s->pack_x);
-    NAME(reach)(j, t, j->y, p->n_out, &s->y, s->pack_y);
-    table in = NAME(first_in)(p, s), start = NAME(residual)(p, s, &s->x, p->n_in, p->chunks, t.vectors);
+    load_tile(j, t, j->x, p->n_in, &s->x, s->pack_x);
+    point_rows(j, t, j->y, p->n_out, &s->y, s->pack_y);
+    table in = first_in(p, s), start = sum_residual(p, s, &s->x, p->n_in, p->chunks, t.vectors);
     if (p->copies > 1) {
-        for (long k = 0; k < p->copies * p->size; k++) s->own_start[k] = start.row[k % p->size];
+        for (int64_t k = 0; k < p->copies * p->size; k++) s->own_start[k] = start.row[k % p->size];
         start.row = s->own_start;
     }
-    s->kept[0].last = (t.vectors - 1) * LANES;
+    s->stage_out[0].last = (t.vectors - 1) * LANES;
     s->begins = !t.first, s->ends = t.first + t.count == j->pixels;
-    if (j->parts > 1)
-        NAME(forward_part)(j, s, &in, &start, &t);
+    if (j->row_splits > 1)
+        forward_row_split(j, s, &in, &start, &t);
     else
-        NAME(forward_from)(j, s, 0, 0, 1, &in, &start, &t);
-    NAME(rows_done)(j, t, j->y, p->n_out, &s->y);
+        forward_from(j, s, 0, 0, 1, &in, &start, &t);
+    store_tile(j, t, j->y, p->n_out, &s->y);
 }
 
 /* The same back: the stage forward, all after it back, then the stage back. */
-static void NAME(backward_from)(const job *j, scratch *s, REAL *gw, long i, long first, long end, const table *in,
-                                const table *gx, const table *start, tile t) {
-    long last = j->t->stages - 1;
-    place p = NAME(place_of)(j, s, i);
-    const table *gout = i == last ? &s->y : &s->gradient;
+static void backward_from(const butterfly_job *j, scratch *s, REAL *grad_weight, int64_t i, int64_t first, int64_t end, const table *in,
+                                const table *grad_x, const table *start, tile t) {
+    int64_t last = j->t->stages - 1;
+    stage_args p = stage_args_of(j, s, i);
+    const table *grad_out = i == last ? &s->y : &s->stage_grad;
     if (i < last) {
-        NAME(stage)(s, &p, 0, in, &s->kept[i], NULL, first, end, t.vectors, NULL);
-        long each = (end - first) * p.rows * p.rest <= j->near ? (end - first) * p.rows : 1;
-        for (long e = first * p.rows; e < end * p.rows; e += each)
-            NAME(backward_from)(j, s, gw, i + 1, e, e + each, &s->kept[i], &s->gradient, NULL, t);
+        run_stage(s, &p, 0, in, &s->stage_out[i], NULL, first, end, t.vectors, NULL);
+        int64_t each = (end - first) * p.rows * p.rest <= j->l1_rows ? (end - first) * p.rows : 1;
+        for (int64_t e = first * p.rows; e < end * p.rows; e += each)
+            backward_from(j, s, grad_weight, i + 1, e, e + each, &s->stage_out[i], &s->stage_grad, NULL, t);
     }
-    NAME(products)(&p, gout, in, gw + j->t->stage[i].offset, first, end, t.vectors, t.once);
-    NAME(stage)(s, &p, 1, gout, gx, start, first, end, t.vectors, i && i < last ? s->copy : NULL);
+    add_grad_weight(&p, grad_out, in, grad_weight + j->t->stage[i].offset, first, end, t.vectors, t.tail_mask);
+    run_stage(s, &p, 1, grad_out, grad_x, start, first, end, t.vectors, i && i < last ? s->copy : NULL);
 }
 
-static void NAME(backward_tile)(const job *j, scratch *s, REAL *gw, tile t) {
+static void backward_tile(const butterfly_job *j, scratch *s, REAL *grad_weight, tile t) {
     const transform *p = j->t;
-    NAME(rows_in)(j, t, j->x, p->n_in, &s->x, s->pack_x);
-    NAME(rows_in)(j, t, j->gy, p->n_out, &s->y, s->pack_y);
-    NAME(reach)(j, t, j->gx, p->n_in, &s->gx, s->pack_gx);
-    table in = NAME(first_in)(p, s), gx = s->gx;
-    table start = NAME(residual)(p, s, &s->y, p->n_out, p->copies, t.vectors);
+    load_tile(j, t, j->x, p->n_in, &s->x, s->pack_x);
+    load_tile(j, t, j->grad_y, p->n_out, &s->y, s->pack_y);
+    point_rows(j, t, j->grad_x, p->n_in, &s->grad_x, s->pack_grad_x);
+    table in = first_in(p, s), grad_x = s->grad_x;
+    table start = sum_residual(p, s, &s->y, p->n_out, p->copies, t.vectors);
     if (p->chunks > 1) {
-        for (long c = 0; c < p->size; c++)
-            for (long k = 0; k < p->chunks; k++) {
-                long channel = k * p->size + c;
+        for (int64_t c = 0; c < p->size; c++)
+            for (int64_t k = 0; k < p->chunks; k++) {
+                int64_t channel = k * p->size + c;
                 s->own_start[c * p->chunks + k] = start.row[c];
-                s->own_gx[c * p->chunks + k] = channel < p->n_in ? s->gx.row[channel] : s->nowhere;
+                s->own_grad_x[c * p->chunks + k] = channel < p->n_in ? s->grad_x.row[channel] : s->sink;
             }
-        start.row = s->own_start, gx.row = s->own_gx;
+        start.row = s->own_start, grad_x.row = s->own_grad_x;
     }
-    for (long i = 0; i < p->stages; i++) s->kept[i].last = (t.vectors - 1) * LANES;
-    s->gradient.last = (t.vectors - 1) * LANES;
-    NAME(backward_from)(j, s, gw, 0, 0, 1, &in, &gx, &start, t);
-    NAME(rows_done)(j, t, j->gx, p->n_in, &s->gx);
+    for (int64_t i = 0; i < p->stages; i++) s->stage_out[i].last = (t.vectors - 1) * LANES;
+    s->stage_grad.last = (t.vectors - 1) * LANES;
+    backward_from(j, s, grad_weight, 0, 0, 1, &in, &grad_x, &start, t);
+    store_tile(j, t, j->grad_x, p->n_in, &s->grad_x);
 }
 
 /* ---- a worker's share ---------------------------------------------------------------------------------------- */
 
 /* A table of `count` rows in memory for `have`, used again and again. */
-INLINE REAL *NAME(rows)(REAL *values, REAL **row, long count, long have, long step) {
-    for (long first = 0; first < count; first += have)
-        for (long k = 0; k < have; k++) row[first + k] = values + k * step;
+INLINE REAL *assign_rows(REAL *values, REAL **row, int64_t count, int64_t have, int64_t step) {
+    for (int64_t first = 0; first < count; first += have)
+        for (int64_t k = 0; k < have; k++) row[first + k] = values + k * step;
     return values + have * step;
 }
 
 /* Bytes of scratch for one worker; and, given memory of that size, how it is divided. */
-static size_t NAME(divide)(const job *j, void *memory, scratch *s) {
+static size_t divide_scratch(const butterfly_job *j, void *memory, scratch *s) {
     const transform *p = j->t;
-    long within = widest_of(p), backward = j->gw != NULL;
-    long rows[MAX_STAGES] = {0}, kept = 0, block = within, largest = 1;
-    long buffers = p->stages == 1 ? 0 : backward ? p->stages - 1 : 1;
-    for (long i = 0; i < buffers; i++) {
-        kept += rows[i] = block;
-        if (block > j->near) block /= p->stage[i].rows;
+    int64_t within = widest_of(p), backward = j->grad_weight != NULL;
+    int64_t rows[MAX_STAGES] = {0}, total = 0, block = within, largest = 1;
+    int64_t buffers = p->stages == 1 ? 0 : backward ? p->stages - 1 : 1;
+    for (int64_t i = 0; i < buffers; i++) {
+        total += rows[i] = block;
+        if (block > j->l1_rows) block /= p->stage[i].rows;
     }
-    for (long i = 1; i < p->stages - 1; i++) largest = p->stage[i].rows > largest ? p->stage[i].rows : largest;
-    long sums = (backward ? p->copies : p->chunks) > 1 ? p->size : 0;
-    long packs = j->packed ? (1 + backward) * p->n_in + p->n_out : 0;
-    long values = j->row * (2 + sums + largest + kept + backward * within + packs);
-    values += j->way == IN_LINES ? EDGES * LANES * within : 0;
-    long pointers = ((6 + buffers + backward) * within + sums + largest + 7) / 8 * 8; /* ending with a cache line */
+    for (int64_t i = 1; i < p->stages - 1; i++) largest = p->stage[i].rows > largest ? p->stage[i].rows : largest;
+    int64_t sums = (backward ? p->copies : p->chunks) > 1 ? p->size : 0;
+    int64_t packs = j->packed ? (1 + backward) * p->n_in + p->n_out : 0;
+    int64_t values = j->row_stride * (2 + sums + largest + total + backward * within + packs);
+    values += j->store_mode == STORE_STREAM_UNALIGNED ? EDGES * LANES * within : 0;
+    int64_t pointers = ((6 + buffers + backward) * within + sums + largest + 7) / 8 * 8; /* ending with a cache line */
     if (!memory) return sizeof(REAL) * values + sizeof(REAL *) * pointers;
     REAL **row = memory, *v = (REAL *)(row + pointers);
     memset(s, 0, sizeof *s);
-    s->zeros = v, v += j->row;
-    s->nowhere = v, v += j->row;
-    memset(s->zeros, 0, sizeof(REAL) * j->row);
-    REAL ***tables[] = {&s->x.row, &s->y.row, &s->gx.row, &s->own_in, &s->own_start, &s->own_gx};
-    for (long i = 0; i < 6; i++) *tables[i] = row, row += within;
-    for (long k = p->n_out; k < within; k++) s->y.row[k] = backward ? s->zeros : s->nowhere;
-    v = NAME(rows)(v, s->residual.row = row, sums, sums, j->row), row += sums;
-    v = NAME(rows)(v, s->copy = row, largest, largest, j->row), row += largest;
-    for (long i = 0; i < buffers; i++, row += within)
-        v = NAME(rows)(v, s->kept[i].row = row, within, rows[i], j->row);
-    if (backward) v = NAME(rows)(v, s->gradient.row = row, within, within, j->row);
+    s->zeros = v, v += j->row_stride;
+    s->sink = v, v += j->row_stride;
+    memset(s->zeros, 0, sizeof(REAL) * j->row_stride);
+    REAL ***tables[] = {&s->x.row, &s->y.row, &s->grad_x.row, &s->own_in, &s->own_start, &s->own_grad_x};
+    for (int64_t i = 0; i < 6; i++) *tables[i] = row, row += within;
+    for (int64_t k = p->n_out; k < within; k++) s->y.row[k] = backward ? s->zeros : s->sink;
+    v = assign_rows(v, s->residual.row = row, sums, sums, j->row_stride), row += sums;
+    v = assign_rows(v, s->copy = row, largest, largest, j->row_stride), row += largest;
+    for (int64_t i = 0; i < buffers; i++, row += within)
+        v = assign_rows(v, s->stage_out[i].row = row, within, rows[i], j->row_stride);
+    if (backward) v = assign_rows(v, s->stage_grad.row = row, within, within, j->row_stride);
     if (j->packed) {
-        s->pack_x = v, v += p->n_in * j->row;
-        s->pack_y = v, v += p->n_out * j->row;
-        s->pack_gx = v;
+        s->pack_x = v, v += p->n_in * j->row_stride;
+        s->pack_y = v, v += p->n_out * j->row_stride;
+        s->pack_grad_x = v;
     }
-    if (j->way == IN_LINES) s->edges = v;
+    if (j->store_mode == STORE_STREAM_UNALIGNED) s->edges = v;
     return 0;
 }
 
-/* What is fetched while a tile is worked on that is much like this one, which follows it. */
-INLINE fetches NAME(fetches_of)(const job *j, tile t) {
+/* What is prefetched while a tile is worked on that is much like this one, which follows it. */
+INLINE prefetch_queue prefetch_queue_of(const butterfly_job *j, tile t) {
     const transform *p = j->t;
-    int backward = j->gw != NULL;
-    const void *images[] = {j->x, backward ? j->gy : j->y, j->gx};
-    fetches f = {0};
+    int backward = j->grad_weight != NULL;
+    const void *images[] = {j->x, backward ? j->grad_y : j->y, j->grad_x};
+    prefetch_queue f = {.to_l1 = (int)j->tuning->prefetch_to_l1};
+    const int64_t piece = j->tuning->prefetch_piece;
     for (int k = 0; k < 2 + backward; k++) {
         int written = k == 1 + backward, at = f.end;
-        long channels = k == 1 ? p->n_out : p->n_in;
+        int64_t channels = k == 1 ? p->n_out : p->n_in;
         const REAL *image = (const REAL *)images[k] + t.image * channels * j->pixels;
-        if (written && j->way) continue;
+        if (written && j->store_mode) continue;
         if (j->channels_last) { /* one after the other, in pieces of some cache lines */
             f.images[at].next = image + t.first * channels;
-            f.images[at].step = f.images[at].width = PIECE;
-            f.images[at].left = (t.count * channels + PIECE - 1) / PIECE;
+            f.images[at].step = f.images[at].width = piece;
+            f.images[at].left = (t.count * channels + piece - 1) / piece;
         } else {
             f.images[at].next = image + t.first;
             f.images[at].step = j->pixels, f.images[at].width = t.count;
@@ -317,149 +276,32 @@ INLINE fetches NAME(fetches_of)(const job *j, tile t) {
         f.rows += f.images[at].left;
         f.end++;
     }
-    for (long i = 0; i < p->stages; i++)
+    for (int64_t i = 0; i < p->stages; i++)
         f.groups += (backward && i < p->stages - 1 ? 2 : 1) * p->stage[i].before * p->stage[i].rest;
     f.groups *= (t.vectors + VECTORS - 1) / VECTORS;
     return f;
 }
 
-static void NAME(share)(const job *j, void *memory, const void *const *weights, void *gw, long first, long end) {
+static void run_share(const butterfly_job *j, void *memory, const void *const *weights, void *grad_weight, int64_t first, int64_t end) {
     scratch s;
-    NAME(divide)(j, memory, &s);
+    divide_scratch(j, memory, &s);
     s.weights = weights;
-    for (long i = first; i < end; i++) {
-        tile t = NAME(tile_of)(j, i);
-        s.far = (fetches){0};
-        if (i + 1 < end && j->fetched) s.far = NAME(fetches_of)(j, NAME(tile_of)(j, i + 1));
-        if (gw)
-            NAME(backward_tile)(j, &s, gw, t);
+    for (int64_t i = first; i < end; i++) {
+        tile t = tile_of(j, i);
+        s.queue = (prefetch_queue){0};
+        if (i + 1 < end && j->prefetch) s.queue = prefetch_queue_of(j, tile_of(j, i + 1));
+        if (grad_weight)
+            backward_tile(j, &s, grad_weight, t);
         else
-            NAME(forward_tile)(j, &s, t);
+            forward_tile(j, &s, t);
     }
-#ifdef STREAM
-    _mm_sfence(); /* before another thread is told that the result is there */
-#endif
+    stream_fence(); /* before another thread is told that the result is there */
 }
 
-/* The weights of two stages in one: each of its paths is one of the first and one of the second. A row is one of the
-   first's, of all its groups; from the one numbered `begin` on. */
-INLINE void NAME(merge_of)(long rows, long c0, long r1, long c1, long begin, const REAL *first, const REAL *second,
-                           REAL *restrict both) {
-    for (long a = begin; a < rows; a++) {
-        const REAL *w0 = first + a * c0, *w1 = second + a * r1 * c1;
-        REAL *to = both + a * r1 * c0 * c1;
-        UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
-        UNROLL for (long d = 0; d < c1; d++) *to++ = w1[b * c1 + d] * w0[d * rows * c0 + c];
-    }
+static size_t scratch_bytes(const butterfly_job *j) { return divide_scratch(j, NULL, NULL); }
+
+static void add_into(void *to, const void *from, int64_t count) {
+    for (int64_t i = 0; i < count; i++) ((REAL *)to)[i] += ((const REAL *)from)[i];
 }
 
-#if LANES == 16
-/* The same for a second stage of radix 2, a vector at a time: how many rows are done so. */
-INLINE long NAME(merge_2)(long rows, const long c0, const REAL *w0, const REAL *w1, REAL *to) {
-    const long together = LANES / c0; /* whose weights are a vector of the first stage */
-    const lanes b = IOTA / (INTEGER)(2 * c0) % 2, c = IOTA / 2 % (INTEGER)c0, d = IOTA % 2;
-    long begin = 0;
-    for (; begin + together <= rows; begin += together, w0 += LANES) {
-        vec low = load(w0), high = load(w0 + rows * c0);
-        UNROLL for (int k = 0; k < 4; k++, to += LANES) {
-            const long before = k * together / 4, within = before % (LANES / 4);
-            const lanes a = IOTA / (INTEGER)(4 * c0);
-            vec second = load(w1 + 4 * (before - within));
-            store(to, __builtin_shuffle(second, 4 * (a + (INTEGER)within) + 2 * b + d) *
-                          __builtin_shuffle(low, high, LANES * d + (a + (INTEGER)before) * (INTEGER)c0 + c));
-        }
-        w1 += 4 * together;
-    }
-    return begin;
-}
-#endif
-
-/* From the gradient of the two in one, those of each, which begin as zero. */
-INLINE void NAME(part_of)(long rows, long c0, long r1, long c1, const REAL *first, const REAL *second, const REAL *from,
-                          REAL *of_first, REAL *of_second) {
-    for (long a = 0; a < rows; a++)
-        UNROLL for (long b = 0; b < r1; b++) UNROLL for (long c = 0; c < c0; c++)
-        UNROLL for (long d = 0; d < c1; d++) {
-            long w1 = (a * r1 + b) * c1 + d, w0 = (d * rows + a) * c0 + c;
-            of_second[w1] += *from * first[w0];
-            of_first[w0] += *from++ * second[w1];
-        }
-}
-
-#define ROWS_OF_A_PAIR                                                                                             \
-    const stage_shape *of = &p->stage[i];                                                                          \
-    long rows = (long)of[1].rest * of[0].before * of[0].rows, c0 = of[0].columns, r1 = of[1].rows, c1 = of[1].columns;
-
-/* The commonest pairs of stages with their loops unrolled. */
-#define PAIR_OF_STAGES(FUNCTION, ...)                                                                              \
-    if (r1 == 2 && c1 == 2 && c0 == 2)                                                                             \
-        NAME(FUNCTION)(rows, 2, 2, 2, __VA_ARGS__);                                                                \
-    else if (r1 == 2 && c1 == 2 && c0 == 4)                                                                        \
-        NAME(FUNCTION)(rows, 4, 2, 2, __VA_ARGS__);                                                                \
-    else                                                                                                           \
-        NAME(FUNCTION)(rows, c0, r1, c1, __VA_ARGS__);
-
-static void NAME(merge)(const transform *p, long i, const void *first, const void *second, void *both) {
-    ROWS_OF_A_PAIR
-    long begin = 0;
-#if LANES == 16
-    if (r1 == 2 && c1 == 2 && c0 == 2) begin = NAME(merge_2)(rows, 2, first, second, both);
-    if (r1 == 2 && c1 == 2 && c0 == 4) begin = NAME(merge_2)(rows, 4, first, second, both);
-#endif
-    PAIR_OF_STAGES(merge_of, begin, first, second, both)
-}
-
-static void NAME(part)(const transform *p, long i, const void *first, const void *second, const void *both,
-                       void *of_first, void *of_second) {
-    ROWS_OF_A_PAIR
-    PAIR_OF_STAGES(part_of, first, second, both, of_first, of_second)
-}
-
-static size_t NAME(bytes)(const job *j) { return NAME(divide)(j, NULL, NULL); }
-
-static void NAME(add)(void *to, const void *from, long count) {
-    for (long i = 0; i < count; i++) ((REAL *)to)[i] += ((const REAL *)from)[i];
-}
-
-#undef vec
-#undef LINE
-#undef IS_LINE
-#undef loose
-#undef lanes
-#undef table
-#undef scratch
-#undef tile
-#undef fetches
-#undef span
-#undef place
-#undef load
-#undef store
-#undef BLOCK
-#undef CALL
-#undef GROUP
-#undef PAIR
-#undef PAIR_OF_STAGES
-#undef ROWS_OF_A_PAIR
-#undef IOTA
-#undef WIDE
-#undef GET
-#undef PUT
-#undef LOAD
-#undef STORE
-#undef REAL
-#undef INTEGER
-#undef LANES
-#undef VECTORS
-#undef HALVES
-#undef RADIX_8
-#undef STREAM
-#undef SQUARE
-#undef HALF_OF
-#undef SQUARE_OF
-#undef SQUARE_8
-#undef SQUARES
-#undef CHOOSE
-#undef EIGHT
-#undef EIGHT_SPANS
-#undef KINDS
-#undef NAME
+const butterfly_code BUTTERFLY = {LANES, HAS_STREAM, scratch_bytes, run_share, add_into, merge_stages, unmerge_gradients};
