@@ -1,0 +1,136 @@
+"""Which networks the table holds: drawn once with a fixed seed, and kept in ``networks.jsonl``.
+
+    python benchmarks/table/networks.py > benchmarks/table/networks.jsonl
+
+Of each family of the default space as many: structures uniform over the space, two thirds of them within 10 % of the
+budget, one third below; every fourth has dense fusions alone. The references are as wide as the budget allows. The
+file's order is the order of training, mixed, so that a table that is not yet complete is a fair sample of the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bft_nas.network import Architecture, cost
+from bft_nas.network.references import REFERENCES, widest
+from bft_nas.space.space import SearchSpace
+
+FILE = Path(__file__).with_name("networks.jsonl")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How many networks of a family are drawn within a budget."""
+
+    budget: int
+    near: int
+    """Within 10 % of the budget."""
+    below: int
+    least_share: float
+    """Of the budget: what the others have at least."""
+    resolution: int
+    """Of the references, in pixels."""
+
+
+DRAWS = (
+    Draw(15_000_000, near=36, below=18, least_share=10 / 15, resolution=160),
+    Draw(50_000_000, near=10, below=4, least_share=0.5, resolution=224),
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A row of the table."""
+
+    number: int
+    name: str
+    """Of a reference; empty for a network of the space."""
+    budget: int
+    macs: int
+    params: int
+    dense_only: bool
+    """Drawn with dense fusions alone."""
+    choices: dict[str, Any]
+    """What was drawn, by name of the choice; empty for a reference."""
+    architecture: Architecture
+
+
+def read_networks() -> list[Network]:
+    """The networks of ``networks.jsonl``, in the order of training."""
+    rows = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
+    return [Network(**{**row, "architecture": Architecture.from_dict(row["architecture"])}) for row in rows]
+
+
+def draw_networks() -> list[Network]:
+    """The networks anew, always the same."""
+    networks: list[Network] = []
+    for draw in DRAWS:
+        rows = [*_references(draw), *_drawn(draw)]
+        random.Random(draw.budget).shuffle(rows)
+        networks += rows
+    return [replace(network, number=number) for number, network in enumerate(networks)]
+
+
+def _references(draw: Draw) -> Iterator[Network]:
+    for name in REFERENCES:
+        found = widest(name, draw.budget, resolution=draw.resolution, classes=1000)
+        if found is not None:
+            yield _network(name, draw.budget, False, {}, found[1])
+
+
+def _drawn(draw: Draw) -> Iterator[Network]:
+    space = SearchSpace.load("mobile")
+    for family in space.families:
+        alone = replace(space, families=(family,))
+        rng = random.Random(f"{draw.budget} {family.name}")
+        seen: set[str] = set()
+        for index in range(draw.near + draw.below):
+            # Every third is below, every fourth dense: both by turns, so that neither goes with the other.
+            below = index % ((draw.near + draw.below) // draw.below) == 0
+            low, high = (draw.least_share, 0.9) if below else (0.9, 1.0)
+            yield _one(alone, draw.budget, low, high, index % 4 == 1, rng, seen)
+
+
+def _one(
+    space: SearchSpace, budget: int, low: float, high: float, dense: bool, rng: random.Random, seen: set[str]
+) -> Network:
+    """The first uniform proposal between two parts of the budget that was not drawn before."""
+    while True:
+        choices: dict[str, Any] = {}
+
+        def choose(name: str, values: Sequence[Any], choices: dict[str, Any] = choices) -> Any:
+            if name == "budget_share":
+                value: Any = rng.uniform(low, high)
+            elif dense and name.endswith("fusion"):
+                value = "dense"
+            else:
+                value = rng.choice(values)
+            choices[name] = value
+            return value
+
+        proposal = space.propose(choose, budget)
+        if low * budget <= proposal.macs <= high * budget and proposal.architecture.hash not in seen:
+            seen.add(proposal.architecture.hash)
+            return _network("", budget, dense, choices, proposal.architecture)
+
+
+def _network(
+    name: str, budget: int, dense_only: bool, choices: dict[str, Any], architecture: Architecture
+) -> Network:
+    counted = cost(architecture)
+    return Network(0, name, budget, counted.macs, counted.params, dense_only, choices, architecture)
+
+
+def main() -> None:
+    """Print ``networks.jsonl``."""
+    for network in draw_networks():
+        print(json.dumps({**vars(network), "architecture": network.architecture.to_dict()}))
+
+
+if __name__ == "__main__":
+    main()
