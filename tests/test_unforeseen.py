@@ -119,13 +119,13 @@ def test_a_traceback_goes_elsewhere_when_the_run_cannot_take_it(
 
 def test_an_unforeseen_error_in_a_search_leaves_results_and_report_and_the_run_resumes(folder: Path) -> None:
     broken = """
-from bft_nas.record import Run
-real = Run.finish
+from bft_nas.record import Ledger
+real = Ledger.finish
 def fails(self, candidate, *given):
     if candidate.number == 1:
         raise KeyError("nobody foresaw this")
     return real(self, candidate, *given)
-Run.finish = fails
+Ledger.finish = fails
 """
     ended = command(folder, *SEARCH, first=broken)
     assert ended.returncode == 1

@@ -337,14 +337,10 @@ def _call_text(call: Call) -> str:
 
 
 def _value_text(value: object) -> str:
-    """A value as code: what is not a default of a fusion is named."""
+    """A value as code."""
     if isinstance(value, Fusion):
-        named = [
-            f"{name}={number}"
-            for name, number in value._asdict().items()
-            if name in Fusion._field_defaults and number != Fusion._field_defaults[name]
-        ]
-        return f"Fusion({', '.join([_literal(value.kind), *named])})"
+        number = f", groups={value.groups}" if value.groups > 1 else f", {value.radix}" if value.radix else ""
+        return f"Fusion({_literal(value.kind)}{number})"
     return _literal(value) if isinstance(value, str) else repr(value)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from bft_nas.core.errors import RunError
 from bft_nas.engines import local_engine
-from bft_nas.record import Candidate, Run
+from bft_nas.record import Candidate, Ledger, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one
@@ -154,7 +154,12 @@ def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     # What no worker could expect.
-    monkeypatch.setattr(Run, "weights_file", lambda *given: cast(Path, 7))
+    real = Ledger.candidate_file
+
+    def seven(self: Ledger, number: int, name: str) -> Path:
+        return cast(Path, 7) if name == "weights.safetensors" else real(self, number, name)
+
+    monkeypatch.setattr(Ledger, "candidate_file", seven)
     with pytest.raises(RuntimeError, match=r"a worker met a defect of the program(.|\n)*train_job"):
         go(run, prepared, Silent())
     assert not active_children()

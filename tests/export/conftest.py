@@ -31,3 +31,8 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exporte
         return Exported(case, network, export(case.architecture, network.state_dict(), folder, **labels))
 
     return make
+
+
+@pytest.fixture(params=list(CASES))
+def exported(request: pytest.FixtureRequest, exports: Callable[[str], Exported]) -> Exported:
+    return exports(request.param)

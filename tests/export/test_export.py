@@ -38,11 +38,6 @@ from tests.export.examples import (
 from tests.network.rows import example_of
 
 
-@pytest.fixture(params=list(CASES))
-def exported(request: pytest.FixtureRequest, exports: Callable[[str], Exported]) -> Exported:
-    return exports(request.param)
-
-
 @pytest.fixture
 def module(exported: Exported) -> Iterator[ModuleType]:
     """The exported model.py, imported."""
@@ -216,7 +211,7 @@ def test_the_model_file_has_one_row_a_block_and_a_tidy_style(exported: Exported)
     if exported.case.architecture is SEPARABLE:
         assert (
             '        Separable(in_channels=8, channels=24, kernel=3, stride=1, activation="relu",'
-            ' fusion=Fusion("butterfly", radix=4)),\n'
+            '\n            fusion=Fusion("butterfly", 4)),\n'
         ) in source
     assert max(map(len, source.splitlines())) <= 120
     style = ["--isolated", "--line-length", "110"]
