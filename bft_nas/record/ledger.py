@@ -258,9 +258,10 @@ class Ledger:
 
     def _trial(self, number: int) -> optuna.trial.FrozenTrial:
         """A candidate of this process as it was last seen; nobody else writes to it meanwhile."""
-        if self._history is None or number >= len(self._history.entries):
-            return self.history.entries[number].trial
-        return self._history.entries[number].trial
+        seen = self._history
+        if seen is None or number >= len(seen.entries):
+            seen = self.history
+        return seen.entries[number].trial
 
     def _note(self, number: int, key: str, content: Any) -> None:
         with self._recording():

@@ -81,8 +81,10 @@ class OptunaProposer:
 
     @property
     def study(self) -> optuna.Study:
-        """What the sampler learns from; nothing before it is first asked."""
-        return self._study or self._new_study()
+        """What the sampler learns from; empty before it is first asked."""
+        if self._study is None:
+            self._study = self._new_study()
+        return self._study
 
     def _new_study(self) -> optuna.Study:
         import optuna
