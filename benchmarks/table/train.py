@@ -37,6 +37,7 @@ from bft_nas.core.memory import keep_freed_memory
 from bft_nas.data.dataset import Dataset, Split, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.network import build
+from bft_nas.network.modules import MODULES
 from bft_nas.training import loop
 from bft_nas.training.checkpoint import Parts
 from bft_nas.training.fast import trained_fast
@@ -49,7 +50,6 @@ SCRATCH = FOLDER / ".under_way"
 """Checkpoints and locks of trainings that are not yet done; ignored by git."""
 STEPS_PER_ROW = 25
 TRUTH_IMAGES, SHORT_IMAGES = 10_000, 5_000
-DIVISOR = 4
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,21 @@ class Kind:
     images: int | None
     """To train on; None for all that a long training may use."""
     changes: dict[str, Any]
+    divisor: int = 4
+    zero_residuals: bool = False
+    """Whether residual branches begin as zero: the last norm of each has no scale."""
 
 
 KINDS = {
     "long": Kind(None, {"epochs": 5}),
     "proxy": Kind(8_000, {"epochs": 2}),
+    "b32": Kind(8_000, {"epochs": 2, "batch_size": 32}),
+    "b16": Kind(8_000, {"epochs": 2, "batch_size": 16, "learning_rate": 0.1}),
+    "d5": Kind(8_000, {"epochs": 3, "batch_size": 32}, divisor=5),
+    "zero": Kind(8_000, {"epochs": 2, "batch_size": 32}, zero_residuals=True),
 }
-"""By name. ``long`` is the truth, ``proxy`` the default protocol of a search when the table was begun."""
+"""By name. ``long`` is the truth, ``proxy`` the default protocol of a search when the table was begun; the others
+train for about as long as that with more and smaller steps."""
 
 
 @dataclass(frozen=True)
@@ -102,28 +110,29 @@ class Point:
     loss: float | None
 
 
-def split(source: str, kind: str) -> Dataset:
-    """What a kind of training trains on and is validated on; see the module's text."""
+def split(source: str, count: int | None) -> Dataset:
+    """What kinds of so many images train on and are validated on; see the module's text."""
     whole = load_dataset(source, size=32)
     images = np.concatenate([whole.train.images, whole.validation.images])
     labels = np.concatenate([whole.train.labels, whole.validation.labels])
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))
     truth, short, rest = np.split(order, [TRUTH_IMAGES, TRUTH_IMAGES + SHORT_IMAGES])
-    count = KINDS[kind].images
     used, unseen = (np.concatenate([short, rest]), truth) if count is None else (rest[:count], short)
     return replace(
         whole,
         train=Split(images[used], labels[used]),
         validation=Split(images[unseen], labels[unseen]),
-        digest=f"{whole.digest}/{kind}",
+        digest=f"{whole.digest}/{count}",
     )
 
 
 def train(network: Network, data: str, images: Images, kind: str, seed: int) -> tuple[Training, list[Point]]:
     """Train one network as `bft_nas.train.train` does, and note more on the way."""
-    protocol = Protocol.of(images.dataset, DIVISOR, seed=seed, **KINDS[kind].changes)
+    protocol = Protocol.of(images.dataset, KINDS[kind].divisor, seed=seed, **KINDS[kind].changes)
     torch.manual_seed(seed)
     model = build(network.architecture)
+    if KINDS[kind].zero_residuals:
+        zero_residuals(model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = protocol.proxy_resolution(network.architecture.resolution)
     tensors = images.at(size)
@@ -173,6 +182,13 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
         failed,
     )
     return row, points
+
+
+def zero_residuals(model: nn.Module) -> None:
+    """Let each block with a skip begin as the identity."""
+    for module in model.modules():
+        if isinstance(module, MODULES["inverted"]) and module.skip:
+            nn.init.zeros_(module.project_norm.weight)
 
 
 @torch.inference_mode()
@@ -273,7 +289,9 @@ def main() -> None:
     keep_freed_memory()
     SCRATCH.mkdir(exist_ok=True)
     name = options.data.partition("=")[0]
-    loaded = {k: Images(split(options.data, k), torch.device("cpu")) for k in options.kinds}
+    cpu = torch.device("cpu")
+    counts = {KINDS[k].images for k in options.kinds}
+    loaded = {count: Images(split(options.data, count), cpu) for count in counts}
     for seed in options.seeds:
         for network in networks:
             for kind in options.kinds:
@@ -281,7 +299,7 @@ def main() -> None:
                 with claimed("-".join(map(str, key))) as own:
                     if not own or key in done():
                         continue
-                    row, points = train(network, name, loaded[kind], kind, seed)
+                    row, points = train(network, name, loaded[KINDS[kind].images], kind, seed)
                     append(CURVES, points)
                     append(TRAININGS, [row])
                     (SCRATCH / f"{network.number}-{name}-{kind}-{seed}.pt").unlink(missing_ok=True)
