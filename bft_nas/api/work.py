@@ -155,7 +155,7 @@ def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
             f"run '{run.name}': no data at {settings.data} any more; expected {setting('data')} with where they are "
             f"now"
         )
-    prepared = loop.prepare(settings, run.space)
+    prepared = loop.prepare(settings, run.space, run.protocol.recipe)
     loop.check_protocol(run, prepared.protocol)
     if kept:
         run.move_data(prepared.settings.data)

@@ -23,6 +23,7 @@ from bft_nas.searching.proposers import PROPOSERS, Proposer
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.checkpoint import damage_of
 from bft_nas.training.protocol import Protocol, default_divisor
+from bft_nas.training.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
     from bft_nas.training.curve import Curve, Epoch
@@ -98,11 +99,12 @@ def check_names(settings: Settings) -> None:
         raise UserError(f"{setting('eta')} 1: expected 2 or more, as only the best 1/eta go on")
 
 
-def prepare(settings: Settings, space: SearchSpace) -> Prepared:
+def prepare(settings: Settings, space: SearchSpace, recipe: Recipe | None = None) -> Prepared:
     """Load the data and check that budgets, classes and space go together.
 
     ``classes`` of 0 in the settings stands for ImageNet's at the benchmarks and for the data's own otherwise;
-    ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`.
+    ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`. A resumed run keeps its recipe, whatever
+    today's is; the precision is the device's.
 
     Raises:
         UserError: data that cannot be used, too few classes, pixels or images, or an infeasible budget.
@@ -138,13 +140,9 @@ def prepare(settings: Settings, space: SearchSpace) -> Prepared:
     space = replace(space, classes=classes)
     within = space.within(min(settings.budgets))
     dropped = tuple(f.name for f in space.families if f not in within.families)
-    protocol = Protocol.of(
-        dataset,
-        divisor,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        precision="bfloat16" if device.type == "cuda" else "float32",
-    )
+    protocol = Protocol.of(dataset, divisor, epochs=settings.epochs, batch_size=settings.batch_size)
+    precision: Precision = "bfloat16" if device.type == "cuda" else "float32"
+    protocol = replace(protocol, recipe=replace(recipe or protocol.recipe, precision=precision))
     settings = replace(
         settings,
         data=_anchored(settings.data),

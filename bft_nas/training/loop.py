@@ -22,6 +22,7 @@ from bft_nas.training.augment import augment
 from bft_nas.training.checkpoint import Parts, restore, store
 from bft_nas.training.curve import Epoch
 from bft_nas.training.fast import trained_fast
+from bft_nas.training.initialise import initialise
 from bft_nas.training.optimiser import make_optimiser, make_schedule
 from bft_nas.training.protocol import Protocol
 
@@ -92,6 +93,7 @@ def evaluate(
     torch.manual_seed(protocol.seed)
     with failing():
         model = build(architecture).to(images.device)
+        initialise(model, protocol.recipe)
     curve = train(
         model,
         protocol,

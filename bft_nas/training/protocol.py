@@ -17,11 +17,17 @@ from bft_nas.training.recipe import Recipe
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
 
-SCHEMA = 2
-"""Of `Protocol.to_dict`. The first one, without a number, had the recipe's fields among its own."""
+SCHEMA = 3
+"""Of `Protocol.to_dict`. The first one, without a number, had the recipe's fields among its own; the second one had no
+``zero_residuals``."""
 SMALLEST_PROXY = 32
 """Pixels on a side below which a network of five halvings is left with a single pixel."""
-ALWAYS: Mapping[str, Any] = {"optimiser": "sgd", "nesterov": True, "schedule": "cosine"}
+ALWAYS: Mapping[str, Any] = {
+    "optimiser": "sgd",
+    "nesterov": True,
+    "schedule": "cosine",
+    "zero_residuals": False,
+}
 """What earlier schemas had no field for: it enters a hash where it differs, so that what was always trained alike
 keeps its hash."""
 
@@ -95,6 +101,8 @@ class Protocol:
         if schema == 1:
             recipe = {name: given.pop(name) for name in _names(Recipe) & given.keys()}
             given["recipe"] = {**ALWAYS, **recipe}
+        elif schema == 2 and isinstance(given.get("recipe"), Mapping):
+            given["recipe"] = {"zero_residuals": False, **given["recipe"]}
         _check(given, _names(cls))
         if not isinstance(given["recipe"], Mapping):
             raise UserError("protocol: recipe: expected keys and values")

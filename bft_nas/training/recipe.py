@@ -44,5 +44,8 @@ class Recipe:
     """Half of the images are mirrored."""
     shift: float = 1 / 14
     """Largest random shift, as a part of the image's side."""
+    zero_residuals: bool = True
+    """Whether what is added to a skip begins as zero: the last norm of each such branch has no scale, and a deep
+    network learns at first as fast as a shallow one (arXiv:1706.02677, section 5.1)."""
     precision: Precision = "float32"
     """``bfloat16`` for autocast on CUDA."""

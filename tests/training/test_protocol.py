@@ -62,7 +62,14 @@ def test_what_the_first_schema_wrote_is_read_under_the_hash_that_it_had() -> Non
     assert Protocol.from_dict(protocol.to_dict()) == protocol
 
 
-@pytest.mark.parametrize("schema", [3, 0, "two", None])
+def test_the_second_schema_began_no_branch_as_zero() -> None:
+    old = replace(PROTOCOL, recipe=replace(PROTOCOL.recipe, zero_residuals=False))
+    written = old.to_dict() | {"schema": 2}
+    del written["recipe"]["zero_residuals"]
+    assert Protocol.from_dict(written) == old
+
+
+@pytest.mark.parametrize("schema", [4, 0, "two", None])
 def test_a_schema_of_a_later_version_is_refused(schema: object) -> None:
     with pytest.raises(UserError, match="schema"):
         Protocol.from_dict(PROTOCOL.to_dict() | {"schema": schema})

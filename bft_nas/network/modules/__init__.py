@@ -16,7 +16,7 @@ from bft_nas.network.modules import ends, layers, whole
 from bft_nas.network.modules.ends import Head, Stem
 from bft_nas.network.modules.whole import Network
 
-__all__ = ["ACTIVATED", "MODULES", "SOURCES", "Head", "Network", "Stem"]
+__all__ = ["ACTIVATED", "MODULES", "RESIDUAL_NORM", "SOURCES", "Head", "Network", "Stem"]
 
 _FILES = {kind: import_module(f"{__name__}.{kind}") for kind in BLOCKS}
 
@@ -31,6 +31,11 @@ ACTIVATED: Mapping[type[nn.Module], tuple[str, ...]] = {
     **{MODULES[kind]: file.ACTIVATED for kind, file in _FILES.items()},
 }
 """Of a module with an ``activation``, the norms that it follows; it follows nothing else."""
+
+RESIDUAL_NORM: Mapping[type[nn.Module], str] = {
+    MODULES[kind]: file.RESIDUAL_NORM for kind, file in _FILES.items() if hasattr(file, "RESIDUAL_NORM")
+}
+"""Of a module with a ``skip``, the norm that ends what the skip is added to."""
 
 SOURCES: tuple[ModuleType, ...] = (layers, *_FILES.values(), ends, whole)
 """Where all of them are defined, each file behind those that it needs."""

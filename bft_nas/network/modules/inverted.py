@@ -9,6 +9,8 @@ from bft_nas.network.modules.layers import activate, depthwise, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("expand_norm", "depthwise_norm")
+# The last one before the skip, where there is a `skip`.
+RESIDUAL_NORM = "project_norm"
 
 
 class SqueezeExcite(nn.Module):
