@@ -113,6 +113,8 @@ class History:
         """Proposals that came as far as an architecture, repeated ones included: the sampler's position."""
         self.open: set[int] = set()
         """Proposals that are not finished in the study, those that were stopped early left out."""
+        self._unfinished: set[int] = set()
+        """Those too."""
 
     def update(self) -> History:
         """Fold in what was recorded since, by whomever.
@@ -120,7 +122,10 @@ class History:
         Raises:
             UserError: a trial that no version of this project wrote.
         """
-        for number, trial in enumerate(self._read()):
+        trials = self._read()
+        # A finished trial never changes.
+        for number in (*sorted(self._unfinished), *range(len(self.entries), len(trials))):
+            trial = trials[number]
             before = self.entries[number] if number < len(self.entries) else None
             if before is not None and (before.trial is trial or _same(before.trial, trial)):
                 continue
@@ -148,8 +153,10 @@ class History:
         self.changes.append(number)
         self.ended += entry.state in ENDED
         self.proposed += entry.state not in UNSEEN
-        unfinished = entry.state != "stopped" and not entry.trial.state.is_finished()
-        (self.open.add if unfinished else self.open.discard)(number)
+        unfinished = not entry.trial.state.is_finished()
+        (self._unfinished.add if unfinished else self._unfinished.discard)(number)
+        is_open = unfinished and entry.state != "stopped"
+        (self.open.add if is_open else self.open.discard)(number)
         if entry.facts is None:
             return
         self.by_hash[entry.facts["hash"]] = number
