@@ -1,7 +1,8 @@
-"""How many proposals a second one core makes: choices drawn, width solved, cost counted.
+"""How many proposals a second one core makes: choices drawn, widths solved, MACs and parameters counted.
 
-Prints, for each shipped space and budget, the median of interleaved rounds, how much of their share the proposals
-use, and how many exceed the budget.
+Prints, for each bundled space and budget, the medians of interleaved rounds: of proposals drawn together
+(`bft_nas.space.drawing`), of mutations of them, and of proposals made one by one with their architecture; how much of
+their share those drawn together use, and how many exceed the budget.
 
     python benchmarks/proposals.py
 """
@@ -12,11 +13,17 @@ import argparse
 import random
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from bft_nas.network import cost
+from bft_nas.space.drawing import Drawn, draw, mutate
 from bft_nas.space.space import SearchSpace, shipped_spaces
 
 BUDGETS = (10_000_000, 50_000_000, 150_000_000)
+ALONE = 10
+"""Of so many that are drawn together, one is made by itself too."""
 
 
 def main() -> None:
@@ -24,32 +31,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--proposals", type=int, default=400, help="in a round")
+    parser.add_argument("--proposals", type=int, default=4000, help="drawn together in a round")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    spaces = [SearchSpace.load(name) for name in shipped_spaces()]
-    cells = [(space, budget) for space in spaces for budget in BUDGETS]
-    rates: dict[int, list[float]] = {i: [] for i in range(len(cells))}
-    made: dict[int, list[float]] = {i: [] for i in range(len(cells))}
-    over = dict.fromkeys(range(len(cells)), 0)
+    count = options.proposals
+    cells = [
+        (SearchSpace.load(name).within(budget), budget) for name in shipped_spaces() for budget in BUDGETS
+    ]
+    rates: list[list[tuple[float, float, float]]] = [[] for _ in cells]
+    made: list[list[Drawn]] = [[] for _ in cells]
+    for space, _ in cells:
+        # Known of a space once and for all.
+        assert space.reach
     for round_number in range(options.rounds):
-        for i, (space, budget) in enumerate(cells):
+        for (space, budget), seen, drawn in zip(cells, rates, made, strict=True):
             rng = random.Random(round_number)
-            started = time.perf_counter()
-            proposals = [space.sample(rng, budget) for _ in range(options.proposals)]
-            costs = [cost(proposal.architecture) for proposal in proposals]
-            over[i] += sum(counted.macs > budget for counted in costs)
-            rates[i].append(options.proposals / (time.perf_counter() - started))
-            made[i] += [proposal.macs / proposal.allowance for proposal in proposals]
+            together, drawn[:] = timed(partial(draw, space, rng, (budget,), count))
+            parents = [each.choices for each in drawn]
+            mutations, _ = timed(partial(mutate, space, rng, (budget,), parents))
+            alone, _ = timed(partial(one_by_one, space, rng, budget, count // ALONE))
+            seen.append((count / together, count / mutations, count // ALONE / alone))
     print(
-        f"{'space':<14} {'budget':>7} {'proposals/s':>12} {'over budget':>12} {'over 90 % of share used':>24}"
+        f"{'space':<14} {'budget':>7} {'drawn/s':>9} {'mutated/s':>10} {'one by one/s':>13} "
+        f"{'over budget':>12} {'over 90 % of share used':>24}"
     )
-    for i, (space, budget) in enumerate(cells):
-        used = sum(part > 0.9 for part in made[i]) / len(made[i])
+    for (space, budget), seen, drawn in zip(cells, rates, made, strict=True):
+        together, mutations, alone = map(statistics.median, zip(*seen, strict=True))
+        over = sum(each.macs > budget for each in drawn)
+        used = sum(each.macs > 0.9 * each.allowance for each in drawn) / len(drawn)
         print(
-            f"{space.name:<14} {budget // 10**6:>6}M {statistics.median(rates[i]):>12.0f} {over[i]:>12} {used:>23.1%}"
+            f"{space.name:<14} {budget // 10**6:>6}M {together:>9.0f} {mutations:>10.0f} {alone:>13.0f} "
+            f"{over:>12} {used:>23.1%}"
         )
-    print(f"slowest {min(statistics.median(each) for each in rates.values()):.0f} proposals/s")
+    slowest = min(statistics.median(rate for rate, _, _ in seen) for seen in rates)
+    print(f"slowest {slowest:.0f} drawn/s")
+
+
+def timed(work: Callable[[], Sequence[Any]]) -> tuple[float, Sequence[Any]]:
+    """Seconds of a core, and what was made in them."""
+    started = time.process_time()
+    made = work()
+    return time.process_time() - started, made
+
+
+def one_by_one(space: SearchSpace, rng: random.Random, budget: int, count: int) -> list[int]:
+    """Parameters of proposals."""
+    return [cost(space.sample(rng, budget).architecture).params for _ in range(count)]
 
 
 if __name__ == "__main__":

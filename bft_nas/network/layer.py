@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from bft_nas.butterfly.plan import ButterflyPlan, butterfly_macs
 from bft_nas.network.fusion import Fusion
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Size = TypeVar("Size", int, Array)
 
 BYTES_PER_ACTIVATION = 4
 
@@ -69,6 +75,6 @@ class Layer(NamedTuple):
         return BYTES_PER_ACTIVATION * values
 
 
-def halved(size: int, stride: int) -> int:
-    """Height or width behind a layer of that stride."""
+def halved(size: Size, stride: int) -> Size:
+    """Height or width behind a layer of that stride, or those of many."""
     return -(-size // stride)

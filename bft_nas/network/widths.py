@@ -35,10 +35,10 @@ def on_grid(channels: float) -> int:
     >>> on_grid(100), on_grid(90), on_grid(0)
     (96, 96, 8)
     """
-    return width_grid()[bisect_left(_steps(), channels)]
+    return width_grid()[bisect_left(grid_steps(), channels)]
 
 
 @cache
-def _steps() -> tuple[float, ...]:
+def grid_steps() -> tuple[float, ...]:
     """Where rounding passes from one width of the grid to the next: halfway, as ratios go."""
     return tuple(math.sqrt(low * high) for low, high in pairwise(width_grid()))

@@ -41,6 +41,23 @@ class Structure:
     stages: tuple[Stage, ...]
     head_fusion: Fusion
 
+    @property
+    def bases(self) -> tuple[float, ...]:
+        """What the multiplier makes widths of: stem, stages, head and hidden layer, 0 where there is no such layer."""
+        family = self.family
+        stages = (stage.channels for stage in self.stages)
+        return float(family.stem.channels), *stages, float(family.head_channels), float(family.head_hidden)
+
+
+def steps_of(family: FamilyFile) -> int:
+    """How many multipliers are tried of a family at most."""
+    return math.ceil(STEPS_PER_OCTAVE * math.log2(family.width_max / family.width_min)) + 1
+
+
+def multiplier_at(family: FamilyFile, step: int) -> float:
+    """The multiplier of all widths of a family at a step."""
+    return min(family.width_max, family.width_min * 2 ** (step / STEPS_PER_OCTAVE))
+
 
 class WidthSolver:
     """Widths of one structure for a number of MACs. Remembers what each block costs at each pair of widths."""
@@ -54,12 +71,11 @@ class WidthSolver:
         self.sizes = [self.stem.end(structure.resolution)]
         for stage in structure.stages:
             self.sizes.append(halved(self.sizes[-1], stage.file.stride))
-        bases = [float(family.stem.channels), *(stage.channels for stage in structure.stages)]
-        self.bases = [*bases, float(family.head_channels), float(family.head_hidden)]
+        self.bases = structure.bases
         self._remembered: dict[tuple[int, int, int], int] = {}
 
-    def solve(self, allowance: int) -> tuple[int, Architecture] | None:
-        """The widest network of at most ``allowance`` MACs, with its MACs; None if the narrowest has more.
+    def solve(self, allowance: int) -> tuple[int, list[int]] | None:
+        """The largest widths within ``allowance`` MACs, behind the MACs that they come to; None if the least have more.
 
         First the largest multiplier of all widths at once, by bisection (a butterfly's cost dips where a stage
         is added, so beyond the first multiplier that is too large there may be another that is not); then, as
@@ -67,7 +83,7 @@ class WidthSolver:
         that rounding cut most.
         """
         family = self.structure.family
-        low, high = 0, math.ceil(STEPS_PER_OCTAVE * math.log2(family.width_max / family.width_min)) + 1
+        low, high = 0, steps_of(family)
         widths = self.widths(family.width_min)
         macs = self.macs(widths)
         if macs > allowance:
@@ -76,21 +92,17 @@ class WidthSolver:
         while high - low > 1:
             guess = step + STEPS_PER_OCTAVE / MACS_PER_WIDTH * math.log2(allowance / step_macs)
             step = min(max(round(guess), low + 1), high - 1)
-            tried = self.widths(self._multiplier(step))
+            tried = self.widths(multiplier_at(family, step))
             step_macs = self.macs(tried)
             if step_macs <= allowance:
                 low, widths, macs = step, tried, step_macs
             else:
                 high = step
-        return self._filled(widths, macs, self._multiplier(low), allowance)
-
-    def _multiplier(self, step: int) -> float:
-        family = self.structure.family
-        return min(family.width_max, family.width_min * 2 ** (step / STEPS_PER_OCTAVE))
+        return self._filled(widths, macs, multiplier_at(family, low), allowance)
 
     def _filled(
         self, widths: list[int], macs: int, multiplier: float, allowance: int
-    ) -> tuple[int, Architecture]:
+    ) -> tuple[int, list[int]]:
         grid = width_grid()
         cut_most = sorted(
             (i for i, base in enumerate(self.bases) if base and widths[i] < grid[-1]),
@@ -102,10 +114,10 @@ class WidthSolver:
                 wider_macs = self.macs(wider)
                 if macs < wider_macs <= allowance:
                     widths, macs = wider, wider_macs
-        return macs, self.architecture(widths)
+        return macs, widths
 
     def widths(self, multiplier: float) -> list[int]:
-        """Stem, stages, head and hidden layer at a multiplier, on the grid; 0 where there is no such layer."""
+        """Those of `Structure.bases` at a multiplier, on the grid."""
         return [on_grid(multiplier * base) if base else 0 for base in self.bases]
 
     def macs(self, widths: Sequence[int]) -> int:

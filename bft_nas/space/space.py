@@ -46,6 +46,19 @@ class Proposal:
     """What could have been suggested, by name of the choice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """A value for every choice of a space; widths are all that is missing."""
+
+    structure: Structure
+    budget: int
+    """In MACs."""
+    allowance: int
+    """Budget share times budget, in MACs."""
+    choices: Mapping[str, Any]
+    """What was suggested, by name of the choice."""
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """One or several families of networks, each with its choices.
@@ -148,15 +161,21 @@ class SearchSpace:
 
     def propose_for(self, suggest: Suggest, budgets: Sequence[int]) -> Proposal:
         """`propose`, when the budget is a choice too, the first one; its name is ``budget``."""
-        if len(budgets) == 1:
-            return self.propose(suggest, budgets[0])
-        budget = int(suggest("budget", budgets))
-        proposal = self.propose(suggest, budget)
-        return replace(
-            proposal,
-            parameters={"budget": budget, **proposal.parameters},
-            domains={"budget": tuple(budgets), **proposal.domains},
-        )
+        domains: dict[str, tuple[Any, ...]] = {}
+
+        def asked(name: str, values: Sequence[Any]) -> Any:
+            domains[name] = tuple(values)
+            return suggest(name, values)
+
+        suggested = self.suggested(asked, budgets)
+        for structure, allowance in self.attempts(suggested):
+            solver = WidthSolver(structure, self.classes)
+            solved = solver.solve(allowance)
+            if solved is not None:
+                macs, widths = solved
+                network, budget = solver.architecture(widths), suggested.budget
+                return Proposal(network, macs, budget, allowance, suggested.choices, domains)
+        raise self.infeasible(suggested)
 
     def propose(self, suggest: Suggest, budget: int) -> Proposal:
         """Turn one suggested value per choice into an architecture of at most ``budget`` MACs.
@@ -168,28 +187,36 @@ class SearchSpace:
         Raises:
             UserError: nothing of the suggested family stays within the budget; `within` leaves such families out.
         """
-        parameters: dict[str, Any] = {}
-        domains: dict[str, tuple[Any, ...]] = {}
+        return self.propose_for(suggest, (budget,))
+
+    def suggested(self, suggest: Suggest, budgets: Sequence[int]) -> Suggested:
+        """One suggested value per choice, those with a single value not asked for: all of a proposal but its widths."""
+        choices: dict[str, Any] = {}
 
         def choose(name: str, values: Sequence[Any]) -> Any:
             if len(values) == 1:
                 return values[0]
-            parameters[name] = suggest(name, values)
-            domains[name] = tuple(values)
-            return parameters[name]
+            choices[name] = chosen = suggest(name, values)
+            return chosen
 
+        budget = int(choose("budget", budgets))
         names = tuple(family.name for family in self.families)
         family = self.families[names.index(choose("family", names))]
         resolution = choose("resolution", self.resolutions)
         structure = _suggest_structure(family, resolution, choose)
         share = choose("budget_share", self.budget_shares)
-        for allowance in (int(share * budget), budget):
-            for lighter in self._lighter(structure):
-                widths = WidthSolver(lighter, self.classes).solve(allowance)
-                if widths is not None:
-                    macs, architecture = widths
-                    return Proposal(architecture, macs, budget, allowance, parameters, domains)
-        raise UserError(f"family {family.name}: no network within {format_macs(budget)}")
+        return Suggested(structure, budget, int(share * budget), choices)
+
+    def attempts(self, suggested: Suggested) -> Iterator[tuple[Structure, int]]:
+        """Structures to be solved and their allowances in MACs, of which the first that has widths is proposed."""
+        for allowance in (suggested.allowance, suggested.budget):
+            for lighter in self._lighter(suggested.structure):
+                yield lighter, allowance
+
+    def infeasible(self, suggested: Suggested) -> UserError:
+        """That none of the `attempts` has widths."""
+        family = suggested.structure.family
+        return UserError(f"family {family.name}: no network within {format_macs(suggested.budget)}")
 
     @cached_property
     def _extremes(self) -> dict[str, tuple[Structure, Reach]]:

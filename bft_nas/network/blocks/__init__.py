@@ -22,6 +22,14 @@ from bft_nas.network.blocks._choices import (
     number,
     whole,
 )
+from bft_nas.network.blocks._counts import (
+    Count,
+    chosen_arrays,
+    convolution,
+    depthwise,
+    linear,
+    pointwise,
+)
 from bft_nas.network.checks import check_member
 
 __all__ = [
@@ -34,11 +42,17 @@ __all__ = [
     "Check",
     "Choice",
     "Chosen",
+    "Count",
     "block_kind",
+    "chosen_arrays",
     "chosen_fusion",
+    "convolution",
+    "depthwise",
     "fusion_choices",
+    "linear",
     "member",
     "number",
+    "pointwise",
     "texts",
     "whole",
 ]

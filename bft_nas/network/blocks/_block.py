@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from bft_nas.network.blocks._choices import Check, Choice, Chosen, whole
+from bft_nas.network.blocks._counts import Count
 from bft_nas.network.checks import Activation, check_kernel, check_layer
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.layer import Layer
+from bft_nas.network.layer import Array, Layer
 
 UNUSED = {"expanded": 0, "expand_fusion": "dense", "squeeze": 0}
 """Columns that files had in every row when there was one table for all kinds; hashes of architectures hold them."""
@@ -57,6 +58,21 @@ class Block:
 
     def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
         """What is counted, for an input of ``in_channels`` channels of ``size`` x ``size`` pixels."""
+        raise NotImplementedError
+
+    @classmethod
+    def counts(
+        cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
+    ) -> Count:
+        """What `layers` of many rows come to, each as `chosen` makes it; a kind can do without.
+
+        Args:
+            chosen: see `bft_nas.network.blocks._counts.chosen_arrays`.
+            in_channels: of the input of each row.
+            channels: of its output.
+            stride: of all of them.
+            size: height and width of the input of each row.
+        """
         raise NotImplementedError
 
     def pattern(self, in_channels: int) -> str:

@@ -16,6 +16,7 @@ Chosen = Mapping[str, Any]
 
 LARGEST_COUNT = 1 << 14
 """More channels, repeats or pixels than this is a typing mistake."""
+LARGEST_RADIX = 1 << 10
 
 
 def whole(least: int, most: int = LARGEST_COUNT) -> Check:
@@ -57,6 +58,8 @@ class Choice:
     """Whether it comes up, by what was chosen before it; always if there is no such function."""
     lightens: bool = False
     """Whether its least value is tried, after those of the choices before it, where a network is too heavy."""
+    fusion: bool = False
+    """Whether it is the kind of a channel fusion, ``dense`` or ``butterfly``."""
 
 
 KERNELS = Choice("kernel", KERNEL, 3, lightens=True)
@@ -66,8 +69,10 @@ def fusion_choices(prefix: str = "", when: Callable[[Chosen], bool] | None = Non
     """The two keys of a channel fusion, such as ``expand_fusion`` and ``expand_radix``."""
     fusion = f"{prefix}fusion"
     return (
-        Choice(fusion, member("dense", "butterfly"), "dense", when),
-        Choice(f"{prefix}radix", whole(2, 1024), 4, lambda chosen: chosen.get(fusion) == "butterfly"),
+        Choice(fusion, member("dense", "butterfly"), "dense", when, fusion=True),
+        Choice(
+            f"{prefix}radix", whole(2, LARGEST_RADIX), 4, lambda chosen: chosen.get(fusion) == "butterfly"
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -16,9 +16,10 @@ from bft_nas.network.blocks._choices import (
     fusion_choices,
     number,
 )
+from bft_nas.network.blocks._counts import Count, depthwise, linear, pointwise
 from bft_nas.network.checks import Activation, check_count, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
-from bft_nas.network.layer import Layer, halved
+from bft_nas.network.layer import Array, Layer, halved
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,22 @@ class InvertedBlock(Block):
             yield Layer("se.reduce", wide, self.squeeze, 1, affine=1, in_size=1, held=excited)
             yield Layer("se.expand", self.squeeze, wide, 1, affine=1, in_size=1, held=excited)
         yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
+
+    @classmethod
+    def counts(
+        cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
+    ) -> Count:
+        end = halved(size, stride)
+        wide = (in_channels * chosen["expansion"] / 8).round().clip(1).astype(int) * 8
+        squeezed = (wide / 32).round().clip(1).astype(int) * 8
+        expand = pointwise(in_channels, wide, chosen["expand_radix"], size)
+        squeeze_excite = linear(wide, squeezed) + linear(squeezed, wide)
+        return (
+            expand.times(wide != in_channels)
+            + depthwise(wide, chosen["kernel"], end)
+            + squeeze_excite.times(chosen["squeeze_excite"])
+            + pointwise(wide, channels, chosen["radix"], end)
+        )
 
     def pattern(self, in_channels: int) -> str:
         expansion = short_fusion(self.expand_fusion) if self.expanded != in_channels else "-"

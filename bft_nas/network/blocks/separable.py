@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from bft_nas.network.blocks._block import UNUSED, Block
 from bft_nas.network.blocks._choices import KERNELS, Chosen, chosen_fusion, fusion_choices
+from bft_nas.network.blocks._counts import Count, depthwise, pointwise
 from bft_nas.network.checks import Activation, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
-from bft_nas.network.layer import Layer, halved
+from bft_nas.network.layer import Array, Layer, halved
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ class SeparableBlock(Block):
             "depthwise", in_channels, in_channels, end, self.kernel, in_channels, affine=2, in_size=size
         )
         yield Layer("pointwise", in_channels, self.channels, end, fusion=self.fusion, affine=2, in_size=end)
+
+    @classmethod
+    def counts(
+        cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
+    ) -> Count:
+        end = halved(size, stride)
+        return depthwise(in_channels, chosen["kernel"], end) + pointwise(
+            in_channels, channels, chosen["radix"], end
+        )
 
     def pattern(self, in_channels: int) -> str:
         return short_fusion(self.fusion)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from bft_nas.network.blocks._block import UNUSED, Block
 from bft_nas.network.blocks._choices import KERNELS, Chosen, chosen_fusion, fusion_choices
+from bft_nas.network.blocks._counts import Count, depthwise, pointwise
 from bft_nas.network.checks import Activation, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
-from bft_nas.network.layer import Layer, halved
+from bft_nas.network.layer import Array, Layer, halved
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,17 @@ class ShuffleBlock(Block):
         yield Layer("expand", entering, half, size, fusion=fusion, affine=2, in_size=size, held=held)
         yield Layer("depthwise", half, half, end, kernel, half, affine=2, in_size=size, held=held)
         yield Layer("project", half, half, end, fusion=fusion, affine=2, in_size=end, held=held)
+
+    @classmethod
+    def counts(
+        cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
+    ) -> Count:
+        half, end, kernel, radix = channels // 2, halved(size, stride), chosen["kernel"], chosen["radix"]
+        branch = depthwise(half, kernel, end) + pointwise(half, half, radix, end)
+        if stride == 1:
+            return pointwise(half, half, radix, size) + branch
+        shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, radix, end)
+        return shortcut + pointwise(in_channels, half, radix, size) + branch
 
     def pattern(self, in_channels: int) -> str:
         return short_fusion(self.fusion)

@@ -1,0 +1,37 @@
+"""What rows of every kind of block cost, many at once: the closed forms against the layers one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bft_nas.network import BLOCKS, Block
+from bft_nas.network.blocks import chosen_arrays
+from bft_nas.network.widths import width_grid
+from tests.network.rows import chosen_for
+
+GRID_WIDTHS = st.sampled_from(width_grid()[:60])
+
+
+@pytest.mark.parametrize("kind", BLOCKS.values(), ids=BLOCKS.keys())
+@given(data=st.data())
+def test_the_closed_form_of_a_kind_counts_what_its_layers_do(kind: type[Block], data: st.DataObject) -> None:
+    stride = data.draw(st.sampled_from([stride for stride in (1, 2) if kind.first_stride[0](stride)]))
+    repeats = data.draw(st.booleans())
+    drawn = [
+        data.draw(st.tuples(chosen_for(kind), GRID_WIDTHS, GRID_WIDTHS, st.integers(1, 300)))
+        for _ in range(5)
+    ]
+    if repeats:
+        # Rows behind the first one of a stage keep its channels.
+        stride, drawn = 1, [(chosen, channels, channels, size) for chosen, _, channels, size in drawn]
+    chosen, in_channels, channels, sizes = zip(*drawn, strict=True)
+    arrays = chosen_arrays(kind.choices, chosen)
+    count = kind.counts(arrays, np.array(in_channels), np.array(channels), stride, np.array(sizes))
+    for row, (each, entering, leaving, size) in enumerate(drawn):
+        block = kind.chosen(each, entering, leaving, stride, "relu", stage=0)
+        layers = list(block.layers(entering, size))
+        assert count.macs[row] == sum(layer.macs for layer in layers)
+        assert count.params[row] == sum(layer.params for layer in layers)
