@@ -20,6 +20,7 @@ def search(
     flops: str | float | Sequence[str | float] | None = None,
     *,
     space: str | Path | None = None,
+    fusion: str | None = None,
     data: str | Path | None = None,
     trials: int | None = None,
     time: str | float | None = None,

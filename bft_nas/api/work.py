@@ -107,6 +107,8 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     if database:
         check_database(database)
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
+    if settings.fusion is not None:
+        space = space.restricted(fusion=settings.fusion)
     prepared = loop.prepare(settings, space)
     for budget in settings.budgets:
         prepared.space.check_reached(budget)

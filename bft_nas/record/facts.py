@@ -51,8 +51,9 @@ def asked_facts(
         limits: of the search.
     """
     settings, trained = run.settings, run.protocol
+    only = "" if settings.fusion is None else f", {settings.fusion} fusions only"
     return [
-        ("space", settings.space + space),
+        ("space", settings.space + only + space),
         ("budget", f"{budgets_text(settings.budgets)} MACs{budget}"),
         ("deployment", f"{', '.join(map(str, settings.resolutions))} pixels, {settings.classes} classes"),
         (

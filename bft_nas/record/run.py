@@ -106,13 +106,14 @@ class Run:
     def space(self) -> SearchSpace:
         """The space as it was when the search began."""
         settings = self.settings
-        return SearchSpace.parse(
+        space = SearchSpace.parse(
             self.space_text,
             where=f"{self.folder}/{RUN_FILE}",
             name=Path(settings.space).stem,
             resolutions=settings.resolutions,
             classes=settings.classes,
         )
+        return space if settings.fusion is None else space.restricted(fusion=settings.fusion)
 
     @cached_property
     def protocol(self) -> Protocol:

@@ -38,6 +38,13 @@ class Settings:
     space: str = option(
         "a space's name or a .yaml file (default: {default})", metavar="SPACE", default="mobile", kept=True
     )
+    fusion: str | None = option(
+        "dense or butterfly: only these channel fusions, in any space (default: the space's)",
+        metavar="NAME",
+        kept=True,
+        choices=("dense", "butterfly"),
+        unsaid=None,
+    )
     data: str = option(
         "{default} (default, comes along), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
         metavar="DATA",

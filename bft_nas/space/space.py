@@ -17,6 +17,7 @@ from bft_nas.network.blocks import chosen_fusion
 from bft_nas.network.fusion import DENSE
 from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
+from bft_nas.space.restriction import fusions_of, with_fusion
 from bft_nas.space.solver import Stage, Structure, WidthSolver
 
 SHIPPED = Path(__file__).parent / "bundled"
@@ -141,6 +142,21 @@ class SearchSpace:
         if not reachable:
             raise self._out_of_reach(budget)
         return replace(self, families=reachable)
+
+    def restricted(self, *, fusion: str) -> SearchSpace:
+        """The same space with one kind of channel fusion, ``dense`` or ``butterfly``, wherever it is offered.
+
+        Every fusion can be dense, and with ``dense`` all are; with ``butterfly`` what offers dense alone keeps it.
+
+        Raises:
+            UserError: there is no such fusion in all of the space.
+        """
+        offered = set().union(*map(fusions_of, self.families))
+        if fusion not in offered:
+            raise UserError(
+                f"{setting('fusion')} {fusion}: space '{self.name}' has none; expected {' or '.join(sorted(offered))}"
+            )
+        return replace(self, families=tuple(with_fusion(family, fusion) for family in self.families))
 
     def check_reached(self, budget: int) -> None:
         """UserError with the reach when a budget in MACs is above all networks: more likely 50G for 50M than meant."""
