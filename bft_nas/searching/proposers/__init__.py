@@ -1,4 +1,4 @@
-"""Who proposes what is trained next: random, TPE and NSGA-II.
+"""Who proposes what is trained next: a surrogate model, random, TPE and NSGA-II.
 
 A proposer is a function of the record: the same history and seed give the same proposal, so that a search which was
 killed proposes what an undisturbed one would have. Another one is a file beside these and a line in `PROPOSERS`.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bft_nas.record import History
 from bft_nas.searching.proposers.optuna_samplers import OptunaProposer, nsga2, random, tpe
+from bft_nas.searching.proposers.surrogate import Surrogate
 from bft_nas.space.space import Proposal, SearchSpace
 
 __all__ = ["PROPOSERS", "OptunaProposer", "Proposer"]
@@ -31,6 +32,7 @@ class Proposer(typing.Protocol):
 
 
 PROPOSERS: Mapping[str, Callable[[], Proposer]] = {
+    "surrogate": Surrogate,
     "tpe": lambda: OptunaProposer(tpe),
     "nsga2": lambda: OptunaProposer(nsga2),
     "random": lambda: OptunaProposer(random, learns=False),

@@ -27,6 +27,8 @@ class Point:
     """By name of the choice; see `bft_nas.space.Proposal.parameters`."""
     macs: int
     params: int
+    resolution: int
+    """Height and width of the images at deployment."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _shared(point: Point, part: float) -> tuple[float, ...]:
     return (
         math.log(point.macs),
         math.log(point.params),
-        float(choices.get("resolution", 0)),
+        float(point.resolution),
         float(depth),
         butterflies,
         math.log(part),

@@ -1,0 +1,165 @@
+"""Proposals that learn: the best of thousands of networks by a model of all that was trained so far."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from bft_nas.record import Entry, History
+from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
+from bft_nas.space.drawing import Drawn, draw, mutate
+from bft_nas.space.space import Proposal, SearchSpace
+
+FIRST = 10
+"""Uniform proposals before the model is asked, the families by turns."""
+ROUND = 5
+"""Of so many proposals the last one is uniform, for the model to learn what it has not seen, and as the record of what
+random search would have found; the others are the model's best."""
+DRAWN, MUTATED = 1000, 1000
+"""Networks in the pool."""
+PARENTS = 8
+"""The most accurate networks so far, of which the pool holds mutations."""
+UNLIKE = 3
+"""Choices in which a proposal differs from the others of its round, and from all that are still trained."""
+
+
+def is_uniform(position: int) -> bool:
+    """Whether the proposal of a position, counted from 0, is a uniform one.
+
+    >>> [position for position in range(20) if not is_uniform(position)]
+    [10, 11, 12, 13, 15, 16, 17, 18]
+    """
+    return position < FIRST or (position - FIRST) % ROUND == ROUND - 1
+
+
+def proposed(
+    space: SearchSpace,
+    budgets: Sequence[int],
+    observed: Sequence[Observed],
+    *,
+    position: int,
+    avoided: Sequence[Mapping[str, Any]],
+    known: Container[str],
+    seed: int,
+) -> Proposal:
+    """What `Accuracy` predicts to be the most accurate within a budget, of a pool that is drawn for this decision.
+
+    The pool holds uniform draws and mutations of the best so far. Several budgets take turns.
+
+    Args:
+        space: whose every family can stay within the smallest budget.
+        budgets: in MACs.
+        observed: all that was trained so far.
+        position: how many were proposed before.
+        avoided: choices of networks that the proposal is to be unlike.
+        known: hashes of architectures that are not to be proposed again.
+        seed: of this decision.
+    """
+    rng = random.Random(seed)
+    if is_uniform(position) or len(observed) < FIRST // 2:
+        return _uniform(space, budgets, rng, position)
+    budget = budgets[position % len(budgets)]
+    pool = _pool(space, budgets, budget, observed, rng)
+    epochs = max(max(each.accuracies) for each in observed)
+    points = [Point(drawn.choices, drawn.macs, drawn.params, drawn.resolution) for drawn in pool]
+    predicted = Accuracy(observed, epochs, seed).predict(points)
+    best_first = [pool[place] for place in (-predicted).argsort(kind="stable")]
+    unlike = (
+        drawn
+        for drawn in best_first
+        if all(_differing(drawn.choices, choices) >= UNLIKE for choices in avoided)
+    )
+    # In a small space nothing may be left that is unlike all of them.
+    for drawn in chain(unlike, best_first):
+        proposal = drawn.proposal()
+        if proposal.architecture.hash not in known:
+            return proposal
+    return _uniform(space, budgets, rng, position)
+
+
+class Surrogate:
+    """The proposer: `proposed`, from the record of a run. The same record and seed give the same proposal."""
+
+    def __call__(self, space: SearchSpace, budgets: Sequence[int], history: History, seed: int) -> Proposal:
+        """See `bft_nas.searching.proposers.Proposer`."""
+        return proposed(
+            space,
+            budgets,
+            observations(history),
+            position=history.proposed,
+            avoided=[entry.choices for entry in _under_way(history)],
+            known=history.by_hash,
+            seed=seed,
+        )
+
+
+def observations(history: History) -> list[Observed]:
+    """What there is to learn from: every epoch that is recorded of every candidate, those stopped early included.
+
+    A candidate that failed counts as the least accurate one.
+    """
+    found, failed = [], []
+    for entry in history.entries:
+        if entry.facts is None or entry.state == "repeated":
+            continue
+        point = Point(entry.choices, entry.macs, int(entry.facts["params"]), int(entry.facts["resolution"]))
+        if entry.state == "failed":
+            failed.append(point)
+        elif accuracies := dict(_by_epochs(entry)):
+            found.append(Observed(point, accuracies))
+    if not found:
+        return []
+    last = max(max(each.accuracies) for each in found)
+    least = min(min(each.accuracies.values()) for each in found)
+    return found + [Observed(point, {last: least}) for point in failed]
+
+
+def _by_epochs(entry: Entry) -> Iterator[tuple[int, float]]:
+    if entry.state == "complete" and len(entry.accuracies) == 1:
+        yield max(1, int(entry.outcome.get("epochs", 1))), entry.accuracies[0]
+    else:
+        yield from enumerate(entry.accuracies, start=1)
+
+
+def _uniform(space: SearchSpace, budgets: Sequence[int], rng: random.Random, position: int) -> Proposal:
+    def suggest(name: str, values: Sequence[Any]) -> Any:
+        by_turns = name == "family" and position < FIRST
+        return values[position % len(values)] if by_turns else rng.choice(values)
+
+    return space.propose_for(suggest, budgets)
+
+
+def _pool(
+    space: SearchSpace,
+    budgets: Sequence[int],
+    budget: int,
+    observed: Sequence[Observed],
+    rng: random.Random,
+) -> list[Drawn]:
+    """Networks for the budget whose turn it is."""
+    within = [each for each in observed if each.point.macs <= budget]
+    best = sorted(within, key=lambda each: -each.accuracies[max(each.accuracies)])[:PARENTS]
+    parents = [_for_budget(each.point.choices, budgets, budget) for each in best]
+    mutated = [parents[place % len(parents)] for place in range(MUTATED)] if parents else []
+    pool = draw(space, rng, budgets, DRAWN * len(budgets)) + mutate(space, rng, budgets, mutated)
+    return [drawn for drawn in pool if drawn.budget == budget]
+
+
+def _for_budget(choices: Mapping[str, Any], budgets: Sequence[int], budget: int) -> Mapping[str, Any]:
+    return choices if len(budgets) == 1 else {**choices, "budget": budget}
+
+
+def _under_way(history: History) -> Iterator[Entry]:
+    """What is still trained, and what was proposed since the last uniform proposal."""
+    in_round = (history.proposed - FIRST) % ROUND
+    proposed = [entry for entry in history.entries if entry.facts is not None]
+    yield from proposed[len(proposed) - in_round :]
+    yield from (entry for entry in proposed[: len(proposed) - in_round] if entry.state == "running")
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """In how many choices two proposals differ, that of the share of the budget left out."""
+    names = (one.keys() | other.keys()) - {"budget_share"}
+    return sum(one.get(name) != other.get(name) for name in names)

@@ -1,0 +1,205 @@
+"""Proposals that learn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
+from bft_nas.searching.proposers.surrogate import (
+    FIRST,
+    UNLIKE,
+    Surrogate,
+    is_uniform,
+    observations,
+    proposed,
+)
+from bft_nas.searching.proposers.surrogate_sampler import SurrogateSampler
+from bft_nas.space.drawing import Drawn, draw
+from bft_nas.space.space import SearchSpace
+from bft_nas.training.curve import Epoch
+from tests.conftest import tiny_prepared, tiny_run
+
+BUDGETS = (15_000_000,)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return SearchSpace.load("mobile")
+
+
+def made_up(choices: Mapping[str, Any], macs: int) -> float:
+    """An accuracy that follows from what was chosen: butterflies help late, depth and MACs everywhere."""
+    late = sum(
+        value == "butterfly" for name, value in choices.items() if name.endswith(("3.fusion", "4.fusion"))
+    )
+    depth = sum(value for name, value in choices.items() if name.endswith(".depth"))
+    family = {"mobilenet_v1": 0.0, "shufflenet_v2": 0.02, "mobilenet_v3": 0.03}[choices["family"]]
+    return 0.3 + family + 0.02 * late + 0.002 * depth + 0.05 * np.log(macs / 15e6)
+
+
+def points(drawn: list[Drawn]) -> list[Point]:
+    return [Point(each.choices, each.macs, each.params, each.resolution) for each in drawn]
+
+
+def test_what_was_not_trained_is_ranked_from_what_was(space: SearchSpace) -> None:
+    drawn = points(draw(space, random.Random(0), BUDGETS, 140))
+    known, others = drawn[:40], drawn[40:]
+    noise = np.random.default_rng(0).normal(0, 0.005, 40)
+    observed = [
+        Observed(
+            point,
+            {1: made_up(point.choices, point.macs) - 0.1 + e, 2: made_up(point.choices, point.macs) + e},
+        )
+        for point, e in zip(known, noise, strict=True)
+    ]
+    predicted = Accuracy(observed, epochs=2, seed=0).predict(others)
+    truth = np.array([made_up(point.choices, point.macs) for point in others])
+    assert np.corrcoef(predicted, truth)[0, 1] > 0.7
+    # The first epochs are known for what they are.
+    assert abs(predicted.mean() - truth.mean()) < 0.02
+
+
+def test_candidates_stopped_early_teach_too(space: SearchSpace) -> None:
+    drawn = points(draw(space, random.Random(1), BUDGETS, 160))
+    known, others = drawn[:60], drawn[60:]
+    truth = np.array([made_up(point.choices, point.macs) for point in others])
+
+    def fit(stopped: bool) -> float:
+        whole = [
+            Observed(p, {1: made_up(p.choices, p.macs) - 0.1, 2: made_up(p.choices, p.macs)})
+            for p in known[:12]
+        ]
+        early = [Observed(p, {1: made_up(p.choices, p.macs) - 0.1}) for p in known[12:]]
+        predicted = Accuracy(whole + early * stopped, epochs=2, seed=0).predict(others)
+        return float(np.corrcoef(predicted, truth)[0, 1])
+
+    assert fit(stopped=True) > fit(stopped=False) + 0.05
+
+
+def test_it_finds_better_networks_than_uniform_proposals_do(space: SearchSpace) -> None:
+    observed: list[Observed] = []
+    known: set[str] = set()
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for position in range(20):
+        proposal = proposed(
+            space, BUDGETS, observed, position=position, avoided=[], known=known, seed=position
+        )
+        assert proposal.macs <= BUDGETS[0]
+        accuracy = made_up(proposal.parameters, proposal.macs)
+        found[is_uniform(position)].append(accuracy)
+        resolution = proposal.architecture.resolution
+        observed.append(
+            Observed(Point(proposal.parameters, proposal.macs, 1_000_000, resolution), {2: accuracy})
+        )
+        known.add(proposal.architecture.hash)
+    assert np.mean(found[False]) > np.mean(found[True]) + 0.01
+    assert np.median(found[False]) > np.max(found[True][:FIRST]) - 0.005
+
+
+def test_the_first_ones_and_every_fifth_are_uniform_and_begin_with_each_family(space: SearchSpace) -> None:
+    assert [position for position in range(25) if not is_uniform(position)] == [
+        10,
+        11,
+        12,
+        13,
+        15,
+        16,
+        17,
+        18,
+        20,
+        21,
+        22,
+        23,
+    ]
+    families = [
+        proposed(space, BUDGETS, [], position=k, avoided=[], known=set(), seed=k).architecture.family
+        for k in range(6)
+    ]
+    assert families == [family.name for family in space.families] * 2
+
+
+def test_proposals_of_a_round_are_unlike_one_another(space: SearchSpace) -> None:
+    drawn = draw(space, random.Random(2), BUDGETS, FIRST)
+    observed = [Observed(point, {2: made_up(point.choices, point.macs)}) for point in points(drawn)]
+    avoided: list[Mapping[str, Any]] = []
+    for position in range(FIRST, FIRST + 4):
+        proposal = proposed(space, BUDGETS, observed, position=position, avoided=avoided, known=set(), seed=7)
+        for other in avoided:
+            names = (proposal.parameters.keys() | other.keys()) - {"budget_share"}
+            assert sum(proposal.parameters.get(n) != other.get(n) for n in names) >= UNLIKE
+        avoided.append(proposal.parameters)
+
+
+def test_several_budgets_take_turns(space: SearchSpace) -> None:
+    budgets = (10_000_000, 15_000_000)
+    observed = [
+        Observed(point, {2: made_up(point.choices, point.macs)})
+        for point in points(draw(space, random.Random(3), budgets, FIRST))
+    ]
+    for position in (10, 11, 12):
+        proposal = proposed(space, budgets, observed, position=position, avoided=[], known=set(), seed=1)
+        assert proposal.budget == budgets[position % 2]
+
+
+def test_all_that_a_run_recorded_is_learnt_from(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, tiny_prepared(scheduler="halving", epochs=3))
+    curve = [Epoch(k, 2.0, accuracy, 1.0) for k, accuracy in enumerate((0.2, 0.3, 0.4), start=1)]
+    rng = random.Random(5)
+    complete, stopped, failed = (
+        run.ledger.propose(run.space.sample(rng, 3_000_000), datetime.now()) for _ in range(3)
+    )
+    for row in range(1, 4):
+        run.ledger.advance(complete, curve[:row])
+    run.ledger.finish(complete, curve, 3.0)
+    run.ledger.advance(stopped, curve[:1])
+    run.ledger.stop(stopped, curve[:1], 1.0)
+    run.ledger.fail(failed, "no luck", 1.0)
+    seen = {each.point.macs: dict(each.accuracies) for each in observations(run.ledger.history)}
+    assert seen[complete.macs] == {1: 0.2, 2: 0.3, 3: 0.4}
+    assert seen[stopped.macs] == {1: 0.2}
+    assert seen[failed.macs] == {3: 0.2}
+
+
+def test_nothing_is_proposed_twice_in_a_small_space(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, tiny_prepared())
+    proposer, hashes = Surrogate(), set()
+    for number in range(24):
+        proposal = proposer(run.space, [3_000_000], run.ledger.history, number)
+        if not is_uniform(number):
+            assert proposal.architecture.hash not in hashes
+        if proposal.architecture.hash in hashes:
+            continue
+        hashes.add(proposal.architecture.hash)
+        candidate = run.ledger.propose(proposal, datetime.now())
+        run.ledger.finish(candidate, [Epoch(1, 2.0, 0.1 + number / 100, 1.0)], 1.0)
+
+
+def test_a_study_of_ones_own_takes_it_as_a_sampler(space: SearchSpace) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        proposal = space.propose_for(trial.suggest_categorical, BUDGETS)
+        accuracy = made_up(proposal.parameters, proposal.macs)
+        trial.report(accuracy - 0.1, 1)
+        if trial.number % 3 == 2:
+            raise optuna.TrialPruned
+        trial.report(accuracy, 2)
+        return accuracy
+
+    def searched() -> list[Any]:
+        study = optuna.create_study(direction="maximize", sampler=SurrogateSampler(space, BUDGETS, seed=4))
+        study.optimize(objective, n_trials=14)
+        return study.trials
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trials = searched()
+    assert [trial.params for trial in trials] == [trial.params for trial in searched()]
+    last, *_ = (trial for trial in trials if trial.number == 12)
+    uniform = [made_up(trial.params, 15_000_000) for trial in trials[:FIRST]]
+    assert made_up(last.params, 15_000_000) > np.mean(uniform)
