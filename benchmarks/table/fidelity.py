@@ -3,8 +3,8 @@
     python benchmarks/table/fidelity.py
 
 Tau counts pairs of networks: over all, among those whose MACs are within 10 % of one another, and of these apart those
-of one family and those of two. Intervals are 95 %, by resampling networks. The gap error is how far a network's lead over
-the references is off on average after the short training, in points, both leads taken over the mean of the references.
+of one family and of two. Intervals are 95 %, by resampling networks. The gap error is how far a network's lead over the
+references is off on average after the short training, in points, both leads taken over the mean of the references.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SCORES: Mapping[str, Score] = {
     "accuracy": lambda curve: curve.accuracies[-1],
     "loss": lambda curve: -curve.losses[-1],
     "train loss": lambda curve: -curve.train_loss[-1],
-    "train losses, second half": lambda curve: -statistics.fmean(
-        curve.train_loss[len(curve.train_loss) // 2 :]
+    "train losses, second half": lambda curve: (
+        -statistics.fmean(curve.train_loss[len(curve.train_loss) // 2 :])
     ),
     "train losses, all": lambda curve: -statistics.fmean(curve.train_loss),
     "first rung": lambda curve: curve.accuracies[0],

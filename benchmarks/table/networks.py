@@ -59,6 +59,11 @@ class Network:
     """What was drawn, by name of the choice; empty for a reference."""
     architecture: Architecture
 
+    @property
+    def has_skips(self) -> bool:
+        """Whether it has inverted residuals, some of which have their input added."""
+        return any(block.kind == "inverted" for block in self.architecture.blocks)
+
 
 def read_networks() -> list[Network]:
     """The networks of ``networks.jsonl``, in the order of training."""

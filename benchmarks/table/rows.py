@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from kinds import KINDS
 from networks import Network, read_networks
 
 FOLDER = Path(__file__).parent
-TRUTH = "long"
+TRUTH = "long zero"
 
 Key = tuple[int, str, int]
 """Network, kind of training, seed."""
@@ -37,6 +38,15 @@ class Table:
     def __init__(self, data: str = "cifar10") -> None:
         self.data = data
         self.curves = dict(_curves(data))
+        for kind, each in KINDS.items():
+            if each.twin:
+                self._share(each.twin, kind)
+
+    def _share(self, twin: str, kind: str) -> None:
+        """Networks without skips have the same rows under both."""
+        same = [key for key in self.curves if key[1] == twin and not self.networks[key[0]].has_skips]
+        for number, _, seed in same:
+            self.curves[number, kind, seed] = self.curves[number, twin, seed]
 
     @cached_property
     def networks(self) -> dict[int, Network]:

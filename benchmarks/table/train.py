@@ -25,11 +25,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kinds import KINDS
 from networks import Network, read_networks
 from torch import Tensor, nn
 
@@ -37,10 +38,10 @@ from bft_nas.core.memory import keep_freed_memory
 from bft_nas.data.dataset import Dataset, Split, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.network import build
-from bft_nas.network.modules import MODULES
 from bft_nas.training import loop
 from bft_nas.training.checkpoint import Parts
 from bft_nas.training.fast import trained_fast
+from bft_nas.training.initialise import initialise
 from bft_nas.training.optimiser import make_optimiser, make_schedule
 from bft_nas.training.protocol import Protocol
 
@@ -50,30 +51,6 @@ SCRATCH = FOLDER / ".under_way"
 """Checkpoints and locks of trainings that are not yet done; ignored by git."""
 STEPS_PER_ROW = 25
 TRUTH_IMAGES, SHORT_IMAGES = 10_000, 5_000
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A way of training: what differs from the default protocol."""
-
-    images: int | None
-    """To train on; None for all that a long training may use."""
-    changes: dict[str, Any]
-    divisor: int = 4
-    zero_residuals: bool = False
-    """Whether residual branches begin as zero: the last norm of each has no scale."""
-
-
-KINDS = {
-    "long": Kind(None, {"epochs": 5}),
-    "proxy": Kind(8_000, {"epochs": 2}),
-    "b32": Kind(8_000, {"epochs": 2, "batch_size": 32}),
-    "b16": Kind(8_000, {"epochs": 2, "batch_size": 16, "learning_rate": 0.1}),
-    "d5": Kind(8_000, {"epochs": 3, "batch_size": 32}, divisor=5),
-    "zero": Kind(8_000, {"epochs": 2, "batch_size": 32}, zero_residuals=True),
-}
-"""By name. ``long`` is the truth, ``proxy`` the default protocol of a search when the table was begun; the others
-train for about as long as that with more and smaller steps."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +108,7 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
     protocol = Protocol.of(images.dataset, KINDS[kind].divisor, seed=seed, **KINDS[kind].changes)
     torch.manual_seed(seed)
     model = build(network.architecture)
-    if KINDS[kind].zero_residuals:
-        zero_residuals(model)
+    initialise(model, protocol.recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = protocol.proxy_resolution(network.architecture.resolution)
     tensors = images.at(size)
@@ -167,7 +143,7 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
             accuracy, loss = measure(model, images, size)
             points[-1] = replace(points[-1], accuracy=accuracy, loss=loss)
             seconds += time.perf_counter() - started
-            if epoch + 1 < protocol.epochs and kind == "long":
+            if epoch + 1 < protocol.epochs and KINDS[kind].images is None:
                 _store(checkpoint, parts, points, seconds, epoch + 1)
     last = points[-1]
     row = Training(
@@ -182,13 +158,6 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
         failed,
     )
     return row, points
-
-
-def zero_residuals(model: nn.Module) -> None:
-    """Let each block with a skip begin as the identity."""
-    for module in model.modules():
-        if isinstance(module, MODULES["inverted"]) and module.skip:
-            nn.init.zeros_(module.project_norm.weight)
 
 
 @torch.inference_mode()
@@ -277,7 +246,7 @@ def main() -> None:
     """Train what is asked for and not yet in the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", default="cifar10", help="as of bft-nas search (default: cifar10)")
-    parser.add_argument("--kinds", nargs="+", default=["long", "proxy"], choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", default=["long zero", "long", "zero", "proxy"], choices=KINDS)
     parser.add_argument(
         "--networks", default="0:", metavar="FROM:TO", help="numbers, the last one not included"
     )
@@ -294,7 +263,8 @@ def main() -> None:
     loaded = {count: Images(split(options.data, count), cpu) for count in counts}
     for seed in options.seeds:
         for network in networks:
-            for kind in options.kinds:
+            for asked in options.kinds:
+                kind = asked if network.has_skips else KINDS[asked].twin or asked
                 key = (network.number, name, kind, seed)
                 with claimed("-".join(map(str, key))) as own:
                     if not own or key in done():

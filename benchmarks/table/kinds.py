@@ -1,0 +1,33 @@
+"""The ways of training that the table compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way of training: what differs from the default protocol."""
+
+    images: int | None
+    """To train on; None for all that a long training may use."""
+    changes: dict[str, Any]
+    divisor: int = 4
+    twin: str = ""
+    """The kind that trains networks without skips in the same way: in the table they have that one's rows alone."""
+
+
+KINDS = {
+    "long": Kind(None, {"epochs": 5, "zero_residuals": False}),
+    "long zero": Kind(None, {"epochs": 5}, twin="long"),
+    "proxy": Kind(8_000, {"epochs": 2, "zero_residuals": False}),
+    "zero": Kind(8_000, {"epochs": 2}, twin="proxy"),
+    "b32": Kind(8_000, {"epochs": 2, "batch_size": 32, "zero_residuals": False}),
+    "b32 zero": Kind(8_000, {"epochs": 2, "batch_size": 32}, twin="b32"),
+    "b16": Kind(8_000, {"epochs": 2, "batch_size": 16, "learning_rate": 0.1, "zero_residuals": False}),
+    "b16 zero": Kind(8_000, {"epochs": 2, "batch_size": 16, "learning_rate": 0.1}, twin="b16"),
+    "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
+}
+"""By name. ``long zero`` is the truth: the recipe of today. ``proxy`` is what a search did when the table was begun;
+the others train for about as long as that, from other weights, with more and smaller steps, or on smaller images."""
