@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from bft_nas.network.blocks._block import UNUSED, Block
-from bft_nas.network.blocks._choices import KERNELS, Chosen, chosen_fusion, fusion_choices
 from bft_nas.network.blocks._counts import Count, depthwise, pointwise
-from bft_nas.network.checks import Activation, check_fusion
-from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.blocks._one_fusion import OneFusionBlock
+from bft_nas.network.checks import check_fusion
 from bft_nas.network.layer import Array, Layer, halved
 
 
 @dataclass(frozen=True, slots=True)
-class SeparableBlock(Block):
+class SeparableBlock(OneFusionBlock):
     """A depthwise convolution, and one that mixes the channels."""
 
     kind = "separable"
     parts: ClassVar = {"depthwise": "depthwise", "pointwise": "pointwise"}
-    choices = (KERNELS, *fusion_choices())
     unused = UNUSED
-
-    fusion: Fusion = DENSE
-    """What mixes channels in the pointwise layer."""
-
-    @classmethod
-    def chosen(
-        cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
-    ) -> Self:
-        return cls(channels, chosen["kernel"], stride, activation, chosen_fusion(chosen), stage=stage)
 
     def check(self, where: str, in_channels: int) -> None:
         Block.check(self, where, in_channels)
@@ -51,6 +40,3 @@ class SeparableBlock(Block):
         return depthwise(in_channels, chosen["kernel"], end) + pointwise(
             in_channels, channels, chosen["radix"], end
         )
-
-    def pattern(self, in_channels: int) -> str:
-        return short_fusion(self.fusion)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from bft_nas.network.blocks._block import UNUSED, Block
-from bft_nas.network.blocks._choices import KERNELS, Chosen, chosen_fusion, fusion_choices
 from bft_nas.network.blocks._counts import Count, depthwise, pointwise
-from bft_nas.network.checks import Activation, check_fusion
-from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.blocks._one_fusion import OneFusionBlock
+from bft_nas.network.checks import check_fusion
 from bft_nas.network.layer import Array, Layer, halved
 
 
 @dataclass(frozen=True, slots=True)
-class ShuffleBlock(Block):
+class ShuffleBlock(OneFusionBlock):
     """Half of the channels pass by a branch of three layers; with a stride, all enter two branches."""
 
     kind = "shuffle"
@@ -26,19 +25,9 @@ class ShuffleBlock(Block):
         "depthwise": "depthwise",
         "project": "project",
     }
-    choices = (KERNELS, *fusion_choices())
     # A stage begins with the unit of two branches, which is the one that may change widths.
     first_stride = (lambda value: value == 2 and isinstance(value, int), "2")
     unused = UNUSED
-
-    fusion: Fusion = DENSE
-    """What mixes channels in every pointwise layer."""
-
-    @classmethod
-    def chosen(
-        cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
-    ) -> Self:
-        return cls(channels, chosen["kernel"], stride, activation, chosen_fusion(chosen), stage=stage)
 
     def check(self, where: str, in_channels: int) -> None:
         Block.check(self, where, in_channels)
@@ -85,6 +74,3 @@ class ShuffleBlock(Block):
             return pointwise(half, half, radix, size) + branch
         shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, radix, end)
         return shortcut + pointwise(in_channels, half, radix, size) + branch
-
-    def pattern(self, in_channels: int) -> str:
-        return short_fusion(self.fusion)
