@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from bft_nas.api.request import RunOptions
@@ -111,16 +112,21 @@ def option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def add_options(parser: argparse.ArgumentParser, record: type, *names: str) -> None:
+def add_options(
+    parser: argparse.ArgumentParser,
+    record: type,
+    *names: str,
+    taken: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> None:
     """Add the options of a dataclass, or those of some names, to a parser; one that is not given is None.
 
-    What is true unless told otherwise is told by ``--no-NAME``.
+    What is true unless told otherwise is told by ``--no-NAME``. ``taken`` has the names that an option takes.
     """
     for name, each in options_of(record).items():
         if names and name not in names:
             continue
         with settings_spelled(option_name):
-            said = each.described.replace("%", "%%")
+            said = each.described(taken.get(name, ())).replace("%", "%%")
         if each.kind is FLAG:
             parser.add_argument(option_name(f"no_{name}"), action="store_true", help=said)
         else:

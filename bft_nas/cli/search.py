@@ -10,6 +10,7 @@ from bft_nas.cli.options import Parser, add_command, add_options, given_of
 from bft_nas.core.errors import printable
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
+from bft_nas.searching.named import NAMES
 
 WHAT_COUNTS = (
     "A MAC is a multiply-accumulate for one image at the deployment resolution; papers call this FLOPs. "
@@ -31,7 +32,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         run=run,
     )
     for record in (Settings, EngineOptions, RunOptions):
-        add_options(parser, record)
+        add_options(parser, record, taken=NAMES)
 
 
 def run(options: argparse.Namespace) -> int:

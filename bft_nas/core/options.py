@@ -7,7 +7,7 @@ documentation are made from these fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class Option:
     """One option."""
 
     help: str
-    """A template: ``{default}``, and ``{time}`` for the name of another option."""
+    """A template: ``{default}``, ``{others}`` for the other names that there are, ``{time}`` for another option's."""
     metavar: str
     kind: Kind
     default: Any
@@ -48,10 +48,10 @@ class Option:
     field: str = ""
     """The dataclass field that keeps it."""
 
-    @property
-    def described(self) -> str:
-        """The help, with the default and the names of other options filled in."""
-        return self.help.format_map(_Names(default=self.default_text))
+    def described(self, names: Iterable[str] = ()) -> str:
+        """The help with its template filled in, for an option that takes one of some names."""
+        others = " or ".join(name for name in names if name != self.default_text)
+        return self.help.format_map(_Names(default=self.default_text, others=others))
 
     def convert(self, value: Any) -> Any:
         """A value given in Python as the field has it; UserError for one that the option does not take."""

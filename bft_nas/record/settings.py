@@ -46,7 +46,7 @@ class Settings:
         unsaid=None,
     )
     data: str = option(
-        "{default} (default, comes along), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
+        "{default} (default, bundled), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
         metavar="DATA",
         default="fashion-mnist",
     )
@@ -57,7 +57,7 @@ class Settings:
         "stop after a time such as 30m or 1h30m", name="time", metavar="TIME", kind=SECONDS
     )
     seed: int = option("of the proposals (default: {default})", kind=NATURAL, default=0, kept=True)
-    sampler: str = option("{default} (default), nsga2 or random", metavar="NAME", default="tpe", kept=True)
+    sampler: str = option("{default} (default), {others}", metavar="NAME", default="tpe", kept=True)
     resolutions: tuple[int, ...] = option(
         "deployment resolutions in pixels, instead of the space's",
         name="resolution",
@@ -74,7 +74,7 @@ class Settings:
     )
     epochs: int = option("of each proxy training (default: {default})", kind=POSITIVE, default=2)
     scheduler: str = option(
-        "halving: only the best 1/eta of the candidates go on past 1, eta, eta*eta epochs; {default} (default)",
+        "halving: only the best 1/eta of the candidates are trained past 1, eta, eta*eta epochs; {default} (default)",
         metavar="NAME",
         default="none",
         kept=True,

@@ -19,6 +19,7 @@ from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.jobs import Engine, Job, Outcome
+from bft_nas.searching.named import NAMES
 from bft_nas.searching.proposers import PROPOSERS, Proposer
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.checkpoint import damage_of
@@ -28,7 +29,6 @@ from bft_nas.training.recipe import Precision, Recipe
 if TYPE_CHECKING:
     from bft_nas.training.curve import Curve, Epoch
 
-SCHEDULERS = ("none", "halving")
 LEAST_PIXELS = 8
 """A side of an image to train on."""
 REPEATS_IN_A_ROW = 200
@@ -91,12 +91,12 @@ class Prepared:
 
 def check_names(settings: Settings) -> None:
     """UserError for a sampler or a scheduler that there is not, or an eta that stops nobody."""
-    for name, known in (("sampler", tuple(PROPOSERS)), ("scheduler", SCHEDULERS)):
+    for name, known in NAMES.items():
         value = getattr(settings, name)
         if value not in known:
             raise UserError(f"{setting(name)} '{value}': unknown; expected {', '.join(known)}")
     if settings.eta == 1:
-        raise UserError(f"{setting('eta')} 1: expected 2 or more, as only the best 1/eta go on")
+        raise UserError(f"{setting('eta')} 1: expected 2 or more, as only the best 1/eta are trained on")
 
 
 def prepare(settings: Settings, space: SearchSpace, recipe: Recipe | None = None) -> Prepared:
@@ -245,7 +245,7 @@ class _Search:
         damage = damage_of(job.checkpoint)
         if damage:
             job.checkpoint.unlink()
-            self.watcher.lost(candidate, f"{job.checkpoint}: {damage}, so its training begins anew")
+            self.watcher.lost(candidate, f"{job.checkpoint}: {damage}, so its training restarts from scratch")
         return job
 
     def _claimed(self, status: RunStatus) -> Candidate | None:

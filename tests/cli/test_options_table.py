@@ -12,7 +12,7 @@ from bft_nas.cli.options import option_name
 from bft_nas.core.options import FLAG, options_of
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
-from bft_nas.searching.loop import SCHEDULERS
+from bft_nas.searching.named import SCHEDULERS
 from bft_nas.searching.proposers import PROPOSERS
 from docs.make_options import with_table
 
@@ -36,10 +36,15 @@ def test_the_help_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--space SPACE a space's name or a .yaml file (default: mobile)" in said
 
 
-def test_the_help_names_every_sampler_and_scheduler() -> None:
-    options = options_of(Settings)
-    assert all(name in options["sampler"].described for name in PROPOSERS)
-    assert all(name in options["scheduler"].described for name in SCHEDULERS)
+def test_the_help_names_every_sampler_and_scheduler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(PROPOSERS, "of_mine", PROPOSERS["random"])  # type: ignore[arg-type]
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--sampler NAME tpe (default), nsga2 or random or of_mine" in said
+    assert all(name in options_of(Settings)["scheduler"].help.format(default="none") for name in SCHEDULERS)
 
 
 def test_a_run_written_before_an_option_has_the_value_it_was_made_with() -> None:
