@@ -1,6 +1,6 @@
 """What the dashboard and the report take with many candidates, in a real browser on this machine.
 
-A made-up run of real networks from the shipped space, with early stopping, curves and failures. The dashboard's server
+A made-up run of real networks from the bundled space, with early stopping, curves and failures. The dashboard's server
 has read the run by the time that it says its address, and what is measured begins then.
 
     python -m benchmarks.dashboard

@@ -1,4 +1,4 @@
-"""Makes the example that comes along, runs/example, from a finished run.
+"""Makes the bundled example, runs/example, from a finished run.
 
     bft-nas search --flops 20M,50M --trials 60 --name to-show
     python benchmarks/make_example.py to-show
@@ -54,7 +54,7 @@ def make_example(run: Path, output: Path) -> int:
     """Copy the texts of a run, complete or not at all; returns their size in bytes.
 
     Raises:
-        UserError: the run has no results, or its texts are too large to come along.
+        UserError: the run has no results, or its texts are too large to be bundled.
     """
     if not (run / "results.csv").is_file():
         raise UserError(f"run '{run}': no results.csv; expected a finished run")

@@ -19,7 +19,7 @@ from typing import Any
 
 from bft_nas.network import cost
 from bft_nas.space.drawing import Drawn, draw, mutate
-from bft_nas.space.space import SearchSpace, shipped_spaces
+from bft_nas.space.space import SearchSpace, bundled_spaces
 
 BUDGETS = (10_000_000, 50_000_000, 150_000_000)
 ALONE = 10
@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     count = options.proposals
     cells = [
-        (SearchSpace.load(name).within(budget), budget) for name in shipped_spaces() for budget in BUDGETS
+        (SearchSpace.load(name).within(budget), budget) for name in bundled_spaces() for budget in BUDGETS
     ]
     rates: list[list[tuple[float, float, float]]] = [[] for _ in cells]
     made: list[list[Drawn]] = [[] for _ in cells]

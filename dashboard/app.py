@@ -1,4 +1,4 @@
-"""The dashboard: a page in a browser that shows the runs of a folder and follows those that go on."""
+"""The dashboard: a page in a browser that shows the runs of a folder and follows those that are running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk, a folder that cannot be written any more, a torn checkpoint: named, survived, and gone on from."""
+"""A full disk, a folder that cannot be written any more, a torn checkpoint: named, survived, and resumed from."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_full_disk_is_named_and_the_search_goes_on_when_there_is_room(
     assert search.returncode == 1, said
     assert complaint.count("\n") <= 2
     assert "cannot be written (No space left on device)" in complaint
-    assert "go on with: bft-nas search --resume run" in complaint
+    assert "resume with: bft-nas search --resume run" in complaint
     assert "Traceback" not in complaint
     (small_disk / "runs/ballast").unlink()
     assert not list((small_disk / "runs").rglob("*.tmp"))
@@ -122,7 +122,7 @@ def test_a_folder_that_became_read_only_is_named_and_the_search_goes_on_when_it_
     said, complaint = search.communicate(timeout=120)
     assert search.returncode == 1, said
     assert "cannot be written (Permission denied)" in complaint
-    assert "go on with: bft-nas search --resume run" in complaint
+    assert "resume with: bft-nas search --resume run" in complaint
     assert "Traceback" not in complaint
     for folder in (candidates / "0001", candidates, candidates.parent):
         folder.chmod(0o755)
@@ -131,7 +131,7 @@ def test_a_folder_that_became_read_only_is_named_and_the_search_goes_on_when_it_
     pd.testing.assert_frame_equal(record(tmp_path), undisturbed)
 
 
-def test_a_torn_checkpoint_is_named_and_its_training_begins_anew(
+def test_a_torn_checkpoint_is_named_and_its_training_restarts_from_scratch(
     tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
@@ -146,5 +146,5 @@ def test_a_torn_checkpoint_is_named_and_its_training_begins_anew(
     said, complaint = again.communicate(timeout=120)
     assert again.returncode == 0, complaint
     assert "candidates/0001/checkpoint.pt: cannot be read" in said
-    assert "its training begins anew" in said
+    assert "its training restarts from scratch" in said
     pd.testing.assert_frame_equal(record(tmp_path), undisturbed)

@@ -1,4 +1,4 @@
-"""The main job for real: a search of a minute on the shipped images, killed in the middle, resumed, exported."""
+"""The main job for real: a search of a minute on the bundled images, killed in the middle, resumed, exported."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_an_undisturbed_search_finds_the_same(
     out = process.stdout.read()
     assert process.wait(60) == 130
     # Ctrl-C ends with the table and the report of what is there.
-    assert "interrupted; go on with: bft-nas search --resume second" in out
+    assert "interrupted; resume with: bft-nas search --resume second" in out
     assert "Front of second" in out
     assert (folder / "runs/second/report.html").stat().st_size > 1_000_000
     again = Run.open("second", runs=folder / "runs").results()

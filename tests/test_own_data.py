@@ -1,4 +1,4 @@
-"""Searches on images as people have them: what the plan says of them, and where they are when a run goes on."""
+"""Searches on images as people have them: what the plan says of them, and where they are when a run is resumed."""
 
 from __future__ import annotations
 

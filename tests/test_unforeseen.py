@@ -131,7 +131,7 @@ Ledger.finish = fails
     assert ended.returncode == 1
     assert re.fullmatch(
         r"bft-nas: error: KeyError: 'nobody foresaw this'; the whole traceback is in runs/run/errors\.log; "
-        r"go on with: bft-nas search --resume run\n",
+        r"resume with: bft-nas search --resume run\n",
         ended.stderr,
     )
     assert "winner within 2M: candidate 0" in ended.stdout
@@ -171,7 +171,7 @@ def test_results_and_report_are_written_before_anything_of_the_end_is_printed(fo
     ended = command(folder, *SEARCH, first=raising("bft_nas.cli.tables", "print_front"))
     assert ended.returncode == 1
     assert "error: front: KeyError: 'not print_front'; the whole traceback is in" in ended.stderr
-    assert "go on    bft-nas search --resume run" in ended.stdout
+    assert "resume   bft-nas search --resume run" in ended.stdout
     assert {"results.csv", "report.html"} <= {path.name for path in (folder / "runs/run").iterdir()}
 
 

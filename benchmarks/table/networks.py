@@ -72,7 +72,7 @@ def read_networks() -> list[Network]:
 
 
 def draw_networks() -> list[Network]:
-    """The networks anew, always the same."""
+    """The networks, built afresh and always the same."""
     networks: list[Network] = []
     for draw in DRAWS:
         rows = [*_references(draw), *_drawn(draw)]

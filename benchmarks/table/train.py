@@ -3,7 +3,7 @@
     python benchmarks/table/train.py --data cifar10=FOLDER --kinds long proxy --networks 0:177
 
 Several of these may run at once, be killed and be started again: what is done is skipped, what is under way elsewhere
-is left alone, and an interrupted training goes on from its last epoch. Results are rows of ``trainings.csv`` (how each
+is left alone, and an interrupted training resumes from its last epoch. Results are rows of ``trainings.csv`` (how each
 ended) and ``curves.csv`` (every 25 steps the mean training loss since the row before; accuracy and loss on unseen
 images at the end of each epoch).
 

@@ -23,7 +23,7 @@ class RunOptions:
     )
     name: str | None = option("of the run (default: made from space and budget)", metavar="NAME", kept=True)
     resume: str | None = option(
-        "go on with a run; {trials} and {time} may be given anew, and {data} with where its data are now",
+        "resume a run; {trials} and {time} may be given again, and {data} with where its data are now",
         metavar="RUN",
     )
     join: str | None = option(

@@ -24,7 +24,7 @@ SHOWN = ["number", "accuracy", "macs", "params", "family", "resolution", "fusion
 
 
 class Run(bft_nas.record.run.Run):
-    """One search's directory under ``runs/``, finished or going on.
+    """One search's directory under ``runs/``, finished or running.
 
     `bft_nas.search` and `bft_nas.open_run` return one. What it tells is read when it is asked.
 

@@ -1,4 +1,4 @@
-"""``bft-nas dashboard``: runs in a browser, finished or going on."""
+"""``bft-nas dashboard``: runs in a browser, finished or running."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "dashboard",
         "show runs in a browser, and follow them",
         "bft-nas dashboard mobile-50M",
-        "Finished runs and those that are going on; without any, a search that comes along.",
+        "Finished runs and running ones; without any, a bundled search.",
         run=run,
     )
     parser.add_argument(
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         )
     shown = f"runs under '{printable(folder)}'"
     if runs.names() == (EXAMPLE.name,) and not (folder / EXAMPLE.name).exists():
-        shown = f"no run under '{printable(folder)}' yet, so a finished search that comes along"
+        shown = f"no run under '{printable(folder)}' yet, so a bundled, finished search"
     where = f"[{host}]" if ":" in host else host
     interrupts.listen()
     with listener, server:

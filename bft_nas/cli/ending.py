@@ -36,22 +36,22 @@ def to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], Non
     keep_freed_memory()
     listen()
     code = 0
-    go_on = printable(f"go on with: bft-nas {again} {shlex.quote(_as_named(run))}")
+    resume = printable(f"resume with: bft-nas {again} {shlex.quote(_as_named(run))}")
     try:
         train()
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, Interrupt) and interrupt.at_once:
             raise
         code = exit_code(interrupt)
-        console.print(f"interrupted; {go_on}")
+        console.print(f"interrupted; {resume}")
     except RunError as error:
         code = 1
-        print(f"bft-nas: error: {error}; when that is mended, {go_on}", file=sys.stderr)
+        print(f"bft-nas: error: {error}; when that is repaired, {resume}", file=sys.stderr)
     except (UserError, BrokenPipeError):
         raise
     except Exception as error:
         code = 1
-        print(f"bft-nas: error: {describe(error, run.folder)}; {go_on}", file=sys.stderr)
+        print(f"bft-nas: error: {describe(error, run.folder)}; {resume}", file=sys.stderr)
     problems = _conclude(console, run, clock)
     if problems:
         print(f"bft-nas: error: {'; '.join(problems)}", file=sys.stderr)
@@ -112,7 +112,7 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
     console.print(
-        f"go on    bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
+        f"resume   bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
         markup=False,
         highlight=False,
     )

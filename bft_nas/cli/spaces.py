@@ -17,7 +17,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what each space holds."""
     from bft_nas.cli import tables
-    from bft_nas.space.space import SearchSpace, shipped_spaces
+    from bft_nas.space.space import SearchSpace, bundled_spaces
 
-    tables.print_spaces(tables.make_console(), [SearchSpace.load(name) for name in shipped_spaces()])
+    tables.print_spaces(tables.make_console(), [SearchSpace.load(name) for name in bundled_spaces()])
     return 0

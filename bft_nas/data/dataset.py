@@ -1,4 +1,4 @@
-"""Labelled images for the search: the shipped dataset, CIFAR-10, a folder of images or a file of arrays.
+"""Labelled images for the search: the bundled dataset, CIFAR-10, a folder of images or a file of arrays.
 
 Nothing is downloaded and nothing is unpickled. Which images are held out or left out follows from a hash of
 their names, so that every machine trains and validates on the same ones.

@@ -178,7 +178,7 @@ def _flatten(classes: Classes) -> tuple[list[Path], list[int]]:
 
 @dataclass
 class _Reader:
-    """Decodes what is used of a folder, and chooses anew when some of it cannot be decoded."""
+    """Decodes what is used of a folder, and chooses again when some of it cannot be decoded."""
 
     root: Path
     train_folder: Path

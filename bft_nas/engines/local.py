@@ -211,5 +211,5 @@ class _Pool:
             times = f", {self.losses[number]} times" if self.losses[number] > 1 else ""
             self.driver.end(job.candidate, Outcome((), 0.0, reason + times))
             return
-        self.driver.lost(job.candidate, f"{reason}; goes on from its last epoch")
+        self.driver.lost(job.candidate, f"{reason}; resumes from its last epoch")
         self._begin(worker, job)

@@ -283,7 +283,7 @@ class _Tuning:
             else:
                 self.node_lost[trial.trial_id] = time.monotonic()
         if not for_good:
-            self.driver.lost(job.candidate, f"{reason}; goes on from its last epoch")
+            self.driver.lost(job.candidate, f"{reason}; resumes from its last epoch")
             return
         del self.jobs[trial.trial_id]
         times = f", {self.retries + 1} times" if self.retries else ""

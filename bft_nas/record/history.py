@@ -1,6 +1,6 @@
 """What is known of a run's proposals, kept up to date as the record changes.
 
-A change is folded into what is known; nothing is gathered anew from all proposals. Needs no torch and no Optuna: it
+A change is folded into what is known; nothing is gathered again from all proposals. Needs no torch and no Optuna: it
 reads what Optuna's storage gives, a list of frozen trials that are replaced and never changed.
 """
 
@@ -184,7 +184,7 @@ class History:
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
-    """Databases make unfinished trials anew each time that they are read."""
+    """Databases make unfinished trials again each time that they are read."""
     return one.state == other.state and one.user_attrs == other.user_attrs and one.params == other.params
 
 

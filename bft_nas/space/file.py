@@ -207,7 +207,7 @@ def _family_entry(
     if isinstance(entry, str):
         text = family_text(entry) if NAME[0](entry) else None
         if text is None:
-            raise UserError(f"{inside}: {shown(entry)} is neither a shipped space nor a file beside this one")
+            raise UserError(f"{inside}: {shown(entry)} is neither a bundled space nor a file beside this one")
         inside = f"{where}: family {entry}"
         entry = _load(text, inside)
     reader = _Reader(entry, inside)

@@ -20,7 +20,7 @@ from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
 from bft_nas.space.restriction import fusions_of, with_fusion
 from bft_nas.space.solver import Stage, Structure, WidthSolver
 
-SHIPPED = Path(__file__).parent / "bundled"
+BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class SearchSpace:
     def load(
         cls, name_or_path: str | Path, *, resolutions: Sequence[int] | None = None, classes: int = 1000
     ) -> SearchSpace:
-        """Read a shipped space by name or a user's file by path.
+        """Read a bundled space by name or a user's file by path.
 
         Args:
             name_or_path: ``mobile``, ``mobilenet_v1``, ...; or a path, recognised by its ``.yaml`` or a slash.
@@ -109,7 +109,7 @@ class SearchSpace:
         *,
         where: str,
         name: str,
-        beside: Path = SHIPPED,
+        beside: Path = BUNDLED,
         resolutions: Sequence[int] | None = None,
         classes: int = 1000,
     ) -> SearchSpace:
@@ -278,24 +278,24 @@ class SearchSpace:
 
 
 def find_space(name: str) -> Path:
-    """The file of a shipped space's name or of a path; UserError listing the shipped ones if there is none."""
+    """The file of a bundled space's name or of a path; UserError listing the bundled ones if there is none."""
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"} and len(path.parts) == 1:
-        path = SHIPPED / f"{name}.yaml"
+        path = BUNDLED / f"{name}.yaml"
     if not is_file(path):
         raise UserError(
-            f"space '{name}': not found; expected {', '.join(shipped_spaces())} or a path to a .yaml file"
+            f"space '{name}': not found; expected {', '.join(bundled_spaces())} or a path to a .yaml file"
         )
     return path
 
 
-def shipped_spaces() -> tuple[str, ...]:
+def bundled_spaces() -> tuple[str, ...]:
     """Names of the spaces that come with the package."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in BUNDLED.glob("*.yaml")))
 
 
 def _family_text(family: str, beside: Path) -> str | None:
-    for folder in (beside, SHIPPED):
+    for folder in (beside, BUNDLED):
         path = folder / f"{family}.yaml"
         if is_file(path):
             return read_text(path)

@@ -1,4 +1,4 @@
-"""A made-up run of any size on disk: real networks of the shipped space, with accuracies that a formula gives."""
+"""A made-up run of any size on disk: real networks of the bundled space, with accuracies that a formula gives."""
 
 from __future__ import annotations
 

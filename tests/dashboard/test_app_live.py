@@ -1,4 +1,4 @@
-"""The dashboard before a search that goes on, runs that vanish, and runs in which there is little to see."""
+"""The dashboard before a running search, runs that vanish, and runs in which there is little to see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example that comes along: how it is made, and when it is shown."""
+"""The bundled example: how it is made, and when it is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loaders of images promise, on the shipped images and on folders of copies of them."""
+"""What the loaders of images promise, on the bundled images and on folders of copies of them."""
 
 import subprocess
 import sys
@@ -23,54 +23,54 @@ from tests.data.samples import (
     write_files,
 )
 
-SHIPPED = Path(bft_nas.data.dataset.__file__).parent / "bundled"
+BUNDLED = Path(bft_nas.data.dataset.__file__).parent / "bundled"
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Dataset:
+def bundled() -> Dataset:
     return load_dataset("fashion-mnist", size=28)
 
 
 @pytest.fixture
-def photos(tmp_path: Path, shipped: Dataset) -> Path:
+def photos(tmp_path: Path, bundled: Dataset) -> Path:
     """Ten real images each of three classes, as a folder of PNG files."""
     root = tmp_path / "clothes"
-    chosen = np.concatenate([np.flatnonzero(shipped.train.labels == label)[:10] for label in (0, 1, 7)])
+    chosen = np.concatenate([np.flatnonzero(bundled.train.labels == label)[:10] for label in (0, 1, 7)])
     names = dict(zip((0, 1, 7), ("shirt", "trouser", "sneaker"), strict=True))
-    labels = np.array([sorted(names.values()).index(names[label]) for label in shipped.train.labels[chosen]])
-    write_class_folders(root, shipped.train.images[chosen], labels, sorted(names.values()))
+    labels = np.array([sorted(names.values()).index(names[label]) for label in bundled.train.labels[chosen]])
+    write_class_folders(root, bundled.train.images[chosen], labels, sorted(names.values()))
     return root
 
 
 class TestShippedDataset:
-    def test_has_ten_thousand_training_and_three_thousand_validation_images(self, shipped: Dataset) -> None:
-        assert shipped.name == "fashion-mnist"
-        assert shipped.classes == FASHION_MNIST_CLASSES
-        assert shipped.train.images.shape == (10_000, 28, 28, 1)
-        assert shipped.validation.images.shape == (3_000, 28, 28, 1)
-        assert counts(shipped) == ([1000] * 10, [300] * 10)
-        for part in (shipped.train, shipped.validation):
+    def test_has_ten_thousand_training_and_three_thousand_validation_images(self, bundled: Dataset) -> None:
+        assert bundled.name == "fashion-mnist"
+        assert bundled.classes == FASHION_MNIST_CLASSES
+        assert bundled.train.images.shape == (10_000, 28, 28, 1)
+        assert bundled.validation.images.shape == (3_000, 28, 28, 1)
+        assert counts(bundled) == ([1000] * 10, [300] * 10)
+        for part in (bundled.train, bundled.validation):
             assert part.images.dtype == np.uint8
             assert part.labels.dtype == np.int64
 
-    def test_no_image_occurs_twice_in_training_validation_and_test(self, shipped: Dataset) -> None:
+    def test_no_image_occurs_twice_in_training_validation_and_test(self, bundled: Dataset) -> None:
         test = load_test("fashion-mnist", size=28)
         assert np.bincount(test.labels).tolist() == [400] * 10
-        images = [*shipped.train.images, *shipped.validation.images, *test.images]
+        images = [*bundled.train.images, *bundled.validation.images, *test.images]
         assert len({image.tobytes() for image in images}) == 17_000
 
-    def test_stays_what_accuracies_were_measured_on(self, shipped: Dataset) -> None:
-        assert shipped.digest == "f63dc234c0f8"
+    def test_stays_what_accuracies_were_measured_on(self, bundled: Dataset) -> None:
+        assert bundled.digest == "f63dc234c0f8"
 
     def test_is_small_and_comes_with_its_licence(self) -> None:
-        assert (SHIPPED / "fashion-mnist.npz").stat().st_size <= 8_000_000
-        assert "Zalando SE" in (SHIPPED / "LICENSE-fashion-mnist").read_text(encoding="utf-8")
+        assert (BUNDLED / "fashion-mnist.npz").stat().st_size <= 8_000_000
+        assert "Zalando SE" in (BUNDLED / "LICENSE-fashion-mnist").read_text(encoding="utf-8")
 
-    def test_pictures_look_like_their_classes(self, shipped: Dataset) -> None:
+    def test_pictures_look_like_their_classes(self, bundled: Dataset) -> None:
         """Trousers are dark between the legs, where a pullover is bright."""
-        between = shipped.train.images[:, 20:27, 13:15, 0].mean((1, 2))
-        trousers, pullovers = (between[shipped.train.labels == label].mean() for label in (1, 2))
+        between = bundled.train.images[:, 20:27, 13:15, 0].mean((1, 2))
+        trousers, pullovers = (between[bundled.train.labels == label].mean() for label in (1, 2))
         assert trousers < 80 < pullovers
 
     def test_needs_neither_torch_nor_pillow(self) -> None:
@@ -83,24 +83,24 @@ class TestShippedDataset:
 
 class TestFewerTrainingImages:
     @pytest.mark.parametrize("images", [10, 137, 9_999])
-    def test_are_spread_evenly_over_equal_classes(self, shipped: Dataset, images: int) -> None:
+    def test_are_spread_evenly_over_equal_classes(self, bundled: Dataset, images: int) -> None:
         fewer = load_dataset("fashion-mnist", size=28, images=images)
         train, validation = counts(fewer)
         assert sum(train) == images
         assert max(train) - min(train) <= 1
         assert validation == [300] * 10
-        assert fewer.digest != shipped.digest
+        assert fewer.digest != bundled.digest
 
-    def test_are_not_the_first_ones(self, shipped: Dataset) -> None:
+    def test_are_not_the_first_ones(self, bundled: Dataset) -> None:
         fewer = load_dataset("fashion-mnist", size=28, images=1000)
-        positions = {image.tobytes(): at for at, image in enumerate(shipped.train.images)}
+        positions = {image.tobytes(): at for at, image in enumerate(bundled.train.images)}
         assert np.mean([positions[image.tobytes()] for image in fewer.train.images]) > 4_000
 
     def test_are_the_same_on_every_machine(self) -> None:
         assert load_dataset("fashion-mnist", size=28, images=500).digest == "7ecdc4621dbb"
 
-    def test_asking_for_more_than_there_are_gives_all(self, shipped: Dataset) -> None:
-        assert load_dataset("fashion-mnist", size=28, images=1_000_000).digest == shipped.digest
+    def test_asking_for_more_than_there_are_gives_all(self, bundled: Dataset) -> None:
+        assert load_dataset("fashion-mnist", size=28, images=1_000_000).digest == bundled.digest
 
     @pytest.mark.parametrize(("images", "said"), [(0, "images=0"), (-3, "images=-3"), (9, "each of the 10")])
     def test_fewer_than_classes_are_refused(self, images: int, said: str) -> None:
@@ -162,9 +162,9 @@ class TestHeldOutImages:
 
 
 class TestFolder:
-    def test_gives_the_pixels_of_the_files(self, photos: Path, shipped: Dataset) -> None:
+    def test_gives_the_pixels_of_the_files(self, photos: Path, bundled: Dataset) -> None:
         dataset = load_dataset(str(photos), size=28)
-        originals = {image.tobytes() for image in shipped.train.images}
+        originals = {image.tobytes() for image in bundled.train.images}
         for image in (*dataset.train.images, *dataset.validation.images):
             assert image.shape == (28, 28, 3)
             assert image[:, :, 1].tobytes() in originals
@@ -225,20 +225,20 @@ class TestFolder:
 
     @pytest.mark.parametrize("extension", [*EXTENSIONS, *map(str.upper, EXTENSIONS)])
     def test_reads_every_extension_in_any_case(
-        self, tmp_path: Path, shipped: Dataset, extension: str
+        self, tmp_path: Path, bundled: Dataset, extension: str
     ) -> None:
         write_class_folders(
-            tmp_path, shipped.train.images[:4], np.array([0, 0, 1, 1]), ("a", "b"), f".{extension}"
+            tmp_path, bundled.train.images[:4], np.array([0, 0, 1, 1]), ("a", "b"), f".{extension}"
         )
         dataset = load_dataset(str(tmp_path), size=28)
         assert dataset.train.images.shape == (2, 28, 28, 3)
 
-    def test_jpeg_stays_close_to_the_original(self, tmp_path: Path, shipped: Dataset) -> None:
+    def test_jpeg_stays_close_to_the_original(self, tmp_path: Path, bundled: Dataset) -> None:
         write_class_folders(
-            tmp_path, shipped.train.images[:4], np.array([0, 0, 1, 1]), ("a", "b"), suffix=".jpg"
+            tmp_path, bundled.train.images[:4], np.array([0, 0, 1, 1]), ("a", "b"), suffix=".jpg"
         )
         dataset = load_dataset(str(tmp_path), size=28)
-        originals = shipped.train.images[:4, :, :, 0].astype(int)
+        originals = bundled.train.images[:4, :, :, 0].astype(int)
         for image in dataset.train.images[:, :, :, 0].astype(int):
             assert min(np.abs(original - image).mean() for original in originals) < 8
 

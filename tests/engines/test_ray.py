@@ -269,7 +269,7 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
     said += lost.stdout
     assert lost.wait(400) == 0, said
     assert any("its worker died" in line for line in said)
-    assert any("goes on from its last epoch" in line for line in said)
+    assert any("resumes from its last epoch" in line for line in said)
     # An epoch is told twice when it was on record before its node was lost, and no more often.
     assert sum(", epoch " in line for line in said) <= 3 * epochs + 2
 

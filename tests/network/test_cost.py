@@ -23,10 +23,10 @@ from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.build import build
 from bft_nas.network.modules import Network
 from bft_nas.network.walk import walk
-from bft_nas.space.space import Proposal, SearchSpace, shipped_spaces
+from bft_nas.space.space import Proposal, SearchSpace, bundled_spaces
 from tests.network.rows import Rows, stages
 
-SPACES = shipped_spaces()
+SPACES = bundled_spaces()
 NETWORKS = 25
 
 

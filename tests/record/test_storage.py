@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal that can be mended, or a database that several processes share."""
+"""Where a study is kept: a journal that can be repaired, or a database that several processes share."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_whatever_line_is_damaged_the_others_are_kept(finished: Run, at: float, 
             assert said is not None
             assert f"line {index + 1} could not be read" in said
             assert (run.folder / "study.journal.damaged").read_bytes() == b"".join(lines)
-        # It can be gone on with.
+        # It can be resumed.
         assert Run(run.folder).repair_journal() is None
 
 
@@ -133,7 +133,7 @@ def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished:
     assert len(run.ledger.study.trials) == len(finished.ledger.study.trials) + 2
 
 
-def test_resume_mends_the_journal_says_so_and_goes_on(
+def test_resume_repairs_the_journal_says_so_and_goes_on(
     bft_nas: Command, tiny_space: Path, tmp_path: Path
 ) -> None:
     training = ("--images", "64", "--epochs", "1", "--no-references")

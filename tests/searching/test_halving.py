@@ -1,4 +1,4 @@
-"""Who goes on past a rung: a function of the curves alone."""
+"""Which candidates are trained past a rung: a function of the curves alone."""
 
 from __future__ import annotations
 

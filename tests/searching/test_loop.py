@@ -207,17 +207,17 @@ def test_an_error_of_torch_fails_its_candidate_alone_and_its_traceback_is_kept(
 
 
 @pytest.mark.parametrize("limits", [{"trials": 20}, {"trials": None, "seconds": 600.0}])
-def test_a_search_in_which_all_fail_alike_ends_and_goes_on_once_that_is_mended(
+def test_a_search_in_which_all_fail_alike_ends_and_goes_on_once_that_is_repaired(
     limits: dict[str, Any], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mend = failing_trainings(monkeypatch, lambda i: RuntimeError(f"error {i} of the driver"))
+    repair = failing_trainings(monkeypatch, lambda i: RuntimeError(f"error {i} of the driver"))
     run = tiny_run(tmp_path, prepared)
     with pytest.raises(
         RunError, match=r"the last 5 candidates failed alike \(RuntimeError: error 4 .*0004/trace"
     ):
         go(run, prepared, **limits)
     assert list(run.results()["state"]) == ["failed"] * ALIKE_IN_A_ROW
-    mend()
+    repair()
     go(run, prepared, trials=ALIKE_IN_A_ROW + 1)
     assert list(run.results()["state"]) == ["failed"] * ALIKE_IN_A_ROW + ["complete"]
 

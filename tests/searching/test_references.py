@@ -87,7 +87,7 @@ def test_a_reference_is_trained_once_per_protocol(run: Run, prepared: Prepared, 
     assert compared(tiny_run(tmp_path, longer, "longer"), longer) == first
 
 
-def test_a_record_that_cannot_be_read_is_made_anew(run: Run, prepared: Prepared, tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_is_made_again(run: Run, prepared: Prepared, tmp_path: Path) -> None:
     compared(run, prepared)
     record = next((tmp_path / ".references").rglob("*.json"))
     record.write_text("{")

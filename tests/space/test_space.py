@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bft_nas.core.errors import UserError
 from bft_nas.network import BLOCKS, Architecture, cost
 from bft_nas.network.widths import width_grid
-from bft_nas.space.space import SHIPPED, Proposal, SearchSpace, shipped_spaces
+from bft_nas.space.space import BUNDLED, Proposal, SearchSpace, bundled_spaces
 
 SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]
 SMALL = """
@@ -193,10 +193,10 @@ def test_the_same_seed_proposes_the_same_in_two_processes() -> None:
     assert len(outputs) == 1
 
 
-def test_the_shipped_spaces_are_files_people_can_copy(tmp_path: Path) -> None:
-    assert set(shipped_spaces()) >= {"mobile", "mobilenet_v1", "mobilenet_v3", "shufflenet_v2"}
+def test_the_bundled_spaces_are_files_people_can_copy(tmp_path: Path) -> None:
+    assert set(bundled_spaces()) >= {"mobile", "mobilenet_v1", "mobilenet_v3", "shufflenet_v2"}
     mine = tmp_path / "mine.yaml"
-    mine.write_text((SHIPPED / "mobile.yaml").read_text().replace("[128, 160, 192, 224]", "[96]"))
+    mine.write_text((BUNDLED / "mobile.yaml").read_text().replace("[128, 160, 192, 224]", "[96]"))
     assert SearchSpace.load(mine).resolutions == (96,)
 
 
@@ -240,7 +240,7 @@ def test_the_text_of_a_space_reads_back_as_the_same_space(name: str) -> None:
         ("block: separable, channels: 32, ", "block: separable, ", r"stages\[0\]: missing key 'channels'"),
         ("stride: 2", "stride: [1, 2]", "stride: no choice here"),
         ("stem: {channels: 16}", "stem: 16", "stem: expected keys and values, got 16"),
-        ("family: tiny", "family: [tiny, tiny]", "neither a shipped space nor a file"),
+        ("family: tiny", "family: [tiny, tiny]", "neither a bundled space nor a file"),
         ("family: tiny", "family: []", "family: empty list"),
         ("family: tiny", "family: ../../etc/passwd", "family: expected a name"),
         ("min: 0.25", "min: 5", "expected min to be at most max"),
@@ -308,7 +308,7 @@ def test_a_value_that_repeats_itself_is_refused_in_a_moment() -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.yaml", "a/b", ""])
 def test_an_unknown_space_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(UserError, match=", ".join(shipped_spaces())):
+    with pytest.raises(UserError, match=", ".join(bundled_spaces())):
         SearchSpace.load(name)
 
 

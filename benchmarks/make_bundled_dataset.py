@@ -1,6 +1,6 @@
-"""Draws the shipped dataset from the full Fashion-MNIST (Debian's package dataset-fashion-mnist).
+"""Draws the bundled dataset from the full Fashion-MNIST (Debian's package dataset-fashion-mnist).
 
-    python benchmarks/make_shipped_dataset.py
+    python benchmarks/make_bundled_dataset.py
 
 Writes bft_nas/data/bundled/fashion-mnist.npz, the same bytes each time with the same zlib: 10,000 training and
 3,000 validation images from the original training file, 4,000 test images from the original test file, each
