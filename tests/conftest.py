@@ -50,7 +50,7 @@ LONGEST_FILES = (
     "test_disasters.py",
     "test_chaos.py",
     "test_wheel.py",
-    "test_butterfly_sanitized.py",
+    "test_sanitized.py",
 )
 
 

@@ -1,4 +1,4 @@
-/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_butterfly_sanitized.py. */
+/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_sanitized.py. */
 
 #include <stdio.h>
 
@@ -38,7 +38,8 @@ static void *elements(int64_t count, int64_t type) {
 
 int main(void) {
     kernels_use_threads(workers_in_turn, number_of_worker);
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < 2500; round++) {
+        use_isa_of(round);
         int64_t most = round % 30 ? 140 : 340; /* from about 256 on, threads share a small image */
         int64_t n_in = 1 + below(most), n_out = 1 + below(most), radix = 2 + below(16), type = below(3);
         butterfly_shape shape = {.n_in = n_in, .n_out = n_out};

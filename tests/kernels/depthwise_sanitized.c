@@ -1,4 +1,4 @@
-/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_depthwise.py. */
+/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_sanitized.py. */
 
 #include <stdio.h>
 
@@ -17,7 +17,8 @@ static float *elements(int64_t count) {
 
 int main(void) {
     kernels_use_threads(workers_in_turn, number_of_worker);
-    for (int round = 0; round < 600; round++) {
+    for (int round = 0; round < 1000; round++) {
+        use_isa_of(round);
         int64_t most = round % 32 ? 11 : 40; /* some are larger than a band of rows */
         depthwise_call call = {.threads = 1 + below(3), .batch = below(5), .channels = BLOCK_CHANNELS + below(60),
                                .height = 1 + below(most), .width = 1 + below(most), .kernel = 3 + 2 * below(3),

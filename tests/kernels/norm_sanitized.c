@@ -1,4 +1,4 @@
-/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_norm.py. */
+/* The kernel over random shapes under the address and undefined-behaviour sanitizers; see test_sanitized.py. */
 
 #include <stdio.h>
 
@@ -17,7 +17,8 @@ static float *elements(int64_t count) {
 
 int main(void) {
     kernels_use_threads(workers_in_turn, number_of_worker);
-    for (int round = 0; round < 600; round++) {
+    for (int round = 0; round < 1000; round++) {
+        use_isa_of(round);
         norm_call call = {.threads = 1 + below(4), .pixels = 2 + below(round % 20 ? 70 : 2000),
                           .channels = NORM_BLOCK + below(60), .activation = below(3), .training = below(3) > 0,
                           .epsilon = 1e-5, .momentum = 0.1};

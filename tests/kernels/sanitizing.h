@@ -1,6 +1,8 @@
-/* What the programs of sanitizing.py have in common: chance, and workers that come one after the other. */
+/* What the programs of test_sanitized.py have in common: chance, workers that come one after the other, ISA targets. */
 
 #include <stdint.h>
+
+#include "targets/targets.h"
 
 static unsigned state = 1;
 
@@ -16,4 +18,13 @@ static int number_of_worker(void) { return (int)worker; }
 static void workers_in_turn(void (*work)(void *), void *job, unsigned threads, unsigned flags) {
     (void)flags;
     for (worker = 0; worker < threads; worker++) work(job);
+}
+
+/* The best ISA target in three rounds of five, each other one in one of them; one that is not supported changes nothing. */
+static void use_isa_of(int round) {
+    static const char *best;
+    if (!best) best = kernels_isa();
+    kernels_use_isa(best);
+    if (round % 5 == 3) kernels_use_isa("avx2");
+    if (round % 5 == 4) kernels_use_isa("generic");
 }

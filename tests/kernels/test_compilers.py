@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bft_nas.kernels import norm
-from tests.kernels.sanitizing import SOURCES
+from tests.kernels.sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,8 @@ def test_a_failed_build_keeps_what_the_compiler_said(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(SOURCES, tmp_path / "bft_nas" / "kernels" / "csrc")
     (tmp_path / "bft_nas" / "kernels" / "__init__.py").touch()
-    (tmp_path / "bft_nas" / "kernels" / "csrc" / "threads.c").write_text(
+    # The first one to be compiled, so that the others are not.
+    (tmp_path / "bft_nas/kernels/csrc/butterfly/butterfly.c").write_text(
         "int broken(void) { return unheard_of; }\n"
     )
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +11,6 @@ from torch import Tensor, nn
 from bft_nas.kernels.depthwise import KERNELS, convolve, is_depthwise, kernel_available
 from bft_nas.network.modules.layers import depthwise
 from tests.conftest import of_threads
-from tests.kernels.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
 
@@ -178,9 +174,3 @@ def test_other_types_of_numbers_are_the_layers_own() -> None:
 def test_no_other_convolution_is_taken_for_one(layer: nn.Conv2d) -> None:
     assert not is_depthwise(layer)
     assert is_depthwise(depthwise(32, 3, 1))
-
-
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
-def test_no_access_outside_any_buffer_and_no_undefined_behaviour(tmp_path: Path) -> None:
-    source = Path(__file__).with_name("depthwise_sanitized.c")
-    run_sanitized(source, tmp_path / "sanitized")

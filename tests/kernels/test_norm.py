@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +12,6 @@ from torch import Tensor, nn
 
 from bft_nas.kernels.norm import Activation, activation_of, is_usual, kernel_available, normalise
 from bft_nas.network.modules.layers import activate
-from tests.kernels.sanitizing import run_sanitized
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
 
@@ -205,9 +202,3 @@ def test_no_other_norm_is_taken_for_one(layer: nn.BatchNorm2d) -> None:
 def test_activations_of_a_network_are_known_and_no_others() -> None:
     assert [activation_of(activate(name)) for name in ("relu", "hard_swish")] == ["relu", "hard_swish"]
     assert activation_of(nn.Identity()) is activation_of(nn.SiLU()) is None
-
-
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
-def test_no_access_outside_any_buffer_and_no_undefined_behaviour(tmp_path: Path) -> None:
-    source = Path(__file__).with_name("norm_sanitized.c")
-    run_sanitized(source, tmp_path / "sanitized")
