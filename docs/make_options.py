@@ -10,19 +10,18 @@ from bft_nas.core.errors import settings_spelled
 from bft_nas.core.options import FLAG, options_of
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
-from bft_nas.searching.named import NAMES
 
 PAGE = Path(__file__).with_name("searching.md")
 BEGINNING, END = "<!-- options -->\n", "<!-- end of options -->\n"
 
 
 def table() -> str:
-    """A row an option, in the order of the help."""
+    """A row an option, in the order of the help; the page says elsewhere which samplers there are."""
     rows = ["| option | | resumed |", "|---|---|---|"]
     for record in (Settings, EngineOptions, RunOptions):
         for name, each in options_of(record).items():
             with settings_spelled(option_name):
-                said = each.described(NAMES.get(name, ())).replace("|", "\\|")
+                said = each.described().replace("|", "\\|")
             typed = option_name(f"no_{name}") if each.kind is FLAG else f"{option_name(name)} {each.metavar}"
             rows.append(f"| `{typed}` | {said} | {'kept' if each.kept else ''} |")
     return "\n".join(rows) + "\n"

@@ -49,8 +49,8 @@ class Option:
     """The dataclass field that keeps it."""
 
     def described(self, names: Iterable[str] = ()) -> str:
-        """The help with its template filled in, for an option that takes one of some names."""
-        others = " or ".join(name for name in names if name != self.default_text)
+        """The help with its template filled in, for an option that takes one of some names where they are given."""
+        others = "".join(f", {name}" for name in names if name != self.default_text)
         return self.help.format_map(_Names(default=self.default_text, others=others))
 
     def convert(self, value: Any) -> Any:

@@ -43,7 +43,7 @@ def test_the_help_names_every_sampler_and_scheduler(
     with pytest.raises(SystemExit):
         main(["search", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "--sampler NAME tpe (default), nsga2 or random or of_mine" in said
+    assert "--sampler NAME tpe (default), nsga2, random, of_mine" in said
     assert all(name in options_of(Settings)["scheduler"].help.format(default="none") for name in SCHEDULERS)
 
 
