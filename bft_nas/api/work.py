@@ -60,7 +60,7 @@ class Work:
         """Train the references; see `bft_nas.searching.references.compare`."""
         run = self.run
         field = references.field_of(run)
-        for name, budget in field.out_of_reach:
+        for name, budget in field.infeasible:
             say(f"{name}: has no network within {format_macs(budget)}, left out")
         with show(
             trials=len(field.entrants),

@@ -9,9 +9,7 @@ from bft_nas.cli.options import Parser, add_command
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the command to the parser."""
-    add_command(
-        commands, "spaces", "list the search spaces that come with bft-nas", "bft-nas spaces", run=run
-    )
+    add_command(commands, "spaces", "list the bundled search spaces", "bft-nas spaces", run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -190,7 +190,7 @@ def print_scaled_references(console: Console, budget: int, resolution: int) -> N
     for name in REFERENCES:
         found = widest(name, budget, resolution=resolution)
         if found is None:
-            table.add_row(name, "", str(resolution), "out of reach")
+            table.add_row(name, "", str(resolution), "infeasible")
             continue
         width, architecture = found
         counted = cost(architecture)

@@ -34,7 +34,7 @@ class Field:
     """Who can take part in a comparison."""
 
     entrants: tuple[Entrant, ...]
-    out_of_reach: tuple[tuple[str, int], ...]
+    infeasible: tuple[tuple[str, int], ...]
     """Names and budgets in MACs of references whose narrowest form has more MACs."""
 
 
@@ -46,18 +46,18 @@ def field_of(run: Run) -> Field:
     best = winners(run.results(), run.settings.budgets)
     resolutions = {int(row["for_budget"]): int(row["resolution"]) for row in best.to_dict("records")}
     entrants: list[Entrant] = []
-    out_of_reach = []
+    infeasible = []
     for budget in run.settings.budgets:
         resolution = resolutions.get(budget, max(run.settings.resolutions))
         for name in REFERENCES:
             found = widest(name, budget, resolution=resolution, classes=run.settings.classes)
             if found is None:
-                out_of_reach.append((name, budget))
+                infeasible.append((name, budget))
                 continue
             width, architecture = found
             candidate = Candidate(len(entrants), architecture, cost(architecture).macs, budget)
             entrants.append(Entrant(width, candidate))
-    return Field(tuple(entrants), tuple(out_of_reach))
+    return Field(tuple(entrants), tuple(infeasible))
 
 
 def compare(run: Run, field: Field, engine: Engine, watcher: Watcher, clock: Clock) -> None:

@@ -140,7 +140,7 @@ class SearchSpace:
         """The families that can stay within a budget in MACs; UserError with the reach if there is none."""
         reachable = tuple(f for f in self.families if self._extremes[f.name][1].smallest <= budget)
         if not reachable:
-            raise self._out_of_reach(budget)
+            raise self._outside(budget)
         return replace(self, families=reachable)
 
     def restricted(self, *, fusion: str) -> SearchSpace:
@@ -161,12 +161,12 @@ class SearchSpace:
     def check_reached(self, budget: int) -> None:
         """UserError with the reach when a budget in MACs is above all networks: more likely 50G for 50M than meant."""
         if budget > self.reach.largest:
-            raise self._out_of_reach(budget)
+            raise self._outside(budget)
 
-    def _out_of_reach(self, budget: int) -> UserError:
+    def _outside(self, budget: int) -> UserError:
         reach = self.reach
         return UserError(
-            f"{setting('flops')} {format_macs(budget)}: out of reach of space '{self.name}' at "
+            f"{setting('flops')} {format_macs(budget)}: outside the MAC range of space '{self.name}' at "
             f"{self._resolution_text()} and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
             f" to {format_macs(reach.largest)}"
         )

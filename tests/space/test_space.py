@@ -113,7 +113,7 @@ def test_a_budget_just_at_the_smallest_network_is_met(name: str) -> None:
     smallest = space.reach.smallest
     for proposal in proposals(space, 20, smallest):
         assert proposal.macs <= smallest
-    with pytest.raises(UserError, match="out of reach"):
+    with pytest.raises(UserError, match="outside the MAC range"):
         space.within(smallest - 1)
 
 
