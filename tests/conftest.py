@@ -41,6 +41,8 @@ stages:
 
 LONGEST_FILES = (
     "test_ray.py",
+    "test_sanitized.py",
+    "test_documented_commands.py",
     "test_app.py",
     "test_cost.py",
     "test_end_to_end.py",
@@ -51,7 +53,6 @@ LONGEST_FILES = (
     "test_disasters.py",
     "test_chaos.py",
     "test_wheel.py",
-    "test_sanitized.py",
 )
 
 
