@@ -14,9 +14,9 @@ from bft_nas.core.errors import UserError
 from bft_nas.network import BLOCKS, cost
 from bft_nas.space.batch import FEWEST
 from bft_nas.space.drawing import Drawn, draw, mutate
-from bft_nas.space.space import SearchSpace, shipped_spaces
+from bft_nas.space.space import SearchSpace, bundled_spaces
 
-SPACES = {name: SearchSpace.load(name) for name in shipped_spaces()}
+SPACES = {name: SearchSpace.load(name) for name in bundled_spaces()}
 NARROW = """
 family: narrow
 resolution: [32, 64]

@@ -12,7 +12,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.network import DENSE, Architecture
 from bft_nas.record.facts import asked_facts
 from bft_nas.space.drawing import draw
-from bft_nas.space.space import SearchSpace, shipped_spaces
+from bft_nas.space.space import SearchSpace, bundled_spaces
 
 MIXED = """
 family: mixed
@@ -51,14 +51,14 @@ def patterns(space: SearchSpace) -> set[str]:
     return {network.fusion_pattern for network in networks(space)}
 
 
-@pytest.mark.parametrize("name", shipped_spaces())
+@pytest.mark.parametrize("name", bundled_spaces())
 def test_dense_leaves_no_butterfly_in_any_block_or_head(name: str) -> None:
     for network in networks(SearchSpace.load(name).restricted(fusion="dense")):
         assert not any("butterfly" in str(row) for row in network.to_dict()["blocks"])
         assert network.head.fusion == DENSE
 
 
-@pytest.mark.parametrize("name", shipped_spaces())
+@pytest.mark.parametrize("name", bundled_spaces())
 def test_butterfly_leaves_no_dense_fusion_where_there_may_be_another(name: str) -> None:
     for network in networks(SearchSpace.load(name).restricted(fusion="butterfly")):
         assert "d" not in network.fusion_pattern
