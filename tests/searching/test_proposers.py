@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bft_nas.record import Run
-from bft_nas.searching.proposers import PROPOSERS, OptunaProposer
+from bft_nas.searching.proposers import PROPOSERS
+from bft_nas.searching.proposers.optuna_samplers import OptunaProposer
 from bft_nas.training.curve import Epoch
 from tests.conftest import tiny_prepared, tiny_run
 

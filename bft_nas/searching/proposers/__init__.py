@@ -2,19 +2,22 @@
 
 A proposer is a function of the record: the same history and seed give the same proposal, so that a search which was
 killed proposes what an undisturbed one would have. Another one is a file beside these and a line in `PROPOSERS`.
+
+The names alone are cheap to import: the help of the command line has them.
 """
 
 from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from bft_nas.record import History
-from bft_nas.searching.proposers.optuna_samplers import OptunaProposer, nsga2, random, tpe
-from bft_nas.searching.proposers.surrogate import Surrogate
-from bft_nas.space.space import Proposal, SearchSpace
+if TYPE_CHECKING:
+    from bft_nas.record import History
+    from bft_nas.space.space import Proposal, SearchSpace
 
-__all__ = ["PROPOSERS", "OptunaProposer", "Proposer"]
+__all__ = ["PROPOSERS", "Proposer"]
 
 
 class Proposer(typing.Protocol):
@@ -31,10 +34,19 @@ class Proposer(typing.Protocol):
         """
 
 
+def _file(name: str) -> Any:
+    return import_module(f"{__name__}.{name}")
+
+
+def _of_optuna(sampler: str, *, learns: bool = True) -> Proposer:
+    home = _file("optuna_samplers")
+    return home.OptunaProposer(getattr(home, sampler), learns=learns)  # type: ignore[no-any-return]
+
+
 PROPOSERS: Mapping[str, Callable[[], Proposer]] = {
-    "surrogate": Surrogate,
-    "tpe": lambda: OptunaProposer(tpe),
-    "nsga2": lambda: OptunaProposer(nsga2),
-    "random": lambda: OptunaProposer(random, learns=False),
+    "surrogate": lambda: _file("surrogate").Surrogate(),
+    "tpe": lambda: _of_optuna("tpe"),
+    "nsga2": lambda: _of_optuna("nsga2"),
+    "random": lambda: _of_optuna("random", learns=False),
 }
 """By the name that the option ``sampler`` takes; each call makes one for one search."""
