@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -82,9 +83,7 @@ def print_forms(device: torch.device, channels: Sequence[int], batch: int) -> No
                 layer(x).sum().backward()
 
             moved = {name: layer.to(device) for name, layer in layers.items()}
-            taken = medians(
-                {name: lambda layer=layer: step(layer) for name, layer in moved.items()}, finish=finish
-            )
+            taken = medians({name: partial(step, layer) for name, layer in moved.items()}, finish=finish)
             print(
                 f"| {n} | {radix} | " + " | ".join(f"{1000 * taken[name]:.3f}" for name in layers) + " |",
                 flush=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from datetime import datetime
@@ -37,12 +38,12 @@ def space() -> SearchSpace:
 
 def made_up(choices: Mapping[str, Any], macs: int) -> float:
     """An accuracy that follows from what was chosen: butterflies help late, depth and MACs everywhere."""
-    late = sum(
+    late: int = sum(
         value == "butterfly" for name, value in choices.items() if name.endswith(("3.fusion", "4.fusion"))
     )
-    depth = sum(value for name, value in choices.items() if name.endswith(".depth"))
-    family = {"mobilenet_v1": 0.0, "shufflenet_v2": 0.02, "mobilenet_v3": 0.03}[choices["family"]]
-    return 0.3 + family + 0.02 * late + 0.002 * depth + 0.05 * np.log(macs / 15e6)
+    depth: int = sum(value for name, value in choices.items() if name.endswith(".depth"))
+    family: float = {"mobilenet_v1": 0.0, "shufflenet_v2": 0.02, "mobilenet_v3": 0.03}[choices["family"]]
+    return 0.3 + family + 0.02 * late + 0.002 * depth + 0.05 * math.log(macs / 15e6)
 
 
 def points(drawn: list[Drawn]) -> list[Point]:

@@ -3,6 +3,7 @@
 import torch
 
 from bft_nas.network import build
+from bft_nas.network.modules.inverted import Inverted
 from bft_nas.network.references import widest
 from bft_nas.training.initialise import initialise
 from bft_nas.training.recipe import Recipe
@@ -12,10 +13,11 @@ def test_what_is_added_to_a_skip_begins_as_zero() -> None:
     found = widest("mobilenet_v2", 10_000_000, resolution=96, classes=10)
     assert found is not None
     model = build(found[1]).eval()
-    with_skip = [block for block in model.modules() if getattr(block, "skip", False)]
-    others = [block for block in model.modules() if getattr(block, "skip", None) is False]
+    blocks = [block for block in model.modules() if isinstance(block, Inverted)]
+    with_skip = [block for block in blocks if block.skip]
+    others = [block for block in blocks if not block.skip]
     assert len(with_skip) > 5 < len(others)
-    x = torch.randn(1, with_skip[0].project.out_channels, 12, 12)
+    x = torch.randn(1, with_skip[0].project_norm.num_features, 12, 12)
     initialise(model, Recipe(zero_residuals=False))
     assert not torch.equal(with_skip[0](x), x)
     initialise(model, Recipe(zero_residuals=True))

@@ -73,7 +73,7 @@ def proposed(
     )
     # In a small space nothing may be left that is unlike all of them.
     for drawn in chain(unlike, best_first):
-        proposal = drawn.proposal()
+        proposal: Proposal = drawn.proposal()
         if proposal.architecture.hash not in known:
             return proposal
     return _uniform(space, budgets, rng, position)
