@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,11 @@ def test_a_space_without_such_a_fusion_is_refused_in_one_line(text: str, fusion:
 
 
 def test_a_search_says_so_and_keeps_it(tiny_space: Path, tmp_path: Path) -> None:
-    runs, short = tmp_path / "runs", {"references": False, "workers": 1, "progress": False}
-    size = {"images": 64, "epochs": 1, "trials": 2}
-    run = search("2M", space=tiny_space, fusion="dense", name="control", runs=runs, **short, **size)
+    begin = partial(search, runs=tmp_path, references=False, workers=1, progress=False)
+    run = begin("2M", space=tiny_space, fusion="dense", name="control", images=64, epochs=1, trials=2)
     assert dict(asked_facts(run))["space"].endswith("tiny.yaml, dense fusions only")
-    resumed = search(resume="control", trials=4, runs=runs, **short)
+    resumed = begin(resume="control", trials=4)
     assert resumed.settings.fusion == "dense"
     assert list(resumed.results()["fusions"]) == ["d d"] * 4
     with pytest.raises(UserError, match="fusion: a resumed run keeps its own"):
-        search(resume="control", fusion="butterfly", runs=runs)
+        begin(resume="control", fusion="butterfly")
