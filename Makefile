@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: search build test fuzz lint clean
 
 search: $(INSTALLED)
-	$(VENV)/bin/bft-nas search --flops 50M --workers 2
+	$(VENV)/bin/bft-nas search --flops 50M
 
 # Compiles the C sources anew where they changed.
 build: $(INSTALLED)

@@ -130,6 +130,7 @@ BASE = {
     "--trials": "1",
     "--epochs": "1",
     "--no-references": "",
+    "--workers": "1",
 }
 """A search that begins within a moment."""
 
@@ -190,7 +191,7 @@ class Place:
             place.mkdir(parents=True)
             for i in range(6):
                 Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(place / f"{i}.png")
-        options = {**BASE, "--trials": "2", "--name": "first", "--workers": "1"}
+        options = {**BASE, "--trials": "2", "--name": "first"}
         done = self.run(["search", *(part for pair in options.items() for part in pair if part)])
         assert done[0] == 0, done
         for damaged in ("newer", "torn"):

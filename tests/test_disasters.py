@@ -22,7 +22,8 @@ SEARCH = (
     *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--name", "run"),
     *("--images", "1500", "--epochs", "3", "--trials", str(TRIALS), "--no-references"),
 )
-RESUME = ("search", "--resume", "run", "--no-references")
+ALONE = ("--workers", "1")
+RESUME = ("search", "--resume", "run", "--no-references", *ALONE)
 
 
 def start(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -54,7 +55,7 @@ def record(folder: Path) -> pd.DataFrame:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("peace")
     (folder / "tiny.yaml").write_text(SPACE)
-    search = start(folder, *SEARCH)
+    search = start(folder, *SEARCH, *ALONE)
     assert search.wait(300) == 0, search.communicate()
     return record(folder)
 
@@ -114,7 +115,7 @@ def test_a_folder_that_became_read_only_is_named_and_the_search_goes_on_when_it_
     if before and shutil.which("setpriv") is None:
         pytest.skip("root may write everywhere, and there is no setpriv to change that")
     (tmp_path / "tiny.yaml").write_text(SPACE)
-    search = start(tmp_path, *SEARCH, before=before)
+    search = start(tmp_path, *SEARCH, *ALONE, before=before)
     candidates = tmp_path / "runs/run/candidates"
     wait_until((candidates / "0001/checkpoint.pt").exists, search)
     for folder in (candidates / "0001", candidates, candidates.parent):
@@ -135,7 +136,7 @@ def test_a_torn_checkpoint_is_named_and_its_training_restarts_from_scratch(
     tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
-    search = start(tmp_path, *SEARCH)
+    search = start(tmp_path, *SEARCH, *ALONE)
     checkpoint = tmp_path / "runs/run/candidates/0001/checkpoint.pt"
     wait_until(checkpoint.exists, search)
     search.send_signal(signal.SIGKILL)

@@ -52,13 +52,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The candidates finished before a SIGKILL in the middle of the third's training, and those after resuming."""
-    process = start(folder, *SEARCH, "--name", "first")
+    process = start(folder, *SEARCH, "--name", "first", "--workers", "1")
     wait_for_line(process, "candidate 3/4", "epoch 1/2")
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = Run.open("first", runs=folder / "runs").results()
     resumed = subprocess.run(
-        [sys.executable, "-m", "bft_nas.cli.main", "search", "--resume", "first", "--no-references"],
+        [sys.executable, "-m", "bft_nas.cli.main", "search", "--resume", "first"]
+        + ["--no-references", "--workers", "1"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -88,7 +89,7 @@ def test_an_undisturbed_search_finds_the_same(
     killed_and_resumed: tuple[pd.DataFrame, pd.DataFrame], folder: Path
 ) -> None:
     """In a fresh process: the same seed gives the same candidates, and the same accuracies on this machine."""
-    process = start(folder, *SEARCH, "--name", "second")
+    process = start(folder, *SEARCH, "--name", "second", "--workers", "1")
     wait_for_line(process, "candidate 4/4", "epoch 1/2")
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
@@ -107,7 +108,7 @@ def test_an_undisturbed_search_finds_the_same(
 
 
 def test_sigterm_ends_cleanly_too(folder: Path) -> None:
-    process = start(folder, *SEARCH, "--name", "third")
+    process = start(folder, *SEARCH, "--name", "third", "--workers", "1")
     wait_for_line(process, "run ", "runs/third")
     time.sleep(1)
     process.send_signal(signal.SIGTERM)

@@ -16,7 +16,19 @@ from tests.conftest import tiny_prepared as prepared
 from tests.data.samples import write_class_folders, write_every_mode
 
 REAL = load_dataset("fashion-mnist", size=28, images=60).train
-SEARCH = ("search", "--space", "tiny.yaml", "--flops", "3M", "--epochs", "1", "--no-references", "--trials")
+SEARCH = (
+    "search",
+    "--space",
+    "tiny.yaml",
+    "--flops",
+    "3M",
+    "--epochs",
+    "1",
+    "--no-references",
+    "--workers",
+    "1",
+    "--trials",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +81,9 @@ def test_a_run_remembers_how_many_images_may_be_unreadable(
     begin = (*SEARCH, "1", "--name", "many", "--data", "photos")
     assert command(capsys, *begin)[0] == 2
     assert command(capsys, *begin, "--max-unreadable", "30")[0] == 0
-    code, out, err = command(capsys, "search", "--resume", "many", "--trials", "2", "--no-references")
+    code, out, err = command(
+        capsys, "search", "--resume", "many", "--trials", "2", "--no-references", "--workers", "1"
+    )
     assert code == 0, err
     assert "25 of 85 images cannot be decoded" in out
     assert command(capsys, "search", "--resume", "many", "--trials", "2", "--max-unreadable", "3")[0] == 2
@@ -103,7 +117,7 @@ class TestMovedData:
         before = (folder / "runs" / "first" / "run.yaml").read_text(encoding="utf-8")
         protocol = Run.open("first").protocol
         moved = photos.rename(folder / "pictures")
-        resume = ("search", "--resume", "first", "--no-references", "--trials")
+        resume = ("search", "--resume", "first", "--no-references", "--workers", "1", "--trials")
         code, _, err = command(capsys, *resume, "1")
         assert code == 2
         assert err == (
@@ -126,7 +140,7 @@ class TestMovedData:
         moved = photos.rename(folder / "pictures")
         monkeypatch.setattr("bft_nas.searching.references.REFERENCES", ["mobilenet_v1"])
         assert "no data at" in command(capsys, "compare", "first")[2]
-        code, _, err = command(capsys, "compare", "first", "--data", "pictures")
+        code, _, err = command(capsys, "compare", "first", "--data", "pictures", "--workers", "1")
         assert code == 0, err
         run = Run.open("first")
         assert run.settings.data == str(moved)
@@ -138,7 +152,17 @@ class TestMovedData:
     ) -> None:
         (folder / "copy").symlink_to(photos, target_is_directory=True)
         code, _, err = command(
-            capsys, "search", "--join", "first", "--trials", "1", "--data", "copy", "--no-references"
+            capsys,
+            "search",
+            "--join",
+            "first",
+            "--trials",
+            "1",
+            "--data",
+            "copy",
+            "--no-references",
+            "--workers",
+            "1",
         )
         assert code == 0, err
         assert Run.open("first").settings.data == str(photos)

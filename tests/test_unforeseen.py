@@ -17,9 +17,9 @@ from tests.dashboard.made_up import make_run
 
 SEARCH = (
     *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--name", "run"),
-    *("--images", "200", "--epochs", "1", "--trials", "2", "--no-references"),
+    *("--images", "200", "--epochs", "1", "--trials", "2", "--no-references", "--workers", "1"),
 )
-RESUME = ("search", "--resume", "run", "--no-references", "--trials", "3")
+RESUME = ("search", "--resume", "run", "--no-references", "--workers", "1", "--trials", "3")
 
 
 def command(

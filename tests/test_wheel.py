@@ -90,7 +90,17 @@ def test_a_search_from_another_directory_with_the_installed_wheel(wheel: Path, t
     work = tmp_path / "elsewhere"
     work.mkdir()
     done = subprocess.run(
-        [str(environment / "bin" / "bft-nas"), "search", "--flops", "50M", "--trials", "1", "--no-references"]
+        [
+            str(environment / "bin" / "bft-nas"),
+            "search",
+            "--flops",
+            "50M",
+            "--trials",
+            "1",
+            "--no-references",
+            "--workers",
+            "1",
+        ]
         + ["--images", "64", "--epochs", "1", "--resolution", "32"],
         cwd=work,
         capture_output=True,

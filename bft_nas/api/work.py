@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bft_nas.api.request import RunOptions
@@ -97,8 +98,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
                 say(repaired)
             # Whoever shares a run may have its data in a place of their own.
             prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
-            workers, make_engine = choose_engine(engine_options, prepared.images, prepared.protocol)
-            clock.workers = workers
+            clock.workers, make_engine = _engine_for(prepared, engine_options)
             yield Work(run, prepared, make_engine(run.folder), clock)
         return
     settings = Settings.of(given)
@@ -114,7 +114,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
         prepared.space.check_reached(budget)
     dataset, images = prepared.images.dataset, prepared.images
     facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
-    clock.workers, make_engine = choose_engine(engine_options, images, prepared.protocol)
+    clock.workers, make_engine = _engine_for(prepared, engine_options)
     run = Run.create(
         options.name,
         prepared.settings,
@@ -146,8 +146,12 @@ def open_comparison(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
         data = str(given.get("data") or run.settings.data)
         prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
         clock.preparing = clock.whole
-        clock.workers, make_engine = choose_engine(engine_options, prepared.images, prepared.protocol)
+        clock.workers, make_engine = _engine_for(prepared, engine_options)
         yield Work(run, prepared, make_engine(run.folder), clock)
+
+
+def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, Callable[[Path], Engine]]:
+    return choose_engine(options, prepared.images, prepared.protocol, prepared.space.resolutions)
 
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:

@@ -39,14 +39,22 @@ class Images:
     def at(self, size: int) -> ImageTensors:
         """Both splits at ``size`` x ``size`` pixels."""
         if size not in self._sizes:
-            train, validation = self.dataset.train, self.dataset.validation
-            self._sizes[size] = ImageTensors(
-                _resized(train, size).to(self.device),
-                torch.from_numpy(train.labels).to(self.device),
-                _resized(validation, size).to(self.device),
-                torch.from_numpy(validation.labels).to(self.device),
-            )
+            self.add(size, *self.resized(size))
         return self._sizes[size]
+
+    def resized(self, size: int) -> tuple[Tensor, Tensor]:
+        """The pixels of both splits at a size, in memory of their own."""
+        return _resized(self.dataset.train, size), _resized(self.dataset.validation, size)
+
+    def add(self, size: int, train: Tensor, validation: Tensor) -> None:
+        """Keep the pixels of both splits at a size, as `resized` has them."""
+        if size not in self._sizes:
+            self._sizes[size] = ImageTensors(
+                train.to(self.device),
+                torch.from_numpy(self.dataset.train.labels).to(self.device),
+                validation.to(self.device),
+                torch.from_numpy(self.dataset.validation.labels).to(self.device),
+            )
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 pixels to float images of three channels, zero mean and unit deviation, channels last."""

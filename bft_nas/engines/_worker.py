@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bft_nas.core.errors import RunError, one_line
-from bft_nas.data.dataset import Dataset
 from bft_nas.data.images import Images
+from bft_nas.engines._shared import SharedData, SharedSize
 from bft_nas.searching.jobs import Job, Outcome, train_job
 from bft_nas.training.curve import Curve
 from bft_nas.training.loop import TrainingFailed, failing
@@ -26,7 +26,7 @@ class Setup:
     """What all trainings of a worker share."""
 
     protocol: Protocol
-    dataset: Dataset
+    data: SharedData
     device: str
     threads: int
 
@@ -46,11 +46,14 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
     signs = _Signs(connection)
     try:
         while True:
-            job: Job = connection.recv()
+            job: Job
+            size: SharedSize
+            job, size = connection.recv()
             try:
-                if images is None:
-                    with failing():
-                        images = Images(setup.dataset, torch.device(setup.device))
+                with failing():
+                    if images is None:
+                        images = setup.data.images(torch.device(setup.device))
+                    setup.data.add(images, size)
             except TrainingFailed as failure:
                 signs.send("end", Outcome.failed(failure, 0.0))
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def choose_engine(
-    options: EngineOptions, images: Images, protocol: Protocol
+    options: EngineOptions, images: Images, protocol: Protocol, resolutions: Sequence[int]
 ) -> tuple[int, Callable[[Path], Engine]]:
     """How many trainings there are at once, and what makes the engine for the run in a folder.
 
@@ -44,7 +44,7 @@ def choose_engine(
     options.check_local()
     from bft_nas.engines.local import default_workers, local_engine
 
-    workers = options.workers or default_workers()
+    workers = options.workers or default_workers(protocol, resolutions)
     engine = local_engine(
         images, protocol, workers=workers, retries=options.retries, timeout=options.trial_timeout
     )

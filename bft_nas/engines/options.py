@@ -18,7 +18,8 @@ class EngineOptions:
     """Which engine trains, on how much of which machines."""
 
     workers: int | None = option(
-        "trainings at once (default: one for each GPU, or for every four cores)", kind=POSITIVE
+        "trainings at once (default: one for each GPU, or for each core as memory allows; of Ray's, every four cores)",
+        kind=POSITIVE,
     )
     retries: int = option(
         "how often a candidate is tried again when its worker dies (default: {default})",

@@ -26,7 +26,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, Shelf, train_reporting
-from bft_nas.engines.local import CORES_PER_WORKER
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
 from bft_nas.training.curve import Curve, Epoch
 
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from bft_nas.data.images import Images
     from bft_nas.training.protocol import Protocol
 
+CORES_PER_TRIAL = 4
+"""Of a cluster, whose nodes' memory nobody asks for."""
 SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_NOTICE = 60.0
 """That a node is lost: Ray's own checks take a third of it."""
@@ -91,7 +92,7 @@ def connect(
     all_cpus, all_gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     if workers is None:
-        workers = int(all_gpus / (gpus or 1.0)) or max(1, int(all_cpus) // CORES_PER_WORKER)
+        workers = int(all_gpus / (gpus or 1.0)) or max(1, int(all_cpus) // CORES_PER_TRIAL)
     if cpus is None:
         cpus = max(1.0, min(most_cpus, all_cpus // workers))
     if gpus is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,21 @@ def test_the_example_run_has_every_figure() -> None:
         run.winner("1M")
     budget = run.settings.budgets[0]
     assert run.winner(budget)["macs"] <= budget
+
+
+SCRIPT = """
+import bft_nas
+
+print("the script runs")
+run = bft_nas.search("2M", space={space!r}, workers=2, trials=2, images=64, epochs=1, references=False, progress=False)
+assert run.results()["accuracy"].notna().all()
+"""
+
+
+def test_workers_do_not_run_the_script_that_searches(tiny_space: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(space=str(tiny_space)))
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.stdout, done.returncode) == ("the script runs\n", 0), done.stderr

@@ -18,7 +18,19 @@ from bft_nas.cli.main import main
 from tests.conftest import SPACE
 
 COMMANDS = ["search", "show", "export", "compare", "report", "dashboard", "references", "runs", "spaces"]
-SMALL = ("--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32", "--no-references")
+SMALL = (
+    "--trials",
+    "2",
+    "--images",
+    "64",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "32",
+    "--no-references",
+    "--workers",
+    "1",
+)
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -330,7 +342,7 @@ def test_resume_goes_on_and_refuses_another_protocol(
     assert code == 2
     assert "--space: a resumed run keeps its own" in err
     assert (folder / "runs/first/results.csv").read_text() == before
-    code, out, _ = cli("search", "--resume", "first", "--trials", "3", "--no-references")
+    code, out, _ = cli("search", "--resume", "first", "--trials", "3", "--no-references", "--workers", "1")
     assert code == 0
     assert "candidate 3/3" in out
     after = (folder / "runs/first/results.csv").read_text()
@@ -342,7 +354,7 @@ def test_a_run_is_resumed_from_another_directory(
     searched: tuple[Path, str], tmp_path: Path, cli: Cli
 ) -> None:
     run = searched[0] / "runs" / "first"
-    code, out, err = cli("search", "--resume", str(run), "--trials", "2", "--no-references")
+    code, out, err = cli("search", "--resume", str(run), "--trials", "2", "--no-references", "--workers", "1")
     assert code == 0, err
     assert f"bft-nas show {run}" in out
     assert files_under(tmp_path) == set()
