@@ -98,7 +98,7 @@ def test_version(cli: Cli) -> None:
         (("search", "--flops", "50M", "--space", "huge"), "space 'huge': not found; expected mobile,"),
         (
             ("search", "--flops", "50M", "--sampler", "magic"),
-            "--sampler 'magic': unknown; expected tpe, nsga2",
+            "--sampler 'magic': unknown; expected surrogate, tpe, nsga2",
         ),
         (
             ("search", "--flops", "50M", "--trials", "0"),

@@ -111,7 +111,7 @@ def test_a_worker_that_hangs_is_ended_and_its_candidate_goes_on(
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     watcher = Meddler([(0, 2)], to_all_workers(signal.SIGSTOP))
-    go(run, prepared, watcher, timeout=8.0)
+    go(run, prepared, watcher, timeout=20.0)
     pd.testing.assert_frame_equal(record(run), undisturbed)
     assert (0, "its worker gave no sign of life for 8 s; resumes from its last epoch") in watcher.losses
 
