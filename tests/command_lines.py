@@ -78,7 +78,7 @@ SEARCH: dict[str, Sequence[str] | None] = {
     "--time": ("1s", "90s", "1h30m", "soon"),
     "--seed": COUNTS,
     "--fusion": ("dense", "butterfly", "grouped"),
-    "--sampler": ("tpe", "nsga2", "random", "magic"),
+    "--sampler": ("surrogate", "tpe", "nsga2", "random", "magic"),
     "--name": ("first", "mine", "[/b]", ".hidden", "-x", "a/b"),
     "--resolution": ("32", "64", "64,96", "8", "224", "4096"),
     "--classes": ("2", "10", "1000", "1"),

@@ -57,7 +57,7 @@ class Settings:
         "stop after a time such as 30m or 1h30m", name="time", metavar="TIME", kind=SECONDS
     )
     seed: int = option("of the proposals (default: {default})", kind=NATURAL, default=0, kept=True)
-    sampler: str = option("{default} (default){others}", metavar="NAME", default="tpe", kept=True)
+    sampler: str = option("{default} (default){others}", metavar="NAME", default="surrogate", kept=True)
     resolutions: tuple[int, ...] = option(
         "deployment resolutions in pixels, instead of the space's",
         name="resolution",

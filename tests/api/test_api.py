@@ -64,7 +64,7 @@ def test_the_keywords_are_the_options_of_the_command() -> None:
         ({"flops": "5M", "time": "soon"}, "time soon: expected a time"),
         ({"flops": "5M", "trial_timeout": "never"}, "trial_timeout 'never': expected a time"),
         ({"flops": "5M", "engine": "luck"}, "engine 'luck': expected local or ray"),
-        ({"flops": "5M", "sampler": "magic"}, "sampler 'magic': unknown; expected tpe, nsga2"),
+        ({"flops": "5M", "sampler": "magic"}, "sampler 'magic': unknown; expected surrogate, tpe, nsga2"),
         ({"flops": "5M", "images": 64, "ray_address": "a:1"}, "ray_address: needs engine ray"),
         ({"flops": "5M", "resume": "a", "join": "a"}, "join: not together with resume"),
         ({"flops": "5M", "name": "a/b", "images": 64}, "name 'a/b': expected the name of a folder"),

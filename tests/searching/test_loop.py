@@ -122,7 +122,7 @@ def hashes(run: Run) -> list[str]:
     return list(run.results()["hash"])
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["surrogate", "random", "tpe", "nsga2"])
 def test_a_search_in_pieces_proposes_what_one_in_one_piece_does(sampler: str, tmp_path: Path) -> None:
     prepared = tiny_prepared(sampler=sampler, images=64, seed=3)
     whole = tiny_run(tmp_path, prepared, "whole")
