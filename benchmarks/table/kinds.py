@@ -27,7 +27,8 @@ KINDS = {
     "b32 zero": Kind(8_000, {"epochs": 2, "batch_size": 32}, twin="b32"),
     "b16": Kind(8_000, {"epochs": 2, "batch_size": 16, "learning_rate": 0.1, "zero_residuals": False}),
     "b16 zero": Kind(8_000, {"epochs": 2, "batch_size": 16, "learning_rate": 0.1}, twin="b16"),
+    "confirm": Kind(8_000, {"epochs": 8}),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
 """By name. ``long zero`` is the truth: the recipe of today. ``proxy`` is what a search did when the table was begun;
-the others train for about as long as that, from other weights, with more and smaller steps, or on smaller images."""
+the others train for about as long as that, from other weights, with more and smaller steps, or on smaller images; ``confirm`` for four times as long."""
