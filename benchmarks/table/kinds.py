@@ -30,6 +30,6 @@ KINDS = {
     "confirm": Kind(8_000, {"epochs": 8}),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
-"""By name. ``long zero`` is the truth: the recipe of today. ``proxy`` is what a search did when the table was begun, and
+"""By name. ``long zero`` is the truth: today's recipe. ``proxy`` is what a search did when the table was begun, and
 ``confirm`` trains four times as long; the others train for about as long as a proxy, from other weights, with more and
 smaller steps, or on smaller images."""
