@@ -16,6 +16,8 @@ class Candidate:
     macs: int
     budget: int
     """What it was proposed for, in MACs."""
+    label: str = ""
+    """What it is called where its network alone does not tell."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ objectives of the search are made from `COLUMNS`. A new metric is one entry here
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,10 +101,14 @@ class Column:
         return f"{int(value):,} {self.unit}"
 
     def cell(self, row: Mapping[Any, Any]) -> str:
-        """The text of a row of results; the accuracy of a failed candidate is that it failed."""
+        """The text of a row of results; the accuracy of a failed candidate is that it failed, a mean has its error."""
         if self.name == "accuracy" and row.get("state") == "failed":
             return "failed"
-        return self.text(row.get(self.name))
+        text = self.text(row.get(self.name))
+        if self.name == "confirmed" and text:
+            error = self.text(row.get("confirmed_error"))
+            return f"{text} ± {error.removesuffix('%')}" if error else text
+        return text
 
 
 def is_missing(value: Any) -> bool:
@@ -178,6 +182,19 @@ COLUMNS = (
 )  # fmt: skip
 """Of `Run.results`, in this order: the state is complete, stopped or failed; accuracy is 0 to 1, after the last epoch
 that there was, and NaN where training failed."""
+CONFIRMED_COLUMNS = (
+    Column(
+        "confirmed", "confirmed", PERCENT, "", "up",
+        hover="mean accuracy of the longer confirmation trainings; it does not compare with that of the proxy's",
+        views=("summary", "front", "references", "candidates", "card"),
+    ),
+    Column(
+        "confirmed_error", "± error", PERCENT,
+        hover="standard error of the confirmed accuracy",
+        views=("candidates",),
+    ),
+)  # fmt: skip
+"""What results and references have besides, once the run has confirmations; NaN where a network was not confirmed."""
 REFERENCE_COLUMNS = (
     Column("name", "name", TEXT, views=("references",)),
     Column("width", "width", FACTOR, hover="multiplier of the channels", views=("references",)),
@@ -186,7 +203,8 @@ REFERENCE_COLUMNS = (
 """Of `Run.references`, in this order."""
 RESULT_NAMES = tuple(column.name for column in COLUMNS)
 REFERENCE_NAMES = tuple(column.name for column in REFERENCE_COLUMNS)
-_BY_NAME = {column.name: column for column in (*COLUMNS, *REFERENCE_COLUMNS)}
+CONFIRMED = tuple(column.name for column in CONFIRMED_COLUMNS)
+_BY_NAME = {column.name: column for column in (*COLUMNS, *REFERENCE_COLUMNS, *CONFIRMED_COLUMNS)}
 _RANKS: dict[Direction, int] = {"up": 0, "down": 1, "none": 2}
 
 
@@ -206,6 +224,12 @@ def columns_in(view: View, columns: Sequence[Column] = COLUMNS) -> tuple[Column,
     first, *others = columns
     ordered = [first, *sorted(others, key=lambda column: _RANKS[column.direction])]
     return tuple(column for column in ordered if view in column.views)
+
+
+def columns_for(view: View, names: Iterable[Any], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
+    """The columns of a view, with `CONFIRMED_COLUMNS` where they are among the names that a table has."""
+    confirmed = [column for column in CONFIRMED_COLUMNS if column.name in set(names)]
+    return columns_in(view, (*columns, *confirmed))
 
 
 def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:

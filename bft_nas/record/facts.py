@@ -24,9 +24,23 @@ def result_facts(run: Run, results: pd.DataFrame) -> Facts:
     outcome = [
         ("candidates", ended),
         ("training", format_duration(float(results["seconds"].sum()))),
+        ("confirmed", confirmed_text(run)),
         ("started", f"{started(run)} UTC"),
     ]
     return [(name.capitalize(), value) for name, value in (*asked, *outcome)]
+
+
+def confirmed_text(run: Run) -> str:
+    """What a confirmation has done, in words."""
+    rows = run.confirmations()
+    if rows.empty:
+        return "no: what is better is unconfirmed"
+    networks = len(rows.drop_duplicates(["number", "name", "budget"]))
+    seconds = format_duration(float(rows["seconds"].sum()))
+    return (
+        f"{networks} networks in {len(rows)} trainings of {int(rows['epochs'].max())} epochs ({seconds}), "
+        f"protocol {rows['protocol'].iloc[0]}"
+    )
 
 
 def asked_facts(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bft_nas.record.columns import column_named
+from bft_nas.record.columns import CONFIRMED, column_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,11 +182,17 @@ def front(results: pd.DataFrame, objectives: Sequence[Objective] = OBJECTIVES) -
     return kept.sort_values(columns, ascending=ascending).reset_index(drop=True)
 
 
+def by_proxy(results: pd.DataFrame) -> pd.DataFrame:
+    """Results as they are without confirmations: by the accuracies that every candidate has."""
+    return results.drop(columns=list(CONFIRMED), errors="ignore")
+
+
 def winners(results: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
     """The most accurate complete candidate within each budget, with the budget in the column ``for_budget``.
 
-    Of equally accurate candidates the one with fewer MACs wins, then the one with the lower number. Whatever
-    budget a candidate was proposed for, it may win any that it fits. A budget that nothing fits has no row.
+    By the column ``confirmed``, where any within the budget has a value there, otherwise by ``accuracy``. Of equally
+    accurate candidates the one with fewer MACs wins, then the one with the lower number. Whatever budget a candidate
+    was proposed for, it may win any that it fits. A budget that nothing fits has no row.
 
     Args:
         results: one row a candidate.
@@ -197,7 +203,11 @@ def winners(results: pd.DataFrame, budgets: Sequence[int]) -> pd.DataFrame:
     candidates = complete(results)
     if candidates.empty:
         return candidates.assign(for_budget=pd.Series(dtype="int64"))
-    best_first = candidates.sort_values(["accuracy", "macs", "number"], ascending=[False, True, True])
+    # What was not confirmed comes last of all that was, and by its proxy accuracy where nothing was.
+    by = [name for name in ("confirmed", "accuracy") if name in candidates]
+    best_first = candidates.sort_values(
+        [*by, "macs", "number"], ascending=[*(False for _ in by), True, True], na_position="last"
+    )
     # The best within a budget is the first row that fits.
     fitting = [(budget, best_first[best_first["macs"] <= budget].head(1)) for budget in budgets]
     rows = [row.assign(for_budget=budget) for budget, row in fitting if not row.empty]

@@ -6,7 +6,9 @@
               study.journal                 Optuna's storage: what was proposed and what came of it
               candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only),
                               checkpoint.pt (as long as it is trained), traceback.txt (if it failed by an error)
+                              confirmed.safetensors (of the best seed of its confirmation)
               references.csv                outcomes of the references, once they were compared
+              confirmations.csv             outcomes of the longer trainings that name the winner, by seed
               results.csv, report.html
 """
 
@@ -25,6 +27,13 @@ from bft_nas.core.options import BUDGETS
 from bft_nas.core.units import format_macs
 from bft_nas.network import Architecture, cost
 from bft_nas.record.columns import REFERENCE_NAMES, RESULT_NAMES, facts_of
+from bft_nas.record.confirmations import (
+    ConfirmedNetwork,
+    confirmed_networks,
+    read_confirmations,
+    with_confirmed,
+    write_confirmations,
+)
 from bft_nas.record.journal_repair import repair_journal
 from bft_nas.record.ledger import Ledger
 from bft_nas.record.members import Members
@@ -40,6 +49,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bft_nas.training.protocol import Protocol
+
+WEIGHTS = ("confirmed.safetensors", "weights.safetensors")
+"""Of a candidate, the better ones first."""
 
 
 class Run:
@@ -158,11 +170,26 @@ class Run:
             return False
 
     def results(self) -> pd.DataFrame:
-        """One row a candidate with an outcome, in order of number; the columns are `RESULT_NAMES`."""
+        """One row a candidate with an outcome, in order of number.
+
+        The columns are `RESULT_NAMES`, and those of `bft_nas.record.columns.CONFIRMED_COLUMNS` once any network of the
+        run was confirmed.
+        """
         import pandas as pd
 
         rows = self.ledger.history.rows()
-        return pd.DataFrame(rows, columns=list(RESULT_NAMES))
+        return with_confirmed(pd.DataFrame(rows, columns=list(RESULT_NAMES)), self._confirmed())
+
+    def confirmations(self) -> pd.DataFrame:
+        """One row a network and seed of the confirmation; the columns are `CONFIRMATION_NAMES`."""
+        return read_confirmations(self.folder)
+
+    def record_confirmations(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the outcomes of the confirmation; the keys of a row are `CONFIRMATION_NAMES`."""
+        write_confirmations(self.folder, rows)
+
+    def _confirmed(self) -> tuple[ConfirmedNetwork, ...]:
+        return confirmed_networks(self.confirmations())
 
     def curves(self, numbers: Iterable[int] | None = None) -> pd.DataFrame:
         """The learning curves of candidates, by default of all: number, epoch, train_loss, accuracy, seconds."""
@@ -191,7 +218,13 @@ class Run:
         write_text(self.folder / "references.csv", frame.to_csv(index=False))
 
     def references(self) -> pd.DataFrame:
-        """One row a reference and budget, in the order of training; the columns are `REFERENCE_NAMES`."""
+        """One row a reference and budget, in the order of training.
+
+        The columns are `REFERENCE_NAMES`, and those of `bft_nas.record.columns.CONFIRMED_COLUMNS` as in `results`.
+        """
+        return with_confirmed(self._references(), self._confirmed())
+
+    def _references(self) -> pd.DataFrame:
         import pandas as pd
 
         path = self.folder / "references.csv"
@@ -223,6 +256,9 @@ class Run:
 
     def winner(self, budget: str | float | None = None) -> dict[str, Any]:
         """The row of `results` of the most accurate candidate within a budget, by default the run's largest.
+
+        By the accuracy that was confirmed (``confirmed``, with its standard error in ``confirmed_error``), where any
+        was within the budget; otherwise by that of the proxy training alone.
 
         Args:
             budget: in MACs, such as ``"50M"``; any, whatever the run searched for.
@@ -266,8 +302,17 @@ class Run:
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: expected an architecture ({one_line(error)})") from None
 
+    def weights_file(self, number: int) -> Path | None:
+        """Where a candidate's trained weights are, the best there are; None where none were kept."""
+        paths = (self.ledger.candidate_file(number, name) for name in WEIGHTS)
+        return next((path for path in paths if path.is_file()), None)
+
     def weights(self, number: int) -> dict[str, Tensor]:
-        """A candidate's trained weights; UserError when it failed or is not on the front."""
+        """A candidate's trained weights: of the best seed of its confirmation, or else of its proxy training.
+
+        Raises:
+            UserError: it failed, or is not on the front and was not confirmed.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -276,11 +321,13 @@ class Run:
             raise UserError(
                 f"candidate {number}: its training failed ({row['reason']}); expected a trained one"
             )
-        path = self.ledger.candidate_file(number, "weights.safetensors")
-        if not path.is_file():
-            kept = sorted(int(p.parent.name) for p in self.folder.glob("candidates/*/weights.safetensors"))
+        path = self.weights_file(number)
+        if path is None:
+            kept = sorted(
+                {int(p.parent.name) for name in WEIGHTS for p in self.folder.glob(f"candidates/*/{name}")}
+            )
             raise UserError(
-                f"candidate {number}: weights are kept for the front only; expected one of "
+                f"candidate {number}: weights are kept for the front only, and for what was confirmed; expected one of "
                 f"{', '.join(map(str, kept))}"
             )
         try:

@@ -1,0 +1,150 @@
+"""The confirmations of a run: one row a network and seed in confirmations.csv, and what they say of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.files import write_text
+from bft_nas.record.confirmed import Sample, mean, pooled_spread, standard_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIRMATIONS = "confirmations.csv"
+CONFIRMATION_NAMES = (
+    "number",
+    "name",
+    "width",
+    "budget",
+    "macs",
+    "butterfly_share",
+    "fusions",
+    "hash",
+    "protocol",
+    "seed",
+    "accuracy",
+    "epochs",
+    "seconds",
+    "reason",
+)
+"""Columns: a candidate has a ``number``, a reference a ``name`` and a ``width``; ``protocol`` is
+`bft_nas.training.confirmation.Confirmation.hash`; ``accuracy`` is empty where training failed, for a ``reason``."""
+_NUMBERS = ("width", "budget", "macs", "butterfly_share", "seed", "accuracy", "epochs", "seconds")
+
+
+@dataclass(frozen=True)
+class ConfirmedNetwork:
+    """A network with the accuracies of its confirmations."""
+
+    number: int | None
+    """Of a candidate."""
+    name: str
+    """Of a reference."""
+    budget: int
+    """In MACs: what it was made for."""
+    macs: int
+    dense: bool
+    """It has no butterflies."""
+    fusions: str
+    protocol: str
+    epochs: int
+    sample: Sample
+
+    @property
+    def key(self) -> int | tuple[str, int]:
+        """The number of a candidate; the name and the budget of a reference."""
+        return (self.name, self.budget) if self.number is None else self.number
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name if self.number is None else f"candidate {self.number}"
+
+    @property
+    def mean(self) -> float:
+        """Its accuracy."""
+        return mean(self.sample)
+
+
+def write_confirmations(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace confirmations.csv in one step; the keys of a row are `CONFIRMATION_NAMES`."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(CONFIRMATION_NAMES))
+    write_text(folder / CONFIRMATIONS, frame.astype({"number": "Int64"}).to_csv(index=False))
+
+
+def read_confirmations(folder: Path) -> pd.DataFrame:
+    """One row a network and seed; the columns are `CONFIRMATION_NAMES`.
+
+    Raises:
+        UserError: the file is none that this project wrote.
+    """
+    import pandas as pd
+
+    path = folder / CONFIRMATIONS
+    if not path.is_file():
+        return pd.DataFrame(columns=list(CONFIRMATION_NAMES))
+    try:
+        read = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = read[list(CONFIRMATION_NAMES)].copy()
+        for name in _NUMBERS:
+            # As Python reads them: to the last digit.
+            frame[name] = [float(text) if text else float("nan") for text in frame[name]]
+        frame["number"] = pd.array([int(text) if text else None for text in frame["number"]], dtype="Int64")
+        return frame.astype({"budget": int, "macs": int, "seed": int, "epochs": int})
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: expected the confirmations of the run ({one_line(error)})") from None
+
+
+def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, ...]:
+    """The networks that were confirmed with one seed at least, in the order of their rows."""
+    import pandas as pd
+
+    samples: dict[tuple[int | None, str, int], dict[int, float]] = {}
+    rows: dict[tuple[int | None, str, int], Mapping[Any, Any]] = {}
+    for row in confirmations.to_dict("records"):
+        number = None if pd.isna(row["number"]) else int(row["number"])
+        key = (number, row["name"], row["budget"])
+        if not pd.isna(row["accuracy"]):
+            samples.setdefault(key, {})[row["seed"]] = row["accuracy"]
+            rows[key] = row
+    return tuple(
+        ConfirmedNetwork(
+            key[0],
+            key[1],
+            key[2],
+            row["macs"],
+            row["butterfly_share"] == 0,
+            row["fusions"],
+            row["protocol"],
+            row["epochs"],
+            samples[key],
+        )
+        for key, row in rows.items()
+    )
+
+
+def with_confirmed(frame: pd.DataFrame, networks: Iterable[ConfirmedNetwork]) -> pd.DataFrame:
+    """Results, or references, with the mean and its error of those that were confirmed; as they are if none was."""
+    networks = tuple(networks)
+    if not networks:
+        return frame
+    spread = pooled_spread(network.sample for network in networks)
+    by_key = {network.key: network for network in networks}
+    keys = (
+        frame["number"].tolist()
+        if "number" in frame
+        else list(zip(frame["name"], frame["budget"], strict=True))
+    )
+    found = [by_key.get(key) for key in keys]
+    nothing = float("nan")
+    errors = [None if each is None else standard_error(each.sample, spread) for each in found]
+    return frame.assign(
+        confirmed=[nothing if each is None else each.mean for each in found],
+        confirmed_error=[nothing if error is None else error for error in errors],
+    )

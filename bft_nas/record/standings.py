@@ -1,0 +1,208 @@
+"""Who won, and over whom: the winner of each budget beside everything that was confirmed with it, in numbers and words.
+
+What says that one network is better than another is said here, with an interval or the word unconfirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.core.units import format_macs, format_percent
+from bft_nas.record.columns import column_named, is_missing
+from bft_nas.record.confirmations import ConfirmedNetwork, confirmed_networks
+from bft_nas.record.confirmed import (
+    Difference,
+    Spreads,
+    difference,
+    kendall_tau,
+    spreads_of,
+    standard_error,
+)
+from bft_nas.record.pareto import complete, winners
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bft_nas.record.run import Run
+
+UNCONFIRMED = "unconfirmed"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A confirmed network beside the winner of its budget."""
+
+    network: ConfirmedNetwork
+    accuracy: float | None
+    """Under the proxy protocol; None where it was not trained under it."""
+    error: float | None
+    """Standard error of the confirmed mean; None where no network has several seeds."""
+    lead: Difference | None
+    """How much more accurate the winner is; None for the winner."""
+
+    @property
+    def confirmed(self) -> str:
+        """The mean with its error."""
+        return confirmed_text(self.network.mean, self.error)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the confirmation says within one budget."""
+
+    budget: int
+    winner: Standing
+    others: tuple[Standing, ...]
+    """Candidates within the budget and references made for it, the most accurate first."""
+
+    @property
+    def everyone(self) -> tuple[Standing, ...]:
+        """The winner first."""
+        return (self.winner, *self.others)
+
+    @property
+    def rivals(self) -> tuple[Standing, ...]:
+        """Whom the winner has to beat: the best candidate without butterflies and the best reference."""
+        dense = [s for s in self.others if s.network.number is not None and s.network.dense]
+        if self.winner.network.dense:
+            dense = []
+        references = [s for s in self.others if s.network.number is None]
+        return (*references[:1], *dense[:1])
+
+
+def verdicts_of(run: Run) -> tuple[Verdict, ...]:
+    """One for each budget of a run within which a candidate was confirmed."""
+    return verdicts(run.results(), run.references(), run.confirmations(), run.settings.budgets)
+
+
+def verdicts(
+    results: pd.DataFrame, references: pd.DataFrame, confirmations: pd.DataFrame, budgets: Sequence[int]
+) -> tuple[Verdict, ...]:
+    """See `verdicts_of`; the tables are those of a `Run`."""
+    networks = confirmed_networks(confirmations)
+    spreads = spreads_of([network.sample for network in networks])
+    proxy = proxy_accuracies(results, references)
+    found = []
+    for row in winners(results, budgets).to_dict("records"):
+        budget = int(row["for_budget"])
+        won = [network for network in networks if network.number == row["number"]]
+        if not won or is_missing(row.get("confirmed")):
+            continue
+        others = [
+            network
+            for network in networks
+            if network is not won[0]
+            and (network.macs <= budget if network.number is not None else network.budget == budget)
+        ]
+        ranked = sorted(others, key=lambda network: -network.mean)
+        found.append(
+            Verdict(
+                budget,
+                _standing(won[0], None, spreads, proxy),
+                tuple(_standing(each, won[0], spreads, proxy) for each in ranked),
+            )
+        )
+    return tuple(found)
+
+
+def _standing(
+    network: ConfirmedNetwork,
+    winner: ConfirmedNetwork | None,
+    spreads: Spreads,
+    proxy: dict[Any, float],
+) -> Standing:
+    return Standing(
+        network,
+        proxy.get(network.key),
+        standard_error(network.sample, spreads.single),
+        None if winner is None else difference(winner.sample, network.sample, spreads),
+    )
+
+
+def proxy_accuracies(results: pd.DataFrame, references: pd.DataFrame) -> dict[Any, float]:
+    """The accuracies under the proxy protocol, by `ConfirmedNetwork.key`."""
+    candidates = complete(results).to_dict("records")
+    trained = complete(references).to_dict("records")
+    return {
+        **{int(row["number"]): float(row["accuracy"]) for row in candidates},
+        **{(row["name"], int(row["budget"])): float(row["accuracy"]) for row in trained},
+    }
+
+
+def tau_of(results: pd.DataFrame, references: pd.DataFrame, confirmations: pd.DataFrame) -> tuple[float, int]:
+    """Kendall's tau between proxy and confirmation, and over how many networks."""
+    proxy = proxy_accuracies(results, references)
+    both = [(proxy[n.key], n.mean) for n in confirmed_networks(confirmations) if n.key in proxy]
+    return kendall_tau(*zip(*both, strict=True)) if len(both) > 1 else float("nan"), len(both)
+
+
+# In words
+
+
+def confirmed_text(mean: float, error: float | None) -> str:
+    """A confirmed accuracy.
+
+    >>> confirmed_text(0.6932, 0.0031), confirmed_text(0.6932, None)
+    ('69.32% ± 0.31', '69.32%')
+    """
+    return format_percent(mean) if error is None else f"{format_percent(mean)} ± {100 * error:.2f}"
+
+
+def lead_text(lead: Difference | None) -> str:
+    """How much more accurate the winner is than another network, and whether they can be told apart.
+
+    >>> lead_text(Difference(0.029, 0.011))
+    '+2.9 points (95 %: +1.8 to +4.0)'
+    >>> lead_text(Difference(0.003, 0.011))
+    'not to be told apart: +0.3 points (95 %: -0.8 to +1.4)'
+    >>> lead_text(Difference(0.029, None))
+    '+2.9 points, unconfirmed'
+    """
+    if lead is None:
+        return ""
+    points = f"{100 * lead.mean:+.1f} points"
+    if lead.margin is None:
+        return f"{points}, {UNCONFIRMED}"
+    interval = f"{points} (95 %: {100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
+    return interval if lead.told_apart else f"not to be told apart: {interval}"
+
+
+def winner_text(row: dict[Any, Any]) -> str:
+    """The winner of a budget in a sentence's words, from its row of `bft_nas.record.pareto.winners`."""
+    return f"within {format_macs(int(row['for_budget']))}: candidate {row['number']}, {outcome_text(row)}"
+
+
+def outcome_text(row: dict[Any, Any]) -> str:
+    """The accuracy of a winner, and whether it was confirmed."""
+    at = f"at {format_macs(int(row['macs']))} MACs"
+    confirmed = column_named("confirmed").cell(row)
+    if not confirmed:
+        return f"{format_percent(row['accuracy'])} {at} ({UNCONFIRMED}: by its brief proxy training)"
+    return f"{confirmed} confirmed, {at}"
+
+
+def rival_texts(verdict: Verdict) -> list[str]:
+    """How the winner stands to those it has to beat, a sentence's words for each."""
+    return [
+        f"{verdict.winner.network.label} over "
+        f"{'reference ' if each.network.number is None else ''}{each.network.label}"
+        f"{'' if each.network.number is None else ', the best without butterflies'}: {lead_text(each.lead)}"
+        for each in verdict.rivals
+    ]
+
+
+def candidate_texts(found: Sequence[Verdict], number: int) -> list[str]:
+    """How a candidate stands in each budget: over its rivals where it won, and how far behind the winner otherwise."""
+    texts = []
+    for verdict in found:
+        where = f"within {format_macs(verdict.budget)}"
+        if verdict.winner.network.number == number:
+            texts += [f"{where}, {text}" for text in rival_texts(verdict)]
+        for each in verdict.others:
+            if each.network.number == number:
+                texts.append(
+                    f"{where}, {verdict.winner.network.label} over {each.network.label}: {lead_text(each.lead)}"
+                )
+    return texts
