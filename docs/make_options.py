@@ -7,7 +7,7 @@ from pathlib import Path
 from bft_nas.api.request import RunOptions
 from bft_nas.cli.options import option_name
 from bft_nas.core.errors import settings_spelled
-from bft_nas.core.options import FLAG, options_of
+from bft_nas.core.options import options_of
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
 
@@ -21,9 +21,10 @@ def table() -> str:
     for record in (Settings, EngineOptions, RunOptions):
         for name, each in options_of(record).items():
             with settings_spelled(option_name):
-                said = each.described().replace("|", "\\|")
-            typed = option_name(f"no_{name}") if each.kind is FLAG else f"{option_name(name)} {each.metavar}"
-            rows.append(f"| `{typed}` | {said} | {'kept' if each.kept else ''} |")
+                forms = {form: said.replace("|", "\\|") for form, said in each.forms().items()}
+            for form, said in forms.items():
+                typed = f"{option_name(form)} {each.metavar}" if form == name else option_name(form)
+                rows.append(f"| `{typed}` | {said} | {'kept' if each.kept else ''} |")
     return "\n".join(rows) + "\n"
 
 

@@ -244,7 +244,8 @@ def show_progress(
 def in_short(candidate: Candidate) -> str:
     """A candidate's network in a few words."""
     net = candidate.architecture
-    return f"{net.family} {format_macs(candidate.macs)} @{net.resolution}"
+    label = f"{candidate.label}: " if candidate.label else ""
+    return f"{label}{net.family} {format_macs(candidate.macs)} @{net.resolution}"
 
 
 def outcome(candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.options import FLAG, PLACE, option, options_of, values_of
+from bft_nas.core.options import FLAG, PLACE, SOME, option, options_of, values_of
 from bft_nas.record.settings import kept_by_run
 
 
@@ -16,8 +16,15 @@ from bft_nas.record.settings import kept_by_run
 class RunOptions:
     """Which run it is: a new one, or one that is resumed or shared."""
 
-    references: bool = option(
-        "do not train the references at the end (which {trials} and {time} do not count)",
+    references: bool | Literal["all"] = option(
+        "all: train all references at the end, which {trials} and {time} do not count (default: four)",
+        metavar="all",
+        kind=SOME,
+        default=True,
+        without="train no references",
+    )
+    confirm: bool = option(
+        "do not confirm the winner: leave out the longer trainings that prove it",
         kind=FLAG,
         default=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bft_nas.api.progress import Silent, show_progress
 from bft_nas.api.run import Run
@@ -37,7 +37,8 @@ def search(
     batch_size: int | None = None,
     proxy_divisor: int | None = None,
     storage: str | None = None,
-    references: bool | None = None,
+    references: bool | Literal["all"] | None = None,
+    confirm: bool | None = None,
     workers: int | None = None,
     retries: int | None = None,
     trial_timeout: str | float | None = None,
@@ -78,8 +79,7 @@ def search(
         say(f"run {run.folder}")
         try:
             work.search(show)
-            if references is not False and not run.results().empty:
-                work.compare_if_last(show, say)
+            work.conclude(show, say)
         except BaseException:
             # What is there counts, and the error is the first one.
             with suppress(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any
 from bft_nas.api.request import RunOptions
 from bft_nas.api.run import Run
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.units import format_macs
+from bft_nas.core.units import format_duration, format_macs
 from bft_nas.data.dataset import is_there
 from bft_nas.engines.choice import choose_engine
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import DataFacts, Settings
 from bft_nas.record.storage import check_database
-from bft_nas.searching import loop, references
+from bft_nas.searching import confirmation, loop, references
 from bft_nas.searching.jobs import Engine
 from bft_nas.space.space import SearchSpace
+from bft_nas.training.confirmation import Confirmation
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -35,9 +36,14 @@ class Work:
     prepared: loop.Prepared
     engine: Engine
     clock: loop.Clock
+    options: RunOptions
+    """What is done at the end."""
 
     def search(self, show: Show) -> None:
-        """Train candidates until the limits are reached; see `bft_nas.searching.loop.search`."""
+        """Train candidates until the limits are reached; see `bft_nas.searching.loop.search`.
+
+        What the confirmation will take is said as soon as the first trainings tell.
+        """
         settings, run = self.prepared.settings, self.run
         known = run.results()["accuracy"].dropna()
         with show(
@@ -46,31 +52,81 @@ class Work:
             epochs=run.protocol.epochs,
             best=None if known.empty else float(known.max()),
         ) as watcher:
-            loop.search(
-                run, self.engine, watcher, self.clock, trials=settings.trials, seconds=settings.seconds
+            told = confirmation.Forewarning(watcher, lambda: self.confirmation, known=len(known))
+            loop.search(run, self.engine, told, self.clock, trials=settings.trials, seconds=settings.seconds)
+
+    @property
+    def confirmation(self) -> str:
+        """What the confirmation costs, in words; empty where none was asked for."""
+        if not self.options.confirm:
+            return ""
+        chosen = Confirmation(self.run.protocol)
+        names = references.asked_names(self.options.references)
+        cost = confirmation.expected_cost(self.run, len(names), chosen)
+        return confirmation_text(self.run, cost, chosen, self.clock.workers)
+
+    def conclude(self, show: Show, say: Say) -> None:
+        """What comes after a search: `compare`, then `confirm`, unless others are still at work on the run."""
+        asked, run = self.options, self.run
+        if run.results().empty or not (asked.references or asked.confirm):
+            return
+        if not run.members.leave_unless_last():
+            what = " and ".join(
+                (["trains the references"] if asked.references else [])
+                + (["confirms the winner"] if asked.confirm else [])
             )
+            say(f"others are still at work on the run: the last one {what}")
+            return
+        names = references.asked_names(asked.references)
+        if names:
+            self.compare(show, say, (*names, *(n for n in run.references()["name"] if n not in names)))
+        if asked.confirm:
+            self.confirm(show, say, names)
 
-    def compare_if_last(self, show: Show, say: Say) -> None:
-        """`compare`, unless others are still at work on the run."""
-        if self.run.members.leave_unless_last():
-            self.compare(show, say)
-        else:
-            say("others are still at work on the run: the last one trains the references")
-
-    def compare(self, show: Show, say: Say) -> None:
-        """Train the references; see `bft_nas.searching.references.compare`."""
+    def confirm(self, show: Show, say: Say, names: Sequence[str]) -> None:
+        """Confirm the winner, and compare it with these references; see `bft_nas.searching.confirmation.confirm`."""
         run = self.run
-        field = references.field_of(run)
-        for name, budget in field.infeasible:
+        chosen = Confirmation(run.protocol)
+        contenders = confirmation.contenders_of(run, references.field_of(run, names).entrants)
+        known = confirmation.Confirmations(run, contenders, chosen)
+        if not known.missing() or all(contender.racer.reference for contender in contenders):
+            known.write()
+            return
+        cost = confirmation.cost_of_contenders(contenders, chosen)
+        done = f"; {len(known.rows)} are known" if known.rows else ""
+        say(f"confirmation: {confirmation_text(run, cost, chosen, self.clock.workers)}{done}")
+        with show(
+            trials=cost.most,
+            seconds=None,
+            epochs=chosen.epochs,
+            best=None,
+            noun="confirmation",
+        ) as watcher:
+            confirmation.confirm(known, self.engine, watcher, self.clock)
+
+    def compare(self, show: Show, say: Say, names: Sequence[str] | None = None) -> None:
+        """Train the references, by default all; see `bft_nas.searching.references.compare`."""
+        run = self.run
+        compared = references.field_of(run, names if names is None else tuple(dict.fromkeys(names)))
+        for name, budget in compared.infeasible:
             say(f"{name}: has no network within {format_macs(budget)}, left out")
         with show(
-            trials=len(field.entrants),
+            trials=len(compared.entrants),
             seconds=None,
             epochs=run.protocol.epochs,
             best=None,
             noun="reference",
         ) as watcher:
-            references.compare(run, field, self.engine, watcher, self.clock)
+            references.compare(run, compared, self.engine, watcher, self.clock)
+
+
+def confirmation_text(run: Run, cost: confirmation.Cost, chosen: Confirmation, workers: int) -> str:
+    """What a confirmation costs, in words; with its time as soon as trainings tell how long one takes."""
+    each = confirmation.seconds_of(run, chosen, workers)
+    least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
+    time = "" if each is None else f", about {least} to {most}"
+    seeds = ", ".join(map(str, chosen.seeds))
+    return f"{cost} of {chosen.epochs} epochs, seeds {seeds}{time} (protocol {chosen.hash})"
 
 
 @contextmanager
@@ -99,7 +155,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
             # Whoever shares a run may have its data in a place of their own.
             prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
             clock.workers, make_engine = _engine_for(prepared, engine_options)
-            yield Work(run, prepared, make_engine(run.folder), clock)
+            yield Work(run, prepared, make_engine(run.folder), clock, options)
         return
     settings = Settings.of(given)
     loop.check_names(settings)
@@ -126,7 +182,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     )
     run.database = database
     with run.members.joined(alone=True):
-        yield Work(run, prepared, make_engine(run.folder), clock)
+        yield Work(run, prepared, make_engine(run.folder), clock, options)
 
 
 @contextmanager
@@ -147,7 +203,7 @@ def open_comparison(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
         prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
         clock.preparing = clock.whole
         clock.workers, make_engine = _engine_for(prepared, engine_options)
-        yield Work(run, prepared, make_engine(run.folder), clock)
+        yield Work(run, prepared, make_engine(run.folder), clock, RunOptions.of({}))
 
 
 def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, Callable[[Path], Engine]]:

@@ -100,6 +100,8 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
         tables.print_front(console, run, results)
     with telling("references"):
         tables.print_references(console, run.references(), winners(results, run.settings.budgets))
+    with telling("confirmation"):
+        tables.print_confirmation(console, run)
     tables.print_clock(console, clock)
     if len(results) and results["accuracy"].isna().all():
         reason = results["reason"].value_counts().index[0]

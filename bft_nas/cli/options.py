@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from bft_nas.api.request import RunOptions
-from bft_nas.core.errors import UserError, one_line, settings_spelled
-from bft_nas.core.options import FLAG, NATURAL, PLACE, POSITIVE, Kind, options_of
+from bft_nas.core.errors import UserError, one_line, setting, settings_spelled
+from bft_nas.core.options import NATURAL, PLACE, POSITIVE, Kind, options_of
 
 
 class Parser(argparse.ArgumentParser):
@@ -126,10 +126,11 @@ def add_options(
         if names and name not in names:
             continue
         with settings_spelled(option_name):
-            said = each.described(taken.get(name, ())).replace("%", "%%")
-        if each.kind is FLAG:
-            parser.add_argument(option_name(f"no_{name}"), action="store_true", help=said)
-        else:
+            forms = {form: said.replace("%", "%%") for form, said in each.forms(taken.get(name, ())).items()}
+        for form, said in forms.items():
+            if form != name:
+                parser.add_argument(option_name(form), action="store_true", help=said)
+                continue
             parser.add_argument(
                 option_name(name),
                 type=path if each.kind is PLACE else _reading(each.kind),
@@ -142,11 +143,13 @@ def add_options(
 def given_of(options: argparse.Namespace, *records: type) -> dict[str, Any]:
     """What of the options of dataclasses was given, under their names."""
     given = {}
-    for name, each in ((name, each) for record in records for name, each in options_of(record).items()):
-        if each.kind is FLAG:
-            if getattr(options, f"no_{name}", False):
-                given[name] = False
-        elif (value := getattr(options, name, None)) is not None:
+    for name in (name for record in records for name in options_of(record)):
+        value = getattr(options, name, None)
+        if getattr(options, f"no_{name}", False):
+            if value is not None:
+                raise UserError(f"{setting(f'no_{name}')}: not together with {setting(name)}")
+            given[name] = False
+        elif value is not None:
             given[name] = value
     return given
 

@@ -46,16 +46,16 @@ def run(options: argparse.Namespace) -> int:
     with open_work(given, say=lambda text: print(printable(text)), command=command) as work:
         options.made = work.run.folder
         console = tables.make_console()
-        tables.print_facts(console, tables.plan_facts(work.prepared, work.run))
+        tables.print_facts(
+            console, tables.plan_facts(work.prepared, work.run, confirmation=work.confirmation)
+        )
         console.print()
         work.clock.preparing = work.clock.whole
 
         def train() -> None:
             work.search(show_on(console))
-            if options.no_references or work.run.results().empty:
-                return
             console.print()
-            work.compare_if_last(show_on(console), console.print)
+            work.conclude(show_on(console), console.print)
 
         return to_the_end(console, work.run, work.clock, train, "search --resume")
 

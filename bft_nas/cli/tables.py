@@ -22,8 +22,24 @@ from bft_nas.core.units import (
 from bft_nas.network import Architecture, Layer, cost
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
-from bft_nas.record.columns import REFERENCE_COLUMNS, Column, column_named, columns_in
+from bft_nas.record.columns import (
+    REFERENCE_COLUMNS,
+    Column,
+    column_named,
+    columns_for,
+    columns_in,
+    is_missing,
+)
 from bft_nas.record.facts import Facts, asked_facts, budgets_text, started
+from bft_nas.record.fidelity import fidelity_of
+from bft_nas.record.standings import (
+    UNCONFIRMED,
+    candidate_texts,
+    lead_text,
+    rival_texts,
+    verdicts_of,
+    winner_text,
+)
 from bft_nas.space.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -52,8 +68,8 @@ def make_console() -> Console:
     return console if console.is_terminal else _PlainConsole(width=160, soft_wrap=True)
 
 
-def plan_facts(prepared: Prepared, run: Run) -> Facts:
-    """What a search is about to do."""
+def plan_facts(prepared: Prepared, run: Run, *, confirmation: str = "") -> Facts:
+    """What a search is about to do; what its confirmation costs is said elsewhere in words."""
     settings, space, protocol = prepared.settings, prepared.space, prepared.protocol
     reach = space.reach
     largest = f"reaches {format_macs(reach.smallest, up=True)} to {format_macs(reach.largest)} MACs"
@@ -73,7 +89,8 @@ def plan_facts(prepared: Prepared, run: Run) -> Facts:
     )
     if prepared.dropped:
         facts.insert(1, ("left out", f"{', '.join(prepared.dropped)}: cannot stay within the budget"))
-    return [*facts, ("run", str(run.folder))]
+    told = [("confirmation", confirmation)] if confirmation else []
+    return [*facts, *told, ("run", str(run.folder))]
 
 
 def print_facts(console: Console, facts: Facts) -> None:
@@ -90,7 +107,7 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
 
     best = winners(results, run.settings.budgets)
     numbers = set(best["number"])
-    columns = columns_in("summary")
+    columns = columns_for("summary", results)
     table = _table(columns, f"Front of {run.name}")
     for row in front(results).to_dict("records"):
         first, *others = _cells(columns, row)
@@ -103,11 +120,7 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
         )
     for row in best.to_dict("records"):
         console.print("winner", style="bold", end=" ")
-        console.print(
-            f"within {format_macs(row['for_budget'])}: candidate {row['number']}, "
-            f"{format_percent(row['accuracy'])} at {format_macs(row['macs'])} MACs",
-            highlight=False,
-        )
+        console.print(winner_text(row), highlight=False)
     if best.empty:
         failed = int((results["state"] == "failed").sum())
         console.print("no winner: " + (f"all {failed} candidates failed" if failed else "no candidate yet"))
@@ -129,10 +142,10 @@ def _cells(columns: Sequence[Column], row: Mapping[Any, Any]) -> list[str]:
 
 
 def print_references(console: Console, references: pd.DataFrame, best: pd.DataFrame) -> None:
-    """The outcomes of the references, the most accurate first, and how many of them each winner beats."""
+    """The outcomes of the references, the most accurate first, and how many an unconfirmed winner is ahead of."""
     if references.empty:
         return
-    columns = columns_in("references", REFERENCE_COLUMNS)
+    columns = columns_for("references", references, REFERENCE_COLUMNS)
     table = _table(columns, "References under the same protocol")
     ranked = references.sort_values(["budget", "accuracy"], ascending=[True, False])
     for _, rows in ranked.groupby("budget", sort=True):
@@ -141,14 +154,44 @@ def print_references(console: Console, references: pd.DataFrame, best: pd.DataFr
         table.add_section()
     console.print(table)
     for row in best.to_dict("records"):
+        if not is_missing(row.get("confirmed")):
+            continue
         same = references[(references["budget"] == row["for_budget"]) & (references["state"] == "complete")]
         beaten = int((same["accuracy"] < row["accuracy"]).sum())
         if not same.empty:
             console.print(
-                f"within {format_macs(row['for_budget'])} candidate {row['number']} is more accurate than "
-                f"{beaten} of {len(same)} references",
+                f"within {format_macs(row['for_budget'])} candidate {row['number']} is ahead of {beaten} of "
+                f"{len(same)} references after the proxy training ({UNCONFIRMED})",
                 highlight=False,
             )
+
+
+def print_confirmation(console: Console, run: Run) -> None:
+    """What was confirmed within each budget, how far the winner is ahead, and how well the proxy had ranked it."""
+    found = verdicts_of(run)
+    for verdict in found:
+        seeds = sorted({seed for each in verdict.everyone for seed in each.network.sample})
+        first = verdict.winner.network
+        table = Table(
+            title=f"Confirmed within {format_macs(verdict.budget)}: {first.epochs} epochs, seeds "
+            f"{', '.join(map(str, seeds))}, protocol {first.protocol}",
+            title_justify="left",
+            title_style="bold",
+        )
+        for heading in ("network", "confirmed", "seeds", "proxy", "MACs", "fusions", "the winner's lead"):
+            justify: Any = "left" if heading in ("network", "fusions", "the winner's lead") else "right"
+            table.add_column(heading, justify=justify)
+        for each in verdict.everyone:
+            network = each.network
+            proxy = "" if each.accuracy is None else format_percent(each.accuracy)
+            facts = (str(len(network.sample)), proxy, format_macs(network.macs), network.fusions)
+            mark = "* " if each is verdict.winner else ""
+            table.add_row(f"{mark}{network.label}", each.confirmed, *facts, lead_text(each.lead))
+        console.print(table)
+        for text in rival_texts(verdict):
+            console.print(text, highlight=False)
+    if found:
+        console.print(fidelity_of(run).summary, highlight=False)
 
 
 def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -> None:
@@ -225,6 +268,8 @@ def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:
         ("run", str(run.folder)),
         ("candidate", str(row["number"])),
         ("accuracy", f"{outcome} (protocol {run.protocol_hash})"),
+        ("confirmed", column_named("confirmed").cell(row) or UNCONFIRMED),
+        *(("compared", text) for text in candidate_texts(verdicts_of(run), int(row["number"]))),
         *((each.heading, each.cell(row)) for each in columns_in("card")),
     ]
 

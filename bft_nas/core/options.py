@@ -43,6 +43,8 @@ class Option:
     """Whether a resumed run keeps its own."""
     choices: tuple[str, ...]
     default_text: str
+    without: str = ""
+    """What ``--no-NAME`` does, where there is that too and it means false."""
     name: str = ""
     """Its keyword in Python; with dashes for underscores, its name on the command line."""
     field: str = ""
@@ -51,7 +53,17 @@ class Option:
     def described(self, names: Iterable[str] = ()) -> str:
         """The help with its template filled in, for an option that takes one of some names where they are given."""
         others = "".join(f", {name}" for name in names if name != self.default_text)
-        return self.help.format_map(_Names(default=self.default_text, others=others))
+        return self._filled(self.help, others)
+
+    def forms(self, names: Iterable[str] = ()) -> dict[str, str]:
+        """How it is given on the command line, without dashes, each with its help; see `described`."""
+        said = self.described(names)
+        if self.kind is FLAG:
+            return {f"no_{self.name}": said}
+        return {self.name: said, **({f"no_{self.name}": self._filled(self.without)} if self.without else {})}
+
+    def _filled(self, text: str, others: str = "") -> str:
+        return text.format_map(_Names(default=self.default_text, others=others))
 
     def convert(self, value: Any) -> Any:
         """A value given in Python as the field has it; UserError for one that the option does not take."""
@@ -149,6 +161,10 @@ def _resolutions(value: Any) -> tuple[int, ...]:
 TEXT = Kind("a text", _converter(lambda value: isinstance(value, str | Path), str))
 PLACE = Kind("a path", _converter(lambda value: isinstance(value, str | Path) and str(value) != "", Path))
 FLAG = Kind("true or false", _converter(lambda value: isinstance(value, bool), bool))
+SOME = Kind(
+    "all, true or false", _converter(lambda value: isinstance(value, bool) or value == "all", lambda v: v)
+)
+"""The usual ones, all or none of several."""
 POSITIVE = _whole(1)
 NATURAL = _whole(0)
 AMOUNT = Kind(
@@ -173,6 +189,7 @@ def option(
     kept: bool = False,
     choices: tuple[str, ...] = (),
     unsaid: Any = MISSING,
+    without: str = "",
 ) -> Any:
     """A dataclass field that is an option.
 
@@ -185,9 +202,10 @@ def option(
         kept: whether a resumed run keeps its own.
         choices: the only values.
         unsaid: the field's own default, for records that were written before there was the option.
+        without: see `Option.without`.
     """
     value = kind.convert(default) if isinstance(default, str) else default
-    content = Option(help, metavar, kind, value, kept, choices, str(default), name)
+    content = Option(help, metavar, kind, value, kept, choices, str(default), without, name)
     return field(default=unsaid, metadata={_OPTION: content})
 
 

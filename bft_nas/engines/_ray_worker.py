@@ -56,13 +56,15 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
 
     from bft_nas.core.memory import keep_freed_memory
     from bft_nas.data.images import Images
+    from bft_nas.training.protocol import Protocol
 
-    protocol = setup.protocol
+    # Whatever protocol a job has of its own, its data are those of all.
+    shared = setup.protocol.hash
     if not _images:
         torch.set_num_threads(max(1, int(setup.share.cpus)))
         keep_freed_memory()
-    if protocol.hash not in _images:
-        _images[protocol.hash] = Images(dataset, torch.device("cuda" if setup.share.gpus else "cpu"))
+    if shared not in _images:
+        _images[shared] = Images(dataset, torch.device("cuda" if setup.share.gpus else "cpu"))
         _wait_for_others(shelf)
     candidate = Candidate(
         config["number"], Architecture.from_json(config["architecture"]), config["macs"], config["budget"]
@@ -71,7 +73,9 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
         epoch, end = Path(folder) / "epoch", Path(folder) / "end"
         epoch.mkdir()
         end.mkdir()
-        job = Job(candidate, epoch / CHECKPOINT, end / WEIGHTS if config["weights"] else None)
+        weights = end / WEIGHTS if config["weights"] else None
+        protocol = Protocol.from_dict(config["protocol"]) if config["protocol"] else setup.protocol
+        job = Job(candidate, epoch / CHECKPOINT, weights)
         _fetch(job, shelf)
 
         def report(curve: Curve, outcome: Outcome | None, content: Path) -> None:
@@ -99,7 +103,7 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
             outcome = train_job(
                 job,
                 protocol,
-                _images[protocol.hash],
+                _images[shared],
                 on_epoch=on_epoch,
                 on_step=lambda done, total: watch.step(),
             )

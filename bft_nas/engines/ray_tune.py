@@ -233,6 +233,7 @@ class _Tuning:
             "macs": candidate.macs,
             "budget": candidate.budget,
             "weights": job.weights is not None,
+            "protocol": job.protocol.to_dict() if job.protocol is not None else None,
         }
 
     def epoch(self, trial: str, result: Mapping[str, Any]) -> bool:

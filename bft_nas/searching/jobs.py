@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bft_nas.training.loop
 from bft_nas.record import Candidate
@@ -15,6 +15,7 @@ from bft_nas.training.curve import Curve
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
+    from bft_nas.searching.loop import Watcher
     from bft_nas.training.protocol import Protocol
 
 
@@ -27,6 +28,8 @@ class Job:
     """Where the training is kept from epoch to epoch, and resumed from."""
     weights: Path | None
     """Where the trained weights go; None if nobody wants them."""
+    protocol: Protocol | None = None
+    """Under which it is trained, where that is not the engine's own."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class Outcome:
     """Whether it failed by its loss, which says nothing of the next one."""
     traceback: str = ""
     """Of the error that it failed by, if any."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What tables say of it: ``accuracy``, ``epochs`` and ``seconds``, or ``reason`` and ``seconds``."""
+        if self.reason:
+            return {"reason": self.reason, "seconds": self.seconds}
+        last = self.curve[-1]
+        return {"accuracy": last.accuracy, "epochs": len(self.curve), "seconds": self.seconds}
 
     @classmethod
     def failed(cls, failure: bft_nas.training.loop.TrainingFailed, seconds: float) -> Outcome:
@@ -69,6 +80,25 @@ class Driver(typing.Protocol):
         """A training is over."""
 
 
+class Reporting:
+    """The part of a driver that says how trainings proceed and stops none of them."""
+
+    watcher: Watcher
+
+    def step(self, candidate: Candidate, done: int, total: int) -> None:
+        """See `Driver`."""
+        self.watcher.step(candidate, done, total)
+
+    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
+        """See `Driver`."""
+        self.watcher.epoch(candidate, curve[-1])
+        return True
+
+    def lost(self, candidate: Candidate, reason: str) -> None:
+        """See `Driver`."""
+        self.watcher.lost(candidate, reason)
+
+
 Engine = Callable[[Driver], None]
 """Trains what a driver asks for until it asks for nothing more and nothing is being trained."""
 
@@ -81,7 +111,10 @@ def train_job(
     on_epoch: Callable[[Curve], bool],
     on_step: Callable[[int, int], None],
 ) -> Outcome:
-    """Train one candidate; the same under every engine. Its weights are on disk before it is reported."""
+    """Train one candidate; the same under every engine. Its weights are on disk before it is reported.
+
+    ``protocol`` is that of a job that has none of its own.
+    """
     from safetensors.torch import save
 
     from bft_nas.core.files import write_bytes
@@ -90,7 +123,7 @@ def train_job(
     try:
         training = bft_nas.training.loop.evaluate(
             job.candidate.architecture,
-            protocol,
+            job.protocol or protocol,
             images,
             checkpoint=job.checkpoint,
             on_epoch=on_epoch,

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from bft_nas.core.files import write_text
 from bft_nas.network import cost
 from bft_nas.network.references import REFERENCES, widest
 from bft_nas.record import Candidate, Run, facts_of
-from bft_nas.record.pareto import winners
-from bft_nas.searching.jobs import Engine, Job, Outcome
-from bft_nas.training.curve import Curve
+from bft_nas.record.pareto import by_proxy, winners
+from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
+from bft_nas.searching.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
     from bft_nas.searching.loop import Clock, Watcher
+
+USUAL = ("mobilenet_v3_small", "mnasnet_small", "fbnet_96", "shufflenet_v2")
+"""Those that a search is compared with unless it is asked for all: of each kind the strongest at budgets of phones."""
+
+
+def asked_names(asked: bool | Literal["all"]) -> tuple[str, ...]:
+    """The names of the references that a search is asked to be compared with: the usual ones, all or none."""
+    if asked == "all":
+        return tuple(REFERENCES)
+    return USUAL if asked else ()
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,11 @@ class Entrant:
     width: float
     candidate: Candidate
     """Numbered in the order of training; its architecture's family is the reference's name."""
+
+    @property
+    def name(self) -> str:
+        """The reference's."""
+        return self.candidate.architecture.family
 
 
 @dataclass(frozen=True)
@@ -38,18 +51,19 @@ class Field:
     """Names and budgets in MACs of references whose narrowest form has more MACs."""
 
 
-def field_of(run: Run) -> Field:
-    """The references for each of a run's budgets, at the resolution of the budget's winner.
+def field_of(run: Run, names: Sequence[str] | None = None) -> Field:
+    """The references of these names, by default all, for each of a run's budgets.
 
-    Before there is a winner, at the largest resolution of the run.
+    At the resolution of the candidate that leads within the budget by its proxy training; before there is one, at the
+    largest resolution of the run.
     """
-    best = winners(run.results(), run.settings.budgets)
+    best = winners(by_proxy(run.results()), run.settings.budgets)
     resolutions = {int(row["for_budget"]): int(row["resolution"]) for row in best.to_dict("records")}
     entrants: list[Entrant] = []
     infeasible = []
     for budget in run.settings.budgets:
         resolution = resolutions.get(budget, max(run.settings.resolutions))
-        for name in REFERENCES:
+        for name in REFERENCES if names is None else names:
             found = widest(name, budget, resolution=resolution, classes=run.settings.classes)
             if found is None:
                 infeasible.append((name, budget))
@@ -63,21 +77,20 @@ def field_of(run: Run) -> Field:
 def compare(run: Run, field: Field, engine: Engine, watcher: Watcher, clock: Clock) -> None:
     """Train the references that were not trained under the run's protocol before, and record all in the run.
 
-    What was trained is kept beside the runs, in ``.references/PROTOCOL/ARCHITECTURE.json``, and read from there by
-    every run of the same protocol. An interruption loses the epoch under way and nothing else.
+    What was trained is kept beside the runs, in a `ReferenceStore`, and read from there by every run of the same
+    protocol. An interruption loses the epoch under way and nothing else.
     """
     engine(_Comparison(run, field, watcher, clock))
 
 
-class _Comparison:
+class _Comparison(Reporting):
     """Drives an engine: the references that are missing, and the record of what came of them."""
 
     def __init__(self, run: Run, field: Field, watcher: Watcher, clock: Clock) -> None:
         self.run = run
         self.watcher = watcher
         self.clock = clock
-        self.kept = run.folder.parent / ".references" / run.protocol_hash
-        self.kept.mkdir(parents=True, exist_ok=True)
+        self.store = ReferenceStore(run.folder.parent, run.protocol)
         self.entrants = field.entrants
         self.rows = {entrant: self._known(entrant) for entrant in field.entrants}
         self.missing = [entrant for entrant, row in self.rows.items() if row is None]
@@ -89,71 +102,33 @@ class _Comparison:
             return None
         candidate = self.missing.pop(0).candidate
         self.watcher.begin(candidate, candidate.number)
-        return Job(candidate, self._file(candidate, "pt"), None)
-
-    def step(self, candidate: Candidate, done: int, total: int) -> None:
-        """See `bft_nas.searching.jobs.Driver`."""
-        self.watcher.step(candidate, done, total)
-
-    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
-        """See `bft_nas.searching.jobs.Driver`."""
-        self.watcher.epoch(candidate, curve[-1])
-        return True
-
-    def lost(self, candidate: Candidate, reason: str) -> None:
-        """See `bft_nas.searching.jobs.Driver`."""
-        self.watcher.lost(candidate, reason)
+        return Job(candidate, self.store.file(candidate.architecture, "pt"), None)
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
         self.clock.training += outcome.seconds
-        entrant = self.entrants[candidate.number]
-        if outcome.reason:
-            found: dict[str, Any] = {"reason": outcome.reason, "seconds": outcome.seconds}
-            if outcome.traceback:
-                write_text(self._file(candidate, "traceback.txt"), outcome.traceback)
-        else:
-            found = {
-                "accuracy": outcome.curve[-1].accuracy,
-                "epochs": len(outcome.curve),
-                "seconds": outcome.seconds,
-            }
-            self._keep(entrant, outcome, found)
-        self.rows[entrant] = _row(entrant, found)
-        self._file(candidate, "pt").unlink(missing_ok=True)
+        entrant, architecture = self.entrants[candidate.number], candidate.architecture
+        if not outcome.reason:
+            self.store.keep(architecture, entrant.width, outcome)
+        elif outcome.traceback:
+            write_text(self.store.file(architecture, "traceback.txt"), outcome.traceback)
+        self.rows[entrant] = _row(entrant, outcome.summary)
+        self.store.file(architecture, "pt").unlink(missing_ok=True)
         self._record()
-        self.watcher.end(candidate, found.get("accuracy"), outcome.reason, outcome.seconds)
-
-    def _keep(self, entrant: Entrant, outcome: Outcome, found: Mapping[str, Any]) -> None:
-        architecture = entrant.candidate.architecture
-        content = {
-            **found,
-            "name": architecture.family,
-            "width": entrant.width,
-            "curve": [astuple(row) for row in outcome.curve],
-            "architecture": architecture.to_dict(),
-            "protocol": self.run.protocol.to_dict(),
-        }
-        write_text(self._file(entrant.candidate, "json"), json.dumps(content))
+        self.watcher.end(candidate, outcome.summary.get("accuracy"), outcome.reason, outcome.seconds)
 
     def _record(self) -> None:
         self.run.record_references([row for row in self.rows.values() if row])
 
     def _known(self, entrant: Entrant) -> dict[str, Any] | None:
-        try:
-            kept = json.loads(self._file(entrant.candidate, "json").read_text(encoding="utf-8"))
-            return _row(entrant, {key: kept[key] for key in ("accuracy", "epochs", "seconds")})
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _file(self, candidate: Candidate, kind: str) -> Path:
-        return self.kept / f"{candidate.architecture.hash}.{kind}"
+        known = self.store.known(entrant.candidate.architecture)
+        return None if known is None else _row(entrant, known)
 
 
 def _row(entrant: Entrant, outcome: Mapping[str, Any]) -> dict[str, Any]:
     candidate = entrant.candidate
     return {
-        "name": candidate.architecture.family,
+        "name": entrant.name,
         "width": round(entrant.width, 3),
         "state": "complete" if "accuracy" in outcome else "failed",
         "accuracy": outcome.get("accuracy", float("nan")),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,9 @@ from bft_nas.core.errors import UserError
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
 from bft_nas.record import Run
+from bft_nas.searching.confirmation import Confirmations, confirm, contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
+from bft_nas.training.confirmation import Confirmation
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one
 from tests.processes import kill_all
@@ -181,6 +184,36 @@ def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_
     assert set(record(here)["state"]) == {"complete", "stopped"}
 
 
+def test_a_confirmation_finds_what_it_finds_in_this_process(
+    prepared: Prepared, share: Share, tmp_path: Path
+) -> None:
+    """Each job has a protocol of its own, of another seed and other epochs than the engine's."""
+    from bft_nas.engines.ray_tune import ray_engine
+
+    found = []
+    for name in ("here", "ray"):
+        run = tiny_run(tmp_path, prepared, name)
+        with of_threads(1):
+            local = local_engine(prepared.images, run.protocol)
+            search(run, local, Silent(), Clock(), trials=2, seconds=None)
+            longer = Confirmation(replace(run.protocol, epochs=1), longer=2, seeds=(1, 2))
+            known, watcher = Confirmations(run, contenders_of(run), longer), Silent()
+            if name == "ray":
+                storage = str(run.folder / ".ray")
+                engine = ray_engine(
+                    prepared.images, run.protocol, share=share, storage=storage, retries=0, timeout=600.0
+                )
+            else:
+                engine = local
+            confirm(known, engine, watcher, Clock())
+        assert {epoch for _, epoch in watcher.epochs} == {1, 2}
+        assert run.weights_file(int(run.winner()["number"])) is not None
+        found.append(run.confirmations().drop(columns="seconds"))
+    here, there = found
+    pd.testing.assert_frame_equal(there, here)
+    assert len(here) >= 3
+
+
 def test_workers_without_room_are_not_waited_for(share: Share) -> None:
     from bft_nas.engines.ray_tune import _at_once
 
@@ -256,7 +289,7 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(
     epochs = 6
     arguments = (
         *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "3"),
-        *("--images", "1500", "--epochs", str(epochs), "--no-references"),
+        *("--images", "1500", "--epochs", str(epochs), "--no-references", "--no-confirm"),
     )
 
     def start(*more: str) -> subprocess.Popen[str]:

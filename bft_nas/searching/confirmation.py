@@ -1,0 +1,302 @@
+"""The confirmation after a search: who may win, and whom they are compared with, trained longer and with several seeds.
+
+References are kept beside the runs for every run of the same protocol, as after the proxy training; candidates in the
+run's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.core.files import write_text
+from bft_nas.record import Candidate, Run, facts_of
+from bft_nas.record.confirmations import CONFIRMATION_NAMES
+from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
+from bft_nas.searching.racing import Racer, next_round
+from bft_nas.searching.reference_store import ReferenceStore
+from bft_nas.searching.references import Entrant
+from bft_nas.searching.shortlist import SHORTLIST, Promising, shortlist
+from bft_nas.training.confirmation import Confirmation
+
+if TYPE_CHECKING:
+    from bft_nas.searching.loop import Clock, Watcher
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A network that is confirmed."""
+
+    racer: Racer
+    candidate: Candidate
+    """With the number of a candidate; that of a reference says nothing."""
+    width: float | None = None
+    """Of a reference."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What confirmations.csv says of the network, whatever the seed."""
+        candidate = self.candidate
+        known = facts_of(candidate.architecture, candidate.budget)
+        name: dict[str, Any] = {"number": candidate.number}
+        if self.width is not None:
+            name = {"name": candidate.architecture.family, "width": round(self.width, 3)}
+        return {**name, **{key: known[key] for key in CONFIRMATION_NAMES if key in known}}
+
+
+def contenders_of(run: Run, references: Sequence[Entrant] = ()) -> tuple[Contender, ...]:
+    """Who is to be confirmed of a run: the `shortlist` of each of its budgets, and these references."""
+    promising = [
+        Promising(
+            entry.number,
+            str(entry.facts["family"]),
+            entry.accuracies[-1],
+            entry.macs,
+            entry.facts["butterfly_share"] == 0,
+            entry.choices,
+        )
+        for entry in run.ledger.history.entries
+        if entry.state == "complete" and entry.facts is not None
+    ]
+    listed: dict[int, list[int]] = {}
+    for budget in run.settings.budgets:
+        for number in shortlist(promising, budget):
+            listed.setdefault(number, []).append(budget)
+    by_number = {each.number: each for each in promising}
+    entries = run.ledger.history.entries
+    candidates = tuple(
+        Contender(
+            Racer(f"candidate {number}", frozenset(budgets), dense=by_number[number].dense),
+            Candidate(
+                number,
+                run.architecture(number),
+                by_number[number].macs,
+                int((entries[number].facts or {})["budget"]),
+            ),
+        )
+        for number, budgets in listed.items()
+    )
+    return candidates + tuple(
+        Contender(
+            Racer(f"{each.name} {each.candidate.budget}", frozenset({each.candidate.budget}), reference=True),
+            each.candidate,
+            each.width,
+        )
+        for each in references
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Trainings of a confirmation."""
+
+    least: int
+    """When nobody but the best candidate and the best reference gets a second seed."""
+    most: int
+    """When everybody gets all of them."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.least} to {self.most} trainings" if self.least < self.most else f"{self.most} trainings"
+        )
+
+
+def cost_of(candidates: int, references: int, *, budgets: int, seeds: int) -> Cost:
+    """What it costs to confirm so many candidates and references in all, at so many budgets.
+
+    >>> str(cost_of(SHORTLIST + 1, 4, budgets=1, seeds=3))
+    '13 to 27 trainings'
+    """
+    everyone = candidates + references
+    compared = min(budgets, candidates) + min(budgets, references)
+    return Cost(everyone + compared * (seeds - 1), everyone * seeds)
+
+
+def expected_cost(run: Run, references: int, confirmation: Confirmation) -> Cost:
+    """What the confirmation of a run costs that is compared with so many references at each budget."""
+    budgets = len(run.settings.budgets)
+    return cost_of(
+        budgets * (SHORTLIST + 1), budgets * references, budgets=budgets, seeds=len(confirmation.seeds)
+    )
+
+
+def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmation) -> Cost:
+    """What it costs to confirm these."""
+    references = sum(contender.racer.reference for contender in contenders)
+    budgets = len(frozenset().union(*(contender.racer.budgets for contender in contenders)))
+    return cost_of(len(contenders) - references, references, budgets=budgets, seeds=len(confirmation.seeds))
+
+
+def seconds_of(run: Run, confirmation: Confirmation, workers: int) -> float | None:
+    """How long a training of the confirmation keeps a run from the next one, from its proxy trainings; None without."""
+    results = run.results()
+    trained = results.loc[results["state"] == "complete", "seconds"]
+    return None if trained.empty else float(trained.mean()) * confirmation.longer / workers
+
+
+class Confirmations:
+    """What is known of the trainings of a confirmation: in confirmations.csv, and of references beside the runs.
+
+    Args:
+        run: to be confirmed.
+        contenders: see `contenders_of`.
+        confirmation: under which.
+    """
+
+    def __init__(self, run: Run, contenders: Sequence[Contender], confirmation: Confirmation) -> None:
+        self.run = run
+        self.confirmation = confirmation
+        self.stores = {
+            seed: ReferenceStore(run.folder.parent, confirmation.under(seed)) for seed in confirmation.seeds
+        }
+        self.contenders = {each.racer.key: each for each in contenders}
+        self.rows: dict[tuple[str, int], Mapping[str, Any]] = {}
+        """Of the contenders, by key and seed."""
+        self.others: list[Mapping[str, Any]] = []
+        """Of networks that were confirmed before and would not be now."""
+        self._read_run()
+        self._read_references()
+
+    def missing(self) -> list[tuple[Contender, int]]:
+        """What is to be trained now, each with its seed; see `bft_nas.searching.racing.next_round`."""
+        outcomes: dict[str, dict[int, float | None]] = {}
+        for (key, seed), row in self.rows.items():
+            outcomes.setdefault(key, {})[seed] = row.get("accuracy")
+        racers = [each.racer for each in self.contenders.values()]
+        due = next_round(racers, outcomes, self.confirmation.seeds)
+        return [(self.contenders[racer.key], seed) for racer, seed in due]
+
+    def add(self, contender: Contender, seed: int, outcome: Outcome) -> None:
+        """Keep the outcome of a training, with its weights where it is the best of a candidate."""
+        architecture = contender.candidate.architecture
+        if outcome.traceback:
+            write_text(self.file(contender, seed, "traceback.txt"), outcome.traceback)
+        if contender.width is not None and not outcome.reason:
+            self.stores[seed].keep(architecture, contender.width, outcome)
+        elif not outcome.reason:
+            self._keep_weights(contender, seed, outcome.curve[-1].accuracy)
+        self.rows[contender.racer.key, seed] = self._row(contender, seed, outcome.summary)
+        self.write()
+        self.file(contender, seed, "pt").unlink(missing_ok=True)
+
+    def write(self) -> None:
+        """Write all of it into the run."""
+        seeds = self.confirmation.seeds
+        places = [(key, seed) for key in self.contenders for seed in seeds if (key, seed) in self.rows]
+        self.run.record_confirmations([*(self.rows[place] for place in places), *self.others])
+
+    def file(self, contender: Contender, seed: int, kind: str) -> Path:
+        """A file of one of the trainings."""
+        if contender.racer.reference:
+            return self.stores[seed].file(contender.candidate.architecture, kind)
+        return self.run.ledger.candidate_file(contender.candidate.number, f"confirmation-{seed}.{kind}")
+
+    def _keep_weights(self, contender: Contender, seed: int, accuracy: float) -> None:
+        others = [row.get("accuracy") for (key, _), row in self.rows.items() if key == contender.racer.key]
+        trained = self.file(contender, seed, "safetensors")
+        if any(other is not None and other >= accuracy for other in others):
+            trained.unlink(missing_ok=True)
+        elif trained.is_file():
+            trained.replace(trained.with_name("confirmed.safetensors"))
+
+    def _read_run(self) -> None:
+        """Candidates, and whoever else was confirmed under this protocol; what failed is to be tried again."""
+        for row in self.run.confirmations().astype(object).to_dict("records"):
+            known = {str(name): value for name, value in row.items()}
+            if known["protocol"] != self.confirmation.hash or known["accuracy"] != known["accuracy"]:
+                continue
+            key = f"{known['name']} {known['budget']}" if known["name"] else f"candidate {known['number']}"
+            if key not in self.contenders:
+                self.others.append(known)
+            elif not known["name"]:
+                self.rows[key, known["seed"]] = known
+
+    def _read_references(self) -> None:
+        for key, contender in self.contenders.items():
+            for seed in self.confirmation.seeds if contender.racer.reference else ():
+                kept = self.stores[seed].known(contender.candidate.architecture)
+                if kept is not None:
+                    self.rows[key, seed] = self._row(contender, seed, kept)
+
+    def _row(self, contender: Contender, seed: int, outcome: Mapping[str, Any]) -> dict[str, Any]:
+        return {"epochs": 0, **contender.facts, "protocol": self.confirmation.hash, "seed": seed, **outcome}
+
+
+def confirm(record: Confirmations, engine: Engine, watcher: Watcher, clock: Clock) -> None:
+    """Train who may win with as many seeds as are needed, and record all in the run.
+
+    A training that is interrupted loses the epoch under way and nothing else; one that failed is tried again in the
+    next confirmation of the run.
+    """
+    record.write()
+    engine(_Confirming(record, watcher, clock))
+
+
+class _Confirming(Reporting):
+    """Drives an engine: the trainings of the round that is under way."""
+
+    def __init__(self, record: Confirmations, watcher: Watcher, clock: Clock) -> None:
+        self.record = record
+        self.watcher = watcher
+        self.clock = clock
+        self.jobs: dict[int, tuple[Contender, int]] = {}
+        """What is being trained, by number of the job."""
+
+    def next(self) -> Job | None:
+        """See `bft_nas.searching.jobs.Driver`."""
+        begun = {(contender.racer.key, seed) for contender, seed in self.jobs.values()}
+        for contender, seed in self.record.missing():
+            if (contender.racer.key, seed) not in begun:
+                return self._job(contender, seed)
+        return None
+
+    def _job(self, contender: Contender, seed: int) -> Job:
+        record, network = self.record, contender.candidate
+        seeds = record.confirmation.seeds
+        number = len(seeds) * list(record.contenders).index(contender.racer.key) + seeds.index(seed)
+        reference = contender.racer.reference
+        label = f"seed {seed}" if reference else f"{contender.racer.key}, seed {seed}"
+        job = Candidate(number, network.architecture, network.macs, network.budget, label)
+        self.watcher.begin(job, len(record.rows) + len(self.jobs))
+        self.jobs[number] = contender, seed
+        return Job(
+            job,
+            record.file(contender, seed, "pt"),
+            None if reference else record.file(contender, seed, "safetensors"),
+            record.confirmation.under(seed),
+        )
+
+    def end(self, candidate: Candidate, outcome: Outcome) -> None:
+        """See `bft_nas.searching.jobs.Driver`."""
+        self.clock.training += outcome.seconds
+        contender, seed = self.jobs.pop(candidate.number)
+        self.record.add(contender, seed, outcome)
+        self.watcher.end(candidate, outcome.summary.get("accuracy"), outcome.reason, outcome.seconds)
+
+
+class Forewarning:
+    """A watcher of a search that is told what the confirmation will cost, once `ENOUGH` candidates were trained.
+
+    Args:
+        watcher: what is notified of all.
+        cost: says it; empty where there will be none.
+        known: candidates trained before: where they are enough, the plan has said it.
+    """
+
+    ENOUGH = 3
+
+    def __init__(self, watcher: Watcher, cost: Callable[[], str], known: int) -> None:
+        self.watcher = watcher
+        self.cost = cost
+        self.trained = known
+        self.begin, self.step, self.epoch = watcher.begin, watcher.step, watcher.epoch
+        self.lost, self.advise = watcher.lost, watcher.advise
+
+    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
+        """See `bft_nas.searching.loop.Watcher`."""
+        self.watcher.end(candidate, accuracy, reason, seconds)
+        self.trained += accuracy is not None
+        if self.trained == self.ENOUGH and accuracy is not None and (cost := self.cost()):
+            self.advise(f"confirmation after the search: {cost}")

@@ -1,0 +1,100 @@
+"""Who is trained with a further seed: those that can still win, and those that the winner has to be compared with.
+
+In rounds, each of which trains everyone concerned with one seed. Who takes part in a round follows from the rounds
+before it alone, so that a confirmation that is killed within a round continues as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bft_nas.record.confirmed import Sample, Spread, mean, pooled_spread
+
+Outcomes = Mapping[int, float | None]
+"""Accuracies by seed; None where training failed."""
+
+MARGIN = 0.005
+"""How far behind the best one may be, besides the errors of both means."""
+ERRORS = 2.0
+"""How many standard errors behind."""
+EXPECTED = Spread(0.01, 4)
+"""How far seeds are apart as long as little was measured, and how many degrees of freedom that is worth."""
+
+
+@dataclass(frozen=True)
+class Racer:
+    """A network that takes part."""
+
+    key: str
+    budgets: frozenset[int]
+    """In MACs: those for which it is confirmed."""
+    reference: bool = False
+    dense: bool = False
+    """A candidate without butterflies."""
+
+
+def next_round(
+    racers: Sequence[Racer], outcomes: Mapping[str, Outcomes], seeds: Sequence[int]
+) -> list[tuple[Racer, int]]:
+    """What is still to be trained in the round that is under way, each with its seed; empty when nothing is left.
+
+    Everyone has the first seed. Who is given another one is for `going_on` to say, by what was known when the round
+    began. At the end the best candidate, the best one without butterflies and the best reference of each budget have
+    all seeds, unless their trainings failed.
+    """
+    known: dict[str, dict[int, float | None]] = {racer.key: {} for racer in racers}
+    concerned = {racer.key for racer in racers}
+    while True:
+        due = [
+            (racer, seeds[len(known[racer.key])])
+            for racer in racers
+            if racer.key in concerned and len(known[racer.key]) < len(seeds)
+        ]
+        missing = [(racer, seed) for racer, seed in due if seed not in outcomes.get(racer.key, {})]
+        if missing or not due:
+            return missing
+        for racer, seed in due:
+            known[racer.key][seed] = outcomes[racer.key][seed]
+        concerned = going_on(racers, {key: _accuracies(each) for key, each in known.items()})
+
+
+def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample]) -> set[str]:
+    """Who needs another seed: within each budget the candidates that may be the best one, and whom to compare it with.
+
+    A candidate may be the best one as long as it is at most `ERRORS` standard errors of the difference and `MARGIN`
+    behind. The best one without butterflies and the best reference are always among them.
+    """
+    trained = [racer for racer in racers if samples.get(racer.key)]
+    spread = _expected_spread(samples.values())
+    found: set[str] = set()
+    for budget in sorted(set().union(*(racer.budgets for racer in trained))):
+        within = [racer for racer in trained if budget in racer.budgets]
+        candidates = [racer for racer in within if not racer.reference]
+        for group in (candidates, [r for r in candidates if r.dense], [r for r in within if r.reference]):
+            if group:
+                found.add(max(group, key=lambda racer: mean(samples[racer.key])).key)
+        if candidates:
+            best = max((samples[racer.key] for racer in candidates), key=mean)
+            found |= {r.key for r in candidates if _may_be_best(samples[r.key], best, spread)}
+    return found
+
+
+def _may_be_best(sample: Sample, best: Sample, spread: Spread) -> bool:
+    error = spread.deviation * math.sqrt(1 / len(sample) + 1 / len(best))
+    return mean(sample) + ERRORS * error + MARGIN >= mean(best)
+
+
+def _expected_spread(samples: Iterable[Sample]) -> Spread:
+    """What was measured of the spread between seeds, and what is expected of it, each by its degrees of freedom."""
+    measured = pooled_spread(samples)
+    if measured is None:
+        return EXPECTED
+    both = (EXPECTED, measured)
+    freedom = sum(each.freedom for each in both)
+    return Spread(math.sqrt(sum(each.freedom * each.deviation**2 for each in both) / freedom), freedom)
+
+
+def _accuracies(outcomes: Outcomes) -> dict[int, float]:
+    return {seed: accuracy for seed, accuracy in outcomes.items() if accuracy is not None}

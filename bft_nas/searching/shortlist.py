@@ -1,0 +1,67 @@
+"""Which candidates are confirmed: the most promising ones, unlike one another, and the best without butterflies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SHORTLIST = 4
+"""Candidates of each budget, without the best one that has dense fusions alone."""
+OF_A_FAMILY = 2
+"""At most, as long as other families are within `REACH`."""
+REACH = 0.15
+"""Below the best accuracy: as far as a proxy was seen to be wrong between families."""
+ALIKE = 0.1
+"""Part of their choices in which two networks of a family differ that are nearly the same."""
+
+
+@dataclass(frozen=True)
+class Promising:
+    """What of a candidate decides whether it is confirmed."""
+
+    number: int
+    family: str
+    accuracy: float
+    """Under the proxy protocol."""
+    macs: int
+    dense: bool
+    """It has no butterflies."""
+    choices: Mapping[str, Any]
+
+
+def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
+    """The numbers of the candidates to be confirmed within a budget in MACs, the most accurate ones first.
+
+    At most `SHORTLIST` of them, no two nearly the same and at most `OF_A_FAMILY` of a family while another one is
+    within `REACH`; and last the most accurate dense one, if it is not among them.
+    """
+    fitting = [each for each in candidates if each.macs <= budget]
+    ranked = sorted(fitting, key=lambda each: (-each.accuracy, each.macs, each.number))
+    if not ranked:
+        return ()
+    chosen: list[Promising] = []
+
+    def fill(among: Sequence[Promising], of_a_family: int) -> None:
+        for each in among:
+            if len(chosen) == SHORTLIST:
+                return
+            alike = any(nearly_the_same(each, other) for other in chosen)
+            if not alike and Counter(other.family for other in chosen)[each.family] < of_a_family:
+                chosen.append(each)
+
+    fill([each for each in ranked if each.accuracy >= ranked[0].accuracy - REACH], OF_A_FAMILY)
+    fill(ranked, SHORTLIST)
+    dense = [each for each in ranked if each.dense][:1]
+    named = sorted(chosen, key=ranked.index) + [each for each in dense if each not in chosen]
+    return tuple(each.number for each in named)
+
+
+def nearly_the_same(one: Promising, other: Promising) -> bool:
+    """Whether two candidates differ in so few choices that confirming both tells little more than confirming one."""
+    if one.family != other.family:
+        return False
+    names = one.choices.keys() | other.choices.keys()
+    different = sum(bool(one.choices.get(name) != other.choices.get(name)) for name in names)
+    return different <= ALIKE * len(names)

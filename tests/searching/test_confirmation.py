@@ -1,0 +1,345 @@
+"""The confirmation after a search: who is trained, what is recorded, and what a kill costs."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bft_nas.api.run
+from bft_nas.core.errors import UserError
+from bft_nas.data.dataset import load_dataset
+from bft_nas.engines import local_engine
+from bft_nas.record import Candidate, Run
+from bft_nas.record.confirmations import CONFIRMATION_NAMES
+from bft_nas.record.pareto import by_proxy, winners
+from bft_nas.record.standings import UNCONFIRMED, verdicts_of, winner_text
+from bft_nas.searching.confirmation import Confirmations, confirm, contenders_of
+from bft_nas.searching.loop import Clock, Prepared, search
+from bft_nas.searching.references import Entrant, compare, field_of
+from bft_nas.searching.shortlist import SHORTLIST
+from bft_nas.training.confirmation import Confirmation
+from bft_nas.training.loop import TrainingFailed, accuracy
+from bft_nas.training.protocol import Protocol
+from tests.conftest import SPACE, Command, Silent, tiny_prepared, tiny_run
+
+NAME = "mobilenet_v1"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real images, and few to validate on."""
+    folder = tmp_path_factory.mktemp("data")
+    train = load_dataset("fashion-mnist", size=24, images=256).train
+    images, labels = np.asarray(train.images), np.asarray(train.labels)
+    np.savez(
+        folder / "few.npz",
+        train_images=images[:160],
+        train_labels=labels[:160],
+        val_images=images[160:],
+        val_labels=labels[160:],
+    )
+    return folder / "few.npz"
+
+
+@pytest.fixture(scope="module")
+def prepared(data: Path) -> Prepared:
+    return tiny_prepared(data=str(data), budgets=(2_000_000, 4_000_000), trials=4)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Run:
+    run = tiny_run(tmp_path_factory.mktemp("searched"), prepared)
+    search(run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=4, seconds=None)
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    searched: Run, prepared: Prepared, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, Silent]:
+    """A run with its whole confirmation, and what was said of it."""
+    run = copy_of(searched, tmp_path_factory.mktemp("undisturbed"))
+    return run, confirmed(run, prepared)
+
+
+@pytest.fixture
+def run(searched: Run, tmp_path: Path) -> Run:
+    """A run whose search has ended."""
+    return copy_of(searched, tmp_path)
+
+
+@pytest.fixture
+def done(undisturbed: tuple[Run, Silent], tmp_path: Path) -> Run:
+    """A run whose confirmation has ended."""
+    return copy_of(undisturbed[0], tmp_path)
+
+
+def copy_of(run: Run, folder: Path) -> Run:
+    """The run among the trained references beside it."""
+    shutil.copytree(run.folder.parent, folder / "runs")
+    return Run(folder / "runs" / run.folder.name)
+
+
+def references_of(run: Run) -> tuple[Entrant, ...]:
+    return field_of(run, [NAME]).entrants
+
+
+def confirmed(run: Run, prepared: Prepared, watcher: Silent | None = None) -> Silent:
+    watcher = watcher or Silent()
+    known = Confirmations(run, contenders_of(run, references_of(run)), Confirmation(run.protocol))
+    confirm(known, local_engine(prepared.images, run.protocol), watcher, Clock())
+    return watcher
+
+
+class Impatient(Silent):
+    """Ends a confirmation by Ctrl-C after some trainings."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def begin(self, candidate: Candidate, position: int) -> None:
+        super().begin(candidate, position)
+        if len(self.begun) > self.after:
+            raise KeyboardInterrupt
+
+
+def without_seconds(run: Run) -> pd.DataFrame:
+    return run.confirmations().drop(columns="seconds")
+
+
+def test_one_hash_stands_for_all_seeds_and_is_that_of_no_proxy() -> None:
+    protocol = Protocol("images", "", 10, 100, 20, 4, epochs=2)
+    confirmation = Confirmation(protocol)
+    under = [confirmation.under(seed) for seed in confirmation.seeds]
+    assert {each.epochs for each in under} == {8}
+    assert [each.seed for each in under] == list(confirmation.seeds)
+    assert protocol.seed not in confirmation.seeds
+    hashes = [each.hash for each in under]
+    assert len({*hashes, confirmation.hash, protocol.hash}) == len(hashes) + 2
+    assert Confirmation(protocol, seeds=(5, 6)).hash == confirmation.hash
+    assert Confirmation(protocol, longer=2).hash != confirmation.hash
+
+
+def test_who_may_win_and_whom_it_is_compared_with_are_trained_longer(
+    undisturbed: tuple[Run, Silent],
+) -> None:
+    run, watcher = undisturbed
+    rows = run.confirmations()
+    assert tuple(rows.columns) == CONFIRMATION_NAMES
+    assert set(rows["epochs"]) == {4}
+    assert set(rows["protocol"]) == {Confirmation(run.protocol).hash}
+    assert rows["accuracy"].between(0, 1).all()
+    assert not rows.duplicated(["number", "name", "budget", "seed"]).any()
+    assert len(rows) == len(watcher.ended)
+    assert len({candidate.number for candidate in watcher.begun}) == len(watcher.begun)
+    # Everybody has the first seed, and the winner all of them.
+    numbers = rows["number"].dropna()
+    assert 1 <= len(set(numbers)) <= 2 * (SHORTLIST + 1)
+    assert (rows.groupby(["number", "name", "budget"], dropna=False)["seed"].min() == 1).all()
+    assert Counter(numbers)[run.winner()["number"]] == 3
+    assert set(rows.loc[rows["number"].isna(), "budget"]) == set(run.settings.budgets)
+    assert set(rows.loc[rows["number"].isna(), "name"]) == {NAME}
+    assert not list(run.folder.rglob("*.pt"))
+
+
+def test_the_winner_is_the_best_mean_and_says_so(searched: Run, done: Run) -> None:
+    before = searched.winner()
+    assert "confirmed" not in before
+    budgets = searched.settings.budgets
+    assert UNCONFIRMED in winner_text(winners(searched.results(), budgets).iloc[-1].to_dict())
+    run = done
+    rows = run.confirmations()
+    means = rows.dropna(subset="number").groupby("number")["accuracy"].mean()
+    winner = run.winner()
+    assert winner["number"] == means.idxmax()
+    assert winner["confirmed"] == pytest.approx(means.max())
+    assert winner["confirmed_error"] > 0
+    # The proxy's own ranking is what it was.
+    best = winners(by_proxy(run.results()), budgets[-1:]).iloc[0]
+    assert best["number"] == before["number"]
+    (*_, verdict) = verdicts_of(run)
+    assert verdict.winner.network.number == winner["number"]
+    assert {each.network.name for each in verdict.others if each.network.number is None} == {NAME}
+    text = winner_text(winners(run.results(), budgets).iloc[-1].to_dict())
+    assert "confirmed" in text
+    assert UNCONFIRMED not in text
+
+
+def test_its_weights_are_those_of_the_best_seed(done: Run, prepared: Prepared) -> None:
+    number = int(done.winner()["number"])
+    kept = done.weights_file(number)
+    assert kept is not None
+    assert kept.name == "confirmed.safetensors"
+    assert [path.name for path in done.folder.rglob("confirmation-*")] == []
+    model = bft_nas.api.run.Run(done.folder).model()
+    size = done.protocol.proxy_resolution(done.architecture(number).resolution)
+    rows = done.confirmations()
+    best = rows.loc[rows["number"] == number, "accuracy"].max()
+    assert accuracy(model, done.protocol, prepared.images, size) == pytest.approx(best)
+
+
+def test_a_confirmation_that_is_done_trains_nobody(done: Run, prepared: Prepared) -> None:
+    before = without_seconds(done)
+    assert confirmed(done, prepared).begun == []
+    pd.testing.assert_frame_equal(without_seconds(done), before)
+
+
+def test_references_are_confirmed_once_for_all_runs_of_a_protocol(done: Run, prepared: Prepared) -> None:
+    before = without_seconds(done)
+    (done.folder / "confirmations.csv").unlink()
+    begun = confirmed(done, prepared).begun
+    assert begun
+    assert NAME not in {candidate.architecture.family for candidate in begun}
+    pd.testing.assert_frame_equal(without_seconds(done), before)
+
+
+@pytest.mark.parametrize("after", [1, 7])
+def test_an_interruption_costs_no_training_that_had_ended(
+    after: int, run: Run, undisturbed: tuple[Run, Silent], prepared: Prepared
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        confirmed(run, prepared, Impatient(after))
+    assert len(run.confirmations()) == after
+    begun = confirmed(run, prepared).begun
+    assert len(begun) == len(undisturbed[1].ended) - after
+    pd.testing.assert_frame_equal(without_seconds(run), without_seconds(undisturbed[0]))
+
+
+def test_a_training_that_breaks_down_is_recorded_and_tried_again(
+    run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise TrainingFailed("diverged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bft_nas.training.loop.evaluate", fail)
+        confirmed(run, prepared)
+    failed = run.confirmations()
+    assert set(failed["reason"]) == {"diverged"}
+    assert failed["accuracy"].isna().all()
+    assert "confirmed" not in run.winner()
+    with pytest.raises(KeyboardInterrupt):
+        confirmed(run, prepared, Impatient(after=1))
+    assert run.confirmations()["accuracy"].notna().all()
+
+
+def test_what_was_confirmed_before_stays_when_better_candidates_come(done: Run, prepared: Prepared) -> None:
+    run = done
+    before = run.confirmations()
+    engine = local_engine(prepared.images, run.protocol)
+    search(run, engine, Silent(), Clock(), trials=10, seconds=None)
+    confirmed(run, prepared)
+    key = ["number", "seed", "accuracy"]
+    assert {*before.dropna(subset="number")[key].itertuples(index=False)} <= {
+        *run.confirmations().dropna(subset="number")[key].itertuples(index=False)
+    }
+
+
+def test_references_of_the_proxy_keep_the_resolution_of_its_winner(done: Run, prepared: Prepared) -> None:
+    run, engine = done, local_engine(prepared.images, done.protocol)
+    search(run, engine, Silent(), Clock(), trials=10, seconds=None)
+    before = field_of(run, [NAME])
+    first = next(each for each in contenders_of(run) if not each.racer.reference)
+    resolutions = run.results().set_index("number")["resolution"]
+    leaders = winners(by_proxy(run.results()), run.settings.budgets)["resolution"].tolist()
+    other = next(number for number, each in resolutions.items() if each != leaders[-1])
+    row = {**first.facts, "number": other, "macs": 1, "hash": "", "protocol": "", "seed": 1, "accuracy": 1.0}
+    run.record_confirmations([*run.confirmations().to_dict("records"), {**row, "epochs": 4, "seconds": 1.0}])
+    assert run.winner()["resolution"] == resolutions[other] != leaders[-1]
+    assert field_of(run, [NAME]) == before
+    compare(run, before, engine, Silent(), Clock())
+    assert run.references()["confirmed"].notna().all()
+
+
+def test_a_file_of_something_else_is_a_mistake(run: Run) -> None:
+    (run.folder / "confirmations.csv").write_text("number,seed\n1,x\n")
+    with pytest.raises(UserError, match=r"confirmations\.csv: expected the confirmations of the run"):
+        run.results()
+
+
+# In processes of their own
+
+
+def search_line(data: Path, name: str, *more: str) -> tuple[str, ...]:
+    return (
+        *("search", "--flops", "2M", "--space", "tiny.yaml", "--data", str(data), "--sampler", "random"),
+        *("--epochs", "1", "--trials", "3", "--batch-size", "32", "--name", name, "--no-references", *more),
+    )
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bft_nas.cli.main", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def confirmations(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / "runs" / name / "confirmations.csv").open(encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
+    data: Path, tmp_path: Path, tiny_space: Path, bft_nas: Command
+) -> None:
+    undisturbed = bft_nas(*search_line(data, "peace", "--workers", "1"))
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    assert "confirmation  " in undisturbed.stdout
+    assert "winner within 2M: candidate " in undisturbed.stdout
+    assert " confirmed, at " in undisturbed.stdout
+    process = start(tmp_path, *search_line(data, "killed", "--workers", "1"))
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("confirmation 3/") and "epoch 2/" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    assert len(confirmations(tmp_path, "killed")) == 2
+    resumed = bft_nas("search", "--resume", "killed", "--no-references", "--workers", "2")
+    assert resumed.returncode == 0, resumed.stderr
+    # From its last epoch: the first one is not trained again.
+    assert "confirmation 3/9: candidate" in resumed.stdout
+    assert confirmations(tmp_path, "killed") == confirmations(tmp_path, "peace")
+    assert len(confirmations(tmp_path, "peace")) >= 5
+
+
+def test_of_several_that_share_a_run_one_confirms(data: Path, tmp_path: Path, tiny_space: Path) -> None:
+    first = start(tmp_path, *search_line(data, "shared", "--workers", "1", "--no-confirm"))
+    assert first.wait(120) == 0
+    line = ("search", "--join", "shared", "--trials", "6", "--no-references", "--workers", "1")
+    told = [process.communicate(timeout=240)[0] for process in [start(tmp_path, *line) for _ in range(2)]]
+    assert sum("\nconfirmation 1/" in text for text in told) == 1, told
+    rows = confirmations(tmp_path, "shared")
+    assert len({(row["number"], row["seed"]) for row in rows}) == len(rows)
+    assert len(Run.open("shared", runs=tmp_path / "runs").results()) == 6
+    assert tiny_space.read_text() == SPACE
+
+
+def test_left_out_it_leaves_the_winner_unconfirmed(
+    data: Path, tmp_path: Path, tiny_space: Path, bft_nas: Command
+) -> None:
+    done = bft_nas(*search_line(data, "plain", "--no-confirm", "--workers", "1"))
+    assert done.returncode == 0, done.stderr
+    assert "confirmation" not in done.stdout
+    assert "(unconfirmed: by its brief proxy training)" in done.stdout
+    assert not (tmp_path / "runs/plain/confirmations.csv").exists()
+    shown = bft_nas("show", "plain").stdout
+    assert "confirmed    unconfirmed\n" in shown
+    report = (tmp_path / "runs/plain/report.html").read_text(encoding="utf-8")
+    assert "The most accurate candidate within the budget, unconfirmed." in report
+    fidelity = bft_nas("fidelity", "plain")
+    assert fidelity.returncode == 0
+    assert "confirm more networks" in fidelity.stdout

@@ -1,0 +1,127 @@
+"""Who is trained with a further seed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bft_nas.searching.racing import MARGIN, Racer, going_on, next_round
+
+SEEDS = (1, 2, 3)
+
+
+@st.composite
+def fields(draw: st.DrawFn) -> list[Racer]:
+    kinds = draw(st.lists(st.sampled_from(["candidate", "dense", "reference"]), min_size=1, max_size=7))
+    budgets = st.sets(st.sampled_from([10, 20]), min_size=1).map(frozenset)
+    return [
+        Racer(f"{kind} {k}", draw(budgets), kind == "reference", kind == "dense")
+        for k, kind in enumerate(kinds)
+    ]
+
+
+@st.composite
+def races(draw: st.DrawFn) -> tuple[list[Racer], dict[str, dict[int, float | None]]]:
+    """Who takes part, and the outcome that each of the trainings would have."""
+    racers = draw(fields())
+    outcome = st.integers(40, 60).map(lambda percent: percent / 100) | st.none()
+    outcomes: dict[str, dict[int, float | None]] = {
+        racer.key: {seed: draw(outcome) for seed in SEEDS} for racer in racers
+    }
+    return racers, outcomes
+
+
+Known = dict[str, dict[int, float | None]]
+
+
+def run(racers: list[Racer], outcomes: Known, known: Known, most: int = 10**6) -> list[tuple[str, int]]:
+    """Train one after the other until nothing is left, or so many are done."""
+    order: list[tuple[str, int]] = []
+    while len(order) < most and (due := next_round(racers, known, SEEDS)):
+        racer, seed = due[0]
+        known.setdefault(racer.key, {})[seed] = outcomes[racer.key][seed]
+        order.append((racer.key, seed))
+    return order
+
+
+def accuracies(known: Known) -> dict[str, dict[int, float]]:
+    return {
+        key: {seed: value for seed, value in each.items() if value is not None} for key, each in known.items()
+    }
+
+
+@given(races(), st.integers(0, 20))
+def test_a_confirmation_that_is_killed_trains_what_it_would_have_trained(
+    race: tuple[list[Racer], Known], after: int
+) -> None:
+    racers, outcomes = race
+    undisturbed: Known = {}
+    order = run(racers, outcomes, undisturbed)
+    known: Known = {}
+    before = run(racers, outcomes, known, after)
+    # Whoever resumes knows what is on disk, and nothing of the order in which it came.
+    reread = {key: dict(sorted(known[key].items())) for key in sorted(known)}
+    assert before + run(racers, outcomes, reread) == order
+    assert reread == undisturbed
+
+
+@given(races())
+def test_the_workers_of_a_round_train_what_one_would_have_trained(race: tuple[list[Racer], Known]) -> None:
+    racers, outcomes = race
+    alone: Known = {}
+    run(racers, outcomes, alone)
+    together: Known = {}
+    while due := next_round(racers, together, SEEDS):
+        # They end in any order.
+        for racer, seed in reversed(due):
+            together.setdefault(racer.key, {})[seed] = outcomes[racer.key][seed]
+            assert set(next_round(racers, together, SEEDS)) <= set(due) or racer is due[0][0]
+    assert together == alone
+
+
+@given(races())
+def test_the_best_of_each_kind_has_all_seeds_at_the_end(race: tuple[list[Racer], Known]) -> None:
+    racers, outcomes = race
+    known: Known = {}
+    run(racers, outcomes, known)
+    assert {key: min(each) for key, each in known.items()} == {racer.key: 1 for racer in racers}
+    samples = accuracies(known)
+    for budget in (10, 20):
+        within = [racer for racer in racers if budget in racer.budgets and samples[racer.key]]
+        for group in (
+            [racer for racer in within if not racer.reference],
+            [racer for racer in within if racer.dense],
+            [racer for racer in within if racer.reference],
+        ):
+            if group:
+                means = {r.key: sum(samples[r.key].values()) / len(samples[r.key]) for r in group}
+                best = max(means, key=lambda key: means[key])
+                assert set(known[best]) == set(SEEDS)
+
+
+@given(fields(), st.floats(0, 0.2))
+def test_who_is_far_behind_saves_its_seeds(racers: list[Racer], behind: float) -> None:
+    candidates = [racer for racer in racers if not racer.reference]
+    samples = {racer.key: {1: 0.7 - behind * k} for k, racer in enumerate(racers)}
+    kept = going_on(racers, samples)
+    assert kept <= set(samples)
+    for racer in candidates:
+        leaders = [r for r in candidates if r.budgets & racer.budgets]
+        gap = max(samples[r.key][1] for r in leaders) - samples[racer.key][1]
+        if gap <= MARGIN:
+            assert racer.key in kept
+    if behind > 0.1:
+        for budget in (10, 20):
+            far = [r for r in candidates if r.budgets == {budget}]
+            for leader, other in pairwise(far):
+                if not other.dense and leader.key in samples:
+                    assert other.key not in kept
+
+
+def test_who_failed_with_its_first_seed_is_not_trained_again() -> None:
+    racers = [Racer("candidate 0", frozenset({10})), Racer("candidate 1", frozenset({10}))]
+    known: Known = {"candidate 0": {1: None}, "candidate 1": {1: 0.5}}
+    assert [(racer.key, seed) for racer, seed in next_round(racers, known, SEEDS)] == [("candidate 1", 2)]
+    assert next_round(racers, {"candidate 0": {1: None}, "candidate 1": {1: None}}, SEEDS) == []

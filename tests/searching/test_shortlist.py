@@ -1,0 +1,112 @@
+"""Which candidates are confirmed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bft_nas.searching.shortlist import (
+    OF_A_FAMILY,
+    REACH,
+    SHORTLIST,
+    Promising,
+    nearly_the_same,
+    shortlist,
+)
+
+BUDGET = 100
+CHOICES = [f"choice {k}" for k in range(12)]
+
+
+def candidates(least: int = 0) -> st.SearchStrategy[list[Promising]]:
+    one = st.builds(
+        Promising,
+        number=st.just(0),
+        family=st.sampled_from("abc"),
+        accuracy=st.integers(0, 100).map(lambda percent: percent / 100),
+        macs=st.integers(1, 2 * BUDGET),
+        dense=st.booleans(),
+        choices=st.fixed_dictionaries({name: st.integers(0, 1) for name in CHOICES}),
+    )
+    return st.lists(one, min_size=least, max_size=25).map(_numbered)
+
+
+def _numbered(found: list[Promising]) -> list[Promising]:
+    return [
+        Promising(k, each.family, each.accuracy, each.macs, each.dense, each.choices)
+        for k, each in enumerate(found)
+    ]
+
+
+@given(candidates())
+def test_it_has_the_most_accurate_one_and_the_most_accurate_dense_one_within_the_budget(
+    known: list[Promising],
+) -> None:
+    chosen = shortlist(known, BUDGET)
+    fitting = [each for each in known if each.macs <= BUDGET]
+    assert set(chosen) <= {each.number for each in fitting}
+    assert len(set(chosen)) == len(chosen)
+    for group in (fitting, [each for each in fitting if each.dense]):
+        if group:
+            assert max(each.accuracy for each in group) in {
+                known[number].accuracy for number in chosen if known[number] in group
+            }
+
+
+def test_the_best_dense_one_is_in_however_far_behind_it_is() -> None:
+    ahead = [
+        Promising(k, "abc"[k % 3], 0.9, 90, False, {name: (k >> at) & 1 for at, name in enumerate(CHOICES)})
+        for k in range(12)
+    ]
+    behind = [Promising(12 + k, "a", 0.2 - 0.1 * k, 90, True, dict.fromkeys(CHOICES, 1)) for k in range(2)]
+    chosen = shortlist([*behind, *ahead], BUDGET)
+    assert len(chosen) == SHORTLIST + 1
+    assert chosen[-1] == 12
+
+
+@given(candidates())
+def test_it_is_short_and_its_networks_are_unlike_one_another(known: list[Promising]) -> None:
+    chosen = [known[number] for number in shortlist(known, BUDGET)]
+    assert len(chosen) <= SHORTLIST + 1
+    listed = chosen[:SHORTLIST]
+    # The best dense one is there whatever else is.
+    unlike = listed[:-1] if len(chosen) <= SHORTLIST and chosen and chosen[-1].dense else listed
+    for at, one in enumerate(unlike):
+        assert not any(nearly_the_same(one, other) for other in unlike[:at])
+
+
+@given(candidates())
+def test_a_family_leaves_room_for_others_within_reach(known: list[Promising]) -> None:
+    chosen = [known[number] for number in shortlist(known, BUDGET)]
+    fitting = [each for each in known if each.macs <= BUDGET]
+    if not fitting:
+        return
+    best = max(each.accuracy for each in fitting)
+    most = Counter(each.family for each in chosen)
+    for each in fitting:
+        crowded = any(count > OF_A_FAMILY + 1 for family, count in most.items() if family != each.family)
+        if crowded and each.accuracy >= best - REACH:
+            # It is in, its family has its share, or it is nearly one that is in.
+            alike = any(nearly_the_same(each, other) for other in chosen)
+            assert each in chosen or alike or most[each.family] >= OF_A_FAMILY
+
+
+@given(candidates(), st.randoms(use_true_random=False))
+def test_it_depends_on_no_order(known: list[Promising], random: st.DrawFn) -> None:
+    mixed = list(known)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    assert shortlist(mixed, BUDGET) == shortlist(known, BUDGET)
+
+
+def test_the_sixth_of_the_proxy_is_in_where_the_first_five_are_nearly_one_network() -> None:
+    base = dict.fromkeys(CHOICES, 0)
+    first = [
+        Promising(k, "shufflenet_v2", 0.46 - 0.001 * k, 90, False, {**base, CHOICES[k]: 1}) for k in range(5)
+    ]
+    sixth = Promising(5, "mobilenet_v3", 0.44, 100, False, base)
+    assert 5 in shortlist([*first, sixth], BUDGET)
+    # Each of the first ones differs from another in two choices of twelve, and from the base in one.
+    alike = Promising(6, "shufflenet_v2", 0.459, 90, False, base)
+    assert 6 not in shortlist([*first, alike, sixth], BUDGET)
