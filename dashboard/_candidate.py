@@ -20,8 +20,9 @@ from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
 from bft_nas.network import Architecture, cost
-from bft_nas.record.columns import column_named, columns_in
+from bft_nas.record.columns import CONFIRMED, column_named, columns_for
 from bft_nas.record.pareto import front, winners
+from bft_nas.record.standings import UNCONFIRMED, candidate_texts
 
 Row = Mapping[Any, Any]
 
@@ -180,7 +181,7 @@ def _said(name: str, make: Callable[[], Any]) -> Any:
 
 
 def _card(data: RunData, both: list[Chosen]) -> Any:
-    accuracy, columns = column_named("accuracy"), columns_in("card")
+    accuracy, columns = column_named("accuracy"), columns_for("card", data.results)
     if len(both) == 1:
         (one,) = both
         named = [
@@ -210,10 +211,12 @@ def _standing(data: RunData, one: Chosen) -> str:
         return str(one.row["reason"])
     best = winners(data.results, data.budgets)
     won = [format_macs(int(budget)) for budget in best.loc[best["number"] == one.number, "for_budget"]]
+    told = candidate_texts(data.verdicts, one.number)
     if won:
-        return f"winner within {' and '.join(won)}"
+        unconfirmed = "" if column_named(CONFIRMED[0]).cell(one.row) else f" ({UNCONFIRMED})"
+        return "; ".join([f"winner within {' and '.join(won)}{unconfirmed}", *told])
     on_front = (front(data.results)["number"] == one.number).any()
-    return "on the front" if on_front else "behind the front"
+    return "; ".join(["on the front" if on_front else "behind the front", *told])
 
 
 def _differences(first: Chosen, second: Chosen) -> Any:

@@ -19,7 +19,7 @@ from bft_nas.dashboard.front import RING
 from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, architecture_yaml, bars_of
 from bft_nas.network import Architecture
 from bft_nas.record import COLUMNS, RESULT_NAMES, Column
-from bft_nas.record.columns import columns_in
+from bft_nas.record.columns import CONFIRMED, CONFIRMED_COLUMNS, columns_for
 from bft_nas.record.pareto import front
 
 
@@ -51,9 +51,14 @@ def embedded(
         "lines": [
             {"color": colour, "dash": dash} for colour, dash in zip(COLOURS[:2], DASHES[:2], strict=True)
         ],
-        "columns": {column.name: _described(column) for column in COLUMNS},
-        "views": {view: [column.name for column in columns_in(view)] for view in ("candidates", "card")},
-        "rows": {name: _column(data.results[name]) for name in RESULT_NAMES if name in data.results},
+        "columns": {column.name: _described(column) for column in (*COLUMNS, *CONFIRMED_COLUMNS)},
+        "views": {
+            view: [column.name for column in columns_for(view, data.results)]
+            for view in ("candidates", "card")
+        },
+        "rows": {
+            name: _column(data.results[name]) for name in (*RESULT_NAMES, *CONFIRMED) if name in data.results
+        },
         "curves": _curves(data.curves),
         "bars": _bars(architectures),
         "yaml": _yaml(architectures),

@@ -384,6 +384,7 @@ def _table() -> Pieces:
             getRowId="params.data.id",
             className="grid",
         ),
+        html.Div(id="confirmed"),
     ]
 
 

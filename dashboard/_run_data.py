@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     import optuna
 
     from bft_nas.record import Run
+    from bft_nas.record.standings import Verdict
 
 PROPOSAL_COLUMNS = ("number", "started", "ended", "proposing", "repeats", "budget")
 """Of `RunData.proposals`, before the sampled parameters."""
 SECONDS_BETWEEN_LOOKS = 5
 """At a study that is in a database."""
 # What changes when a search or a comparison records something.
-RECORDS = ("study.journal", "references.csv", "results.csv", "run.yaml")
+RECORDS = ("study.journal", "references.csv", "confirmations.csv", "results.csv", "run.yaml")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class RunData:
     """See `curves`."""
     read_proposals: Callable[[], pd.DataFrame]
     """See `proposals`."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What was confirmed, of each budget for which it was."""
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -94,9 +97,10 @@ def read_run(run: Run) -> RunData:
     """
     from bft_nas.data.dataset import IMAGENET_CLASSES
     from bft_nas.record.facts import result_facts
+    from bft_nas.record.standings import verdicts
     from bft_nas.searching.halving import Halving
 
-    settings, results = run.settings, run.results()
+    settings, results, references = run.settings, run.results(), run.references()
     # As they are now: each is replaced when it changes.
     trials = run.ledger.study.get_trials(deepcopy=False)
     halving = settings.scheduler == "halving"
@@ -108,10 +112,11 @@ def read_run(run: Run) -> RunData:
         rungs=rungs,
         facts=tuple((name, printable(value)) for name, value in result_facts(run, results)),
         results=results,
-        references=run.references(),
+        references=references,
         imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
         read_curves=lambda: run.curves(results["number"]),
         read_proposals=lambda: _proposals(trials),
+        verdicts=verdicts(results, references, run.confirmations(), settings.budgets),
     )
 
 

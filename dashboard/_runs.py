@@ -59,7 +59,7 @@ class Runs:
 
     def has_weights(self, name: str, number: int) -> bool:
         """Whether a candidate can be exported."""
-        return (self.find(name) / "candidates" / f"{number:04d}" / "weights.safetensors").is_file()
+        return self._current(name)[0].weights_file(number) is not None
 
     def _names(self) -> dict[str, str]:
         """The names of the folders by those that a page can show and an address can hold."""

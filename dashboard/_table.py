@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bft_nas.record import Column
-from bft_nas.record.columns import CODE, columns_in
+from bft_nas.record.columns import CODE, CONFIRMED, columns_for
 
 
 def _definition(column: Column) -> dict[str, Any]:
@@ -31,10 +31,10 @@ def _defined(column: Column) -> dict[str, Any]:
     return {key: value for key, value in _definition(column).items() if value}
 
 
-_FIRST, *_OTHERS = columns_in("candidates")
+_FIRST, *_OTHERS = columns_for("candidates", CONFIRMED)
 COLUMN_DEFINITIONS = [
     {**_defined(_FIRST), "pinned": "left", "maxWidth": 90},
-    *({**_defined(column), **({"sort": "desc"} if column.direction == "up" else {})} for column in _OTHERS),
+    *({**_defined(column), **({"sort": "desc"} if column.name == "accuracy" else {})} for column in _OTHERS),
 ]
 DEFAULT_COLUMN = {"sortable": True, "resizable": True, "floatingFilter": True, "suppressMovable": True}
 GRID_OPTIONS = {

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bft_nas.record import Column
-from bft_nas.record.columns import CODE, column_named, columns_in
+from bft_nas.record.columns import CODE, column_named, columns_for
 
 Row = Mapping[Any, Any]
 
@@ -27,7 +27,7 @@ def winners_table(best: pd.DataFrame, budgets: Sequence[int]) -> str:
     if not budgets:
         return '<p class="about">No budget was given.</p>'
     by_budget = {row["for_budget"]: row for row in best.to_dict("records")}
-    columns = (column_named("budget"), *columns_in("summary"))
+    columns = (column_named("budget"), *columns_for("summary", best))
     body = ""
     for budget in budgets:
         if budget in by_budget:
@@ -39,6 +39,16 @@ def winners_table(best: pd.DataFrame, budgets: Sequence[int]) -> str:
                 f'<td colspan="{len(columns) - 1}">no complete candidate within it</td></tr>'
             )
     return _scroll("Winner of each budget", columns, body)
+
+
+def texts_table(label: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of plain texts, whose first column names the row."""
+    head = "".join(f'<th scope="col">{escape(heading[0].upper() + heading[1:])}</th>' for heading in headings)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    return _scrolled(label, head, body)
 
 
 def _table_row(columns: Sequence[Column], row: Row) -> str:
@@ -72,6 +82,10 @@ def _scroll(label: str, columns: Sequence[Column], body: str) -> str:
         f'<th scope="col"{_class(column)} title="{escape(column.hover)}">{escape(column.title)}</th>'
         for column in columns
     )
+    return _scrolled(label, heads, body)
+
+
+def _scrolled(label: str, heads: str, body: str) -> str:
     # Focusable, so that a wide table scrolls with the keyboard too.
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'

@@ -10,7 +10,8 @@ from dash import Dash, Input, Output, State, dcc, html, set_props
 
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard import _table
-from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, fill, outputs, panel
+from bft_nas.dashboard._confirmed import HEADINGS, WHAT_IS_CONFIRMED, confirmed_rows, confirmed_title
+from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, fill, outputs, panel, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative, guarded, tell_terminal
@@ -25,7 +26,7 @@ KEYS = {
         key for name in BUTTERFLY_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")
     ),
     "search": tuple(key for name in SEARCH_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")),
-    "table": ("table.rowData", "table.selectedRows", "table-says.children"),
+    "table": ("table.rowData", "table.selectedRows", "table-says.children", "confirmed.children"),
 }
 
 
@@ -93,6 +94,17 @@ def _those_that_can_be_read(runs: Runs, names: Sequence[str]) -> dict[str, RunDa
     return found
 
 
+def _confirmed(data: RunData) -> list[Any]:
+    """A table of what was confirmed within each budget."""
+    if not data.verdicts:
+        return [html.P("No winner was confirmed by longer trainings.", className="about")]
+    parts: list[Any] = [html.P(WHAT_IS_CONFIRMED, className="about")]
+    for verdict in data.verdicts:
+        title = confirmed_title(verdict)
+        parts += [html.H3(title), table(HEADINGS, confirmed_rows(verdict), title)]
+    return parts
+
+
 def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
     """The values of `KEYS` for a tab."""
     data = runs.read(view.run)
@@ -102,7 +114,7 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
         filtered = f" of {len(data.results)}" if len(results) < len(data.results) else ""
         marked = {"ids": [str(number) for number in view.marked]}
         text = f"{len(results)}{filtered} candidates. Selected rows are ringed in the front."
-        return _table.rows(results), marked, text
+        return _table.rows(results), marked, text, _confirmed(data)
     if tab == "search":
         compared = _those_that_can_be_read(runs, view.runs or (view.run,))
         figures = list(search_figures(compared, draw).values())

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.core.units import format_macs, format_percent
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard._canvas import WIDTH, Canvas
+from bft_nas.dashboard._confirmed import confirmed_points, confirmed_reach, draw_confirmed
 from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent
 from bft_nas.dashboard._points import draw_candidates
 from bft_nas.dashboard._style import ACCENT, INK, describe, layout, log_ticks, say
 from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.standings import outcome_text
 
 # As a shape, which Plotly moves without drawing thousands of points again. A circle of 14 pixels as a path: a shape of
 # type circle may not reach to the left of its place on a log axis.
@@ -53,7 +55,8 @@ def front_figure(
 
     Args:
         results: one row a candidate, see `bft_nas.record.run.Run.results`; with a column ``spread`` (the standard
-            deviation of the accuracy over several seeds, NaN for one seed) points have error bars. May be empty.
+            deviation of the accuracy over several seeds, NaN for one seed) points have error bars. What was confirmed
+            is a point of its own with its standard error. May be empty.
         budgets: MACs, one dashed line each.
         title: plain text; empty for a figure that stands under a heading of its own.
         references: networks trained under the same protocol, one row a reference and budget, with a ``name``
@@ -80,15 +83,20 @@ def front_figure(
     low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
-    accuracies = [*_reached(shown), *_reached(trained)] or [0.0, 1.0]
+    confirmed = confirmed_points(candidates, trained)
+    accuracies = [*_reached(shown), *_reached(trained), *confirmed_reach(confirmed)] or [0.0, 1.0]
     canvas = Canvas((low, high), (min(accuracies), max(accuracies)))
     # Given, not left to Plotly, which would look at all points again whenever a shape moves.
     figure.update_yaxes(range=[0, 100] if candidates.empty else [100 * end for end in canvas.up_ends])
     if not shown.empty:
         canvas.take(shown["macs"] / 1e6, shown["accuracy"])
         canvas.take_steps(_points(on_front))
+    for rows in confirmed:
+        if len(rows):
+            canvas.take(millions(rows), rows["confirmed"])
     if not trained.empty:
         draw_references(figure, trained, canvas)
+    draw_confirmed(figure, *confirmed)
     if published is not None:
         draw_published(figure, published, canvas, shown=show_published)
     log_axis(figure, low, high)
@@ -125,8 +133,7 @@ def _nothing_text(results: pd.DataFrame) -> str:
 
 def _alternative(counted: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int) -> str:
     won = "; ".join(
-        f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with "
-        f"{format_percent(row['accuracy'])} at {format_macs(row['macs'])}"
+        f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with {outcome_text(row)}"
         for row in best.to_dict("records")
     )
     beside = f", beside {references} references" if references else ""

@@ -13,11 +13,12 @@ from plotly.offline import get_plotlyjs
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_macs
+from bft_nas.dashboard._confirmed import HEADINGS, WHAT_IS_CONFIRMED, confirmed_rows, confirmed_title
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import Problem, alternative, cannot_be_shown, guarded
-from bft_nas.dashboard._tables import key, table, winners_table
+from bft_nas.dashboard._tables import key, table, texts_table, winners_table
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
@@ -28,8 +29,9 @@ from bft_nas.network import Architecture
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.published import published_results
 from bft_nas.record import REFERENCE_COLUMNS, Run
-from bft_nas.record.columns import columns_in
+from bft_nas.record.columns import columns_for
 from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.standings import rival_texts, winner_text
 
 # The first one is the app's as well.
 SCRIPTS = [Path(__file__).parent / name for name in ("assets/formats.js", "report.js")]
@@ -51,7 +53,7 @@ WHAT_IS_COUNTED = (
 WHAT_IS_COMPARABLE = (
     "Accuracy is that of the brief proxy training, on the validation split. It ranks the candidates of this"
     " search and is not what full training reaches; two accuracies are comparable only under the same"
-    " protocol hash."
+    " protocol hash. What is confirmed was trained longer, with several seeds, under a protocol of its own."
 )
 HOW_REFERENCES_ARE_TRAINED = (
     "Known networks, trained under the protocol of the candidates; the width of each is solved to be the largest"
@@ -160,8 +162,9 @@ def _page(
 <nav aria-label="Sections">{views}</nav>
 
 <h2>Accuracy against MACs</h2>
-<p class="about">{candidates_text(results).capitalize()}. The solid line is the front: no candidate is both
-cheaper and more accurate. Dashed lines are budgets, rings their winners.{_references_text(references)}
+<p class="about">{candidates_text(results).capitalize()}. The solid line is the front: after the proxy training, no
+candidate is both cheaper and more accurate (unconfirmed). Dashed lines are budgets, rings their winners:
+{escape("; ".join(map(winner_text, best.to_dict("records"))) or "none yet")}.{_references_text(references)}
 A click on a point shows its network below.</p>
 {_published_text(published, data.imagenet)}
 {places["front"]}
@@ -313,10 +316,12 @@ def _tables(
 {_bare_table("all", "All candidates")}"""
     return f"""
 <h3>Winner of each budget</h3>
-<p class="about">The most accurate candidate within the budget. Fusions stage by stage: {key()}; {DIALECTS}.</p>
+<p class="about">The most accurate candidate within the budget{"" if data.verdicts else ", unconfirmed"}. Fusions stage
+by stage: {key()}; {DIALECTS}.</p>
 {say("winners", lambda: winners_table(best, data.budgets))}
+{say("confirmed", lambda: _confirmed(data))}
 <h3>The front</h3>
-{say("table of the front", lambda: table("The front", columns_in("front"), on_front, "No candidate is complete."))}
+{say("table of the front", lambda: _front_table(on_front))}
 {say("references", lambda: _references(data.references))}
 <h3>All candidates</h3>
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
@@ -342,6 +347,22 @@ def _published_text(published: pd.DataFrame, shown: bool) -> str:
     return f'<p class="about">Published results {how}. {escape(WHAT_IS_PUBLISHED)}</p>'
 
 
+def _front_table(on_front: pd.DataFrame) -> str:
+    return table("The front", columns_for("front", on_front), on_front, "No candidate is complete.")
+
+
+def _confirmed(data: RunData) -> str:
+    if not data.verdicts:
+        return '<p class="about">No winner was confirmed by longer trainings.</p>'
+    parts = [f'<h3>What was confirmed</h3><p class="about">{escape(WHAT_IS_CONFIRMED)}</p>']
+    for verdict in data.verdicts:
+        title = confirmed_title(verdict)
+        told = "".join(f"<li>{escape(text)}</li>" for text in rival_texts(verdict))
+        rows = texts_table(title, HEADINGS, confirmed_rows(verdict))
+        parts.append(f'<p class="about">{escape(title)}</p>{rows}<ul>{told}</ul>')
+    return "".join(parts)
+
+
 def _references(references: pd.DataFrame) -> str:
     if references.empty:
         return ""
@@ -349,7 +370,7 @@ def _references(references: pd.DataFrame) -> str:
     return f"""
 <h3>References</h3>
 <p class="about">{escape(HOW_REFERENCES_ARE_TRAINED)}</p>
-{table("References", columns_in("references", REFERENCE_COLUMNS), ordered, "")}
+{table("References", columns_for("references", ordered, REFERENCE_COLUMNS), ordered, "")}
 """
 
 

@@ -1,0 +1,94 @@
+"""What the confirmation says, in tables and in the front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from bft_nas.core.units import format_macs, format_percent
+from bft_nas.dashboard._layers import REFERENCE, millions
+from bft_nas.dashboard._style import ACCENT
+from bft_nas.record.columns import column_named
+from bft_nas.record.standings import Verdict, lead_text
+
+HEADINGS = ("network", "confirmed", "seeds", "proxy", "MACs", "fusions", "the winner's lead")
+WHAT_IS_CONFIRMED = (
+    "The most promising candidates, the best one without butterflies and the references were trained longer, with"
+    " several seeds: mean and standard error. A lead has its 95 % interval; where that holds 0, the two networks are"
+    " not to be told apart."
+)
+
+
+def confirmed_rows(verdict: Verdict) -> list[tuple[str, ...]]:
+    """A row of texts for `HEADINGS` each, the winner first."""
+    return [
+        (
+            each.network.label,
+            each.confirmed,
+            str(len(each.network.sample)),
+            "" if each.accuracy is None else format_percent(each.accuracy),
+            format_macs(each.network.macs),
+            each.network.fusions,
+            lead_text(each.lead) or "winner",
+        )
+        for each in verdict.everyone
+    ]
+
+
+def confirmed_title(verdict: Verdict) -> str:
+    """What stands over its rows."""
+    network = verdict.winner.network
+    return f"Confirmed within {format_macs(verdict.budget)}: {network.epochs} epochs, protocol {network.protocol}"
+
+
+def confirmed_points(*frames: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of results and references that were confirmed, with an error of 0 where it is not known."""
+    found = []
+    for frame in frames:
+        kept = frame[frame["confirmed"].notna()] if "confirmed" in frame else frame.head(0)
+        found.append(kept.assign(confirmed_error=kept["confirmed_error"].fillna(0.0)) if len(kept) else kept)
+    return found
+
+
+def confirmed_reach(points: Sequence[pd.DataFrame]) -> list[float]:
+    """The ends of the error bars."""
+    shown = [rows for rows in points if len(rows)]
+    return [
+        float(end)
+        for rows in shown
+        for sign in (-1, 1)
+        for end in rows["confirmed"] + sign * rows["confirmed_error"]
+    ]
+
+
+def draw_confirmed(figure: go.Figure, candidates: pd.DataFrame, references: pd.DataFrame) -> None:
+    """Means with their errors, marked as what they are: of another protocol than all other points."""
+    for rows, name, colour in (
+        (candidates, "confirmed, trained longer", ACCENT),
+        (references, "references, confirmed", REFERENCE),
+    ):
+        if rows.empty:
+            continue
+        labels = [f"#{row}" for row in rows["number"]] if "number" in rows else rows["name"].tolist()
+        cells = [column_named("confirmed").cell(row) for row in rows.to_dict("records")]
+        figure.add_trace(
+            go.Scatter(
+                x=millions(rows),
+                y=[100 * float(value) for value in rows["confirmed"]],
+                error_y={
+                    "array": [100 * float(value) for value in rows["confirmed_error"]],
+                    "color": colour,
+                    "thickness": 1.5,
+                    "width": 4,
+                },
+                name=name,
+                legendgroup="confirmed" if "number" in rows else "references",
+                mode="markers",
+                marker={"symbol": "diamond-open", "size": 10, "color": colour, "line": {"width": 2}},
+                customdata=rows["number"].tolist() if "number" in rows else None,
+                hovertext=[f"<b>{label}</b> {cell}" for label, cell in zip(labels, cells, strict=True)],
+                hovertemplate="%{hovertext}<br>confirmed under a longer protocol<extra></extra>",
+            )
+        )

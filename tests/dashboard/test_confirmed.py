@@ -1,0 +1,170 @@
+"""What was confirmed, wherever it is shown: with its error, and every lead with its interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bft_nas.cli.main import main
+from bft_nas.dashboard import write_run_report
+from bft_nas.dashboard._candidate import _find, _standing
+from bft_nas.dashboard._confirmed import HEADINGS, confirmed_rows
+from bft_nas.dashboard._run_data import read_run, signature
+from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard._tabs import _confirmed
+from bft_nas.dashboard.front import front_figure
+from bft_nas.network import cost
+from bft_nas.network.references import widest
+from bft_nas.record import Run, facts_of
+from bft_nas.record.pareto import by_proxy, winners
+from bft_nas.record.standings import lead_text, verdicts_of
+from tests.dashboard.made_up import make_run
+from tests.dashboard.pages import Page
+
+BUDGET = 50_000_000
+NAME = "mobilenet_v3_small"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    make_run(folder, "plain", candidates=12, budgets=(BUDGET,), failed=0)
+    run = make_run(folder, "proven", candidates=12, budgets=(BUDGET,), failed=0)
+    _reference(run)
+    ranked = run.results().sort_values("accuracy", ascending=False)["number"].tolist()
+    dense = run.results().query("butterfly_share == 0")["number"].tolist()
+    # The second of the proxy training wins, clearly over the reference and hardly over the first.
+    accuracies: dict[Any, tuple[float, ...]] = {
+        ranked[1]: (0.701, 0.705, 0.709),
+        ranked[0]: (0.699, 0.702, 0.708),
+        NAME: (0.651, 0.655, 0.657),
+        **({dense[0]: (0.6,)} if dense and dense[0] not in ranked[:2] else {}),
+        **{number: (0.55,) for number in ranked[2:4] if number not in dense[:1]},
+    }
+    run.record_confirmations([row for key, found in accuracies.items() for row in _rows(run, key, found)])
+    return folder
+
+
+def _reference(run: Run) -> None:
+    found = widest(NAME, BUDGET)
+    assert found is not None
+    row = {"name": NAME, "width": found[0], "state": "complete", "accuracy": 0.5, "epochs": 4, "seconds": 1.0}
+    run.record_references([{**row, "reason": "", **facts_of(found[1], BUDGET)}])
+
+
+def _rows(run: Run, key: Any, accuracies: tuple[float, ...]) -> list[dict[str, Any]]:
+    found = widest(NAME, BUDGET)
+    assert found is not None
+    network = found[1] if key == NAME else run.architecture(int(key))
+    named = {"name": NAME, "width": 0.9} if key == NAME else {"number": key}
+    facts = {"budget": BUDGET, "macs": cost(network).macs, "hash": network.hash, "protocol": "0123456789ab"}
+    share = {"butterfly_share": cost(network).butterfly_share, "fusions": network.fusion_pattern}
+    return [
+        {**named, **facts, **share, "seed": seed, "accuracy": accuracy, "epochs": 16, "seconds": 2.5}
+        for seed, accuracy in enumerate(accuracies, start=1)
+    ]
+
+
+@pytest.fixture
+def proven(runs: Path) -> Run:
+    return Run(runs / "proven")
+
+
+def test_a_lead_has_its_interval_or_is_none(proven: Run) -> None:
+    (verdict,) = verdicts_of(proven)
+    assert verdict.winner.network.number == proven.winner()["number"]
+    by_label = {each.network.label: lead_text(each.lead) for each in verdict.others}
+    best = winners(by_proxy(proven.results()), [BUDGET]).iloc[0]["number"]
+    assert by_label[f"candidate {best}"].startswith("not to be told apart: +0.2 points (95 %: -")
+    assert by_label[NAME].startswith("+5.1 points (95 %: +4.")
+    assert [each.network.mean for each in verdict.others] == sorted(
+        (each.network.mean for each in verdict.others), reverse=True
+    )
+
+
+def test_the_front_has_a_point_with_an_error_bar_for_each(proven: Run) -> None:
+    results, references = proven.results(), proven.references()
+    figure = front_figure(results, [BUDGET], references=references)
+    candidates, known = (
+        next(trace for trace in figure.data if trace.name == name)
+        for name in ("confirmed, trained longer", "references, confirmed")
+    )
+    shown = results[results["confirmed"].notna()]
+    assert list(candidates.customdata) == shown["number"].tolist()
+    assert list(candidates.y) == pytest.approx((100 * shown["confirmed"]).tolist())
+    assert list(candidates.error_y.array) == pytest.approx((100 * shown["confirmed_error"]).tolist())
+    assert min(candidates.error_y.array) > 0
+    assert list(known.y) == pytest.approx([100 * 1.963 / 3])
+    low, high = figure.layout.yaxis.range
+    assert low < min(candidates.y)
+    assert max(candidates.y) < high
+    assert "± " in alternative(figure)
+    assert "unconfirmed" not in alternative(figure)
+
+
+def test_a_front_without_confirmations_is_drawn_as_before_and_says_so(runs: Path) -> None:
+    figure = front_figure(Run(runs / "plain").results(), [BUDGET])
+    assert not [trace for trace in figure.data if "confirmed" in str(trace.name)]
+    assert "(unconfirmed: by its brief proxy training)" in alternative(figure)
+
+
+def test_the_report_tells_who_won_and_over_whom(proven: Run, tmp_path: Path) -> None:
+    page = Page(write_run_report(proven, tmp_path / "report.html").read_text(encoding="utf-8"))
+    (verdict,) = verdicts_of(proven)
+    for row in confirmed_rows(verdict):
+        line = next(line for line in page.rows if line.startswith(row[0]) and row[1] in line)
+        assert row[-1] in line
+    assert f"{verdict.winner.network.label} over reference {NAME}: +5.1 points (95 %: " in page.text
+    assert "Confirmed within 50M: 16 epochs, protocol 0123456789ab" in page.text
+    winner = next(line for line in page.rows if line.startswith("50M") and "±" in line)
+    assert f"#{verdict.winner.network.number}" in winner
+
+
+def test_a_report_without_confirmations_says_so(runs: Path, tmp_path: Path) -> None:
+    text = Page(write_run_report(Run(runs / "plain"), tmp_path / "r.html").read_text(encoding="utf-8")).text
+    assert "The most accurate candidate within the budget, unconfirmed." in text
+    assert "what is better is unconfirmed" in text
+
+
+def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
+    (verdict,) = verdicts_of(proven)
+    data = read_run(proven)
+    text = str(_confirmed(data))
+    for heading in HEADINGS:
+        assert heading in text
+    for row in confirmed_rows(verdict):
+        assert all(cell in text for cell in row)
+    opened = Runs(runs)
+    number = int(verdict.winner.network.number or 0)
+    standing = _standing(data, _find(opened, data, number))
+    assert standing.startswith("winner within 50M; within 50M, ")
+    assert "(95 %: " in standing
+    plain = read_run(Run(runs / "plain"))
+    assert "No winner was confirmed" in str(_confirmed(plain))
+    best = int(Run(runs / "plain").winner()["number"])
+    assert _standing(plain, _find(opened, plain, best)) == "winner within 50M (unconfirmed)"
+
+
+def test_the_app_reads_a_run_again_when_something_is_confirmed(runs: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, candidates=2, budgets=(BUDGET,), failed=0)
+    before = signature(run.folder)
+    run.record_confirmations(_rows(run, 0, (0.5,)))
+    assert signature(run.folder) != before
+
+
+def test_results_csv_and_the_terminal_have_it(
+    proven: Run, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = pd.read_csv(proven.write_results())
+    assert {"confirmed", "confirmed_error"} <= set(written.columns)
+    assert main(["show", "proven", "--runs", str(runs)]) == 0
+    out = capsys.readouterr().out
+    assert "confirmed    70.50% ± 0." in out
+    assert f"over reference {NAME}: +5.1 points (95 %: " in out
+    assert main(["fidelity", "proven", "--runs", str(runs)]) == 0
+    out = capsys.readouterr().out
+    assert "the proxy protocol" in out
