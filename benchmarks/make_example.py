@@ -22,6 +22,7 @@ TEXTS = (
     "study.journal",
     "results.csv",
     "references.csv",
+    "confirmations.csv",
     "candidates/*/architecture.json",
     "candidates/*/curve.csv",
 )

@@ -89,7 +89,9 @@ SEARCH: dict[str, Sequence[str] | None] = {
     "--images": ("3", "10", "64", "129", "8000"),
     "--batch-size": ("1", "2", "32", "64", "4096"),
     "--proxy-divisor": ("1", "2", "4", "8", "99"),
+    "--references": ("all", "two"),
     "--no-references": None,
+    "--no-confirm": None,
     "--storage": (
         "sqlite:///study.db",
         "sqlite:////nowhere/x.db",
@@ -112,6 +114,7 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
         **RUNS,
     },
     "compare": {"RUN": RUN_NAMES, **ENGINE, **RUNS},
+    "fidelity": {"RUN": RUN_NAMES, **RUNS},
     "dashboard": {
         "RUN": RUN_NAMES,
         "--host": ("127.0.0.1", "::1", "nowhere.invalid"),
@@ -130,6 +133,7 @@ BASE = {
     "--trials": "1",
     "--epochs": "1",
     "--no-references": "",
+    "--no-confirm": "",
     "--workers": "1",
 }
 """A search that begins within a moment."""
@@ -267,6 +271,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     import bft_nas.dashboard._server
     import bft_nas.engines.ray_tune
     import bft_nas.export.write
+    import bft_nas.searching.confirmation
     import bft_nas.searching.loop
     import bft_nas.searching.references
 
@@ -288,6 +293,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     with (
         patch("bft_nas.searching.loop.search", searched),
         patch("bft_nas.searching.references.compare", lambda *arguments, **options: None),
+        patch("bft_nas.searching.confirmation.confirm", lambda *arguments, **options: None),
         patch("bft_nas.export.write.export", exported),
         patch("bft_nas.engines.ray_tune.connect", no_cluster),
         patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)),

@@ -56,7 +56,7 @@ def test_a_network_learns_on_the_gpu(name: str, precision: str) -> None:
 
 def test_every_part_of_the_benchmark_of_a_gpu_runs() -> None:
     small = "--workers 2 --flops 15M --images 130 --each 1 --channels 32 --batch 2 --search"
-    search = "--trials 1 --images 100 --epochs 1 --no-references --data fashion-mnist --resolution 128"
+    search = "--trials 1 --images 100 --epochs 1 --no-references --no-confirm --data fashion-mnist --resolution 128"
     done = subprocess.run(
         [sys.executable, str(BENCHMARK), *small.split(), *search.split()],
         capture_output=True,

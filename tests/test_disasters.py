@@ -20,10 +20,10 @@ from tests.conftest import SPACE
 TRIALS = 5
 SEARCH = (
     *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--name", "run"),
-    *("--images", "1500", "--epochs", "3", "--trials", str(TRIALS), "--no-references"),
+    *("--images", "1500", "--epochs", "3", "--trials", str(TRIALS), "--no-references", "--no-confirm"),
 )
 ALONE = ("--workers", "1")
-RESUME = ("search", "--resume", "run", "--no-references", *ALONE)
+RESUME = ("search", "--resume", "run", "--no-references", "--no-confirm", *ALONE)
 
 
 def start(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:

@@ -5,7 +5,7 @@ cifar10 and tiny.yaml, the space that docs/spaces.md prints. What stands on seve
 Changed is only what takes minutes or another machine:
 
 - a search trains 1 candidate (a resumed one 2) for 1 epoch of few images, by one worker or two where it says more;
-- the references are two of the fifteen;
+- the references are two of the fifteen, and no winner is confirmed;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
 - the dashboard is stopped as soon as it serves.
@@ -55,6 +55,7 @@ def made_small(line: str, folder: Path) -> list[str]:
         words += [] if "--trials" in words else ["--trials", "1"]
         # A run's own protocol stays.
         words += [] if again else ["--epochs", "1", "--images", "200"]
+        words += [] if "--no-confirm" in words else ["--no-confirm"]
     if words[0] in ("search", "compare"):
         words += [] if "--workers" in words else ["--workers", "1"]
     if "--candidate" in words:
@@ -95,6 +96,7 @@ def typed() -> set[tuple[str, ...]]:
 def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setattr("bft_nas.searching.references.REFERENCES", REFERENCES[:2])
+    monkeypatch.setattr("bft_nas.searching.references.USUAL", REFERENCES[:2])
     monkeypatch.setattr(
         "bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)
     )
@@ -137,5 +139,6 @@ def test_every_page_of_commands_is_read() -> None:
     lines = [line for page in PAGES for line in lines_of(page)]
     assert len(lines) >= 25
     assert {shlex.split(line)[1] for line in lines} == {
-        *("search", "show", "export", "compare", "dashboard", "runs", "report", "references", "spaces")
+        *("search", "show", "export", "compare", "fidelity", "dashboard", "runs", "report", "references"),
+        "spaces",
     }

@@ -18,6 +18,7 @@ from tests.conftest import Command
 SEARCH = (
     *("search", "--flops", "10M,20M", "--trials", "4", "--images", "2000", "--epochs", "2", "--seed", "4"),
     "--no-references",
+    "--no-confirm",
 )
 
 
@@ -59,7 +60,7 @@ def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     before = Run.open("first", runs=folder / "runs").results()
     resumed = subprocess.run(
         [sys.executable, "-m", "bft_nas.cli.main", "search", "--resume", "first"]
-        + ["--no-references", "--workers", "1"],
+        + ["--no-references", "--no-confirm", "--workers", "1"],
         cwd=folder,
         capture_output=True,
         text=True,

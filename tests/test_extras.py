@@ -37,7 +37,18 @@ def without_extras(folder: Path, *arguments: str) -> subprocess.CompletedProcess
 
 def test_without_any_extra_a_search_a_report_and_an_export_work(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
-    small = ("--trials", "1", "--images", "64", "--epochs", "1", "--workers", "1", "--no-references")
+    small = (
+        "--trials",
+        "1",
+        "--images",
+        "64",
+        "--epochs",
+        "1",
+        "--workers",
+        "1",
+        "--no-references",
+        "--no-confirm",
+    )
     searched = without_extras(
         tmp_path, "search", "--flops", "3M", "--space", "tiny.yaml", "--name", "a", *small
     )

@@ -25,6 +25,7 @@ SEARCH = (
     "--epochs",
     "1",
     "--no-references",
+    "--no-confirm",
     "--workers",
     "1",
     "--trials",
@@ -82,7 +83,16 @@ def test_a_run_remembers_how_many_images_may_be_unreadable(
     assert command(capsys, *begin)[0] == 2
     assert command(capsys, *begin, "--max-unreadable", "30")[0] == 0
     code, out, err = command(
-        capsys, "search", "--resume", "many", "--trials", "2", "--no-references", "--workers", "1"
+        capsys,
+        "search",
+        "--resume",
+        "many",
+        "--trials",
+        "2",
+        "--no-references",
+        "--no-confirm",
+        "--workers",
+        "1",
     )
     assert code == 0, err
     assert "25 of 85 images cannot be decoded" in out
@@ -117,7 +127,16 @@ class TestMovedData:
         before = (folder / "runs" / "first" / "run.yaml").read_text(encoding="utf-8")
         protocol = Run.open("first").protocol
         moved = photos.rename(folder / "pictures")
-        resume = ("search", "--resume", "first", "--no-references", "--workers", "1", "--trials")
+        resume = (
+            "search",
+            "--resume",
+            "first",
+            "--no-references",
+            "--no-confirm",
+            "--workers",
+            "1",
+            "--trials",
+        )
         code, _, err = command(capsys, *resume, "1")
         assert code == 2
         assert err == (
@@ -161,6 +180,7 @@ class TestMovedData:
             "--data",
             "copy",
             "--no-references",
+            "--no-confirm",
             "--workers",
             "1",
         )

@@ -17,9 +17,20 @@ from tests.dashboard.made_up import make_run
 
 SEARCH = (
     *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--name", "run"),
-    *("--images", "200", "--epochs", "1", "--trials", "2", "--no-references", "--workers", "1"),
+    *(
+        "--images",
+        "200",
+        "--epochs",
+        "1",
+        "--trials",
+        "2",
+        "--no-references",
+        "--no-confirm",
+        "--workers",
+        "1",
+    ),
 )
-RESUME = ("search", "--resume", "run", "--no-references", "--workers", "1", "--trials", "3")
+RESUME = ("search", "--resume", "run", "--no-references", "--no-confirm", "--workers", "1", "--trials", "3")
 
 
 def command(
@@ -189,7 +200,19 @@ def test_a_search_that_runs_out_of_memory_records_it_and_gives_advice(workers: s
     arguments = ("--batch-size", "512", "--images", "1000", "--proxy-divisor", "1", "--workers", workers)
     ended = command(
         folder,
-        *("search", "--flops", "50M", "--name", "run", "--epochs", "1", "--trials", "2", "--no-references"),
+        *(
+            "search",
+            "--flops",
+            "50M",
+            "--name",
+            "run",
+            "--epochs",
+            "1",
+            "--trials",
+            "2",
+            "--no-references",
+            "--no-confirm",
+        ),
         *arguments,
         memory=1_500_000_000,
     )

@@ -98,6 +98,7 @@ def test_a_search_from_another_directory_with_the_installed_wheel(wheel: Path, t
             "--trials",
             "1",
             "--no-references",
+            "--no-confirm",
             "--workers",
             "1",
         ]

@@ -17,7 +17,20 @@ from PIL import Image
 from bft_nas.cli.main import main
 from tests.conftest import SPACE
 
-COMMANDS = ["search", "show", "export", "compare", "report", "dashboard", "references", "runs", "spaces"]
+COMMANDS = [
+    *(
+        "search",
+        "show",
+        "export",
+        "compare",
+        "fidelity",
+        "report",
+        "dashboard",
+        "references",
+        "runs",
+        "spaces",
+    )
+]
 SMALL = (
     "--trials",
     "2",
@@ -28,6 +41,7 @@ SMALL = (
     "--batch-size",
     "32",
     "--no-references",
+    "--no-confirm",
     "--workers",
     "1",
 )
@@ -342,7 +356,9 @@ def test_resume_goes_on_and_refuses_another_protocol(
     assert code == 2
     assert "--space: a resumed run keeps its own" in err
     assert (folder / "runs/first/results.csv").read_text() == before
-    code, out, _ = cli("search", "--resume", "first", "--trials", "3", "--no-references", "--workers", "1")
+    code, out, _ = cli(
+        "search", "--resume", "first", "--trials", "3", "--no-references", "--no-confirm", "--workers", "1"
+    )
     assert code == 0
     assert "candidate 3/3" in out
     after = (folder / "runs/first/results.csv").read_text()
@@ -354,7 +370,9 @@ def test_a_run_is_resumed_from_another_directory(
     searched: tuple[Path, str], tmp_path: Path, cli: Cli
 ) -> None:
     run = searched[0] / "runs" / "first"
-    code, out, err = cli("search", "--resume", str(run), "--trials", "2", "--no-references", "--workers", "1")
+    code, out, err = cli(
+        "search", "--resume", str(run), "--trials", "2", "--no-references", "--no-confirm", "--workers", "1"
+    )
     assert code == 0, err
     assert f"bft-nas show {run}" in out
     assert files_under(tmp_path) == set()
@@ -389,7 +407,7 @@ def test_compare_trains_the_references_at_the_runs_budgets_and_adds_them(
     assert "shufflenet_v2_bft" in (folder / "runs/first/results.csv").read_text()
     assert "shufflenet_v2_bft" in (folder / "runs/first/report.html").read_text()
     # All of them are known by now.
-    code, out, _ = cli("search", "--resume", "first", "--trials", "2")
+    code, out, _ = cli("search", "--resume", "first", "--trials", "2", "--no-confirm")
     assert (code, "epoch 1/1" in out) == (0, False)
     assert "References under the same protocol" in out
 
