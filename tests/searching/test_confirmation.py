@@ -250,11 +250,13 @@ def test_references_of_the_proxy_keep_the_resolution_of_its_winner(done: Run, pr
     search(run, engine, Silent(), Clock(), trials=10, seconds=None)
     before = field_of(run, [NAME])
     first = next(each for each in contenders_of(run) if not each.racer.reference)
-    resolutions = run.results().set_index("number")["resolution"]
+    results = run.results()
+    resolutions = dict(zip(results["number"].tolist(), results["resolution"].tolist(), strict=True))
     leaders = winners(by_proxy(run.results()), run.settings.budgets)["resolution"].tolist()
     other = next(number for number, each in resolutions.items() if each != leaders[-1])
     row = {**first.facts, "number": other, "macs": 1, "hash": "", "protocol": "", "seed": 1, "accuracy": 1.0}
-    run.record_confirmations([*run.confirmations().to_dict("records"), {**row, "epochs": 4, "seconds": 1.0}])
+    before_it = [{str(k): v for k, v in each.items()} for each in run.confirmations().to_dict("records")]
+    run.record_confirmations([*before_it, {**row, "epochs": 4, "seconds": 1.0}])
     assert run.winner()["resolution"] == resolutions[other] != leaders[-1]
     assert field_of(run, [NAME]) == before
     compare(run, before, engine, Silent(), Clock())
