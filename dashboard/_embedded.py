@@ -51,7 +51,10 @@ def embedded(
         "lines": [
             {"color": colour, "dash": dash} for colour, dash in zip(COLOURS[:2], DASHES[:2], strict=True)
         ],
-        "columns": {column.name: _described(column) for column in (*COLUMNS, *CONFIRMED_COLUMNS)},
+        "columns": {
+            column.name: _described(column)
+            for column in (*COLUMNS, *(each for each in CONFIRMED_COLUMNS if each.name in data.results))
+        },
         "views": {
             view: [column.name for column in columns_for(view, data.results)]
             for view in ("candidates", "card")
