@@ -53,6 +53,8 @@ class RunData:
     """See `proposals`."""
     verdicts: tuple[Verdict, ...] = ()
     """What was confirmed, of each budget for which it was."""
+    control: str = ""
+    """What random search would have found, in a sentence; empty where that is not known."""
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -98,6 +100,7 @@ def read_run(run: Run) -> RunData:
     from bft_nas.data.dataset import IMAGENET_CLASSES
     from bft_nas.record.facts import result_facts
     from bft_nas.record.standings import verdicts
+    from bft_nas.searching.control import control_text
     from bft_nas.searching.halving import Halving
 
     settings, results, references = run.settings, run.results(), run.references()
@@ -117,6 +120,7 @@ def read_run(run: Run) -> RunData:
         read_curves=lambda: run.curves(results["number"]),
         read_proposals=lambda: _proposals(trials),
         verdicts=verdicts(results, references, run.confirmations(), settings.budgets),
+        control=control_text(run),
     )
 
 

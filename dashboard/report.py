@@ -353,14 +353,19 @@ def _front_table(on_front: pd.DataFrame) -> str:
 
 def _confirmed(data: RunData) -> str:
     if not data.verdicts:
-        return '<p class="about">No winner was confirmed by longer trainings.</p>'
+        return f'<p class="about">No winner was confirmed by longer trainings.</p>{_control(data)}'
     parts = [f'<h3>What was confirmed</h3><p class="about">{escape(WHAT_IS_CONFIRMED)}</p>']
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
         told = "".join(f"<li>{escape(text)}</li>" for text in rival_texts(verdict))
         rows = texts_table(title, HEADINGS, confirmed_rows(verdict))
         parts.append(f'<p class="about">{escape(title)}</p>{rows}<ul>{told}</ul>')
-    return "".join(parts)
+    return "".join(parts) + _control(data)
+
+
+def _control(data: RunData) -> str:
+    text = data.control[:1].upper() + data.control[1:]
+    return f'<p class="about">{escape(text)}.</p>' if text else ""
 
 
 def _references(references: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ from rows import Table
 from bft_nas.record.pareto import hypervolume, non_dominated
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.surrogate import is_uniform
+from bft_nas.searching.proposers.schedule import is_uniform
 from bft_nas.space.space import SearchSpace
 
 WORTH = (10, 20, 35, 50)

@@ -40,6 +40,7 @@ from bft_nas.record.standings import (
     verdicts_of,
     winner_text,
 )
+from bft_nas.searching.control import control_text
 from bft_nas.space.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -192,6 +193,8 @@ def print_confirmation(console: Console, run: Run) -> None:
             console.print(text, highlight=False)
     if found:
         console.print(fidelity_of(run).summary, highlight=False)
+    if control := control_text(run):
+        console.print(control, highlight=False)
 
 
 def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -> None:

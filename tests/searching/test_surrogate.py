@@ -14,14 +14,8 @@ import optuna
 import pytest
 
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.surrogate import (
-    FIRST,
-    UNLIKE,
-    Surrogate,
-    is_uniform,
-    observations,
-    proposed,
-)
+from bft_nas.searching.proposers.schedule import FIRST, is_uniform
+from bft_nas.searching.proposers.surrogate import UNLIKE, Surrogate, observations, proposed
 from bft_nas.searching.proposers.surrogate_sampler import SurrogateSampler
 from bft_nas.space.drawing import Drawn, draw
 from bft_nas.space.space import SearchSpace

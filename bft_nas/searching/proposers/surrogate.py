@@ -9,29 +9,16 @@ from typing import Any
 
 from bft_nas.record import Entry, History
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
+from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
 from bft_nas.space.drawing import Drawn, draw, mutate
 from bft_nas.space.space import Proposal, SearchSpace
 
-FIRST = 10
-"""Uniform proposals before the model is asked, the families by turns."""
-ROUND = 5
-"""Of so many proposals the last one is uniform, for the model to learn what it has not seen, and as the record of what
-random search would have found; the others are the model's best."""
 DRAWN, MUTATED = 1000, 1000
 """Networks in the pool."""
 PARENTS = 8
 """The most accurate networks so far, of which the pool holds mutations."""
 UNLIKE = 3
 """Choices in which a proposal differs from the others of its round, and from all that are still trained."""
-
-
-def is_uniform(position: int) -> bool:
-    """Whether the proposal of a position, counted from 0, is a uniform one.
-
-    >>> [position for position in range(20) if not is_uniform(position)]
-    [10, 11, 12, 13, 15, 16, 17, 18]
-    """
-    return position < FIRST or (position - FIRST) % ROUND == ROUND - 1
 
 
 def proposed(

@@ -1,0 +1,51 @@
+"""What random search would have found with as many trainings, from the uniform ones of a run's proposals."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from bft_nas.core.units import format_percent
+from bft_nas.record import Run
+from bft_nas.searching.proposers.schedule import is_uniform
+
+LEARNT = "surrogate"
+"""The sampler of whose proposals some are uniform."""
+LEAST_UNIFORM = 5
+"""Trained ones, to say anything."""
+
+
+def control_text(run: Run) -> str:
+    """A sentence on a run that was searched by `LEARNT`; empty of others, and where too little was trained.
+
+    With several budgets it is about the largest one.
+    """
+    if run.settings.sampler != LEARNT:
+        return ""
+    budget = run.settings.budgets[-1]
+    uniform, learnt = [], []
+    proposed = (entry for entry in run.ledger.history.entries if entry.facts is not None)
+    for position, entry in enumerate(proposed):
+        assert entry.facts is not None
+        if entry.state == "complete" and entry.facts["budget"] == budget and entry.accuracy is not None:
+            (uniform if is_uniform(position) else learnt).append(entry.accuracy)
+    if len(uniform) < LEAST_UNIFORM or not learnt:
+        return ""
+    count = len(uniform) + len(learnt)
+    return (
+        f"random search with as many trainings ({count}) would be expected to find "
+        f"{format_percent(expected_best(uniform, count))}, by the {len(uniform)} uniform proposals; the best of the "
+        f"model's has {format_percent(max(learnt))} (proxy trainings, unconfirmed)"
+    )
+
+
+def expected_best(sample: Sequence[float], count: int) -> float:
+    """The mean of the best of ``count`` draws from what a sample was drawn from, taken to be normal (Blom 1958).
+
+    >>> expected_best([0.4, 0.5, 0.6], 1)
+    0.5
+    >>> round(expected_best([0.4, 0.5, 0.6], 20), 3)
+    0.687
+    """
+    mean, deviation = statistics.fmean(sample), statistics.stdev(sample)
+    return mean + deviation * statistics.NormalDist().inv_cdf((count - 0.375) / (count + 0.25))

@@ -1,0 +1,16 @@
+"""Which proposals of the surrogate are uniform."""
+
+FIRST = 10
+"""Uniform proposals before the model is asked, the families by turns."""
+ROUND = 5
+"""Of so many proposals the last one is uniform, for the model to learn what it has not seen, and as the record of what
+random search would have found; the others are the model's best."""
+
+
+def is_uniform(position: int) -> bool:
+    """Whether the proposal of a position, counted from 0, is a uniform one.
+
+    >>> [position for position in range(20) if not is_uniform(position)]
+    [10, 11, 12, 13, 15, 16, 17, 18]
+    """
+    return position < FIRST or (position - FIRST) % ROUND == ROUND - 1

@@ -1,0 +1,48 @@
+"""What random search would have found."""
+
+import random
+import statistics
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from bft_nas.core.units import format_percent
+from bft_nas.record import Run
+from bft_nas.searching.control import control_text, expected_best
+from bft_nas.training.curve import Epoch
+from tests.conftest import tiny_prepared, tiny_run
+
+
+def test_the_best_of_many_draws_is_told_from_few() -> None:
+    rng = random.Random(0)
+    best = statistics.fmean(max(rng.gauss(0.5, 0.02) for _ in range(30)) for _ in range(2000))
+    told = statistics.fmean(expected_best([rng.gauss(0.5, 0.02) for _ in range(12)], 30) for _ in range(500))
+    assert told == pytest.approx(best, abs=0.002)
+
+
+def filled(folder: Path, sampler: str, count: int) -> Run:
+    """Accuracies of 50, 51, 52 ... percent, in the order of proposal."""
+    run = tiny_run(folder, tiny_prepared(sampler=sampler))
+    rng = random.Random(0)
+    for number in range(count):
+        candidate = run.ledger.propose(run.space.sample(rng, 3_000_000), datetime.now())
+        run.ledger.finish(candidate, [Epoch(1, 2.0, 0.5 + number / 100, 1.0)], 1.0)
+    return run
+
+
+def test_a_run_says_what_its_uniform_proposals_let_expect(tmp_path: Path) -> None:
+    text = control_text(filled(tmp_path, "surrogate", 15))
+    uniform = [0.5 + number / 100 for number in [*range(10), 14]]
+    assert f"find {format_percent(expected_best(uniform, 15))}," in text
+    assert "(15)" in text
+    assert "11 uniform" in text
+    assert "63.0" in text
+    assert text.endswith("unconfirmed)")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "count"), [("random", 15), ("tpe", 15), ("surrogate", 10), ("surrogate", 3)]
+)
+def test_other_runs_and_shorter_ones_say_nothing(sampler: str, count: int, tmp_path: Path) -> None:
+    assert control_text(filled(tmp_path, sampler, count)) == ""
