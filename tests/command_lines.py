@@ -118,7 +118,7 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
     "dashboard": {
         "RUN": RUN_NAMES,
         "--host": ("127.0.0.1", "::1", "nowhere.invalid"),
-        "--port": ("8050", "1"),
+        "--port": ("8061", "1"),
         **RUNS,
     },
     "report": {"RUN": RUN_NAMES, "-o": ("mine.html", ".", "photos", "nowhere/mine.html", "a/.."), **RUNS},

@@ -159,9 +159,6 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
         return
     settings = Settings.of(given)
     loop.check_names(settings)
-    database = str(given.get("storage", ""))
-    if database:
-        check_database(database)
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     if settings.fusion is not None:
         space = space.restricted(fusion=settings.fusion)
@@ -171,6 +168,10 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     dataset, images = prepared.images.dataset, prepared.images
     facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
     clock.workers, make_engine = _engine_for(prepared, engine_options)
+    database = str(given.get("storage", ""))
+    if database:
+        # Last: what is checked of a file makes it.
+        check_database(database)
     run = Run.create(
         options.name,
         prepared.settings,

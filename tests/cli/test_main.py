@@ -32,6 +32,8 @@ COMMANDS = [
     )
 ]
 SMALL = (
+    "--sampler",
+    "random",
     "--trials",
     "2",
     "--images",
@@ -99,6 +101,10 @@ def test_version(cli: Cli) -> None:
         ((), "COMMAND"),
         (("find",), "invalid choice: 'find'"),
         (("search",), "--flops: missing"),
+        (
+            ("search", "--flops", "50M", "--storage", "sqlite:///study.db", "--batch-size", "1"),
+            "--batch-size 1: a single image has no spread",
+        ),
         (("search", "--flops"), "--flops: expected one argument"),
         (("search", "--flops", "fast"), "--flops fast: expected a number of MACs above zero"),
         (("search", "--flops", "-3M"), "--flops -3M: expected a number of MACs above zero"),

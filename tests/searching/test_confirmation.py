@@ -310,7 +310,7 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     process.send_signal(signal.SIGKILL)
     process.wait(60)
     assert len(confirmations(tmp_path, "killed")) == 2
-    resumed = bft_nas("search", "--resume", "killed", "--no-references", "--workers", "2")
+    resumed = bft_nas("search", "--resume", "killed", "--no-references", "--workers", "1")
     assert resumed.returncode == 0, resumed.stderr
     # From its last epoch: the first one is not trained again.
     assert "confirmation 3/9: candidate" in resumed.stdout
