@@ -23,7 +23,8 @@ def control_text(run: Run) -> str:
     if run.settings.sampler != LEARNT:
         return ""
     budget = run.settings.budgets[-1]
-    uniform, learnt = [], []
+    uniform: list[float] = []
+    learnt: list[float] = []
     proposed = (entry for entry in run.ledger.history.entries if entry.facts is not None)
     for position, entry in enumerate(proposed):
         assert entry.facts is not None
