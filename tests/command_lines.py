@@ -309,7 +309,8 @@ class Interrupted:
 
     def __enter__(self) -> None: ...
 
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        self.listener.close()
 
     def serve_forever(self) -> None:
         raise KeyboardInterrupt
