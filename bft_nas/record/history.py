@@ -138,6 +138,11 @@ class History:
                 ) from None
         return self
 
+    @property
+    def sampled(self) -> list[Entry]:
+        """The proposals that the sampler has moved on by, in order: there are `proposed` of them."""
+        return [entry for entry in self.entries if entry.state not in UNSEEN]
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows of `bft_nas.record.Run.results`: candidates with an outcome, in order of number."""
         return [entry.row() for entry in self.entries if entry.state in ENDED]

@@ -25,11 +25,9 @@ def control_text(run: Run) -> str:
     budget = run.settings.budgets[-1]
     uniform: list[float] = []
     learnt: list[float] = []
-    proposed = (entry for entry in run.ledger.history.entries if entry.facts is not None)
-    for position, entry in enumerate(proposed):
-        assert entry.facts is not None
-        if entry.state == "complete" and entry.facts["budget"] == budget and entry.accuracy is not None:
-            (uniform if is_uniform(position) else learnt).append(entry.accuracy)
+    for position, entry in enumerate(run.ledger.history.sampled):
+        if entry.state == "complete" and entry.facts and entry.facts["budget"] == budget:
+            (uniform if is_uniform(position) else learnt).append(entry.accuracies[-1])
     if len(uniform) < LEAST_UNIFORM or not learnt:
         return ""
     count = len(uniform) + len(learnt)

@@ -12,6 +12,15 @@ Suggest = Callable[[str, Sequence[Any]], Any]
 """Picks one of the values of the choice of that name: what a sampler does."""
 
 
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """The names of the choices in which two proposals differ; one that came up in one of them alone is one.
+
+    >>> sorted(differing({"depth": 1, "fusion": "dense"}, {"depth": 2, "fusion": "butterfly", "radix": 4}))
+    ['depth', 'fusion', 'radix']
+    """
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+
+
 def chosen_values(where: str, choices: Sequence[Choice], values: Values, choose: Suggest) -> dict[str, Any]:
     """One value for each choice that comes up, in their order; the name of a choice is ``where`` and its key."""
     chosen: dict[str, Any] = {}

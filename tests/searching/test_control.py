@@ -41,6 +41,19 @@ def test_a_run_says_what_its_uniform_proposals_let_expect(tmp_path: Path) -> Non
     assert text.endswith("unconfirmed)")
 
 
+def test_a_repeated_proposal_has_its_turn_too(tmp_path: Path) -> None:
+    run = filled(tmp_path, "surrogate", 12)
+    run.ledger.repeat(run.space.sample(random.Random(0), 3_000_000), 0, datetime.now())
+    # One more of the model's, and the uniform one that ends the round.
+    for seed, accuracy in ((1, 0.9), (2, 0.1)):
+        proposal = run.space.sample(random.Random(seed), 3_000_000)
+        candidate = run.ledger.propose(proposal, datetime.now())
+        run.ledger.finish(candidate, [Epoch(1, 2.0, accuracy, 1.0)], 1.0)
+    text = control_text(run)
+    assert "11 uniform" in text
+    assert f"model's has {format_percent(0.9)}" in text
+
+
 @pytest.mark.parametrize(
     ("sampler", "count"), [("random", 15), ("tpe", 15), ("surrogate", 10), ("surrogate", 3)]
 )

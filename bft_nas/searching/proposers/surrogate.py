@@ -10,6 +10,7 @@ from typing import Any
 from bft_nas.record import Entry, History
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
+from bft_nas.space.choosing import differing
 from bft_nas.space.drawing import Drawn, draw, mutate
 from bft_nas.space.space import Proposal, SearchSpace
 
@@ -56,7 +57,7 @@ def proposed(
     unlike = (
         drawn
         for drawn in best_first
-        if all(_differing(drawn.choices, choices) >= UNLIKE for choices in avoided)
+        if all(len(differing(drawn.choices, each) - {"budget_share"}) >= UNLIKE for each in avoided)
     )
     # In a small space nothing may be left that is unlike all of them.
     for drawn in chain(unlike, best_first):
@@ -140,13 +141,7 @@ def _for_budget(choices: Mapping[str, Any], budgets: Sequence[int], budget: int)
 
 def _under_way(history: History) -> Iterator[Entry]:
     """What is still trained, and what was proposed since the last uniform proposal."""
-    in_round = (history.proposed - FIRST) % ROUND
-    proposed = [entry for entry in history.entries if entry.facts is not None]
-    yield from proposed[len(proposed) - in_round :]
-    yield from (entry for entry in proposed[: len(proposed) - in_round] if entry.state == "running")
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    """In how many choices two proposals differ, that of the share of the budget left out."""
-    names = (one.keys() | other.keys()) - {"budget_share"}
-    return sum(one.get(name) != other.get(name) for name in names)
+    before_round = history.proposed - (history.proposed - FIRST) % ROUND
+    for position, entry in enumerate(history.sampled):
+        if position >= before_round or entry.state == "running":
+            yield entry
