@@ -26,7 +26,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from bft_nas.record import Candidate, DataFacts, Run, Settings
+from bft_nas.api.progress import Silent
+from bft_nas.record import DataFacts, Run, Settings
 from bft_nas.record.storage import JOURNAL
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
 from bft_nas.searching.loop import Clock, prepare, search
@@ -75,22 +76,6 @@ def outcome_of(job: Job) -> Outcome:
     if job.weights is not None:
         job.weights.write_bytes(b"weights")
     return Outcome((Epoch(1, 2.0, accuracy / 2, 1.0), Epoch(2, 1.5, accuracy, 1.0)), 2.0)
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def begin(self, candidate: Candidate, position: int) -> None: ...
-
-    def step(self, candidate: Candidate, done: int, total: int) -> None: ...
-
-    def epoch(self, candidate: Candidate, row: Epoch) -> None: ...
-
-    def lost(self, candidate: Candidate, reason: str) -> None: ...
-
-    def advise(self, text: str) -> None: ...
-
-    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None: ...
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from bft_nas.record import Candidate, DataFacts, Run, Settings
 from bft_nas.searching.loop import Prepared, prepare
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch
+from bft_nas.training.loop import TrainingFailed
 
 # Machines are slow now and then, and no test is about time.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -99,6 +100,18 @@ def of_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def diverging_trainings() -> Iterator[None]:
+    """Within it, every training fails."""
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise TrainingFailed("diverged")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bft_nas.training.loop.evaluate", fail)
+        yield
 
 
 @pytest.fixture(autouse=True)

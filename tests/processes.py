@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
+
+
+def start(
+    folder: Path, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.STDOUT
+) -> subprocess.Popen[str]:
+    """``bft-nas`` in a process of its own, in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bft_nas.cli.main", *arguments],
+        cwd=folder,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+    )
 
 
 def children_of(process: int) -> list[int]:

@@ -9,13 +9,14 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from bft_nas.record import Run
+from tests import processes
 from tests.conftest import SPACE
 from tests.processes import children_of, kill
 
@@ -28,15 +29,7 @@ SEARCH = (
     *TRAINING,
 )
 
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "bft_nas.cli.main", *arguments],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+start = partial(processes.start, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def workers_of(driver: int) -> list[int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bft_nas.network import Architecture, cost
+from bft_nas.network.modules import MODULES, RESIDUAL_NORM
 from bft_nas.network.references import REFERENCES, widest
 from bft_nas.space.space import SearchSpace
 
@@ -61,8 +62,8 @@ class Network:
 
     @property
     def has_skips(self) -> bool:
-        """Whether it has inverted residuals, some of which have their input added."""
-        return any(block.kind == "inverted" for block in self.architecture.blocks)
+        """Whether it has blocks whose input may be added to what they make."""
+        return any(MODULES[block.kind] in RESIDUAL_NORM for block in self.architecture.blocks)
 
 
 def read_networks() -> list[Network]:

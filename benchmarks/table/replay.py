@@ -28,6 +28,7 @@ from bft_nas.record.pareto import hypervolume, non_dominated
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import is_uniform
+from bft_nas.space.choosing import differing
 from bft_nas.space.space import SearchSpace
 
 WORTH = (10, 20, 35, 50)
@@ -137,7 +138,7 @@ def optuna_picks(sampler: str) -> Callable[[Mapping[int, Known], int, int], Pick
                 lambda name, values: trial.suggest_categorical(name, list(values)), [budget]
             )
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            return min(left, key=lambda n: (_differing(proposal.parameters, known[n].point.choices), n))
+            return min(left, key=lambda n: (len(differing(proposal.parameters, known[n].point.choices)), n))
 
         return pick
 
@@ -150,10 +151,6 @@ SAMPLERS: Mapping[str, Callable[[Mapping[int, Known], int, int], Pick]] = {
     "nsga2": optuna_picks("nsga2"),
     "surrogate": surrogate_picks,
 }
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
 
 
 def searched(known: Mapping[int, Known], pick: Pick, eta: int) -> Iterator[dict[int, tuple[float, ...]]]:

@@ -144,27 +144,9 @@ def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
     """
     if freedom < 1:
         raise ValueError(f"freedom: expected 1 or more, got {freedom}")
-    low, high = 0.0, 1.0
-    while _within(high, freedom) < confidence:
-        high *= 2
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, freedom) < confidence else (low, middle)
-    return (low + high) / 2
+    from scipy.special import stdtrit
 
-
-def _within(t: float, freedom: int) -> float:
-    """The probability that Student's t is between -t and t, by its finite series (Abramowitz and Stegun 26.7.3)."""
-    angle = math.atan(t / math.sqrt(freedom))
-    cosine, sine = math.cos(angle), math.sin(angle)
-    odd = freedom % 2
-    term = total = cosine if odd else 1.0
-    for k in range(2 + odd, freedom - 1, 2):
-        term *= (k - 1) / k * cosine**2
-        total += term
-    if not odd:
-        return sine * total
-    return 2 / math.pi * (angle + (sine * total if freedom > 1 else 0.0))
+    return float(stdtrit(freedom, (1 + confidence) / 2))
 
 
 def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bft_nas.space.choosing import differing
+
 SHORTLIST = 4
 """Candidates of each budget, without the best one that has dense fusions alone."""
 OF_A_FAMILY = 2
@@ -63,5 +65,4 @@ def nearly_the_same(one: Promising, other: Promising) -> bool:
     if one.family != other.family:
         return False
     names = one.choices.keys() | other.choices.keys()
-    different = sum(bool(one.choices.get(name) != other.choices.get(name)) for name in names)
-    return different <= ALIKE * len(names)
+    return len(differing(one.choices, other.choices)) <= ALIKE * len(names)

@@ -22,12 +22,12 @@ SCHEMA = 3
 ``zero_residuals``."""
 SMALLEST_PROXY = 32
 """Pixels on a side below which a network of five halvings is left with a single pixel."""
-ALWAYS: Mapping[str, Any] = {
-    "optimiser": "sgd",
-    "nesterov": True,
-    "schedule": "cosine",
-    "zero_residuals": False,
+ADDED: Mapping[int, Mapping[str, Any]] = {
+    2: {"optimiser": "sgd", "nesterov": True, "schedule": "cosine"},
+    3: {"zero_residuals": False},
 }
+"""The recipe's fields that came with a schema, as every earlier one trained."""
+ALWAYS: Mapping[str, Any] = {name: value for added in ADDED.values() for name, value in added.items()}
 """What earlier schemas had no field for: it enters a hash where it differs, so that what was always trained alike
 keeps its hash."""
 
@@ -100,12 +100,12 @@ class Protocol:
             raise UserError(f"protocol: schema {schema!r} is of a later version; expected at most {SCHEMA}")
         if schema == 1:
             recipe = {name: given.pop(name) for name in _names(Recipe) & given.keys()}
-            given["recipe"] = {**ALWAYS, **recipe}
-        elif schema == 2 and isinstance(given.get("recipe"), Mapping):
-            given["recipe"] = {"zero_residuals": False, **given["recipe"]}
+            given["recipe"] = recipe
         _check(given, _names(cls))
         if not isinstance(given["recipe"], Mapping):
             raise UserError("protocol: recipe: expected keys and values")
+        for later in range(schema + 1, SCHEMA + 1):
+            given["recipe"] = {**ADDED[later], **given["recipe"]}
         _check(given["recipe"], _names(Recipe))
         return cls(**{**given, "recipe": Recipe(**given["recipe"])})
 

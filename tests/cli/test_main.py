@@ -32,20 +32,8 @@ COMMANDS = [
     )
 ]
 SMALL = (
-    "--sampler",
-    "random",
-    "--trials",
-    "2",
-    "--images",
-    "64",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "32",
-    "--no-references",
-    "--no-confirm",
-    "--workers",
-    "1",
+    *("--sampler", "random", "--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32"),
+    *("--no-references", "--no-confirm", "--workers", "1"),
 )
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -250,15 +238,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         for i in range(10):
             write_image(folder / "photos" / name.replace("/", "_") / f"{i}.png", 100 * k + i)
     arguments = [
-        "search",
-        "--flops",
-        "1.5M,3M",
-        "--space",
-        "mine.yaml",
-        "--data",
-        "photos",
-        "--name",
-        "first",
+        *("search", "--flops", "1.5M,3M", "--space", "mine.yaml", "--data", "photos", "--name", "first")
     ]
     done = subprocess.run(
         [sys.executable, "-m", "bft_nas.cli.main", *arguments, *SMALL],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -27,9 +25,10 @@ from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import Entrant, compare, field_of
 from bft_nas.searching.shortlist import SHORTLIST
 from bft_nas.training.confirmation import Confirmation
-from bft_nas.training.loop import TrainingFailed, accuracy
+from bft_nas.training.loop import accuracy
 from bft_nas.training.protocol import Protocol
-from tests.conftest import SPACE, Command, Silent, tiny_prepared, tiny_run
+from tests.conftest import SPACE, Command, Silent, diverging_trainings, tiny_prepared, tiny_run
+from tests.processes import start
 
 NAME = "mobilenet_v1"
 
@@ -218,11 +217,7 @@ def test_an_interruption_costs_no_training_that_had_ended(
 def test_a_training_that_breaks_down_is_recorded_and_tried_again(
     run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise TrainingFailed("diverged")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("bft_nas.training.loop.evaluate", fail)
+    with diverging_trainings():
         confirmed(run, prepared)
     failed = run.confirmations()
     assert set(failed["reason"]) == {"diverged"}
@@ -276,16 +271,6 @@ def search_line(data: Path, name: str, *more: str) -> tuple[str, ...]:
     return (
         *("search", "--flops", "2M", "--space", "tiny.yaml", "--data", str(data), "--sampler", "random"),
         *("--epochs", "1", "--trials", "3", "--batch-size", "32", "--name", name, "--no-references", *more),
-    )
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "bft_nas.cli.main", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
     )
 
 

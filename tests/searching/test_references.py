@@ -13,8 +13,7 @@ from bft_nas.network import REFERENCES, cost
 from bft_nas.record import REFERENCE_NAMES, Candidate, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import compare, field_of
-from bft_nas.training.loop import TrainingFailed
-from tests.conftest import Silent, tiny_prepared, tiny_run
+from tests.conftest import Silent, diverging_trainings, tiny_prepared, tiny_run
 
 FEW = ("mobilenet_v1", "shufflenet_v2_bft")
 
@@ -115,11 +114,7 @@ def test_an_interruption_keeps_what_was_trained_before_it(
 def test_a_training_that_breaks_down_is_recorded_and_tried_again(
     run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise TrainingFailed("diverged")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("bft_nas.training.loop.evaluate", fail)
+    with diverging_trainings():
         compared(run, prepared)
     failed = run.references()
     assert (failed["state"] == "failed").all()

@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from bft_nas.network import cost
 from bft_nas.searching.proposers.regression import Observed, Point
 from bft_nas.searching.proposers.surrogate import proposed
 from bft_nas.space.space import Proposal, SearchSpace
@@ -43,6 +44,8 @@ class SurrogateSampler(BaseSampler):
         self._seed = seed
         self._proposals: dict[int, Proposal] = {}
         """By number of the trial: of those that were asked for here, and of others that were seen."""
+        self._points: dict[str, Point] = {}
+        """By hash of the architecture, which is counted once."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Decide all of a trial's choices."""
@@ -51,7 +54,7 @@ class SurrogateSampler(BaseSampler):
         ]
         by_number = {each.number: self._proposal(each) for each in earlier}
         observed = [
-            Observed(_point(by_number[each.number]), accuracies)
+            Observed(self._point(by_number[each.number]), accuracies)
             for each in earlier
             if (accuracies := _accuracies(each))
         ]
@@ -89,12 +92,14 @@ class SurrogateSampler(BaseSampler):
             )
         return self._proposals[trial.number]
 
-
-def _point(proposal: Proposal) -> Point:
-    from bft_nas.network import cost
-
-    architecture = proposal.architecture
-    return Point(proposal.parameters, proposal.macs, cost(architecture).params, architecture.resolution)
+    def _point(self, proposal: Proposal) -> Point:
+        architecture = proposal.architecture
+        if architecture.hash not in self._points:
+            params = cost(architecture).params
+            self._points[architecture.hash] = Point(
+                proposal.parameters, proposal.macs, params, architecture.resolution
+            )
+        return self._points[architecture.hash]
 
 
 def _accuracies(trial: FrozenTrial) -> dict[int, float]:
