@@ -8,7 +8,7 @@ Changed is only what takes minutes or another machine:
 - the references are two of the fifteen, and no winner is confirmed;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
-- the dashboard is stopped as soon as it serves.
+- the dashboard listens where no other test does, and is stopped as soon as it serves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pytest
 from bft_nas.network.references import REFERENCES
 from bft_nas.record import Run
 from tests.command_lines import Interrupted
-from tests.conftest import Command
+from tests.conftest import Command, free_port
 from tests.data.samples import cifar10_files, write_class_folders, write_files
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def lines_of(page: Path) -> list[str]:
     return [re.split(r"\s{2,}", line)[0] for line in lines]
 
 
-def made_small(line: str, folder: Path) -> list[str]:
+def made_small(line: str, folder: Path, port: int) -> list[str]:
     """A command's arguments with what this file's docstring says changed."""
     words = shlex.split(line)[1:]
     for name in HOMES:
@@ -58,6 +58,8 @@ def made_small(line: str, folder: Path) -> list[str]:
         words += [] if "--no-confirm" in words else ["--no-confirm"]
     if words[0] in ("search", "compare"):
         words += [] if "--workers" in words else ["--workers", "1"]
+    if words[0] == "dashboard" and "--port" not in words:
+        words += ["--port", str(port)]
     if "--candidate" in words:
         changes["--candidate"] = str(Run.open(words[1], runs=folder / "runs").winner()["number"])
     for name, value in changes.items():
@@ -84,6 +86,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spaces = (ROOT / "docs/spaces.md").read_text(encoding="utf-8")
     (folder / "tiny.yaml").write_text(spaces.partition("```yaml\n")[2].partition("```")[0])
     return folder
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +121,7 @@ def test_make_search_is_a_command_that_this_file_runs() -> None:
 def test_the_commands_of_a_page_run(
     page: Path,
     newcomer: Path,
+    port: int,
     typed: set[tuple[str, ...]],
     bft_nas: Command,
     capfd: pytest.CaptureFixture[str],
@@ -122,7 +130,7 @@ def test_the_commands_of_a_page_run(
 
     begin = ["bft-nas search --flops 50M"] if not (newcomer / "runs/mobile-50M").exists() else []
     for line in begin + lines_of(page):
-        words = made_small(line, newcomer)
+        words = made_small(line, newcomer, port)
         if tuple(words) in typed:
             continue
         typed.add(tuple(words))

@@ -21,7 +21,7 @@ from bft_nas.engines import local_engine
 from bft_nas.record import Run
 from bft_nas.record.storage import open_database, without_password
 from bft_nas.searching.loop import Clock, search
-from tests.conftest import SPACE, Command, Silent, tiny_prepared, tiny_run
+from tests.conftest import SPACE, Command, Silent, free_port, tiny_prepared, tiny_run
 
 
 def record(run: Run) -> pd.DataFrame:
@@ -199,7 +199,7 @@ def server() -> Iterator[str]:
         str(programs / "initdb"), "-D", str(folder / "data"), "-U", "nas", "-A", "scram-sha-256",
         "--pwfile", str(folder / "password"), "-N",
     )  # fmt: skip
-    port = _free_port()
+    port = free_port()
     run(
         str(programs / "pg_ctl"), "-D", str(folder / "data"), "-w", "-l", str(folder / "log"),
         "-o", f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}", "start",
@@ -207,14 +207,6 @@ def server() -> Iterator[str]:
     yield f"postgresql://nas:secret@127.0.0.1:{port}/postgres"
     run(str(programs / "pg_ctl"), "-D", str(folder / "data"), "-m", "immediate", "stop")
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_two_processes_share_a_study_in_postgresql(server: str, tmp_path: Path) -> None:
