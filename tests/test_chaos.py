@@ -33,9 +33,8 @@ start = partial(processes.start, stdout=subprocess.DEVNULL, stderr=subprocess.PI
 
 
 def workers_of(driver: int) -> list[int]:
-    """The processes that it started for training, and not the one that keeps books for multiprocessing."""
-    commands = {child: Path(f"/proc/{child}/cmdline") for child in children_of(driver)}
-    return [child for child, path in commands.items() if path.exists() and b"spawn_main" in path.read_bytes()]
+    """The processes that train for it: what those that it started have started."""
+    return [worker for child in children_of(driver) for worker in children_of(child)]
 
 
 def has_begun(folder: Path) -> bool:

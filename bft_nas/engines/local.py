@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,13 +23,17 @@ from bft_nas.searching.jobs import Driver, Engine, Job, Outcome, train_job
 from bft_nas.training.loop import OUT_OF_MEMORY, TrainingFailed, failing
 
 if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
+    from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 
     from bft_nas.data.images import Images
     from bft_nas.training.protocol import Protocol
 
 GRACE = 5.0
 """Seconds that a worker has to end when it is asked to."""
+SECONDS_TO_DIE = 0.1
+"""Of a process that was killed."""
+PRELOADED = ("bft_nas.engines._worker", "safetensors.torch", "torch._dynamo")
+"""What a worker imports before its first epoch is over; the last one with the first optimiser."""
 PROCESS_MEMORY = 250 << 20
 """Bytes that a worker takes before it trains."""
 PIXEL_MEMORY = 4096
@@ -81,39 +88,53 @@ class _Worker:
     """A process that trains one job after another, and the end of the pipe to it."""
 
     def __init__(self, setup: Setup) -> None:
-        from multiprocessing import get_context
-
         self.setup = setup
         self.job: Job | None = None
-        self.context = get_context("spawn")
-        self.process: SpawnProcess | None = None
+        self.process: ForkServerProcess | SpawnProcess | None = None
         self.connection: Connection[Any, Any]
         self.heard = 0.0
 
     def begin(self, job: Job, size: SharedSize) -> None:
         """Send a job and its images, starting the process if there is none; OSError when there is no room for one."""
         if self.process is None:
-            connection, theirs = self.context.Pipe()
-            process = self.context.Process(target=serve, args=(theirs, self.setup), daemon=True)
             try:
-                with _without_script():
-                    process.start()
-            except OSError:
-                connection.close()
-                raise
-            finally:
-                theirs.close()
-            self.connection, self.process = connection, process
+                self._start()
+            except (EOFError, ConnectionError):
+                # What it was to be forked from has just died.
+                time.sleep(SECONDS_TO_DIE)
+                try:
+                    self._start()
+                except EOFError:
+                    raise OSError("no process could be forked") from None
         self.job = job
         self.heard = time.monotonic()
         # If it died idle, the pipe says so when it is read.
         with suppress(OSError):
             self.connection.send((job, size))
 
+    def _start(self) -> None:
+        context = _context()
+        connection, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self.setup), daemon=True)
+        try:
+            with _without_script():
+                process.start()
+        except (OSError, EOFError):
+            connection.close()
+            raise
+        finally:
+            theirs.close()
+        self.connection, self.process = connection, process
+
     def ask_to_end(self) -> None:
         """Tell the process to end, without waiting for it."""
         if self.process is not None:
             self.process.terminate()
+
+    def kill(self) -> None:
+        """End the process, which may hear nothing."""
+        if self.process is not None:
+            self.process.kill()
 
     def end(self) -> str:
         """End the process, gently at first; how it ended."""
@@ -130,6 +151,27 @@ class _Worker:
         self.connection.close()
         self.process = None
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """How workers are started.
+
+    On Linux by forks of a process that has imported all they need, which takes seconds, and that shares its memory with
+    them; and that has not computed anything, so that there is no thread or GPU for a fork to lose.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    # First, since it changes which signals are blocked.
+    resource_tracker.ensure_running()
+    # Ctrl-C reaches every process of a terminal; what is started here does not hear of it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
 
 
 @contextmanager
@@ -151,6 +193,8 @@ class _Pool:
     ) -> None:
         import torch
 
+        # It imports what workers need while the first images are made ready.
+        _context()
         self.driver = driver
         self.retries = retries
         self.timeout = timeout
@@ -185,6 +229,7 @@ class _Pool:
                     self._hear(busy[connection])  # type: ignore[index]
                 for worker in busy.values():
                     if worker.job is not None and time.monotonic() - worker.heard > self.timeout:
+                        worker.kill()
                         worker.end()
                         self._lose(worker, f"gave no sign of life for {self.timeout:g} s")
         finally:

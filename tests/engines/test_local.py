@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -20,6 +21,7 @@ from bft_nas.record import Candidate, Ledger, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.watching import Meddler, record, record_of_one
+from tests.processes import children_of, kill_all
 
 TRIALS, EPOCHS = 4, 3
 
@@ -91,6 +93,22 @@ def test_a_candidate_whose_worker_dies_goes_on_from_its_last_epoch(
         assert all(after == min(before, EPOCHS - 1) for before, after in again)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_workers_begin_anew_when_what_they_were_forked_from_has_died(
+    prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    def kill_everybody() -> None:
+        for process in children_of(os.getpid()):
+            if b"forkserver" in Path(f"/proc/{process}/cmdline").read_bytes():
+                kill_all(process)
+
+    run = tiny_run(tmp_path, prepared)
+    watcher = Meddler([(1, 1)], kill_everybody)
+    go(run, prepared, watcher)
+    pd.testing.assert_frame_equal(record(run), undisturbed)
+    assert 1 in {lost for lost, _ in watcher.losses}
+
+
 def test_a_candidate_that_kills_every_worker_has_failed_and_the_search_goes_on(
     prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -111,9 +129,9 @@ def test_a_worker_that_hangs_is_ended_and_its_candidate_goes_on(
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     watcher = Meddler([(0, 2)], to_all_workers(signal.SIGSTOP))
-    go(run, prepared, watcher, timeout=12.0)
+    go(run, prepared, watcher, timeout=5.0)
     pd.testing.assert_frame_equal(record(run), undisturbed)
-    assert (0, "its worker gave no sign of life for 12 s; resumes from its last epoch") in watcher.losses
+    assert (0, "its worker gave no sign of life for 5 s; resumes from its last epoch") in watcher.losses
 
 
 def test_an_interrupted_search_leaves_no_worker_and_goes_on_from_the_checkpoints(
