@@ -4,7 +4,8 @@ They run one after the other in one directory, which holds what their pages spea
 cifar10 and tiny.yaml, the space that docs/spaces.md prints. What stands on several pages runs for the first of them.
 Changed is only what takes minutes or another machine:
 
-- a search trains 1 candidate (a resumed one 2) for 1 epoch of few images, by one worker or two where it says more;
+- a search trains 1 candidate (a resumed one 2) for 1 epoch of 200 images and validates it with as many, by one worker
+  or two where it says more;
 - the references are two of the fifteen, and no winner is confirmed;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
@@ -16,11 +17,17 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bft_nas.data import dataset
+from bft_nas.data.dataset import Dataset
+from bft_nas.data.division import Parts, Split
 from bft_nas.network.references import REFERENCES
 from bft_nas.record import Run
 from tests.command_lines import Interrupted
@@ -99,9 +106,15 @@ def typed() -> set[tuple[str, ...]]:
     return set()
 
 
+def few_to_validate(make: Callable[[str, Parts], Dataset], name: str, parts: Parts) -> Dataset:
+    few = Split(parts.validation.images[:200], parts.validation.labels[:200])
+    return make(name, replace(parts, validation=few))
+
+
 @pytest.fixture
 def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("bft_nas.data.dataset._dataset", partial(few_to_validate, dataset._dataset))
     monkeypatch.setattr("bft_nas.searching.references.REFERENCES", REFERENCES[:2])
     monkeypatch.setattr("bft_nas.searching.references.USUAL", REFERENCES[:2])
     monkeypatch.setattr(

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import bft_nas.export.write
+from bft_nas.export.graphs import RULES
 from bft_nas.export.source import model_source, read_safetensors
 from bft_nas.export.write import CONTENTS, TOLERANCE
 from bft_nas.network import BLOCKS, Architecture, Head, Stem, cost
@@ -281,3 +282,10 @@ def test_a_damaged_weights_file_is_refused_by_the_model_file(damage: str, tmp_pa
     )
     with pytest.raises(ValueError, match=r"weights\.safetensors: "):
         read_safetensors(path)
+
+
+def test_the_switches_of_the_exporters_are_as_they_were(exported: Exported) -> None:
+    from onnxscript import rewriter
+
+    assert not getattr(getattr(torch.fx, "config", None), "do_not_emit_stack_traces", False)
+    assert any(rule.name == "SlicesSplit" for rule in getattr(rewriter, RULES, ()))

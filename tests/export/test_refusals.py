@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from bft_nas.cli.export import show_export
 from bft_nas.core.errors import UserError
 from bft_nas.export.checks import Answer, OtherPython, run_weights
-from bft_nas.export.graphs import RULES
 from bft_nas.export.write import CONTENTS, ExportError, export
 from bft_nas.network import Architecture
 from tests.export.examples import (
@@ -159,13 +158,6 @@ def test_the_command_line_shows_the_file_or_has_a_line_for_each(terminal: bool) 
     assert (shown.splitlines() == lines) is not terminal
     # A terminal is left as it was found.
     assert text.getvalue().endswith("\x1b[2K") is terminal
-
-
-def test_the_switches_of_the_exporters_are_as_they_were(exported: Exported) -> None:
-    from onnxscript import rewriter
-
-    assert not getattr(getattr(torch.fx, "config", None), "do_not_emit_stack_traces", False)
-    assert any(rule.name == "SlicesSplit" for rule in getattr(rewriter, RULES, ()))
 
 
 def test_weights_of_another_architecture_and_of_a_diverged_one_are_refused(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def test_a_built_reference_runs_both_ways_and_has_the_counted_macs(name: str) ->
         assert (macs, params) == (counted.macs, counted.params)
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1_bft", "shufflenet_v2_bft", "mobilenet_v3_large", "mnasnet_a1"]
+)
 def test_a_built_reference_exports_to_standard_operators(name: str) -> None:
     model = build(reference(name, width=0.25, resolution=64, classes=10)).eval()
     images = torch.randn(2, 3, 64, 64)
