@@ -122,7 +122,7 @@ def report_in_browser(window: BrowserContext, path: Path) -> Iterator[Any]:
         yield page
 
 
-@pytest.mark.parametrize("name", ["front", "strip", "comparison", "curves"])
+@pytest.mark.parametrize("name", ["front", "curves"])
 def test_in_a_browser_all_else_of_a_report_works(
     name: str, made_up: Run, window: BrowserContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

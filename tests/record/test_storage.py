@@ -136,10 +136,9 @@ def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished:
 def test_resume_repairs_the_journal_says_so_and_goes_on(
     bft_nas: Command, tiny_space: Path, tmp_path: Path
 ) -> None:
-    training = ("--images", "64", "--epochs", "1", "--no-references", "--no-confirm")
-    first = bft_nas(
-        "search", "--flops", "2M", "--space", "tiny.yaml", "--name", "torn", "--trials", "3", *training
-    )
+    alone = ("--workers", "1", "--no-references", "--no-confirm")
+    new = ("--flops", "2M", "--space", "tiny.yaml", "--name", "torn", "--images", "64", "--epochs", "1")
+    first = bft_nas("search", *new, "--trials", "3", *alone)
     assert first.returncode == 0, first.stderr
     journal = tmp_path / "runs/torn/study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
@@ -150,7 +149,7 @@ def test_resume_repairs_the_journal_says_so_and_goes_on(
     shown = bft_nas("show", "torn")
     assert shown.returncode == 1
     assert f"study.journal: line {created[1] + 1} cannot be read" in shown.stderr
-    again = bft_nas("search", "--resume", "torn", "--trials", "4", "--no-references", "--no-confirm")
+    again = bft_nas("search", "--resume", "torn", "--trials", "4", *alone)
     assert again.returncode == 0, again.stderr
     assert f"line {created[1] + 1} could not be read and was taken out" in again.stdout
     results = pd.read_csv(tmp_path / "runs/torn/results.csv")
@@ -223,6 +222,8 @@ def test_two_processes_share_a_study_in_postgresql(server: str, tmp_path: Path) 
                 *arguments,
                 "--no-references",
                 "--no-confirm",
+                "--workers",
+                "1",
             ],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
