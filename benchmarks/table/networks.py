@@ -22,6 +22,10 @@ from bft_nas.network.references import REFERENCES, widest
 from bft_nas.space.space import SearchSpace
 
 FILE = Path(__file__).with_name("networks.jsonl")
+SEARCHES = Path(__file__).with_name("searches.jsonl")
+"""Real searches, each with its winner; see searches.py."""
+FIRST_SEARCHED = 1000
+"""Number of the first winner of a real search."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,26 @@ def read_networks() -> list[Network]:
     """The networks of ``networks.jsonl``, in the order of training."""
     rows = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
     return [Network(**{**row, "architecture": Architecture.from_dict(row["architecture"])}) for row in rows]
+
+
+def read_searched() -> list[Network]:
+    """The winners of the searches of ``searches.jsonl``, named for whoever searched."""
+    if not SEARCHES.is_file():
+        return []
+    rows = [json.loads(line) for line in SEARCHES.read_text(encoding="utf-8").splitlines()]
+    return [
+        Network(
+            row["number"],
+            f"{row['label']} {row['seed']}",
+            row["budget"],
+            row["macs"],
+            row["params"],
+            row["butterfly_share"] == 0,
+            {},
+            Architecture.from_dict(row["architecture"]),
+        )
+        for row in rows
+    ]
 
 
 def draw_networks() -> list[Network]:
