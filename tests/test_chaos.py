@@ -20,7 +20,7 @@ from tests import processes
 from tests.conftest import SPACE
 from tests.processes import children_of, kill
 
-ROUNDS = int(os.environ.get("BFT_NAS_CHAOS_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("BFT_NAS_CHAOS_ROUNDS", "3"))
 TRIALS = 4 + ROUNDS
 TRAINING = ("--trials", str(TRIALS), "--workers", "2", "--retries", "1000", "--no-references", "--no-confirm")
 SEARCH = (

@@ -16,7 +16,7 @@ from bft_nas.record import Run
 from tests.conftest import Command
 
 SEARCH = (
-    *("search", "--flops", "10M,20M", "--trials", "4", "--images", "2000", "--epochs", "2", "--seed", "4"),
+    *("search", "--flops", "5M,10M", "--trials", "4", "--images", "2000", "--epochs", "2", "--seed", "4"),
     "--no-references",
     "--no-confirm",
 )
