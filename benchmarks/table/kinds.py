@@ -30,6 +30,8 @@ KINDS = {
     "confirm": Kind(8_000, {"epochs": 8}),
     "fresh confirm": Kind(32_000, {"epochs": 2}),
     "hot": Kind(8_000, {"epochs": 2, "learning_rate": 0.4}),
+    "d6 cool": Kind(8_000, {"epochs": 2, "learning_rate": 0.1}, divisor=6),
+    "d6 cold": Kind(8_000, {"epochs": 2, "learning_rate": 0.05}, divisor=6),
     "d6": Kind(8_000, {"epochs": 4}, divisor=6),
     "d6 brief": Kind(8_000, {"epochs": 2}, divisor=6),
     "d6 confirm": Kind(8_000, {"epochs": 8}, divisor=6),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from bft_nas.api.request import RunOptions
@@ -13,14 +13,15 @@ from bft_nas.api.run import Run
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.units import format_duration, format_macs
 from bft_nas.data.dataset import is_there
-from bft_nas.engines.choice import choose_engine
+from bft_nas.engines.choice import MakeEngine, choose_engine
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import DataFacts, Settings
 from bft_nas.record.storage import check_database
 from bft_nas.searching import confirmation, loop, references
 from bft_nas.searching.jobs import Engine
+from bft_nas.searching.wider import confirmation_of
 from bft_nas.space.space import SearchSpace
-from bft_nas.training.confirmation import Confirmation
+from bft_nas.training.confirmation import LONGER, SEEDS, Confirmation
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -34,10 +35,15 @@ class Work:
 
     run: Run
     prepared: loop.Prepared
-    engine: Engine
+    make_engine: MakeEngine
     clock: loop.Clock
     options: RunOptions
     """What is done at the end."""
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What trains under the run's own protocol."""
+        return self.make_engine(self.prepared.images, self.run.folder)
 
     def search(self, show: Show) -> None:
         """Train candidates until the limits are reached; see `bft_nas.searching.loop.search`.
@@ -60,10 +66,9 @@ class Work:
         """What the confirmation costs, in words; empty where none was asked for."""
         if not self.options.confirm:
             return ""
-        chosen = Confirmation(self.run.protocol)
         names = references.asked_names(self.options.references)
-        cost = confirmation.expected_cost(self.run, len(names), chosen)
-        return confirmation_text(self.run, cost, chosen, self.clock.workers)
+        cost = confirmation.expected_cost(self.run, len(names))
+        return confirmation_text(self.run, cost, self.clock.workers)
 
     def conclude(self, show: Show, say: Say) -> None:
         """What comes after a search: `compare`, then `confirm`, unless others are still at work on the run."""
@@ -86,7 +91,7 @@ class Work:
     def confirm(self, show: Show, say: Say, names: Sequence[str]) -> None:
         """Confirm the winner, and compare it with these references; see `bft_nas.searching.confirmation.confirm`."""
         run = self.run
-        chosen = Confirmation(run.protocol)
+        chosen, images = confirmation_of(self.prepared)
         contenders = confirmation.contenders_of(run, references.field_of(run, names).entrants)
         known = confirmation.Confirmations(run, contenders, chosen)
         if not known.missing() or all(contender.racer.reference for contender in contenders):
@@ -94,7 +99,7 @@ class Work:
             return
         cost = confirmation.cost_of_contenders(contenders, chosen)
         done = f"; {len(known.rows)} are known" if known.rows else ""
-        say(f"confirmation: {confirmation_text(run, cost, chosen, self.clock.workers)}{done}")
+        say(f"confirmation: {confirmation_text(run, cost, self.clock.workers)}, {chosen_text(chosen)}{done}")
         with show(
             trials=cost.most,
             seconds=None,
@@ -102,7 +107,7 @@ class Work:
             best=None,
             noun="confirmation",
         ) as watcher:
-            confirmation.confirm(known, self.engine, watcher, self.clock)
+            confirmation.confirm(known, self.make_engine(images, run.folder), watcher, self.clock)
 
     def compare(self, show: Show, say: Say, names: Sequence[str] | None = None) -> None:
         """Train the references, by default all; see `bft_nas.searching.references.compare`."""
@@ -120,13 +125,18 @@ class Work:
             references.compare(run, compared, self.engine, watcher, self.clock)
 
 
-def confirmation_text(run: Run, cost: confirmation.Cost, chosen: Confirmation, workers: int) -> str:
+def confirmation_text(run: Run, cost: confirmation.Cost, workers: int) -> str:
     """What a confirmation costs, in words; with its time as soon as trainings tell how long one takes."""
-    each = confirmation.seconds_of(run, chosen, workers)
+    each = confirmation.seconds_of(run, workers)
     least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
     time = "" if each is None else f", about {least} to {most}"
-    seeds = ", ".join(map(str, chosen.seeds))
-    return f"{cost} of {chosen.epochs} epochs, seeds {seeds}{time} (protocol {chosen.hash})"
+    return f"{cost}, each {LONGER} times as long, seeds {', '.join(map(str, SEEDS))}{time}"
+
+
+def chosen_text(chosen: Confirmation) -> str:
+    """What its trainings are, in words."""
+    protocol = chosen.protocol
+    return f"{protocol.epochs} epochs of {protocol.train_images} images (protocol {chosen.hash})"
 
 
 @contextmanager
@@ -155,7 +165,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
             # Whoever shares a run may have its data in a place of their own.
             prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
             clock.workers, make_engine = _engine_for(prepared, engine_options)
-            yield Work(run, prepared, make_engine(run.folder), clock, options)
+            yield Work(run, prepared, make_engine, clock, options)
         return
     settings = Settings.of(given)
     loop.check_names(settings)
@@ -183,7 +193,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     )
     run.database = database
     with run.members.joined(alone=True):
-        yield Work(run, prepared, make_engine(run.folder), clock, options)
+        yield Work(run, prepared, make_engine, clock, options)
 
 
 @contextmanager
@@ -204,11 +214,11 @@ def open_comparison(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
         prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
         clock.preparing = clock.whole
         clock.workers, make_engine = _engine_for(prepared, engine_options)
-        yield Work(run, prepared, make_engine(run.folder), clock, RunOptions.of({}))
+        yield Work(run, prepared, make_engine, clock, RunOptions.of({}))
 
 
-def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, Callable[[Path], Engine]]:
-    return choose_engine(options, prepared.images, prepared.protocol, prepared.space.resolutions)
+def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, MakeEngine]:
+    return choose_engine(options, prepared.protocol, prepared.space.resolutions)
 
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:

@@ -81,6 +81,8 @@ class Dataset:
     digest: str
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Mean and deviation of three channels, of pixels from 0 to 1, where they are not those of ``train``."""
 
 
 def load_dataset(

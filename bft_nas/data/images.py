@@ -31,9 +31,7 @@ class Images:
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset = dataset
         self.device = device
-        pixels = dataset.train.images.reshape(-1, dataset.train.images.shape[-1])
-        self.mean = _for_three([float(m) / 255 for m in pixels.mean(0)])
-        self.std = _for_three([max(float(s) / 255, 1e-3) for s in pixels.std(0)])
+        self.mean, self.std = dataset.normalisation or _normalisation(dataset.train)
         self._sizes: dict[int, ImageTensors] = {}
 
     def at(self, size: int) -> ImageTensors:
@@ -65,6 +63,14 @@ class Images:
         )
         images = (pixels.float() - mean) / std
         return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _normalisation(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    pixels = split.images.reshape(-1, split.images.shape[-1])
+    return (
+        _for_three([float(m) / 255 for m in pixels.mean(0)]),
+        _for_three([max(float(s) / 255, 1e-3) for s in pixels.std(0)]),
+    )
 
 
 def _for_three(channels: list[float]) -> tuple[float, ...]:

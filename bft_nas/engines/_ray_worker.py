@@ -47,7 +47,7 @@ class Setup:
 
 
 _images: dict[str, Images] = {}
-"""Of a worker's process, which trains one candidate after another."""
+"""Of a worker's process, which trains one candidate after another; by the data that they are of."""
 
 
 def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, shelf: Any) -> None:
@@ -58,8 +58,7 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, s
     from bft_nas.data.images import Images
     from bft_nas.training.protocol import Protocol
 
-    # Whatever protocol a job has of its own, its data are those of all.
-    shared = setup.protocol.hash
+    shared = f"{dataset.digest} {dataset.normalisation}"
     if not _images:
         torch.set_num_threads(max(1, int(setup.share.cpus)))
         keep_freed_memory()

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from bft_nas.searching.jobs import Engine
     from bft_nas.training.protocol import Protocol
 
+MakeEngine = Callable[["Images", Path], "Engine"]
+
 
 def choose_engine(
-    options: EngineOptions, images: Images, protocol: Protocol, resolutions: Sequence[int]
-) -> tuple[int, Callable[[Path], Engine]]:
-    """How many trainings there are at once, and what makes the engine for the run in a folder.
+    options: EngineOptions, protocol: Protocol, resolutions: Sequence[int]
+) -> tuple[int, MakeEngine]:
+    """How many trainings there are at once, and what makes the engine for images and a run's folder.
 
     Whatever is wrong with the options is said here, before there is a run.
 
@@ -33,7 +35,7 @@ def choose_engine(
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
         )
-        return share.workers, lambda folder: ray_engine(
+        return share.workers, lambda images, folder: ray_engine(
             images,
             protocol,
             share=share,
@@ -45,7 +47,6 @@ def choose_engine(
     from bft_nas.engines.local import default_workers, local_engine
 
     workers = options.workers or default_workers(protocol, resolutions)
-    engine = local_engine(
+    return workers, lambda images, folder: local_engine(
         images, protocol, workers=workers, retries=options.retries, timeout=options.trial_timeout
     )
-    return workers, lambda folder: engine

@@ -94,7 +94,7 @@ class Settings:
     )
     batch_size: int = option("images a step (default: {default})", kind=POSITIVE, default=64)
     proxy_divisor: int = option(
-        "train at the deployment resolution divided by this (default: 4, less for small images)",
+        "train at the deployment resolution divided by this (default: 6, less for small images)",
         kind=POSITIVE,
         default=0,
     )

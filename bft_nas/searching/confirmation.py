@@ -19,7 +19,7 @@ from bft_nas.searching.racing import Racer, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
 from bft_nas.searching.shortlist import SHORTLIST, Promising, shortlist
-from bft_nas.training.confirmation import Confirmation
+from bft_nas.training.confirmation import LONGER, SEEDS, Confirmation
 
 if TYPE_CHECKING:
     from bft_nas.searching.loop import Clock, Watcher
@@ -114,12 +114,10 @@ def cost_of(candidates: int, references: int, *, budgets: int, seeds: int) -> Co
     return Cost(everyone + compared * (seeds - 1), everyone * seeds)
 
 
-def expected_cost(run: Run, references: int, confirmation: Confirmation) -> Cost:
+def expected_cost(run: Run, references: int) -> Cost:
     """What the confirmation of a run costs that is compared with so many references at each budget."""
     budgets = len(run.settings.budgets)
-    return cost_of(
-        budgets * (SHORTLIST + 1), budgets * references, budgets=budgets, seeds=len(confirmation.seeds)
-    )
+    return cost_of(budgets * (SHORTLIST + 1), budgets * references, budgets=budgets, seeds=len(SEEDS))
 
 
 def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmation) -> Cost:
@@ -129,11 +127,11 @@ def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmati
     return cost_of(len(contenders) - references, references, budgets=budgets, seeds=len(confirmation.seeds))
 
 
-def seconds_of(run: Run, confirmation: Confirmation, workers: int) -> float | None:
+def seconds_of(run: Run, workers: int) -> float | None:
     """How long a training of the confirmation keeps a run from the next one, from its proxy trainings; None without."""
     results = run.results()
     trained = results.loc[results["state"] == "complete", "seconds"]
-    return None if trained.empty else float(trained.mean()) * confirmation.longer / workers
+    return None if trained.empty else float(trained.mean()) * LONGER / workers
 
 
 class Confirmations:

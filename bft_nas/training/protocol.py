@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 SCHEMA = 3
 """Of `Protocol.to_dict`. The first one, without a number, had the recipe's fields among its own; the second one had no
 ``zero_residuals``."""
-SMALLEST_PROXY = 32
-"""Pixels on a side below which a network of five halvings is left with a single pixel."""
+DIVISORS = {6: 128, 2: 64}
+"""Divisors of a proxy's resolution, each with the least deployment resolution, in pixels, that it is meant for. At 128
+to 224 pixels 6 ranks networks as well as 4 does, in half of the time (benchmarks/results/table.md)."""
 ADDED: Mapping[int, Mapping[str, Any]] = {
     2: {"optimiser": "sgd", "nesterov": True, "schedule": "cosine"},
     3: {"zero_residuals": False},
@@ -123,5 +124,5 @@ def _check(content: Mapping[str, Any], names: set[str]) -> None:
 
 
 def default_divisor(resolutions: tuple[int, ...]) -> int:
-    """By how much a proxy may shrink these deployment resolutions: 4, 2 or 1, so that `SMALLEST_PROXY` is left."""
-    return next((d for d in (4, 2) if min(resolutions) >= d * SMALLEST_PROXY), 1)
+    """By how much a proxy shrinks these deployment resolutions: the first of `DIVISORS` meant for all, or 1."""
+    return next((divisor for divisor, least in DIVISORS.items() if min(resolutions) >= least), 1)

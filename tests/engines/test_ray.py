@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from bft_nas.core.errors import UserError
+from bft_nas.data.dataset import load_dataset
+from bft_nas.data.images import Images
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
 from bft_nas.record import Run
@@ -179,24 +182,28 @@ def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_
 def test_a_confirmation_finds_what_it_finds_in_this_process(
     prepared: Prepared, share: Share, tmp_path: Path
 ) -> None:
-    """Each job has a protocol of its own, of another seed and other epochs than the engine's."""
+    """Each job has a protocol of its own, and its images are more than the search's."""
     from bft_nas.engines.ray_tune import ray_engine
 
+    dataset = load_dataset("fashion-mnist", size=24, images=600)
+    images = Images(dataset, torch.device("cpu"))
     found = []
     for name in ("here", "ray"):
         run = tiny_run(tmp_path, prepared, name)
         with of_threads(1):
             local = local_engine(prepared.images, run.protocol)
             search(run, local, Silent(), Clock(), trials=2, seconds=None)
-            longer = Confirmation(replace(run.protocol, epochs=1), longer=2, seeds=(1,))
+            proxy = replace(run.protocol, epochs=1)
+            wider = replace(proxy, data_digest=dataset.digest, train_images=600)
+            longer = Confirmation.of(proxy, wider, seeds=(1,))
             known, watcher = Confirmations(run, contenders_of(run), longer), Silent()
             if name == "ray":
                 storage = str(run.folder / ".ray")
                 engine = ray_engine(
-                    prepared.images, run.protocol, share=share, storage=storage, retries=0, timeout=600.0
+                    images, run.protocol, share=share, storage=storage, retries=0, timeout=600.0
                 )
             else:
-                engine = local
+                engine = local_engine(images, run.protocol)
             confirm(known, engine, watcher, Clock())
         assert {epoch for _, epoch in watcher.epochs} == {1, 2}
         assert run.weights_file(int(run.winner()["number"])) is not None

@@ -94,7 +94,7 @@ def references_of(run: Run) -> tuple[Entrant, ...]:
 
 def confirmed(run: Run, prepared: Prepared, watcher: Silent | None = None) -> Silent:
     watcher = watcher or Silent()
-    known = Confirmations(run, contenders_of(run, references_of(run)), Confirmation(run.protocol))
+    known = Confirmations(run, contenders_of(run, references_of(run)), Confirmation.of(run.protocol))
     confirm(known, local_engine(prepared.images, run.protocol), watcher, Clock())
     return watcher
 
@@ -118,15 +118,15 @@ def without_seconds(run: Run) -> pd.DataFrame:
 
 def test_one_hash_stands_for_all_seeds_and_is_that_of_no_proxy() -> None:
     protocol = Protocol("images", "", 10, 100, 20, 4, epochs=2)
-    confirmation = Confirmation(protocol)
+    confirmation = Confirmation.of(protocol)
     under = [confirmation.under(seed) for seed in confirmation.seeds]
     assert {each.epochs for each in under} == {8}
     assert [each.seed for each in under] == list(confirmation.seeds)
     assert protocol.seed not in confirmation.seeds
     hashes = [each.hash for each in under]
     assert len({*hashes, confirmation.hash, protocol.hash}) == len(hashes) + 2
-    assert Confirmation(protocol, seeds=(5, 6)).hash == confirmation.hash
-    assert Confirmation(protocol, longer=2).hash != confirmation.hash
+    assert Confirmation.of(protocol, seeds=(5, 6)).hash == confirmation.hash
+    assert Confirmation.of(protocol, longer=2).hash != confirmation.hash
 
 
 def test_who_may_win_and_whom_it_is_compared_with_are_trained_longer(
@@ -136,7 +136,7 @@ def test_who_may_win_and_whom_it_is_compared_with_are_trained_longer(
     rows = run.confirmations()
     assert tuple(rows.columns) == CONFIRMATION_NAMES
     assert set(rows["epochs"]) == {4}
-    assert set(rows["protocol"]) == {Confirmation(run.protocol).hash}
+    assert set(rows["protocol"]) == {Confirmation.of(run.protocol).hash}
     assert rows["accuracy"].between(0, 1).all()
     assert not rows.duplicated(["number", "name", "budget", "seed"]).any()
     assert len(rows) == len(watcher.ended)

@@ -25,7 +25,7 @@ def another(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("resolutions", "divisor"), [((128, 224), 4), ((224,), 4), ((64, 224), 2), ((32,), 1), ((96,), 2)]
+    ("resolutions", "divisor"), [((128, 224), 6), ((224,), 6), ((64, 224), 2), ((32,), 1), ((96,), 2)]
 )
 def test_the_proxy_shrinks_images_as_far_as_a_mobile_network_can_bear(
     resolutions: tuple[int, ...], divisor: int

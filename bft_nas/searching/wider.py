@@ -1,0 +1,39 @@
+"""The images of a confirmation: more of a search's data, where there are more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bft_nas.data.dataset import load_dataset
+from bft_nas.training.confirmation import LONGER, Confirmation
+
+if TYPE_CHECKING:
+    from bft_nas.data.images import Images
+    from bft_nas.searching.loop import Prepared
+
+
+def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
+    """How the winners of a search are confirmed, and the images that they are trained on.
+
+    It takes `LONGER` times as many images as far as the data has them, and the same ones more often where it has not:
+    of as many steps those on images never seen tell more (benchmarks/results/table.md). What it is validated on, and
+    how images are normalised, are the search's own.
+    """
+    import bft_nas.data.images
+
+    settings, proxy, images = prepared.settings, prepared.protocol, prepared.images
+    same = Confirmation.of(proxy), images
+    if settings.images is None or proxy.train_images < settings.images:
+        return same
+    dataset = load_dataset(
+        settings.data,
+        size=round(max(settings.resolutions) / settings.proxy_divisor),
+        images=LONGER * settings.images,
+        max_unreadable=settings.max_unreadable,
+    )
+    if len(dataset.train.labels) == proxy.train_images:
+        return same
+    wider = replace(proxy, data_digest=dataset.digest, train_images=len(dataset.train.labels))
+    dataset = replace(dataset, normalisation=(images.mean, images.std))
+    return Confirmation.of(proxy, wider), bft_nas.data.images.Images(dataset, images.device)
