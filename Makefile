@@ -11,10 +11,10 @@ search: $(INSTALLED)
 # Compiles the C sources anew where they changed.
 build: $(INSTALLED)
 
-# Four files of tests at once, on two cores: much of what they wait for is a browser, a database or a cluster. Threads of
+# Three files of tests at once, on two cores: much of what they wait for is a browser, a database or a cluster. Threads of
 # OpenMP that spin while they wait would take the cores from one another.
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Ten minutes: thousands of random command lines, none of which may end in a traceback or leave half of a run.
 fuzz: $(INSTALLED)

@@ -214,7 +214,7 @@ def test_a_search_that_runs_out_of_memory_records_it_and_gives_advice(workers: s
             "--no-confirm",
         ),
         *arguments,
-        memory=1_500_000_000,
+        memory=2_000_000_000,
     )
     assert "Traceback" not in ended.stdout + ended.stderr
     results = Run.open("run", runs=folder / "runs").results()

@@ -59,6 +59,8 @@ def format_count(count: int) -> str:
         return f"{count:.2g}"
     # No float is that large.
     exponent = int(math.log10(count))
+    # A logarithm is rounded, at a power of ten to either side of it.
+    exponent += (count >= 10 ** (exponent + 1)) - (count < 10**exponent)
     return f"{count // 10 ** (exponent - 1) / 10:.1f}e+{exponent}"
 
 

@@ -1,7 +1,7 @@
 """Numbers as people write and read them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bft_nas.core.errors import UserError
@@ -74,6 +74,7 @@ def test_any_number_of_macs_is_short(macs: int) -> None:
 
 
 @given(st.integers(1, 2000), st.integers(10, 99))
+@example(zeros=511, digits=10)
 def test_a_number_of_any_size_has_two_digits(zeros: int, digits: int) -> None:
     assert (
         float(format_count(digits * 10**zeros).partition("e")[0]) == digits / 10 or digits * 10**zeros < 100
