@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from bft_nas.record import Run
-from tests.dashboard.browsing import launch
+from tests.dashboard.browsing import FLAGS
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import CHROMIUM
 
@@ -23,7 +24,9 @@ def window() -> Iterator[BrowserContext]:
     """Debian's chromium without a window on a screen, driven by Playwright."""
     if CHROMIUM is None:
         pytest.skip("no chromium or chrome is installed")
-    with sync_playwright() as playwright:
-        browser = launch(playwright, CHROMIUM)
-        yield browser.new_context(accept_downloads=True)
-        browser.close()
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+        window = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=list(FLAGS), accept_downloads=True
+        )
+        yield window
+        window.close()
