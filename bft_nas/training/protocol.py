@@ -22,7 +22,7 @@ SCHEMA = 3
 ``zero_residuals``."""
 DIVISORS = {6: 128, 2: 64}
 """Divisors of a proxy's resolution, each with the least deployment resolution, in pixels, that it is meant for. At 128
-to 224 pixels 6 ranks networks as well as 4 does, in half of the time (benchmarks/results/table.md)."""
+to 224 pixels 6 ranks networks as well as 4 does, in two thirds of the time (benchmarks/results/table.md)."""
 ADDED: Mapping[int, Mapping[str, Any]] = {
     2: {"optimiser": "sgd", "nesterov": True, "schedule": "cosine"},
     3: {"zero_residuals": False},
