@@ -41,6 +41,6 @@ KINDS = {
     "d8": Kind(8_000, {"epochs": 8}, divisor=8),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
-"""By name. ``long zero`` is the truth: today's recipe. ``proxy`` is what a search did when the table was begun, and
-``confirm`` trains four times as long; the others train for about as long as a proxy, from other weights, with more and
-smaller steps, or on smaller images."""
+"""By name. ``long zero`` is the truth: today's recipe. ``proxy`` is what a search did when the table was begun and ``d6
+brief`` what it does now; ``confirm`` was the confirmation, and is ``d6 fresh confirm`` now. The others differ in steps,
+learning rate, images or their size."""
