@@ -76,12 +76,16 @@ def read_networks() -> list[Network]:
     return [Network(**{**row, "architecture": Architecture.from_dict(row["architecture"])}) for row in rows]
 
 
-def read_searched() -> list[Network]:
-    """The winners of the searches of ``searches.jsonl``, named for whoever searched."""
+def read_searches() -> list[dict[str, Any]]:
+    """The real searches that were made, in their order, each with its winner."""
     if not SEARCHES.is_file():
         return []
-    rows = [json.loads(line) for line in SEARCHES.read_text(encoding="utf-8").splitlines()]
-    return [
+    return [json.loads(line) for line in SEARCHES.read_text(encoding="utf-8").splitlines()]
+
+
+def every_network() -> list[Network]:
+    """Those of the table, and the winners of real searches, named for whoever searched."""
+    return read_networks() + [
         Network(
             row["number"],
             f"{row['label']} {row['seed']}",
@@ -92,7 +96,7 @@ def read_searched() -> list[Network]:
             {},
             Architecture.from_dict(row["architecture"]),
         )
-        for row in rows
+        for row in read_searches()
     ]
 
 

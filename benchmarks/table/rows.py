@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kinds import KINDS
-from networks import Network, read_networks, read_searched
+from networks import Network, every_network
 
 FOLDER = Path(__file__).parent
 TRUTH = "long zero"
@@ -51,7 +51,7 @@ class Table:
     @cached_property
     def networks(self) -> dict[int, Network]:
         """By number."""
-        return {network.number: network for network in [*read_networks(), *read_searched()]}
+        return {network.number: network for network in every_network()}
 
     @cached_property
     def truth(self) -> dict[int, float]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks import FIRST_SEARCHED, SEARCHES
+from networks import FIRST_SEARCHED, SEARCHES, read_searches
 from rows import Table
 from train import split
 
@@ -33,13 +33,6 @@ from bft_nas.record import Run, facts_of
 
 IMAGES = 35_000
 """That short trainings may train on."""
-
-
-def rows() -> list[dict[str, Any]]:
-    """The searches that were made, in their order."""
-    if not SEARCHES.is_file():
-        return []
-    return [json.loads(line) for line in SEARCHES.read_text(encoding="utf-8").splitlines()]
 
 
 def write_images(source: str, path: Path) -> None:
@@ -91,7 +84,7 @@ def run_all(options: argparse.Namespace) -> None:
         write_images(options.data, images)
         for seed in options.seeds:
             for flops in options.budgets:
-                made = {(row["label"], row["budget"], row["seed"]): row for row in rows()}
+                made = {(row["label"], row["budget"], row["seed"]): row for row in read_searches()}
                 budget = parse_macs(flops)
                 if (options.label, budget, seed) in made:
                     continue
@@ -113,7 +106,7 @@ def print_all(options: argparse.Namespace) -> None:
     print("| search | MACs | seed | seconds | candidates | winner | its MACs | proxy | long |")
     print("|---|---|---|---|---|---|---|---|---|")
     groups: dict[tuple[str, int], list[float]] = {}
-    for row in rows():
+    for row in read_searches():
         long = truth.get(row["number"])
         if long is not None:
             groups.setdefault((row["label"], row["budget"]), []).append(long)

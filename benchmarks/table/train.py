@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from kinds import KINDS
-from networks import Network, read_networks, read_searched
+from networks import Network, every_network
 from torch import Tensor, nn
 
 from bft_nas.core.memory import keep_freed_memory
@@ -253,8 +253,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
     first, _, last = options.networks.partition(":")
-    every = [*read_networks(), *read_searched()]
-    networks = [n for n in every if int(first or 0) <= n.number < int(last or 10**9)]
+    networks = [n for n in every_network() if int(first or 0) <= n.number < int(last or 10**9)]
     torch.set_num_threads(1)
     keep_freed_memory()
     SCRATCH.mkdir(exist_ok=True)

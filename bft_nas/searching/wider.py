@@ -28,7 +28,7 @@ def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
         return same
     dataset = load_dataset(
         settings.data,
-        size=round(max(settings.resolutions) / settings.proxy_divisor),
+        size=proxy.proxy_resolution(max(settings.resolutions)),
         images=LONGER * settings.images,
         max_unreadable=settings.max_unreadable,
     )
