@@ -25,7 +25,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.files import write_bytes
-from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, Shelf, train_reporting
+from bft_nas.engines._ray_shelf import Shelf
+from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, train_reporting
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
 from bft_nas.training.curve import Curve, Epoch
 
