@@ -11,10 +11,10 @@ search: $(INSTALLED)
 # Compiles the C sources anew where they changed.
 build: $(INSTALLED)
 
-# Three files of tests at once, on two cores: much of what they wait for is a browser, a database or a cluster. Threads of
-# OpenMP that spin while they wait would take the cores from one another.
+# Three files of tests at once, on two cores: much of what they wait for is a browser, a database or a cluster. Each with a
+# thread where it does not ask for several: two that wait for one another take a third more of the cores.
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Ten minutes: thousands of random command lines, none of which may end in a traceback or leave half of a run.
 fuzz: $(INSTALLED)

@@ -30,6 +30,9 @@ from tests.dashboard.browsing import (
 )
 from tests.dashboard.made_up import make_run
 
+# What each tab shows, by its name.
+OF_TABS = {"Where butterflies pay": "where", "The search itself": "rate", "All candidates": "table"}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -47,6 +50,13 @@ def results(run: Run) -> pd.DataFrame:
 def address(run: Run) -> Iterator[str]:
     with served(run.folder.parent, "first") as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def seen(window: BrowserContext, address: str) -> Iterator[Page]:
+    """A page on which nobody chooses anything."""
+    with looking(window, address) as page:
+        yield drawn(page)
 
 
 @pytest.fixture
@@ -86,11 +96,11 @@ def rings(page: Page) -> set[int]:
     return {int(text.strip().removeprefix("#")) for text in texts}
 
 
-def test_the_front_has_the_numbers_of_results_csv(page: Page, results: pd.DataFrame) -> None:
-    seen = points(page)
-    assert set(seen) == set(results["number"])
+def test_the_front_has_the_numbers_of_results_csv(seen: Page, results: pd.DataFrame) -> None:
+    there = points(seen)
+    assert set(there) == set(results["number"])
     for row in results[results["state"] != "failed"].to_dict("records"):
-        assert seen[row["number"]] == pytest.approx((row["macs"] / 1e6, 100 * row["accuracy"]))
+        assert there[row["number"]] == pytest.approx((row["macs"] / 1e6, 100 * row["accuracy"]))
 
 
 def test_the_table_has_the_numbers_of_results_csv(
@@ -140,16 +150,16 @@ def test_a_candidate_has_the_numbers_of_the_command_line(page: Page, run: Run, a
         assert params in lines[name.strip()]
 
 
-def test_the_winner_is_shown_until_somebody_chooses(page: Page, run: Run, results: pd.DataFrame) -> None:
+def test_the_winner_is_shown_until_somebody_chooses(seen: Page, run: Run, results: pd.DataFrame) -> None:
     best = winners(results, run.settings.budgets).iloc[-1]
-    expect(page.locator("#network-title")).to_have_text(f"The network of #{best['number']}")
-    expect(page.locator("#card")).to_contain_text(f"{best['accuracy']:.2%}")
+    expect(seen.locator("#network-title")).to_have_text(f"The network of #{best['number']}")
+    expect(seen.locator("#card")).to_contain_text(f"{best['accuracy']:.2%}")
 
 
-def test_pointing_at_a_candidate_says_what_it_is(page: Page, apart: list[int], results: pd.DataFrame) -> None:
+def test_pointing_at_a_candidate_says_what_it_is(seen: Page, apart: list[int], results: pd.DataFrame) -> None:
     row = results[results["number"] == apart[0]].iloc[0]
-    point_at(page, apart[0])
-    label = page.locator("#front .hoverlayer")
+    point_at(seen, apart[0])
+    label = seen.locator("#front .hoverlayer")
     expect(label).to_contain_text(f"accuracy {row['accuracy']:.2%}")
     expect(label).to_contain_text(f"parameters {format_params(row['params'])}")
 
@@ -316,10 +326,10 @@ def test_going_back_undoes_a_step(page: Page, apart: list[int]) -> None:
     expect(page.get_by_label("Candidate", exact=True)).to_have_value(str(first))
 
 
-def test_butterflies_have_a_view(page: Page) -> None:
+def test_butterflies_have_a_view(seen: Page) -> None:
     for name in ("where", "importance", "parallel"):
-        expect(page.locator(f"#{name}-figure")).to_have_attribute("aria-label", re.compile(r"\w+"))
-        expect(page.locator(f"#{name} .main-svg").first).to_be_visible()
+        expect(seen.locator(f"#{name}-figure")).to_have_attribute("aria-label", re.compile(r"\w+"))
+        expect(seen.locator(f"#{name} .main-svg").first).to_be_visible()
 
 
 def test_runs_are_on_the_plots_of_the_search_together(window: BrowserContext, address: str) -> None:
@@ -331,14 +341,13 @@ def test_runs_are_on_the_plots_of_the_search_together(window: BrowserContext, ad
             expect(page.locator(f"#{name} .main-svg").first).to_be_visible()
 
 
-def test_every_figure_has_words_for_those_who_do_not_see_it(window: BrowserContext, address: str) -> None:
-    for tab in ("butterflies", "search"):
-        with looking(window, f"{address}?tab={tab}") as page:
-            drawn(page)
-            page.locator("#panel figure").first.wait_for()
-            words = page.locator("figure").evaluate_all("all => all.map(one => one.ariaLabel)")
-            assert len(words) > 5
-            assert all(words)
+def test_every_figure_has_words_for_those_who_do_not_see_it(page: Page) -> None:
+    for tab in ("Where butterflies pay", "The search itself"):
+        show_tab(page, tab)
+        page.locator(f"#{OF_TABS[tab]}").wait_for()
+        words = page.locator("figure").evaluate_all("all => all.map(one => one.ariaLabel)")
+        assert len(words) > 5
+        assert all(words)
 
 
 def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
@@ -357,20 +366,18 @@ def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
     expect(page).to_have_url(re.compile("tab=search"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_light_or_dark_as_its_reader_likes(
-    window: BrowserContext, address: str, scheme: str
-) -> None:
-    with looking(window, address, scheme=scheme) as page:
-        drawn(page)
-        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+def test_the_page_is_light_or_dark_as_its_reader_likes(seen: Page) -> None:
+    for scheme in ("dark", "light"):
+        seen.emulate_media(color_scheme=scheme)
+        colour = seen.evaluate("getComputedStyle(document.body).backgroundColor")
         red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
         assert (red + green + blue > 600) == (scheme == "light")
 
 
-@pytest.mark.parametrize("tab", ["butterflies", "search", "table"])
-def test_a_narrow_window_scrolls_down_alone(window: BrowserContext, address: str, tab: str) -> None:
-    with looking(window, f"{address}?tab={tab}&candidate=1&beside=2", width=390, height=844) as page:
+def test_a_narrow_window_scrolls_down_alone(window: BrowserContext, address: str) -> None:
+    with looking(window, f"{address}?candidate=1&beside=2", width=390, height=844) as page:
         drawn(page)
-        page.locator("#panel > *").first.wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for tab, name in OF_TABS.items():
+            show_tab(page, tab)
+            page.locator(f"#{name}").wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,4 +1,4 @@
-"""The sources of the kernels under each compiler that is installed, and the reason that a failed build leaves."""
+"""The sources of the kernels under another compiler, and the reason that a failed build leaves."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from bft_nas.kernels import norm
-from tests.kernels.sources import SOURCES
+from tests.kernels.sources import SOURCES, WARNINGS
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_all_sources_compile_without_a_warning_and_make_a_library(compiler: str, tmp_path: Path) -> None:
-    if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler} on this machine")
+def test_clang_makes_a_library_of_all_sources_without_a_warning(tmp_path: Path) -> None:
+    """What gcc makes of them is installed, and without a warning by `test_sanitized`."""
+    if shutil.which("clang") is None:
+        pytest.skip("no clang on this machine")
     library = tmp_path / "kernels.so"
-    options = ["-O0", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-ffp-contract=fast"]
+    options = ["-O0", "-fPIC", "-shared", *WARNINGS, "-ffp-contract=fast"]
     sources = sorted(map(str, SOURCES.glob("**/*.c")))
-    subprocess.run([compiler, *options, *sources, "-lm", "-lpthread", "-o", str(library)], check=True)
+    subprocess.run(["clang", *options, *sources, "-lm", "-lpthread", "-o", str(library)], check=True)
     interface = ctypes.CDLL(str(library)).norm_interface
     interface.restype = ctypes.c_int64
     assert interface() == norm._INTERFACE << 12 | norm._CALL.size

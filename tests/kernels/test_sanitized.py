@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels.sources import SOURCES
+from tests.kernels.sources import SOURCES, WARNINGS
 
 # Symbols of lines, not of variables: compiling is most of the time.
 OPTIONS = [
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on t
 
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Every source of the kernels, compiled once for all programs."""
+    """Every source of the kernels, compiled once for all programs, without a warning."""
     folder = tmp_path_factory.mktemp("sanitized")
     sources = sorted(map(str, SOURCES.glob("**/*.c")))
-    subprocess.run(["gcc", *OPTIONS, "-c", *sources], cwd=folder, check=True, capture_output=True)
+    subprocess.run(["gcc", *OPTIONS, *WARNINGS, "-c", *sources], cwd=folder, check=True, capture_output=True)
     return sorted(map(str, folder.glob("*.o")))
 
 
