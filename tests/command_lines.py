@@ -114,7 +114,7 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
         **RUNS,
     },
     "compare": {"RUN": RUN_NAMES, **ENGINE, **RUNS},
-    "fidelity": {"RUN": RUN_NAMES, **RUNS},
+    "fidelity": {"RUN": RUN_NAMES, "--train": ("6", "12", "1"), **ENGINE, **RUNS},
     "dashboard": {
         "RUN": RUN_NAMES,
         "--host": ("127.0.0.1", "::1", "nowhere.invalid"),

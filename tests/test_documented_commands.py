@@ -6,7 +6,7 @@ Changed is only what takes minutes or another machine:
 
 - a search trains 1 candidate (a resumed one 2) for 1 epoch of 200 images and validates it with as many, by one worker
   or two where it says more;
-- the references are two of the fifteen, and no winner is confirmed;
+- the references are two of the fifteen, no winner is confirmed, and of so few candidates none is trained longer;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
 - the dashboard listens where no other test does, and is stopped as soon as it serves.
@@ -36,7 +36,7 @@ from tests.data.samples import cifar10_files, write_class_folders, write_files
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-HOMES = ("--ray-address", "--ray-storage", "--gpus-per-trial", "--time")
+HOMES = ("--ray-address", "--ray-storage", "--gpus-per-trial", "--time", "--train")
 """Options that are left out, with their values."""
 
 

@@ -1,4 +1,4 @@
-"""`bft_nas.search`: a whole search in one call."""
+"""`bft_nas.search`, and what more is trained for a run: each in one call."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bft_nas.api.run import Run
 
 if TYPE_CHECKING:
     from bft_nas.api.work import Say, Show
+    from bft_nas.record.fidelity import Fidelity
     from bft_nas.searching.loop import Watcher
 
 
@@ -102,12 +103,39 @@ def compare(run: Run, *, progress: bool | Watcher = True, **given: Any) -> None:
 
     >>> compare(open_run("mobile-50M"), workers=4)  # doctest: +SKIP
     """
-    from bft_nas.api.work import open_comparison
+    from bft_nas.api.work import open_finished
 
     show, say = _shown(progress)
-    with open_comparison(run, given) as work:
+    with open_finished(run, given) as work:
         work.compare(show, say)
         _write(run)
+
+
+def fidelity(
+    run: Run, *, train: int | None = None, progress: bool | Watcher = True, **given: Any
+) -> Fidelity:
+    """Whether a run's proxy trainings can be trusted, as ``bft-nas fidelity`` says it.
+
+    Args:
+        run: with what is recorded of it.
+        train: so many candidates of all ranks as the confirmation does before; a dozen will do.
+        progress: see `search`.
+        given: see `compare`.
+
+    Raises:
+        UserError: a mistake in what was given, another process is at work on the run, or it has too few candidates.
+
+    >>> fidelity(open_run("mobile-50M"), train=12).tau  # doctest: +SKIP
+    """
+    from bft_nas.api.work import open_finished
+    from bft_nas.record.fidelity import fidelity_of
+
+    if train is not None:
+        show, say = _shown(progress)
+        with open_finished(run, given) as work:
+            work.sample(show, say, train)
+            _write(run)
+    return fidelity_of(run)
 
 
 def _write(run: Run) -> None:

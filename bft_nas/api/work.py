@@ -6,22 +6,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.request import RunOptions
 from bft_nas.api.run import Run
-from bft_nas.core.errors import UserError, setting
+from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.units import format_duration, format_macs
 from bft_nas.data.dataset import is_there
 from bft_nas.engines.choice import MakeEngine, choose_engine
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import DataFacts, Settings
+from bft_nas.record.fidelity import LEAST_NETWORKS
 from bft_nas.record.storage import check_database
 from bft_nas.searching import confirmation, loop, references
+from bft_nas.searching.confirmation import Confirmations, Cost
 from bft_nas.searching.jobs import Engine
+from bft_nas.searching.sampling import of_all_ranks, sample_round
 from bft_nas.searching.wider import confirmation_of
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.confirmation import LONGER, SEEDS, Confirmation
+
+if TYPE_CHECKING:
+    from bft_nas.data.images import Images
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -92,12 +98,47 @@ class Work:
         """Confirm the winner, and compare it with these references; see `bft_nas.searching.confirmation.confirm`."""
         run = self.run
         chosen, images = confirmation_of(self.prepared)
-        contenders = confirmation.contenders_of(run, references.field_of(run, names).entrants)
-        known = confirmation.Confirmations(run, contenders, chosen)
+        entrants = references.field_of(run, names).entrants
+        contenders = confirmation.contenders_of(run, entrants, protocol=chosen.hash)
+        known = Confirmations(run, contenders, chosen)
         if not known.missing() or all(contender.racer.reference for contender in contenders):
             known.write()
             return
         cost = confirmation.cost_of_contenders(contenders, chosen)
+        self._confirm(known, images, cost, show, say)
+
+    def sample(self, show: Show, say: Say, count: int) -> None:
+        """Train so many candidates of all ranks as a confirmation does; see `bft_nas.searching.sampling`.
+
+        Raises:
+            UserError: these are too few to say anything, or there are.
+        """
+        run = self.run
+        if not isinstance(count, int) or count < LEAST_NETWORKS:
+            raise UserError(
+                f"{setting('train')} {one_line(repr(count))}: expected a whole number of {LEAST_NETWORKS} or more"
+            )
+        numbers = of_all_ranks(run, count)
+        if len(numbers) < LEAST_NETWORKS:
+            raise UserError(
+                f"run '{run.name}': {len(numbers)} candidates of it are trained to the end; expected "
+                f"{LEAST_NETWORKS} or more"
+            )
+        chosen, images = confirmation_of(self.prepared)
+        contenders = [confirmation.candidate_contender(run, number) for number in numbers]
+        known = Confirmations(run, contenders, chosen, sample_round)
+        trainings = len(known.rows) + len(known.missing())
+        self._confirm(known, images, Cost(trainings, trainings), show, say)
+
+    def _confirm(
+        self,
+        known: Confirmations,
+        images: Images,
+        cost: Cost,
+        show: Show,
+        say: Say,
+    ) -> None:
+        run, chosen = self.run, known.confirmation
         done = f"; {len(known.rows)} are known" if known.rows else ""
         say(f"confirmation: {confirmation_text(run, cost, self.clock.workers)}, {chosen_text(chosen)}{done}")
         with show(
@@ -125,7 +166,7 @@ class Work:
             references.compare(run, compared, self.engine, watcher, self.clock)
 
 
-def confirmation_text(run: Run, cost: confirmation.Cost, workers: int) -> str:
+def confirmation_text(run: Run, cost: Cost, workers: int) -> str:
     """What a confirmation costs, in words; with its time as soon as trainings tell how long one takes."""
     each = confirmation.seconds_of(run, workers)
     least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
@@ -197,11 +238,11 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
 
 
 @contextmanager
-def open_comparison(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
-    """A run whose references are to be trained, for as long as this process works on it.
+def open_finished(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
+    """A run that is not searched any further while more is trained for it, for as long as this process works on it.
 
     Args:
-        run: to be compared.
+        run: as it is.
         given: the options of the engine that were given, by name, and ``data`` with where the run's data are now.
 
     Raises:

@@ -7,13 +7,12 @@ import argparse
 from bft_nas.cli.options import (
     Parser,
     add_command,
-    add_options,
     add_run,
     add_runs_folder,
-    given_of,
+    add_training,
     runs_folder,
+    training_given,
 )
-from bft_nas.engines.options import EngineOptions
 
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -28,20 +27,19 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         run=run,
     )
     add_run(parser)
-    parser.add_argument("--data", metavar="DATA", help="where the run's data are now, if they were moved")
-    add_options(parser, EngineOptions)
+    add_training(parser)
     add_runs_folder(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train the references, and print the run beside them."""
     from bft_nas.api.run import Run
-    from bft_nas.api.work import open_comparison
+    from bft_nas.api.work import open_finished
     from bft_nas.cli import tables
     from bft_nas.cli.ending import show_on, to_the_end
 
-    given = given_of(options, EngineOptions) | ({"data": options.data} if options.data else {})
-    with open_comparison(Run.open(options.run, runs=runs_folder(options)), given) as work:
+    found = Run.open(options.run, runs=runs_folder(options))
+    with open_finished(found, training_given(options)) as work:
         console = tables.make_console()
         return to_the_end(
             console,

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from bft_nas.api.request import RunOptions
 from bft_nas.core.errors import UserError, one_line, setting, settings_spelled
 from bft_nas.core.options import NATURAL, PLACE, POSITIVE, Kind, options_of
+from bft_nas.engines.options import EngineOptions
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,9 +84,14 @@ def natural(text: str) -> int:
     return int(_reading(NATURAL)(text))
 
 
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    return int(_reading(POSITIVE)(text))
+
+
 def port(text: str) -> int:
     """A port to listen on."""
-    number = int(_reading(POSITIVE)(text))
+    number = positive(text)
     if number > 65535:
         raise argparse.ArgumentTypeError(f"'{text}': expected a port of at most 65535")
     return number
@@ -183,6 +189,17 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_candidate(parser: argparse.ArgumentParser) -> None:
     """The candidate of a run that a command is about."""
     parser.add_argument("--candidate", type=natural, metavar="N", help="which one (default: the winner)")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Where a finished run's data are, and what trains more for it."""
+    parser.add_argument("--data", metavar="DATA", help="where the run's data are now, if they were moved")
+    add_options(parser, EngineOptions)
+
+
+def training_given(options: argparse.Namespace) -> dict[str, Any]:
+    """What of `add_training` was given, under its names."""
+    return given_of(options, EngineOptions) | ({"data": options.data} if options.data else {})
 
 
 def add_runs_folder(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bft_nas.core.errors import setting
 from bft_nas.core.units import format_percent
 from bft_nas.record.confirmations import confirmed_networks
 from bft_nas.record.confirmed import Spread, ceiling, pooled_spread, tau_error
@@ -60,8 +61,8 @@ class Fidelity:
         """Whether the protocol can be trusted, in a line."""
         if not self.enough:
             return (
-                "whether the proxy protocol can be trusted is not known; confirm more networks: resume the search "
-                "with more trials, or with --references all"
+                "whether the proxy protocol can be trusted is not known; train more candidates as the confirmation "
+                f"does: {setting('train')} 12"
             )
         if self.tau >= TRUSTED:
             return f"the proxy protocol can be trusted: it ranks as the confirmation does (tau {TRUSTED} or more)"

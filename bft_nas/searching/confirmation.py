@@ -15,7 +15,7 @@ from bft_nas.core.files import write_text
 from bft_nas.record import Candidate, Run, facts_of
 from bft_nas.record.confirmations import CONFIRMATION_NAMES
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
-from bft_nas.searching.racing import Racer, next_round
+from bft_nas.searching.racing import Racer, Rule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
 from bft_nas.searching.shortlist import SHORTLIST, Promising, shortlist
@@ -46,8 +46,14 @@ class Contender:
         return {**name, **{key: known[key] for key in CONFIRMATION_NAMES if key in known}}
 
 
-def contenders_of(run: Run, references: Sequence[Entrant] = ()) -> tuple[Contender, ...]:
-    """Who is to be confirmed of a run: the `shortlist` of each of its budgets, and these references."""
+def contenders_of(
+    run: Run, references: Sequence[Entrant] = (), *, protocol: str = ""
+) -> tuple[Contender, ...]:
+    """Who is to be confirmed of a run: the `shortlist` of each of its budgets, and these references.
+
+    Whoever was trained under the confirmation ``protocol`` of this hash before takes part too, such as for
+    ``bft-nas fidelity``.
+    """
     promising = [
         Promising(
             entry.number,
@@ -64,27 +70,28 @@ def contenders_of(run: Run, references: Sequence[Entrant] = ()) -> tuple[Contend
     for budget in run.settings.budgets:
         for number in shortlist(promising, budget):
             listed.setdefault(number, []).append(budget)
-    by_number = {each.number: each for each in promising}
-    entries = run.ledger.history.entries
-    candidates = tuple(
-        Contender(
-            Racer(f"candidate {number}", frozenset(budgets), dense=by_number[number].dense),
-            Candidate(
-                number,
-                run.architecture(number),
-                by_number[number].macs,
-                int((entries[number].facts or {})["budget"]),
-            ),
-        )
-        for number, budgets in listed.items()
-    )
-    return candidates + tuple(
+    known = run.confirmations()
+    before = known.loc[(known["protocol"] == protocol) & known["accuracy"].notna(), "number"].dropna()
+    for number in map(int, before.unique()):
+        listed.setdefault(number, [])
+    return tuple(candidate_contender(run, number, budgets) for number, budgets in listed.items()) + tuple(
         Contender(
             Racer(f"{each.name} {each.candidate.budget}", frozenset({each.candidate.budget}), reference=True),
             each.candidate,
             each.width,
         )
         for each in references
+    )
+
+
+def candidate_contender(run: Run, number: int, budgets: Sequence[int] = ()) -> Contender:
+    """A candidate of a run, confirmed for some of its budgets; without any, for all that it is within."""
+    entry = run.ledger.history.entries[number]
+    facts = entry.facts or {}
+    within = budgets or [budget for budget in run.settings.budgets if entry.macs <= budget]
+    return Contender(
+        Racer(f"candidate {number}", frozenset(within), dense=facts["butterfly_share"] == 0),
+        Candidate(number, run.architecture(number), entry.macs, int(facts["budget"])),
     )
 
 
@@ -141,11 +148,19 @@ class Confirmations:
         run: to be confirmed.
         contenders: see `contenders_of`.
         confirmation: under which.
+        rule: who is trained next, and with which seed.
     """
 
-    def __init__(self, run: Run, contenders: Sequence[Contender], confirmation: Confirmation) -> None:
+    def __init__(
+        self,
+        run: Run,
+        contenders: Sequence[Contender],
+        confirmation: Confirmation,
+        rule: Rule = next_round,
+    ) -> None:
         self.run = run
         self.confirmation = confirmation
+        self.rule = rule
         self.stores = {
             seed: ReferenceStore(run.folder.parent, confirmation.under(seed)) for seed in confirmation.seeds
         }
@@ -158,12 +173,12 @@ class Confirmations:
         self._read_references()
 
     def missing(self) -> list[tuple[Contender, int]]:
-        """What is to be trained now, each with its seed; see `bft_nas.searching.racing.next_round`."""
+        """What is to be trained now, each with its seed."""
         outcomes: dict[str, dict[int, float | None]] = {}
         for (key, seed), row in self.rows.items():
             outcomes.setdefault(key, {})[seed] = row.get("accuracy")
         racers = [each.racer for each in self.contenders.values()]
-        due = next_round(racers, outcomes, self.confirmation.seeds)
+        due = self.rule(racers, outcomes, self.confirmation.seeds)
         return [(self.contenders[racer.key], seed) for racer, seed in due]
 
     def add(self, contender: Contender, seed: int, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ before it alone, so that a confirmation that is killed within a round continues 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bft_nas.record.confirmed import Sample, Spread, mean, pooled_spread
@@ -34,6 +34,10 @@ class Racer:
     reference: bool = False
     dense: bool = False
     """A candidate without butterflies."""
+
+
+Rule = Callable[[Sequence[Racer], Mapping[str, Outcomes], Sequence[int]], list[tuple[Racer, int]]]
+"""What is still to be trained in the round that is under way, each with its seed; empty when nothing is left."""
 
 
 def next_round(
