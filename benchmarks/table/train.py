@@ -135,11 +135,11 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
                     points.append(Point(network.number, data, kind, seed, done, mean, None, None))
                     since = []
             try:
-                loop._check_loss(points[-1].train_loss, epoch + 1, protocol.data_classes)
+                loop.check_loss(points[-1].train_loss, epoch + 1, protocol.data_classes)
             except loop.TrainingFailed as reason:
                 failed = str(reason)
                 break
-            loop._settle_norms(model, protocol, images, tensors.train[order[: protocol.norm_images]])
+            loop.settle_norms(model, protocol, images, tensors.train[order[: protocol.norm_images]], size)
             accuracy, loss = measure(model, images, size)
             points[-1] = replace(points[-1], accuracy=accuracy, loss=loss)
             seconds += time.perf_counter() - started

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from threading import Timer, get_ident
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer, current_thread, get_ident, main_thread
 from types import FrameType
 
 
@@ -42,6 +44,37 @@ def listen() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+
+
+@contextmanager
+def awaited() -> Iterator[Callable[[], None]]:
+    """Within it the first SIGINT or SIGTERM waits for what is yielded to be called, a second one is raised at once.
+
+    For work that can only be put down between two steps. Elsewhere than in the main thread signals are none of ours.
+    """
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            raise Interrupt(number, at_once=True)
+        noted.append(number)
+
+    def check() -> None:
+        if noted:
+            raise Interrupt(noted[0], at_once=False)
+
+    if current_thread() is not main_thread():
+        yield check
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, note)
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_importing(frame: FrameType | None, outermost: FrameType) -> bool:

@@ -27,7 +27,7 @@ from bft_nas.data.division import (
     hash_of,
     select,
 )
-from bft_nas.data.folder import load_folder, load_folder_test
+from bft_nas.data.folder import has_folder_test, load_folder, load_folder_test
 from bft_nas.data.npz import SMALLEST_SIDE
 
 __all__ = [
@@ -38,6 +38,9 @@ __all__ = [
     "Images",
     "Labels",
     "Split",
+    "anchored",
+    "deployment_classes",
+    "has_test",
     "is_there",
     "load_dataset",
     "load_test",
@@ -126,6 +129,19 @@ def is_there(source: str) -> bool:
         return False
 
 
+def deployment_classes(source: str, own: int) -> int:
+    """How many classes a network for a source is made for: those of ImageNet at the benchmarks, elsewhere its own."""
+    return IMAGENET_CLASSES if source.partition("=")[0] in BENCHMARKS else own
+
+
+def anchored(source: str) -> str:
+    """A source by a path that still holds in another directory."""
+    kind, equals, place = source.partition("=")
+    if equals and kind in BENCHMARKS:
+        return f"{kind}={Path(place).expanduser().absolute()}"
+    return source if source in BENCHMARKS else str(Path(source).expanduser().absolute())
+
+
 def load_test(source: str, *, size: int) -> Split:
     """Loads the test images of a source, for the last measurement of what a search has chosen.
 
@@ -141,6 +157,15 @@ def load_test(source: str, *, size: int) -> Split:
             return Split(*_cifar10.read(archive, [_cifar10.TEST_BATCH]))
         path = _existing(source)
         return load_folder_test(path, size) if path.is_dir() else Split(*_npz.read_test(path))
+
+
+def has_test(source: str) -> bool:
+    """Whether a source has test images; none of them is read. Raises UserError as load_dataset does."""
+    with _user_errors(source):
+        if source.partition("=")[0] in BENCHMARKS:
+            return True
+        path = _existing(source)
+        return has_folder_test(path) if path.is_dir() else _npz.has_test(path)
 
 
 def _check_size(size: int) -> None:

@@ -40,10 +40,15 @@ def load_folder(root: Path, size: int, images: int | None, max_unreadable: int |
     return reader.read(train, validation, found.notes())
 
 
+def has_folder_test(root: Path) -> bool:
+    """Whether a folder has test images, in a folder beside those for training."""
+    return (root / _TEST_FOLDER).is_dir()
+
+
 def load_folder_test(root: Path, size: int) -> Split:
     """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
     test_folder = root / _TEST_FOLDER
-    if not test_folder.is_dir():
+    if not has_folder_test(root):
         raise UserError(f"{root}: no test images; expected a folder test/ with one folder per class")
     train_folder, _ = _find_parts(root)
     train, test = _list_classes(train_folder, root, _Found()), _list_classes(test_folder, root, _Found())

@@ -55,7 +55,7 @@ class Images:
             )
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 pixels to float images of three channels, zero mean and unit deviation, channels last."""
+        """Pixels from 0 to 255 to float images of three channels, zero mean and unit deviation, channels last."""
         channels = pixels.shape[1]
         mean, std = (
             torch.tensor(each[:channels], device=self.device).view(-1, 1, 1) * 255
@@ -82,8 +82,12 @@ def _resized(split: Split, size: int) -> Tensor:
     pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2)
     if pixels.shape[-2:] == (size, size):
         return pixels.contiguous()
-    chunks = [
-        F.interpolate(chunk.float(), (size, size), mode="bilinear", antialias=True).round().to(torch.uint8)
-        for chunk in torch.split(pixels, 1024)
-    ]
-    return torch.cat(chunks)
+    return torch.cat([resize(chunk, size) for chunk in torch.split(pixels, 1024)])
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """Pixels from 0 to 255 (n, channels, height, width) at ``size`` x ``size``, of the same type."""
+    if pixels.shape[-2:] == (size, size):
+        return pixels
+    resized = F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+    return resized if pixels.is_floating_point() else resized.round().to(pixels.dtype)

@@ -74,6 +74,13 @@ def read_test(path: Path) -> Part:
         return parts[-1]
 
 
+def has_test(path: Path) -> bool:
+    """Whether a file has a test part."""
+    with _open(path) as arrays:
+        layout = _layout(path, arrays)
+        return len(_present(arrays, layout)) > len(_present(arrays, layout[:2]))
+
+
 def _present(arrays: Mapping[str, object], layout: Iterable[Keys | None]) -> list[Keys]:
     # Of a part with one array alone, the other is then missed by name.
     return [keys for keys in layout if keys is not None and not arrays.keys().isdisjoint(keys)]

@@ -62,7 +62,7 @@ def write_run_file(
         "protocol_hash": protocol.hash,
         "protocol": protocol.to_dict(),
         "data": {k: list(v) for k, v in asdict(data).items()},
-        "versions": _versions(),
+        "versions": versions(),
         "space": space.text,
     }
     write_text(folder / RUN_FILE, yaml.dump(content, Dumper=_Dumper, sort_keys=False))
@@ -116,7 +116,8 @@ def _checked(record: _Record) -> _Record:
     return record
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what computes."""
     packages = {name: version(name) for name in ("torch", "optuna", "numpy")}
     return {
         "bft_nas": bft_nas.__version__,

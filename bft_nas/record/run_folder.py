@@ -70,7 +70,7 @@ def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Call
         UserError: no run can have the name, another one has it, or ``runs`` cannot be written.
     """
     if name is not None:
-        _check_name(name)
+        check_name(name)
         if os.path.lexists(runs / name):
             raise _taken(name)
     try:
@@ -106,7 +106,8 @@ def _moved(folder: Path, place: Path) -> bool:
     return True
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """UserError unless a folder can have the name."""
     fits = name.strip(".") and name == name.strip() and name.isprintable() and Path(name).name == name
     if not fits or name.startswith(("-", UNFINISHED)) or len(os.fsencode(name)) > LONGEST_NAME:
         raise UserError(

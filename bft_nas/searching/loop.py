@@ -8,13 +8,12 @@ import time
 import typing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bft_nas.training.loop
 from bft_nas.core.errors import RunError, UserError, setting
 from bft_nas.core.units import format_percent
-from bft_nas.data.dataset import BENCHMARKS, IMAGENET_CLASSES, load_dataset
+from bft_nas.data.dataset import anchored, deployment_classes, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
 from bft_nas.searching.halving import Halving
@@ -133,8 +132,7 @@ def prepare(settings: Settings, space: SearchSpace, recipe: Recipe | None = None
             f"for batch norm; expected 2 or more"
         )
     own = len(dataset.classes)
-    benchmark = settings.data.partition("=")[0] in BENCHMARKS
-    classes = settings.classes or (IMAGENET_CLASSES if benchmark else own)
+    classes = settings.classes or deployment_classes(settings.data, own)
     if classes < own:
         raise UserError(f"{setting('classes')} {classes}: the data has {own} classes; expected {own} or more")
     space = replace(space, classes=classes)
@@ -145,20 +143,12 @@ def prepare(settings: Settings, space: SearchSpace, recipe: Recipe | None = None
     protocol = replace(protocol, recipe=replace(recipe or protocol.recipe, precision=precision))
     settings = replace(
         settings,
-        data=_anchored(settings.data),
+        data=anchored(settings.data),
         classes=classes,
         proxy_divisor=divisor,
         resolutions=tuple(space.resolutions),
     )
     return Prepared(settings, within, dropped, protocol, Images(dataset, device))
-
-
-def _anchored(data: str) -> str:
-    """A path that still holds when the run is resumed from another directory."""
-    kind, equals, place = data.partition("=")
-    if equals and kind in BENCHMARKS:
-        return f"{kind}={Path(place).expanduser().absolute()}"
-    return data if data in BENCHMARKS else str(Path(data).expanduser().absolute())
 
 
 def check_protocol(run: Run, protocol: Protocol) -> None:

@@ -1,14 +1,40 @@
-"""Random changes to training images, on whole batches."""
+"""Random changes to training images, on whole batches.
+
+Pixels are uint8 or floats from 0 to 255, (n, channels, height, width).
+"""
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from bft_nas.data.images import resize
 from bft_nas.training.recipe import Recipe
 
+RATIO = math.log(4 / 3)
+"""Of a crop's width to its height, at most, as a logarithm."""
+ERASED = (0.02, 0.2)
+"""Parts of an image that are erased, at least and at most."""
 
-def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+
+def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: int | None = None) -> Tensor:
+    """The images as a recipe changes them, each in its own way, at ``size`` x ``size`` pixels (default: theirs)."""
+    size = pixels.shape[-1] if size is None else size
+    if recipe.crop_area < 1:
+        pixels = _cropped(pixels, recipe, generator, size)
+    else:
+        pixels = _shifted(resize(pixels, size), recipe, generator)
+    if recipe.jitter:
+        pixels = _jittered(pixels, recipe.jitter, generator)
+    if recipe.erasing:
+        pixels = _erased(pixels, recipe.erasing, generator)
+    return pixels
+
+
+def _shifted(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """Each image shifted by itself, the edge pixels repeated, and half of them flipped: one gather for both."""
     n, size = len(pixels), pixels.shape[-1]
     most = round(recipe.shift * size)
@@ -20,3 +46,49 @@ def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
     image = torch.arange(n, device=pixels.device)[:, None, None]
     picked = pixels.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
+
+
+def _cropped(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: int) -> Tensor:
+    """A random part of each image stretched to the whole (arXiv:1409.4842), half of them flipped: one resampling."""
+    n = len(pixels)
+    area, ratio, left, top, flip = torch.rand(5, n, generator=generator)
+    area = recipe.crop_area + (1 - recipe.crop_area) * area
+    ratio = torch.exp(RATIO * (2 * ratio - 1))
+    wide, high = (area * ratio).sqrt().clamp_(max=1), (area / ratio).sqrt().clamp_(max=1)
+    # In coordinates from -1 to 1, a pixel (x, y) of the result is (wide x + across, high y + down) of the image.
+    across, down = (1 - wide) * (2 * left - 1), (1 - high) * (2 * top - 1)
+    mirrored = torch.where((flip < 0.5) & recipe.flip, -wide, wide)
+    none = torch.zeros(n)
+    moves = torch.stack([mirrored, none, across, none, high, down], 1).view(n, 2, 3).to(pixels.device)
+    grid = F.affine_grid(moves, [n, pixels.shape[1], size, size], align_corners=False)
+    return F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
+
+
+def _jittered(pixels: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Brightness, then contrast, then saturation of each image times a factor of its own."""
+    pixels = pixels.float()
+    factors = 1 + most * (2 * torch.rand(3, len(pixels), 1, 1, 1, generator=generator) - 1)
+    brightness, contrast, saturation = factors.to(pixels.device)
+    pixels = pixels * brightness
+    mean = pixels.mean((1, 2, 3), keepdim=True)
+    pixels = mean + (pixels - mean) * contrast
+    if pixels.shape[1] > 1:
+        grey = pixels.mean(1, keepdim=True)
+        pixels = grey + (pixels - grey) * saturation
+    return pixels.clamp_(0, 255)
+
+
+def _erased(pixels: Tensor, part: float, generator: torch.Generator) -> Tensor:
+    n, height, width = len(pixels), pixels.shape[-2], pixels.shape[-1]
+    chosen, area, ratio, left, top = torch.rand(5, n, generator=generator)
+    area = ERASED[0] + (ERASED[1] - ERASED[0]) * area
+    ratio = torch.exp(RATIO * (2 * ratio - 1))
+    wide, high = (area * ratio).sqrt(), (area / ratio).sqrt()
+    rows, columns = torch.arange(height) / height, torch.arange(width) / width
+    first_row, first_column = top * (1 - high), left * (1 - wide)
+    within_rows = (rows >= first_row[:, None]) & (rows < (first_row + high)[:, None])
+    within_columns = (columns >= first_column[:, None]) & (columns < (first_column + wide)[:, None])
+    erased = within_rows[:, None, :, None] & within_columns[:, None, None, :]
+    erased = (erased & (chosen < part)[:, None, None, None]).to(pixels.device)
+    pixels = pixels.float()
+    return torch.where(erased, pixels.mean((2, 3), keepdim=True), pixels)

@@ -1,10 +1,10 @@
-"""A training as it was after its last whole epoch, in a file."""
+"""A training as it was at some step, in a file."""
 
 from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,21 +31,38 @@ class Parts:
     """Of the order and the augmentation of the images."""
 
 
-def store(path: Path, parts: Parts, curve: Sequence[Epoch], protocol_hash: str) -> None:
-    """Write a training that has come as far as its curve; whoever is killed meanwhile leaves the file as it was."""
-    content = {
-        "protocol": protocol_hash,
-        "curve": [astuple(row) for row in curve],
+def state_of(parts: Parts) -> dict[str, Any]:
+    """All that changes, by name; `load_state` brings a training back to it."""
+    return {
         "model": parts.model.state_dict(),
         "optimiser": parts.optimiser.state_dict(),
         "schedule": parts.schedule.state_dict(),
         "generator": parts.generator.get_state(),
         "random": torch.get_rng_state(),
     }
+
+
+def load_state(parts: Parts, content: Mapping[str, Any]) -> None:
+    """Bring a training back to what `state_of` told of it."""
+    parts.model.load_state_dict(content["model"])
+    parts.optimiser.load_state_dict(content["optimiser"])
+    parts.schedule.load_state_dict(content["schedule"])
+    parts.generator.set_state(content["generator"])
+    torch.set_rng_state(content["random"])
+
+
+def write(path: Path, content: Mapping[str, Any], *, durable: bool) -> None:
+    """Put the content of a checkpoint in place; whoever is killed meanwhile leaves the file as it was."""
     stored = io.BytesIO()
-    torch.save(content, stored)
+    torch.save(dict(content), stored)
+    write_bytes(path, stored.getvalue(), durable=durable)
+
+
+def store(path: Path, parts: Parts, curve: Sequence[Epoch], protocol_hash: str) -> None:
+    """Write a training that has come as far as its curve, after a whole epoch."""
+    content = {"protocol": protocol_hash, "curve": [astuple(row) for row in curve], **state_of(parts)}
     # Not forced to the disk, which can take longer than an epoch: a loss of power costs the training so far.
-    write_bytes(path, stored.getvalue(), durable=False)
+    write(path, content, durable=False)
 
 
 def damage_of(path: Path) -> str:
@@ -74,9 +91,5 @@ def restore(path: Path, parts: Parts, protocol_hash: str) -> tuple[Epoch, ...]:
             return ()
     except UNREADABLE:
         return ()
-    parts.model.load_state_dict(content["model"])
-    parts.optimiser.load_state_dict(content["optimiser"])
-    parts.schedule.load_state_dict(content["schedule"])
-    parts.generator.set_state(content["generator"])
-    torch.set_rng_state(content["random"])
+    load_state(parts, content)
     return curve

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.memory import is_out_of_memory
-from bft_nas.data.images import Images, ImageTensors
+from bft_nas.data.images import Images, ImageTensors, resize
 from bft_nas.network import Architecture, build
 from bft_nas.training.augment import augment
 from bft_nas.training.checkpoint import Parts, restore, store
@@ -166,9 +166,9 @@ def train(
                 on_step(step, total)
             with failing():
                 train_loss = float(losses) / steps_per_epoch
-                _check_loss(train_loss, epoch, protocol.data_classes)
+                check_loss(train_loss, epoch, protocol.data_classes)
                 settling = order[: protocol.norm_images].to(images.device)
-                _settle_norms(model, protocol, images, data.train[settling])
+                settle_norms(model, protocol, images, data.train[settling], size)
                 judged = accuracy(model, protocol, images, size)
                 curve = (*curve, Epoch(epoch, train_loss, judged, time.perf_counter() - started))
                 if checkpoint is not None and epoch < protocol.epochs:
@@ -195,7 +195,7 @@ def batch_sizes(images: int, size: int) -> list[int]:
 def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, picked: Tensor) -> Tensor:
     """Train on the images of these numbers, and return their loss."""
     pixels = augment(data.train[picked], protocol.recipe, parts.generator)
-    with _precision(protocol, images.device):
+    with precision_of(protocol, images.device):
         logits = parts.model(images.normalise(pixels))[:, : protocol.data_classes]
         loss = F.cross_entropy(
             logits, data.train_labels[picked], label_smoothing=protocol.recipe.label_smoothing
@@ -207,7 +207,8 @@ def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, 
     return loss.detach()
 
 
-def _check_loss(train_loss: float, epoch: int, classes: int) -> None:
+def check_loss(train_loss: float, epoch: int, classes: int) -> None:
+    """Raise `Diverged` for a mean training loss that is no number, or far above that of guessing."""
     if not math.isfinite(train_loss):
         raise Diverged(f"the training loss became {train_loss} in epoch {epoch}")
     chance = math.log(max(2, classes))
@@ -225,15 +226,15 @@ def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) ->
     right = torch.zeros((), dtype=torch.int64, device=images.device)
     batches = zip(torch.split(data.validation, 250), torch.split(data.validation_labels, 250), strict=True)
     for pixels, labels in batches:
-        with _precision(protocol, images.device):
+        with precision_of(protocol, images.device):
             logits = model(images.normalise(pixels))[:, : protocol.data_classes]
         right += (logits.argmax(1) == labels).sum()
     return int(right) / len(data.validation)
 
 
 @torch.no_grad()
-def _settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor) -> None:
-    """Recalibrate batch-norm statistics: their average over these images, without augmentation."""
+def settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor, size: int) -> None:
+    """Recalibrate batch-norm statistics: their average over these images at ``size`` x ``size``, not augmented."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -241,11 +242,12 @@ def _settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: 
         norm.momentum = None  # a plain average over the batches to come
     model.train()
     for batch in torch.split(pixels, batch_sizes(len(pixels), 128)):
-        with _precision(protocol, images.device):
-            model(images.normalise(batch))
+        with precision_of(protocol, images.device):
+            model(images.normalise(resize(batch, size)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def _precision(protocol: Protocol, device: torch.device) -> torch.autocast:
+def precision_of(protocol: Protocol, device: torch.device) -> torch.autocast:
+    """In which a network computes within it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=protocol.recipe.precision == "bfloat16")

@@ -27,18 +27,23 @@ def learning_rate_at(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimiser, with learning rates that follow the shapes of layers; see `Recipe`."""
     own = _own_rates(model, recipe)
+    if recipe.optimiser == "adamw":
+        own = {parameter: (1.0, decay) for parameter, (_, decay) in own.items()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         rate, decay = own.get(parameter, (1.0, recipe.weight_decay if parameter.dim() > 1 else 0.0))
         groups.setdefault((rate, decay), []).append(parameter)
+    settings = [
+        {"params": parameters, "lr": recipe.learning_rate * rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(settings, lr=recipe.learning_rate, fused=True)
     return torch.optim.SGD(
-        [
-            {"params": parameters, "lr": recipe.learning_rate * rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ],
+        settings,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,

@@ -17,15 +17,16 @@ from bft_nas.training.recipe import Recipe
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
 
-SCHEMA = 3
+SCHEMA = 4
 """Of `Protocol.to_dict`. The first one, without a number, had the recipe's fields among its own; the second one had no
-``zero_residuals``."""
+``zero_residuals``, the third one nothing of what only trainings to the end do."""
 DIVISORS = {6: 128, 2: 64}
 """Divisors of a proxy's resolution, each with the least deployment resolution, in pixels, that it is meant for. At 128
 to 224 pixels 6 ranks networks as well as 4 does, in two thirds of the time (benchmarks/results/table.md)."""
 ADDED: Mapping[int, Mapping[str, Any]] = {
     2: {"optimiser": "sgd", "nesterov": True, "schedule": "cosine"},
     3: {"zero_residuals": False},
+    4: {"crop_area": 1.0, "jitter": 0.0, "erasing": 0.0, "averaging": 0.0, "clip": 0.0},
 }
 """The recipe's fields that came with a schema, as every earlier one trained."""
 ALWAYS: Mapping[str, Any] = {name: value for added in ADDED.values() for name, value in added.items()}

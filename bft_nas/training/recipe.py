@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Optimiser = Literal["sgd"]
+Optimiser = Literal["sgd", "adamw"]
 Schedule = Literal["cosine"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -25,7 +25,8 @@ class Recipe:
     """
 
     optimiser: Optimiser = "sgd"
-    """``sgd``: with momentum; see `nesterov`."""
+    """``sgd``: with momentum; see `nesterov`. ``adamw``: each weight's step has a size of its own, and no layer has
+    a learning rate of its own."""
     learning_rate: float = 0.2
     butterfly_rate: float = 0.5
     """Learning rate of butterfly weights over that of all others, times the weights of a dense layer over theirs."""
@@ -44,6 +45,18 @@ class Recipe:
     """Half of the images are mirrored."""
     shift: float = 1 / 14
     """Largest random shift, as a part of the image's side."""
+    crop_area: float = 1.0
+    """Least part of an image's area that a random crop leaves, of proportions from 3:4 to 4:3, and stretched to the
+    whole; 1 crops nothing, and images are shifted instead."""
+    jitter: float = 0.0
+    """By how much brightness, contrast and saturation change at random, as a part of themselves."""
+    erasing: float = 0.0
+    """The part of all images of which a random rectangle, 2 to 20 percent of it, becomes the image's mean colour
+    (arXiv:1708.04896)."""
+    averaging: float = 0.0
+    """Decay, each step, of the moving average of the weights that is validated beside them; 0 averages nothing."""
+    clip: float = 0.0
+    """The largest norm of a gradient, all weights together; larger ones are shortened to it. 0 shortens none."""
     zero_residuals: bool = True
     """Whether what is added to a skip begins as zero: the last norm of each such branch has no scale, and a deep
     network learns at first as fast as a shallow one (arXiv:1706.02677, section 5.1)."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from bft_nas.data.dataset import load_dataset
+from bft_nas.data.images import resize
 from bft_nas.training.augment import augment
 from bft_nas.training.recipe import Recipe
 
@@ -34,3 +38,75 @@ def test_augmentation_flips_and_shifts_each_image_by_itself() -> None:
 def _inner(shifted: torch.Tensor, dy: int, dx: int, pixels: torch.Tensor) -> bool:
     moved = torch.roll(pixels, (-dy, -dx), (1, 2))
     return torch.equal(shifted[:, 2:-2, 2:-2], moved[:, 2:-2, 2:-2])
+
+
+def photos(count: int, size: int = 40) -> torch.Tensor:
+    """Pixels that say where they are: red grows to the right, green downwards; blue is the image's own."""
+    line = torch.linspace(0, 255, size)
+    own = torch.linspace(0, 255, count)[:, None, None].expand(count, size, size)
+    red, green = line.expand(size, size), line[:, None].expand(size, size)
+    return (
+        torch.stack([red.expand(count, -1, -1), green.expand(count, -1, -1), own], 1).round().to(torch.uint8)
+    )
+
+
+@pytest.mark.parametrize("size", [24, 40, 64])
+def test_a_crop_is_a_part_of_its_own_image_stretched_to_the_whole(size: int) -> None:
+    recipe = Recipe(crop_area=0.25)
+    pixels = photos(64)
+    found = augment(pixels, recipe, torch.Generator().manual_seed(0), size)
+    assert found.shape == (64, 3, size, size)
+    assert torch.allclose(found[:, 2], pixels[:, 2, :1, :1].float(), atol=0.01)
+    # How far a colour runs is how much of the image there is.
+    wide = (found[:, 0, 0, -1] - found[:, 0, 0, 0]) / 255 * size / (size - 1)
+    high = (found[:, 1, -1, 0] - found[:, 1, 0, 0]) / 255 * size / (size - 1)
+    area, ratio = wide.abs() * high, wide.abs() / high
+    assert 0.2 < float(area.min()) < 0.4
+    assert 0.7 < float(area.max()) <= 1.05
+    assert 0.7 < float(ratio.min()) < 0.9
+    assert 1.1 < float(ratio.max()) < 1.4
+    assert 16 < int((wide < 0).sum()) < 48
+    unflipped = augment(pixels, replace(recipe, flip=False), torch.Generator().manual_seed(0), size)
+    assert torch.equal(found[wide > 0], unflipped[wide > 0])
+    assert torch.allclose(found[wide < 0].flip(-1), unflipped[wide < 0], atol=0.01)
+
+
+def test_without_a_crop_images_are_brought_to_the_size_and_shifted() -> None:
+    pixels = photos(8)
+    plain = augment(pixels, Recipe(flip=False, shift=0), torch.Generator(), 24)
+    assert torch.equal(plain, resize(pixels, 24))
+    assert plain.dtype == torch.uint8
+
+
+def test_jitter_changes_the_colours_of_each_image_by_factors_of_its_own() -> None:
+    pixels = photos(32)
+    found = augment(pixels, Recipe(flip=False, shift=0, jitter=0.3), torch.Generator().manual_seed(1))
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 255
+    grey = torch.full((32, 3, 8, 8), 100, dtype=torch.uint8)
+    brighter = augment(grey, Recipe(flip=False, shift=0, jitter=0.3), torch.Generator().manual_seed(1))
+    # Of an image of one grey, brightness alone is left.
+    assert torch.allclose(brighter, brighter[:, :1, :1, :1].expand_as(brighter), atol=0.01)
+    factors = brighter[:, 0, 0, 0] / 100
+    assert 0.7 <= float(factors.min()) < 0.8
+    assert 1.2 < float(factors.max()) <= 1.3
+
+
+def test_erasing_puts_the_mean_colour_into_a_rectangle_of_some_images() -> None:
+    pixels = photos(200)
+    found = augment(pixels, Recipe(flip=False, shift=0, erasing=0.25), torch.Generator().manual_seed(2))
+    changed = (found != pixels.float()).any(1)
+    erased = changed.flatten(1).any(1)
+    assert 30 < int(erased.sum()) < 70
+    for image, where in zip(found[erased], changed[erased], strict=True):
+        rows, columns = where.any(1).nonzero().flatten(), where.any(0).nonzero().flatten()
+        box = image[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert torch.equal(box, box[:, :1, :1].expand_as(box))
+        assert torch.allclose(box[:2, 0, 0], torch.full((2,), 127.5), atol=0.5)
+        assert 0.01 < box[0].numel() / 1600 < 0.25
+
+
+def test_the_same_generator_changes_images_alike() -> None:
+    recipe = Recipe(crop_area=0.5, jitter=0.2, erasing=0.5)
+    one, two = (augment(photos(8), recipe, torch.Generator().manual_seed(3), 24) for _ in range(2))
+    assert torch.equal(one, two)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
@@ -34,6 +35,18 @@ def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay() -> N
     assert rates["classifier.bias"] == (16 / 64, 0)
     # 16 to 64 channels: four copies of two stages with 16 * 4 weights each, where a dense layer has 16 * 64.
     assert rates["blocks.0.pointwise.stages.0"] == (0.5 * 16 * 64 / (4 * 2 * 16 * 4), 0)
+
+
+def test_adamw_gives_every_layer_the_same_rate() -> None:
+    recipe = Recipe(optimiser="adamw", learning_rate=0.001, weight_decay=0.05)
+    model = build(
+        Architecture("tiny", 24, Stem(16), (SeparableBlock(64, fusion=butterfly_fusion(4)),), Head())
+    )
+    assert isinstance(make_optimiser(model, recipe), torch.optim.AdamW)
+    rates = rates_and_decays(model, recipe)
+    assert {rate for rate, _ in rates.values()} == {1}
+    assert rates["classifier.weight"] == rates["stem.conv.weight"] == (1, 0.05)
+    assert rates["blocks.0.pointwise.stages.0"] == rates["stem.norm.weight"] == (1, 0)
 
 
 def test_a_butterfly_of_one_stage_is_a_dense_layer_and_has_the_rate_of_one() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bft_nas.core.errors import UserError
-from bft_nas.training.protocol import ALWAYS, Protocol, default_divisor
+from bft_nas.training.protocol import ADDED, ALWAYS, Protocol, default_divisor
 from bft_nas.training.recipe import Recipe
 
 EXAMPLE = Path(__file__).parents[2] / "runs" / "example" / "run.yaml"
@@ -69,7 +69,15 @@ def test_the_second_schema_began_no_branch_as_zero() -> None:
     assert Protocol.from_dict(written) == old
 
 
-@pytest.mark.parametrize("schema", [4, 0, "two", None])
+def test_the_third_schema_knew_nothing_of_trainings_to_the_end() -> None:
+    written = PROTOCOL.to_dict() | {"schema": 3}
+    for name in ADDED[4]:
+        del written["recipe"][name]
+    assert Protocol.from_dict(written) == PROTOCOL
+    assert Protocol.from_dict(written).hash == PROTOCOL.hash
+
+
+@pytest.mark.parametrize("schema", [5, 0, "two", None])
 def test_a_schema_of_a_later_version_is_refused(schema: object) -> None:
     with pytest.raises(UserError, match="schema"):
         Protocol.from_dict(PROTOCOL.to_dict() | {"schema": schema})

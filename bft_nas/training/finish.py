@@ -1,0 +1,279 @@
+"""A training to the end: at the deployment resolution, with averaged weights, from one checkpoint to the next."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bft_nas.core.files import write_bytes
+from bft_nas.core.interrupts import awaited
+from bft_nas.data.images import Images, resize
+from bft_nas.training.augment import augment
+from bft_nas.training.checkpoint import UNREADABLE, Parts, load_state, state_of, write
+from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
+from bft_nas.training.fast import trained_fast
+from bft_nas.training.loop import Diverged, check_loss, precision_of, settle_norms
+from bft_nas.training.optimiser import make_optimiser, make_schedule
+from bft_nas.training.protocol import Protocol
+
+MINUTES = 10.0
+"""Between two checkpoints, at most; there is one after each epoch besides."""
+STEPS_TO_LOOK = 50
+"""After which the loss is looked at: NaN is not trained on for an epoch."""
+BATCH = 100
+"""Images at once where nothing is learnt."""
+
+
+class NotFinite(Exception):  # noqa: N818 - it leads back to a checkpoint
+    """The loss became NaN or infinite."""
+
+
+class FullTraining:
+    """A training of a model to the end, in place, with all that it needs to be put down and taken up again.
+
+    In its folder are the checkpoint while it lasts, `BEST` with the weights of the best validation accuracy so far, be
+    they averaged or not, and `LAST` at the end. Killed at any moment and begun again with the same arguments, it ends
+    with the same weights on the same machine.
+
+    Args:
+        model: fresh, on the device of the images.
+        protocol: epochs, batch size, recipe and seed.
+        images: to train and validate on.
+        size: the side of the images that the model gets, in pixels.
+        folder: its own.
+        minutes: between two checkpoints, at most.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        protocol: Protocol,
+        images: Images,
+        size: int,
+        folder: Path,
+        *,
+        minutes: float = MINUTES,
+    ) -> None:
+        self.protocol = protocol
+        self.images = images
+        self.size = size
+        self.folder = folder
+        self.minutes = minutes
+        # Images are kept as they are and brought to the size a batch at a time: enlarged ones fill the memory.
+        self.data = images.at(min(max(images.dataset.train.images.shape[1:3]), size * 8 // 7))
+        self.steps = max(1, len(self.data.train) // protocol.batch_size)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimiser = make_optimiser(model, protocol.recipe)
+        schedule = make_schedule(optimiser, protocol.recipe, protocol.epochs * self.steps)
+        generator = torch.Generator().manual_seed(protocol.seed)
+        self.parts = Parts(model, optimiser, schedule, generator)
+        self.average = _average_of(model, protocol.recipe.averaging)
+        self.curve: FullCurve = ()
+        self.order: Tensor | None = None
+        """Of the images of the epoch under way."""
+        self.step = 0
+        """Of the epoch under way: as many are done."""
+        self.losses = torch.zeros((), device=images.device)
+        self.seconds = 0.0
+        """That the epoch under way took before this process."""
+        self.slowed = False
+        """It went back to a checkpoint at half of the learning rate."""
+        self.restored = self._restore()
+
+    def run(
+        self,
+        *,
+        on_epoch: Callable[[FullCurve], None] = lambda curve: None,
+        on_step: Callable[[int, int], None] = lambda done, total: None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> FullCurve:
+        """Train until the last epoch and return the curve.
+
+        The first SIGINT or SIGTERM writes a checkpoint and raises `bft_nas.core.interrupts.Interrupt`.
+
+        Args:
+            on_epoch: receives the curve so far after each epoch.
+            on_step: receives how many of all steps are done.
+            say: is told in a line when the training went back to a checkpoint.
+
+        Raises:
+            Diverged: the loss became NaN or infinite twice, or far worse than chance.
+            RunError: a file cannot be written.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(trained_fast(self.parts.model, self.protocol.data_classes))
+            self._check_interrupt = stack.enter_context(awaited())
+            self._stored = time.monotonic()
+            if not self.restored:
+                self._store()
+            while len(self.curve) < self.protocol.epochs:
+                try:
+                    self._train_epoch(on_step)
+                except NotFinite:
+                    self._go_back(say)
+                    continue
+                on_epoch(self.curve)
+                self._check_interrupt()
+        model = self.parts.model
+        write_bytes(self.folder / LAST, _as_bytes(model))
+        with suppress(FileNotFoundError):
+            (self.folder / CHECKPOINT).unlink()
+        return self.curve
+
+    def _train_epoch(self, on_step: Callable[[int, int], None]) -> None:
+        started = time.perf_counter() - self.seconds
+        parts, protocol = self.parts, self.protocol
+        if self.order is None:
+            self.order = torch.randperm(len(self.data.train), generator=parts.generator)
+            self.step, self.losses = 0, torch.zeros((), device=self.images.device)
+        batches = torch.split(self.order, protocol.batch_size)[: self.steps]
+        parts.model.train()
+        while self.step < self.steps:
+            self.losses += self._train_step(batches[self.step].to(self.images.device))
+            self.step += 1
+            self.seconds = time.perf_counter() - started
+            if self.step % STEPS_TO_LOOK == 0 and not self.losses.isfinite():
+                raise NotFinite
+            on_step(len(self.curve) * self.steps + self.step, protocol.epochs * self.steps)
+            self._keep_in_time()
+        train_loss = float(self.losses) / self.steps
+        if not math.isfinite(train_loss):
+            raise NotFinite
+        check_loss(train_loss, len(self.curve) + 1, protocol.data_classes)
+        settling = self.data.train[self.order[: protocol.norm_images].to(self.images.device)]
+        loss, accuracy = self._judge(parts.model, settling)
+        averaged = math.nan
+        if self.average is not None:
+            _, averaged = self._judge(self.average.module, settling)
+        rate = float(parts.optimiser.param_groups[0]["lr"])
+        seconds = time.perf_counter() - started
+        row = FullEpoch(len(self.curve) + 1, train_loss, loss, accuracy, averaged, rate, seconds)
+        if row.best > max((each.best for each in self.curve), default=-1.0):
+            better = self.average is not None and averaged >= accuracy
+            chosen = self.average.module if better and self.average is not None else parts.model
+            write_bytes(self.folder / BEST, _as_bytes(chosen))
+        self.curve, self.order, self.seconds = (*self.curve, row), None, 0.0
+        self._store()
+
+    def _train_step(self, picked: Tensor) -> Tensor:
+        parts, recipe = self.parts, self.protocol.recipe
+        pixels = augment(self.data.train[picked], recipe, parts.generator, self.size)
+        with precision_of(self.protocol, self.images.device):
+            logits = parts.model(self.images.normalise(pixels))[:, : self.protocol.data_classes]
+            labels = self.data.train_labels[picked]
+            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        parts.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(parts.model.parameters(), recipe.clip)
+        parts.optimiser.step()
+        parts.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(parts.model)
+        return loss.detach()
+
+    def _judge(self, model: nn.Module, settling: Tensor) -> tuple[float, float]:
+        """Loss and accuracy on the validation split, with the norms' statistics taken anew."""
+        settle_norms(model, self.protocol, self.images, settling, self.size)
+        logits = predict(model, self.protocol, self.images, self.data.validation, self.size)
+        labels = self.data.validation_labels.cpu()
+        right = int((logits.argmax(1) == labels).sum())
+        return float(F.cross_entropy(logits, labels)), right / len(labels)
+
+    def _keep_in_time(self) -> None:
+        """A checkpoint when the last one is old, or when somebody asks this process to end."""
+        try:
+            self._check_interrupt()
+        except KeyboardInterrupt:
+            self._store()
+            raise
+        if time.monotonic() - self._stored > 60 * self.minutes:
+            if not self.losses.isfinite():
+                raise NotFinite
+            self._store()
+
+    def _store(self) -> None:
+        content = {
+            "protocol": self.protocol.hash,
+            "curve": [astuple(row) for row in self.curve],
+            "order": self.order,
+            "step": self.step,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "slowed": self.slowed,
+            "average": None if self.average is None else self.average.state_dict(),
+            **state_of(self.parts),
+        }
+        write(self.folder / CHECKPOINT, content, durable=True)
+        self._stored = time.monotonic()
+
+    def _restore(self) -> bool:
+        """Take up the training of the checkpoint in the folder, if there is one of this protocol."""
+        try:
+            content: Mapping[str, Any] = torch.load(
+                self.folder / CHECKPOINT, map_location="cpu", weights_only=True
+            )
+            if content["protocol"] != self.protocol.hash:
+                return False
+            curve = tuple(FullEpoch(*row) for row in content["curve"])
+        except UNREADABLE:
+            return False
+        load_state(self.parts, content)
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
+        self.curve, self.order, self.step = curve, content["order"], content["step"]
+        self.losses = content["losses"].to(self.images.device)
+        self.seconds, self.slowed = content["seconds"], content["slowed"]
+        return True
+
+    def _go_back(self, say: Callable[[str], None]) -> None:
+        epoch = len(self.curve) + 1
+        if self.slowed or not self._restore():
+            raise Diverged(f"the training loss became NaN or infinite in epoch {epoch}, again") from None
+        self.slowed = True
+        for group in self.parts.optimiser.param_groups:
+            group["lr"] *= 0.5
+            group["initial_lr"] *= 0.5
+        self.parts.schedule.base_lrs = [rate / 2 for rate in self.parts.schedule.base_lrs]
+        self._store()
+        say(
+            f"the training loss became NaN or infinite in epoch {epoch}: it goes on from the last checkpoint at half "
+            "of the learning rate"
+        )
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor, size: int) -> Tensor:
+    """The logits, float32 (n, classes) on the CPU, that a model has for images, which are brought to its size."""
+    model.eval()
+    found = []
+    for batch in torch.split(pixels, BATCH):
+        with precision_of(protocol, images.device):
+            logits = model(images.normalise(resize(batch.to(images.device), size)))
+        found.append(logits[:, : protocol.data_classes].float().cpu())
+    return torch.cat(found)
+
+
+def _average_of(model: nn.Module, decay: float) -> AveragedModel | None:
+    """What averages a model's weights; the norms' statistics are taken anew for it."""
+    if not decay:
+        return None
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average)
+
+
+def _as_bytes(model: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    return save(state, metadata={"format": "pt"})

@@ -1,0 +1,110 @@
+"""How long a training to the end takes, and by which recipe: YAML files, of which the images' number chooses one.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import yaml
+
+from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.files import is_file, read_text
+from bft_nas.training.recipe import Recipe
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The content of a file in ``recipes/``."""
+
+    name: str
+    epochs: int
+    batch_size: int
+    recipe: Recipe
+    up_to: float = math.inf
+    """Training images that it is meant for, at most."""
+
+
+def plan_names() -> tuple[str, ...]:
+    """Those that are shipped, the one for the fewest images first."""
+    plans = [_read(path) for path in SHIPPED.glob("*.yaml")]
+    return tuple(plan.name for plan in sorted(plans, key=lambda plan: plan.up_to))
+
+
+def plan_for(images: int) -> Plan:
+    """The shipped one that is meant for so many training images.
+
+    >>> plan_for(45_000).name
+    'tens_of_thousands'
+    """
+    plans = [load_plan(name) for name in plan_names()]
+    return next(plan for plan in plans if images <= plan.up_to)
+
+
+def load_plan(name: str) -> Plan:
+    """A shipped one by name, or a user's own .yaml file.
+
+    Raises:
+        UserError: there is none, or a key or a value of it is not what is expected; the message names it.
+    """
+    if is_file(SHIPPED / f"{name}.yaml") and Path(name).name == name:
+        return _read(SHIPPED / f"{name}.yaml")
+    if not name.endswith((".yaml", ".yml")) or not is_file(Path(name)):
+        shipped = ", ".join(plan_names())
+        shown = f"{setting('recipe')} '{one_line(name)[:80]}'"
+        raise UserError(f"{shown}: not found; expected {shipped} or a .yaml file")
+    return _read(Path(name))
+
+
+def _read(path: Path) -> Plan:
+    try:
+        content = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}: no YAML ({one_line(error)[:120]})") from None
+    names = [each.name for each in fields(Plan) if each.name != "name"]
+    content = _keys(content, names, str(path))
+    missing = [name for name in ("epochs", "batch_size", "recipe") if name not in content]
+    if missing:
+        raise UserError(f"{path}: key '{missing[0]}' is missing")
+    for name in ("epochs", "batch_size", "up_to"):
+        value = content.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(
+                f"{path}: {name} {one_line(repr(value))[:40]}: expected a whole number of 1 or more"
+            )
+    recipe = _keys(content["recipe"], [each.name for each in fields(Recipe)], f"{path}: recipe")
+    kinds = get_type_hints(Recipe)
+    for name, value in recipe.items():
+        recipe[name] = _checked(kinds[name], value, f"{path}: recipe: {name}")
+    return Plan(path.stem, **{**content, "recipe": Recipe(**recipe)})
+
+
+def _keys(content: Any, names: list[str], where: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: expected keys and values")
+    for key in content:
+        if key not in names:
+            raise UserError(
+                f"{where}: key '{one_line(str(key))[:40]}' is unknown; expected {', '.join(names)}"
+            )
+    return dict(content)
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    shown = one_line(repr(value))[:40]
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise UserError(f"{where} {shown}: expected true or false")
+    elif kind is float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            raise UserError(f"{where} {shown}: expected a number of 0 or more")
+        return float(value)
+    elif value not in get_args(kind):
+        raise UserError(f"{where} {shown}: expected {' or '.join(get_args(kind))}")
+    return value

@@ -1,0 +1,198 @@
+"""A training to the end: put down anywhere and taken up again, it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bft_nas.core.interrupts import Interrupt
+from bft_nas.data.images import Images
+from bft_nas.network import DENSE, Architecture, Head, Stem, build, butterfly_fusion
+from bft_nas.network.blocks.separable import SeparableBlock
+from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve
+from bft_nas.training.finish import FullTraining, predict
+from bft_nas.training.initialise import initialise
+from bft_nas.training.loop import Diverged
+from bft_nas.training.protocol import Protocol
+from bft_nas.training.recipe import Recipe
+
+NET = Architecture(
+    "tiny",
+    32,
+    Stem(16),
+    (SeparableBlock(32, stride=2, fusion=butterfly_fusion(4)), SeparableBlock(64, stride=2, fusion=DENSE)),
+    Head(),
+    classes=10,
+)
+RECIPE = Recipe(crop_area=0.5, jitter=0.2, erasing=0.2, averaging=0.9, clip=5.0)
+EPOCHS = 3
+
+
+def training(images: Images, folder: Path, *, minutes: float = 10.0, **changes: Any) -> FullTraining:
+    protocol = Protocol.of(images.dataset, 1, epochs=EPOCHS, batch_size=50)
+    recipe = replace(RECIPE, **changes)
+    torch.manual_seed(0)
+    model = build(NET)
+    initialise(model, recipe)
+    folder.mkdir(exist_ok=True)
+    return FullTraining(model, replace(protocol, recipe=recipe), images, 32, folder, minutes=minutes)
+
+
+def told(curve: FullCurve) -> list[tuple[float, ...]]:
+    return [(row.train_loss, row.loss, row.accuracy, row.averaged, row.rate) for row in curve]
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images: Images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FullCurve]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "trained"
+    return folder, training(images, folder).run()
+
+
+def test_it_learns_and_leaves_the_best_and_the_last_weights(
+    undisturbed: tuple[Path, FullCurve], images: Images
+) -> None:
+    folder, curve = undisturbed
+    assert [row.epoch for row in curve] == [1, 2, 3]
+    assert curve[-1].train_loss < curve[0].train_loss
+    assert curve[-1].rate == pytest.approx(0, abs=1e-6)
+    assert {path.name for path in folder.iterdir()} == {BEST, LAST}
+    model = build(NET)
+    model.load_state_dict(load_file(folder / BEST))
+    data = images.at(28)
+    protocol = Protocol.of(images.dataset, 1)
+    logits = predict(model, protocol, images, data.validation, 32)
+    right = int((logits.argmax(1) == data.validation_labels).sum())
+    assert right / len(data.validation_labels) == max(row.best for row in curve)
+
+
+class Dies(Exception):  # noqa: N818
+    """In the place of a SIGKILL, which leaves as little time."""
+
+
+def test_killed_after_any_step_it_ends_with_the_same_weights(
+    undisturbed: tuple[Path, FullCurve], images: Images, tmp_path: Path
+) -> None:
+    choose = random.Random(0)
+    curve: FullCurve = ()
+    left = 0
+    for _ in range(int(os.environ.get("BFT_NAS_CHAOS_ROUNDS", "5"))):
+
+        def die(done: int, total: int) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Dies
+
+        left = choose.randrange(1, 6)
+        # Without minutes there is a checkpoint after each step.
+        try:
+            curve = training(images, tmp_path, minutes=choose.choice((0.0, 10.0))).run(on_step=die)
+            break
+        except Dies:
+            assert (tmp_path / CHECKPOINT).is_file()
+    else:
+        curve = training(images, tmp_path).run()
+    assert told(curve) == told(undisturbed[1])
+    for name in (BEST, LAST):
+        assert equal(tmp_path / name, undisturbed[0] / name)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_step_and_writes_a_checkpoint(
+    number: signal.Signals, undisturbed: tuple[Path, FullCurve], images: Images, tmp_path: Path
+) -> None:
+    before = signal.signal(number, signal.default_int_handler)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 8:
+            signal.raise_signal(number)
+
+    try:
+        with pytest.raises(Interrupt) as raised:
+            training(images, tmp_path).run(on_step=interrupt)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert not raised.value.at_once
+    again = training(images, tmp_path)
+    assert len(again.curve) * again.steps + again.step == 8
+    assert told(again.run()) == told(undisturbed[1])
+    assert equal(tmp_path / LAST, undisturbed[0] / LAST)
+
+
+class Breaking(torch.nn.Module):
+    """A network whose logits are NaN at some of its steps."""
+
+    def __init__(self, at: set[int]) -> None:
+        super().__init__()
+        self.network = build(NET)
+        self.at = at
+        self.seen = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        if self.training and torch.is_grad_enabled():
+            self.seen += 1
+            if self.seen in self.at:
+                return logits * math.nan
+        return logits
+
+
+def broken(images: Images, folder: Path, at: set[int]) -> FullTraining:
+    protocol = replace(Protocol.of(images.dataset, 1, epochs=2, batch_size=50), recipe=RECIPE)
+    return FullTraining(Breaking(at), protocol, images, 32, folder)
+
+
+def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
+    images: Images, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    # In the second epoch, of six steps.
+    slower = broken(images, tmp_path, {9})
+    curve = slower.run(say=said.append)
+    assert len(said) == 1
+    assert "goes on from the last checkpoint at half of the learning rate" in said[0]
+    assert [row.epoch for row in curve] == [1, 2]
+    assert all(torch.isfinite(value).all() for value in load_file(tmp_path / LAST).values())
+    assert slower.parts.schedule.base_lrs[0] == pytest.approx(RECIPE.learning_rate / 2)
+    (tmp_path / "again").mkdir()
+    with pytest.raises(Diverged, match="again"):
+        broken(images, tmp_path / "again", {3, 9}).run()
+
+
+def test_a_checkpoint_of_another_protocol_is_not_taken_up(images: Images, tmp_path: Path) -> None:
+    def die(done: int, total: int) -> None:
+        raise Dies
+
+    with pytest.raises(Dies):
+        training(images, tmp_path, minutes=0.0).run(on_step=die)
+    assert training(images, tmp_path).restored
+    assert not training(images, tmp_path, erasing=0.3).restored
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:1000])
+    assert not training(images, tmp_path).restored
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"averaging": 0.0}, {"optimiser": "adamw", "learning_rate": 0.003}, {"crop_area": 1.0, "clip": 0.0}],
+)
+def test_every_recipe_trains(changes: dict[str, Any], images: Images, tmp_path: Path) -> None:
+    curve = training(images, tmp_path, **changes).run()
+    assert curve[-1].train_loss < curve[0].train_loss
+    assert math.isnan(curve[-1].averaged) == (changes.get("averaging") == 0.0)

@@ -1,0 +1,79 @@
+"""Recipes as files: which one is taken, and what a mistake in one's own is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bft_nas.core.errors import UserError
+from bft_nas.training.plans import SHIPPED, load_plan, plan_for, plan_names
+from bft_nas.training.recipe import Recipe
+
+GOOD = "epochs: 3\nbatch_size: 32\nrecipe: {learning_rate: 0.1, averaging: 0.9}\n"
+
+
+@pytest.mark.parametrize(
+    ("images", "name"),
+    [
+        (2, "thousands"),
+        (20_000, "thousands"),
+        (20_001, "tens_of_thousands"),
+        (45_000, "tens_of_thousands"),
+        (1_281_167, "millions"),
+    ],
+)
+def test_the_number_of_images_chooses_the_recipe(images: int, name: str) -> None:
+    assert plan_for(images).name == name
+
+
+def test_the_shipped_ones_average_weights_and_say_what_they_are_for() -> None:
+    assert plan_names() == ("thousands", "tens_of_thousands", "millions")
+    for name in plan_names():
+        assert 0 < load_plan(name).recipe.averaging < 1
+        assert (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").startswith("# For ")
+
+
+def test_ones_own_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD)
+    plan = load_plan(str(path))
+    assert (plan.name, plan.epochs, plan.batch_size) == ("mine", 3, 32)
+    assert plan.recipe == Recipe(learning_rate=0.1, averaging=0.9)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "expected keys and values"),
+        ("- epochs", "expected keys and values"),
+        ("epochs: [", "no YAML"),
+        ("epochs: 3", "key 'batch_size' is missing"),
+        (GOOD + "colour: red", "key 'colour' is unknown; expected epochs, batch_size, recipe, up_to"),
+        (GOOD.replace("epochs: 3", "epochs: 0"), "epochs 0: expected a whole number of 1 or more"),
+        (GOOD.replace("epochs: 3", "epochs: true"), "epochs True: expected a whole number of 1 or more"),
+        (GOOD.replace("averaging", "average"), "recipe: key 'average' is unknown; expected optimiser"),
+        (GOOD.replace("0.1", "fast"), "recipe: learning_rate 'fast': expected a number of 0 or more"),
+        (GOOD.replace("0.1", "-0.1"), "recipe: learning_rate -0.1: expected a number of 0 or more"),
+        (GOOD.replace("0.1", ".inf"), "recipe: learning_rate inf: expected a number of 0 or more"),
+        (GOOD.replace("learning_rate: 0.1", "flip: 1"), "recipe: flip 1: expected true or false"),
+        (
+            GOOD.replace("learning_rate: 0.1", "optimiser: lion"),
+            "recipe: optimiser 'lion': expected sgd or adamw",
+        ),
+    ],
+)
+def test_a_mistake_in_it_is_named(content: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError) as raised:
+        load_plan(str(path))
+    assert str(raised.value).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize("name", ["", "none", "none.yaml", "../thousands", "thousands.yaml"])
+def test_one_that_is_not_there_is_named_with_those_that_are(name: str) -> None:
+    with pytest.raises(
+        UserError, match=r"not found; expected thousands, tens_of_thousands, millions or a \.yaml file"
+    ):
+        load_plan(name)
