@@ -7,19 +7,36 @@ from bft_nas.core.lazy import lazy_exports
 if TYPE_CHECKING:
     from bft_nas.api.run import Run, open_run
     from bft_nas.api.searching import compare, fidelity, search
+    from bft_nas.api.trained import Trained, open_trained
+    from bft_nas.api.training import evaluate, train
     from bft_nas.network.models import create_model
 
-__all__ = ["Run", "compare", "create_model", "fidelity", "open_run", "search"]
+__all__ = [
+    "Run",
+    "Trained",
+    "compare",
+    "create_model",
+    "evaluate",
+    "fidelity",
+    "open_run",
+    "open_trained",
+    "search",
+    "train",
+]
 __version__ = "0.1.0"
 
 __getattr__ = lazy_exports(
     __name__,
     {
         "Run": "bft_nas.api.run",
+        "Trained": "bft_nas.api.trained",
         "compare": "bft_nas.api.searching",
         "create_model": "bft_nas.network.models",
+        "evaluate": "bft_nas.api.training",
         "fidelity": "bft_nas.api.searching",
         "open_run": "bft_nas.api.run",
+        "open_trained": "bft_nas.api.trained",
         "search": "bft_nas.api.searching",
+        "train": "bft_nas.api.training",
     },
 )

@@ -114,6 +114,23 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
         **RUNS,
     },
     "compare": {"RUN": RUN_NAMES, **ENGINE, **RUNS},
+    "train": {
+        "RUN": (*RUN_NAMES, "mobilenet_v3_small", "nowhere.json"),
+        "--candidate": ("0", "1", "7"),
+        "--flops": ("3M", "1k", "1M,2M"),
+        "--resolution": ("32", "1"),
+        "--classes": ("1000", "1"),
+        "--data": ("photos", "fashion-mnist", "nowhere"),
+        "--recipe": ("thousands", "tiny.yaml", "bad.yaml", "nowhere.yaml"),
+        "--epochs": ("1",),
+        "--batch-size": ("2", "1"),
+        "--seed": ("1",),
+        "--name": ("mine", "a/b", ".."),
+        "--resume": RUN_NAMES,
+        "--trained": ("trained", "photos", "tiny.yaml", "nowhere/trained"),
+        **RUNS,
+    },
+    "evaluate": {"RUN": RUN_NAMES, "--data": ("photos", "nowhere"), "--trained": ("trained", "tiny.yaml")},
     "fidelity": {"RUN": RUN_NAMES, "--train": ("6", "12", "1"), **ENGINE, **RUNS},
     "dashboard": {
         "RUN": RUN_NAMES,
@@ -274,6 +291,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     import bft_nas.searching.confirmation
     import bft_nas.searching.loop
     import bft_nas.searching.references
+    import bft_nas.training.finish
 
     search, export = bft_nas.searching.loop.search, bft_nas.export.write.export
 
@@ -287,6 +305,9 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
             raise bft_nas.export.write.ExportError("not here")
         return export(*arguments, **options)
 
+    def no_training(*arguments: Any, **options: Any) -> None:
+        raise RunError("not here")
+
     def no_cluster(*arguments: Any, **options: Any) -> None:
         raise RunError("no cluster here")
 
@@ -295,6 +316,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
         patch("bft_nas.searching.references.compare", lambda *arguments, **options: None),
         patch("bft_nas.searching.confirmation.confirm", lambda *arguments, **options: None),
         patch("bft_nas.export.write.export", exported),
+        patch("bft_nas.training.finish.FullTraining", no_training),
         patch("bft_nas.engines.ray_tune.connect", no_cluster),
         patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)),
     ):

@@ -7,6 +7,7 @@ Changed is only what takes minutes or another machine:
 - a search trains 1 candidate (a resumed one 2) for 1 epoch of 200 images and validates it with as many, by one worker
   or two where it says more;
 - the references are two of the fifteen, no winner is confirmed, and of so few candidates none is trained longer;
+- what is trained to the end is trained for one epoch on 40 images;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
 - the dashboard listens where no other test does, and is stopped as soon as it serves.
@@ -65,6 +66,8 @@ def made_small(line: str, folder: Path, port: int) -> list[str]:
         words += [] if "--no-confirm" in words else ["--no-confirm"]
     if words[0] in ("search", "compare"):
         words += [] if "--workers" in words else ["--workers", "1"]
+    if words[0] == "train":
+        words += ["--epochs", "1", "--data", "pneumonia.npz"]
     if words[0] == "dashboard" and "--port" not in words:
         words += ["--port", str(port)]
     if "--candidate" in words:
@@ -160,6 +163,17 @@ def test_every_page_of_commands_is_read() -> None:
     lines = [line for page in PAGES for line in lines_of(page)]
     assert len(lines) >= 25
     assert {shlex.split(line)[1] for line in lines} == {
-        *("search", "show", "export", "compare", "fidelity", "dashboard", "runs", "report", "references"),
-        "spaces",
+        *(
+            "search",
+            "show",
+            "train",
+            "evaluate",
+            "export",
+            "compare",
+            "fidelity",
+            "dashboard",
+            "runs",
+            "report",
+        ),
+        *("references", "spaces"),
     }

@@ -52,6 +52,7 @@ def test_the_wheel_holds_spaces_dashboard_data_and_licences(wheel: Path) -> None
     for expected in (
         "bft_nas/space/bundled/mobile.yaml",
         "bft_nas/space/bundled/mobilenet_v3.yaml",
+        "bft_nas/training/recipes/thousands.yaml",
         "bft_nas/dashboard/report.py",
         "bft_nas/dashboard/report.js",
         "bft_nas/dashboard/assets/dashboard.css",

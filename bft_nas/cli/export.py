@@ -12,16 +12,17 @@ from bft_nas.cli.options import (
     Parser,
     add_candidate,
     add_command,
-    add_run,
     add_runs_folder,
     path,
     runs_folder,
 )
+from bft_nas.core.errors import UserError, setting
+from bft_nas.record.run_file import RUN_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bft_nas.export.write import Watcher
+    from bft_nas.export.write import ExportReport, Watcher
 
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -35,7 +36,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "without bft_nas), and checks each against the trained network.",
         run=run,
     )
-    add_run(parser)
+    parser.add_argument("run", metavar="RUN", help="name of a run or of a trained network, or its folder")
     add_candidate(parser)
     parser.add_argument("-o", "--output", type=path, required=True, metavar="DIR", help="folder to write")
     add_runs_folder(parser)
@@ -44,15 +45,32 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export a candidate, and print what was written."""
     from bft_nas.api.run import Run
+    from bft_nas.api.trained import open_trained
     from bft_nas.cli import tables
+    from bft_nas.record.trained import is_trained
 
+    console = tables.make_console()
+    if is_trained(options.run) and not (runs_folder(options) / options.run / RUN_FILE).is_file():
+        if options.candidate is not None:
+            raise UserError(f"{setting('candidate')}: goes with a run; '{options.run}' is a trained network")
+        trained = open_trained(options.run)
+        trained.weights()
+        console.print(f"{trained.name}: {trained.facts['network']}", highlight=False, markup=False)
+        with show_export(console) as watcher:
+            report = trained.export(options.output, watcher=watcher)
+        return _print(console, report)
     found = Run.open(options.run, runs=runs_folder(options))
     number = found.number_or_winner(options.candidate)
-    console = tables.make_console()
     found.weights(number)
     console.print(f"candidate {number} of {found.name}", highlight=False, markup=False)
     with show_export(console) as watcher:
         report = found.export(options.output, number, watcher=watcher)
+    return _print(console, report)
+
+
+def _print(console: Console, report: ExportReport) -> int:
+    from bft_nas.cli import tables
+
     tables.print_export(console, report)
     for reason in report.left_out:
         print(reason, file=sys.stderr)

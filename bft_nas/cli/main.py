@@ -9,12 +9,38 @@ import sys
 from collections.abc import Sequence
 
 import bft_nas
-from bft_nas.cli import compare, dashboard, export, fidelity, references, report, runs, search, show, spaces
+from bft_nas.cli import (
+    compare,
+    dashboard,
+    evaluate,
+    export,
+    fidelity,
+    references,
+    report,
+    runs,
+    search,
+    show,
+    spaces,
+    train,
+)
 from bft_nas.cli.options import Parser, option_name, with_signs
 from bft_nas.core.errors import RunError, UserError, settings_spelled
 from bft_nas.core.interrupts import exit_code
 
-COMMANDS = (search, show, export, compare, fidelity, dashboard, runs, report, references, spaces)
+COMMANDS = (
+    search,
+    show,
+    train,
+    evaluate,
+    export,
+    compare,
+    fidelity,
+    dashboard,
+    runs,
+    report,
+    references,
+    spaces,
+)
 """In the order of the help."""
 
 

@@ -21,6 +21,8 @@ COMMANDS = [
     *(
         "search",
         "show",
+        "train",
+        "evaluate",
         "export",
         "compare",
         "fidelity",

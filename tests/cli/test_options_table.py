@@ -14,15 +14,14 @@ from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
 from bft_nas.searching.named import SCHEDULERS
 from bft_nas.searching.proposers import PROPOSERS
-from docs.make_options import with_table
-
-PAGE = Path(__file__).parents[2] / "docs/searching.md"
+from docs.make_options import PAGES, with_table
 
 
-def test_the_page_has_the_table_as_it_is_now() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert with_table(page) == page
-    assert "| `--epochs N` | of each proxy training (default: 2) |" in page
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_has_the_table_as_it_is_now(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    assert with_table(page, PAGES[path]) == page
+    assert "| `--epochs N` | of " in page
 
 
 def test_the_help_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,54 @@
+"""A network trained to the end, with all that can be done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bft_nas.record.trained
+from bft_nas.record.trained import TRAINED
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bft_nas.export.write import ExportReport
+    from bft_nas.export.write import Watcher as ExportWatcher
+
+
+class Trained(bft_nas.record.trained.Trained):
+    """A network trained to the end; `bft_nas.train` and `bft_nas.open_trained` return one.
+
+    >>> trained = bft_nas.open_trained("mobile-50M-7")  # doctest: +SKIP
+    >>> trained.evaluation().measures.accuracy  # doctest: +SKIP
+    """
+
+    def model(self) -> nn.Module:
+        """The network as a module with its best weights, in eval mode."""
+        from bft_nas.export.checks import trained
+
+        return trained(self.architecture, self.weights())
+
+    def export(self, folder: str | Path, *, watcher: ExportWatcher = lambda name, done: None) -> ExportReport:
+        """Write it as files that need nothing of this package, and check each; see `bft_nas.Run.export`."""
+        from bft_nas.export.write import export
+
+        return export(
+            self.architecture,
+            self.weights(),
+            Path(folder),
+            classes=self.data.classes,
+            normalisation=(self.data.mean, self.data.std),
+            watcher=watcher,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Trained {self.folder}>"
+
+
+def open_trained(name: str | Path, *, trained: str | Path = TRAINED) -> Trained:
+    """The network of that name under ``trained``, or in the folder of that path.
+
+    Raises:
+        UserError: there is none; the message names those that there are.
+    """
+    return Trained.open(name, trained=Path(trained))

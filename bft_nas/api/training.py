@@ -1,0 +1,356 @@
+"""`bft_nas.train`: a network trained to the end, and what it is worth on images that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.api.trained import Trained
+from bft_nas.api.training_options import TrainingOptions
+from bft_nas.api.training_progress import TrainingWatcher, shown
+from bft_nas.core.errors import RunError, UserError, one_line, setting
+from bft_nas.core.files import is_file
+from bft_nas.core.units import format_macs
+from bft_nas.data.dataset import (
+    anchored,
+    deployment_classes,
+    has_test,
+    is_there,
+    load_dataset,
+    load_test,
+)
+from bft_nas.network import Architecture
+from bft_nas.network.references import REFERENCES, widest
+from bft_nas.record import DataFacts, Run
+from bft_nas.record.card import write_card
+from bft_nas.record.trained import Evaluation
+from bft_nas.training.plans import load_plan, plan_for
+from bft_nas.training.protocol import Protocol
+
+if TYPE_CHECKING:
+    from bft_nas.data.dataset import Dataset
+    from bft_nas.data.images import Images
+
+DATA = "fashion-mnist"
+"""What a reference is trained on unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The network that is to be trained."""
+
+    said: str
+    """What it is, in words."""
+    name: str
+    """For its folder, unless another one is given."""
+    data: str
+    """On which it is trained unless told otherwise."""
+    resolution: int
+    architecture: Architecture | None
+    """None for a reference, which is as wide as its budget allows for the classes of the data."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training that is about to begin or to go on."""
+
+    trained: Trained
+    images: Images
+
+    def run(self, watcher: TrainingWatcher) -> Evaluation:
+        """Train to the end, evaluate once on the test images, and write the model card.
+
+        Raises:
+            UserError, RunError: something in the way; the checkpoint is as it was.
+            TrainingFailed: the network cannot be trained.
+        """
+        import torch
+
+        from bft_nas.network.build import build
+        from bft_nas.training.finish import FullTraining
+        from bft_nas.training.initialise import initialise
+        from bft_nas.training.loop import failing
+
+        trained = self.trained
+        if not trained.finished:
+            protocol = trained.protocol
+            torch.manual_seed(protocol.seed)
+            with failing():
+                model = build(trained.architecture).to(self.images.device)
+                initialise(model, protocol.recipe)
+                size = trained.architecture.resolution
+                training = FullTraining(model, protocol, self.images, size, trained.folder)
+
+                def on_epoch(curve: Any) -> None:
+                    trained.write_curve([asdict(row) for row in curve])
+                    watcher.epoch(curve)
+
+                watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
+                training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
+        evaluation = trained.evaluation()
+        if evaluation is None:
+            evaluation = evaluated(trained, self.images)
+            trained.write_evaluation(evaluation)
+        write_card(trained)
+        return evaluation
+
+
+def train(
+    network: str | Path | None = None,
+    *,
+    candidate: int | None = None,
+    flops: str | float | None = None,
+    resolution: int | None = None,
+    classes: int | None = None,
+    data: str | Path | None = None,
+    max_unreadable: int | None = None,
+    recipe: str | Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    resume: str | Path | None = None,
+    runs: str | Path | None = None,
+    trained: str | Path | None = None,
+    progress: bool | TrainingWatcher = True,
+) -> Trained:
+    """Train a network to the end at its deployment resolution, as ``bft-nas train`` does, and return it.
+
+    Args:
+        network: the name of a run, whose winner or ``candidate`` is trained; an architecture.json; or the name of a
+            reference, which is made as wide as ``flops`` allows.
+        progress: True shows it, False is silent; a `TrainingWatcher` of your own is notified instead.
+
+    The other keywords are the command's options (docs/training.md has the table). Interrupted by Ctrl-C or SIGTERM, it
+    has written a checkpoint, from which ``train(resume=NAME)`` goes on.
+
+    Raises:
+        UserError: a mistake in what was given; nothing was written.
+        RunError: something in the way, such as a full disk, or the network cannot be trained.
+
+    >>> train("mobile-50M", data="photos/").evaluation()  # doctest: +SKIP
+    """
+    given = {key: value for key, value in locals().items() if value is not None and key != "progress"}
+    what = given.pop("network", None)
+    with open_training(None if what is None else str(what), given) as work, shown(progress) as watcher:
+        run_to_the_end(work, watcher)
+        return work.trained
+
+
+def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
+    """Train, and return what the network is worth then; see `Work.run`.
+
+    Raises:
+        RunError: something in the way, or the network cannot be trained.
+    """
+    from bft_nas.training.loop import TrainingFailed
+
+    try:
+        return work.run(watcher)
+    except TrainingFailed as failure:
+        raise RunError(f"'{work.trained.folder}': the training failed: {failure}") from failure
+
+
+@contextmanager
+def open_training(what: str | None, given: Mapping[str, Any], *, command: str = "") -> Iterator[Work]:
+    """A training, made where there is none, for as long as this process is at it.
+
+    Args:
+        what: see `train`; None for one that is resumed.
+        given: the options that were given, by name.
+        command: to be kept in its folder.
+
+    Raises:
+        UserError: a mistake in what was given; nothing was written by then.
+    """
+    options = TrainingOptions.of(given)
+    if options.resume is not None:
+        if what is not None:
+            raise UserError(f"{setting('resume')}: not together with a network; expected one of them")
+        known = Trained.open(options.resume, trained=options.trained)
+        with known.at_work():
+            yield Work(known, _images_of(known, given))
+        return
+    if what is None:
+        raise UserError(
+            f"network: missing; expected a run, an architecture.json, a reference, or {setting('resume')}"
+        )
+    source = source_of(what, options)
+    dataset = _load(source, options)
+    architecture = _architecture(source, options, dataset)
+    plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
+    protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
+    images = _on_device(dataset)
+    protocol = replace(
+        protocol, recipe=replace(plan.recipe, precision="bfloat16" if _on_gpu(images) else "float32")
+    )
+    made = Trained.create(
+        options.name or source.name,
+        architecture,
+        protocol,
+        source=source.said,
+        data=anchored(options.data or source.data),
+        facts=DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out),
+        plan=plan.name,
+        command=command,
+        trained=options.trained,
+    )
+    with made.at_work():
+        yield Work(made, images)
+
+
+def evaluate(
+    name: str | Path, *, data: str | Path | None = None, trained: str | Path | None = None
+) -> Evaluation:
+    """What a trained network is worth, as ``bft-nas evaluate`` says it: at the end of its training, or on other data.
+
+    Args:
+        name: of the network, or its folder.
+        data: whose test images it is tried on; by default what is on record, for which no image is read again.
+        trained: where trained networks are.
+
+    Raises:
+        UserError: there is no such network, or it is not trained to the end; the data has other classes or no test
+            images.
+    """
+    found = Trained.open(name, trained=TrainingOptions.of({"trained": trained} if trained else {}).trained)
+    if data is None:
+        known = found.evaluation()
+        if known is None:
+            raise UserError(
+                f"trained network '{found.name}': not trained to the end; expected {setting('resume')} first"
+            )
+        return known
+    images = _images_of(found, {"data": str(data)}, checked=False)
+    if images.dataset.classes != found.data.classes:
+        raise UserError(f"{setting('data')} '{data}': its classes are others than those of the training")
+    return evaluated(found, images, data=str(data))
+
+
+def evaluated(trained: Trained, images: Images, *, data: str = "") -> Evaluation:
+    """Predict the test images of some data, or where it has none those for validation; see `evaluate`."""
+    import torch
+
+    from bft_nas.training.finish import predict
+    from bft_nas.training.measures import measures_of
+
+    source = data or trained.facts["data"]
+    size = trained.architecture.resolution
+    if data or has_test(source):
+        split, test = "test", load_test(source, size=_side(size))
+    else:
+        split, test = "validation", images.dataset.validation
+    pixels = torch.from_numpy(test.images).permute(0, 3, 1, 2)
+    model = trained.model().to(images.device)
+    logits = predict(model, trained.protocol, images, pixels, size)
+    return Evaluation(split, source, measures_of(logits.numpy(), test.labels))
+
+
+def source_of(what: str, options: TrainingOptions) -> Source:
+    """What network a name stands for.
+
+    Raises:
+        UserError: none, or an option that does not go with it.
+    """
+    is_reference, is_description = what in REFERENCES, what.endswith(".json")
+    for name, needed in (("flops", is_reference), ("candidate", not (is_reference or is_description))):
+        if getattr(options, name) is not None and not needed:
+            kind = "a reference" if name == "flops" else "a run"
+            raise UserError(f"{setting(name)}: goes with {kind}; '{one_line(what)[:80]}' is none")
+    if is_reference:
+        if options.flops is None:
+            raise UserError(f"{setting('flops')}: missing; expected a budget in MACs for {what}, such as 50M")
+        budget = format_macs(options.flops)
+        return Source(f"{what} within {budget}", f"{what}-{budget}", DATA, options.resolution or 224, None)
+    for name in ("resolution", "classes"):
+        if getattr(options, name) is not None:
+            raise UserError(f"{setting(name)}: goes with a reference; '{one_line(what)[:80]}' is none")
+    if is_description:
+        path = Path(what)
+        if not is_file(path):
+            raise UserError(f"{one_line(what)[:80]}: no such file; expected an architecture.json")
+        try:
+            architecture = Architecture.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, UserError) as error:
+            raise UserError(f"{path}: no architecture ({one_line(error)[:120]})") from None
+        name = path.resolve().parent.name if path.stem == "architecture" else path.stem
+        return Source(str(path), name or "network", DATA, architecture.resolution, architecture)
+    run = Run.open(what, runs=options.runs)
+    number = run.number_or_winner(options.candidate)
+    architecture = run.architecture(number)
+    said = f"candidate {number} of {run.name}"
+    return Source(said, f"{run.name}-{number}", run.settings.data, architecture.resolution, architecture)
+
+
+def _side(resolution: int) -> int:
+    """Of the squares to which the images of a folder are brought: room for crops, and little more."""
+    return round(resolution * 8 / 7)
+
+
+def _load(source: Source, options: TrainingOptions) -> Dataset:
+    data = options.data or source.data
+    if options.data is None and not is_there(data):
+        raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
+    dataset = load_dataset(data, size=_side(source.resolution), max_unreadable=options.max_unreadable)
+    if len(dataset.train.labels) < 2:
+        raise UserError(f"{setting('data')} '{data}': one image to train on; expected 2 or more")
+    return dataset
+
+
+def _architecture(source: Source, options: TrainingOptions, dataset: Dataset) -> Architecture:
+    own = len(dataset.classes)
+    found = source.architecture
+    if found is None:
+        classes = options.classes or deployment_classes(options.data or source.data, own)
+        budget, name = options.flops or 0, source.said.partition(" ")[0]
+        made = widest(name, budget, resolution=source.resolution, classes=classes)
+        if made is None:
+            raise UserError(f"{setting('flops')} {format_macs(budget)}: {name} has no network within it")
+        found = made[1]
+    if found.classes < own:
+        raise UserError(
+            f"{source.said}: made for {found.classes} classes, and the data has {own}; expected no more than that"
+        )
+    return found
+
+
+def _protocol(dataset: Dataset, options: TrainingOptions, epochs: int, batch_size: int) -> Protocol:
+    batch = options.batch_size or batch_size
+    if batch < 2:
+        raise UserError(f"{setting('batch_size')} {batch}: a single image has no spread for batch norm")
+    batch = min(batch, len(dataset.train.labels))
+    return Protocol.of(
+        dataset, 1, epochs=options.epochs or epochs, batch_size=batch, seed=options.seed, norm_images=2048
+    )
+
+
+def _on_device(dataset: Dataset) -> Images:
+    import torch
+
+    from bft_nas.data.images import Images
+
+    return Images(dataset, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _on_gpu(images: Images) -> bool:
+    return images.device.type == "cuda"
+
+
+def _images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = True) -> Images:
+    """The images of a training that there is already; where they are now may be given."""
+    for name in given:
+        if name not in ("resume", "data", "trained", "runs", "max_unreadable"):
+            raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
+    data = str(given.get("data") or trained.facts["data"])
+    if not is_there(data):
+        raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
+    dataset = load_dataset(
+        data, size=_side(trained.architecture.resolution), max_unreadable=given.get("max_unreadable")
+    )
+    if checked and dataset.digest != trained.protocol.data_digest:
+        raise UserError(f"{setting('data')} '{data}': other images than the training began with")
+    dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std))
+    return _on_device(dataset)

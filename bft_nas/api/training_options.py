@@ -1,0 +1,67 @@
+"""The options of a training to the end. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bft_nas.core.errors import UserError, setting
+from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, option, values_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What is trained, on what, and for how long."""
+
+    candidate: int | None = option("of a run, by its number (default: the winner)", kind=NATURAL)
+    budget: tuple[int, ...] = option(
+        "of a reference, which is as wide as that allows, such as 50M",
+        name="flops",
+        metavar="MACS",
+        kind=BUDGETS,
+        default=(),
+    )
+    resolution: int | None = option("of a reference in pixels (default: 224)", kind=POSITIVE)
+    classes: int | None = option("of a reference (default: as in a search)", kind=POSITIVE)
+    data: str | None = option(
+        "fashion-mnist, cifar10, cifar10=FOLDER, a folder of class folders, or a .npz (default: the run's)",
+        metavar="DATA",
+    )
+    max_unreadable: int | None = option(
+        "images of a folder that may be left out because they cannot be decoded (default: 20, or 1% if more)",
+        kind=NATURAL,
+    )
+    recipe: str | None = option(
+        "thousands, tens_of_thousands, millions or a .yaml file (default: by the number of images)",
+        metavar="NAME",
+    )
+    epochs: int | None = option("of the training (default: the recipe's)", kind=POSITIVE)
+    batch_size: int | None = option("images a step (default: the recipe's)", kind=POSITIVE)
+    seed: int = option(
+        "of the weights and of the images' order (default: {default})", kind=NATURAL, default=0
+    )
+    name: str | None = option("of the folder (default: made from the network's)", metavar="NAME")
+    resume: str | None = option("go on with a training that was cut short", metavar="NAME")
+    runs: Path = option("where the runs are (default: {default})", metavar="DIR", kind=PLACE, default="runs")
+    trained: Path = option(
+        "where trained networks are (default: {default})", metavar="DIR", kind=PLACE, default="trained"
+    )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> TrainingOptions:
+        """From what is given under the names of the options.
+
+        Raises:
+            UserError: a value that an option does not take.
+        """
+        options = cls(**values_of(cls, given))
+        if len(options.budget) > 1:
+            raise UserError(f"{setting('flops')}: several budgets; expected one")
+        return options
+
+    @property
+    def flops(self) -> int | None:
+        """The budget in MACs."""
+        return self.budget[0] if self.budget else None

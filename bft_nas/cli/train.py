@@ -1,0 +1,92 @@
+"""``bft-nas train``: train a network to the end."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING
+
+from bft_nas.api.training_options import TrainingOptions
+from bft_nas.cli.options import Parser, add_command, add_options, given_of
+from bft_nas.core.interrupts import exit_code
+
+if TYPE_CHECKING:
+    from bft_nas.api.training import Work
+    from bft_nas.record.facts import Facts
+
+
+def add(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "train",
+        "train a network to the end",
+        "bft-nas train mobile-50M\n"
+        "         bft-nas train mobilenet_v3_small --flops 50M --data photos/\n"
+        "         bft-nas train --resume mobile-50M-7",
+        "Trains the winner of a run, another candidate, an architecture.json or a reference at its deployment "
+        "resolution on all training images, and evaluates it once on the test images. Everything is in trained/NAME: "
+        "weights, curve, evaluation and a model card.",
+        run=run,
+    )
+    parser.add_argument(
+        "network",
+        metavar="NETWORK",
+        nargs="?",
+        help="a run, an architecture.json, or the name of a reference",
+    )
+    add_options(parser, TrainingOptions)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, and print what came of it."""
+    from bft_nas.api.training import open_training, run_to_the_end
+    from bft_nas.api.training_progress import show_training
+    from bft_nas.cli import tables
+    from bft_nas.cli.evaluate import print_evaluation
+    from bft_nas.core.memory import keep_freed_memory
+
+    command = shlex.join(["bft-nas", *options.line])
+    console = tables.make_console()
+    with open_training(options.network, given_of(options, TrainingOptions), command=command) as work:
+        keep_freed_memory()
+        tables.print_facts(console, _plan(work))
+        console.print()
+        name = shlex.quote(str(work.trained.folder))
+        try:
+            with show_training(console) as watcher:
+                evaluation = run_to_the_end(work, watcher)
+        except KeyboardInterrupt as interrupt:
+            console.print(f"interrupted; resume with: bft-nas train --resume {name}")
+            return exit_code(interrupt)
+        console.print()
+        print_evaluation(console, work.trained, evaluation)
+        console.print()
+        console.print(f"export   bft-nas export {name} -o {shlex.quote(work.trained.name)}")
+    return 0
+
+
+def _plan(work: Work) -> Facts:
+    """What is about to be done."""
+    from bft_nas.core.units import format_macs, format_params
+    from bft_nas.network import cost
+
+    trained, protocol = work.trained, work.trained.protocol
+    counted, side = cost(trained.architecture), trained.architecture.resolution
+    return [
+        ("network", f"{trained.facts['network']}: {trained.architecture.family} @{side}"),
+        ("counted", f"{format_macs(counted.macs)} MACs, {format_params(counted.params)} parameters"),
+        (
+            "data",
+            f"{protocol.data}: {protocol.train_images:,} images to train on, {protocol.validation_images:,} "
+            f"to validate, {protocol.data_classes} classes",
+        ),
+        *(("read", note) for note in trained.data.notes),
+        (
+            "recipe",
+            f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
+            f"{protocol.recipe.optimiser}, {protocol.recipe.precision}",
+        ),
+        ("protocol", protocol.hash),
+        ("folder", str(trained.folder)),
+    ]

@@ -1,0 +1,115 @@
+"""The model card of a network that was trained to the end, in the form that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from bft_nas.core.files import write_text
+from bft_nas.core.units import format_duration, format_macs, format_params, format_percent
+from bft_nas.network import cost
+from bft_nas.record.trained import Evaluation, Trained
+
+CARD, CONFIG = "card.md", "config.json"
+README = "README.md"
+"""The hub reads the card under this name."""
+
+
+def write_card(trained: Trained) -> None:
+    """Write the card and the configuration of a trained network beside its weights.
+
+    What it says is on record; the licence is its owner's to choose.
+    """
+    text = card_of(trained)
+    for name in (CARD, README):
+        write_text(trained.folder / name, text)
+    write_text(trained.folder / CONFIG, json.dumps(_config(trained), indent=1) + "\n")
+
+
+def card_of(trained: Trained) -> str:
+    """The card's text."""
+    architecture, protocol = trained.architecture, trained.protocol
+    counted = cost(architecture)
+    curve, evaluation = trained.curve(), trained.evaluation()
+    facts = {
+        "network": str(trained.facts["network"]),
+        "input": f"{architecture.resolution}x{architecture.resolution} pixels, {architecture.in_channels} channels",
+        "MACs": format_macs(counted.macs),
+        "parameters": format_params(counted.params),
+        "fusions": architecture.fusion_pattern,
+        "data": f"{protocol.data}, {protocol.train_images:,} images to train on, {protocol.data_classes} classes",
+        "recipe": f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
+        f"{protocol.recipe.optimiser} (protocol {protocol.hash})",
+        "trained for": format_duration(sum(row["seconds"] for row in curve)),
+    }
+    if evaluation is not None:
+        error = format_percent(evaluation.measures.calibration_error)
+        facts["accuracy"] = accuracy_text(evaluation)
+        facts["calibration"] = f"{error} expected calibration error"
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return f"""---
+{yaml.safe_dump(_front_matter(trained), sort_keys=False).strip()}
+---
+
+# {trained.name}
+
+| | |
+|---|---|
+{table}
+
+An image is resized to {architecture.resolution}x{architecture.resolution}, its pixels divided by 255, and from each \
+channel its mean {_numbers(trained.data.mean)} is taken; what is left is divided by {_numbers(trained.data.std)}.
+
+```python
+import bft_nas
+
+trained = bft_nas.open_trained("{trained.name}")
+model = trained.model()  # a torch.nn.Module in eval mode
+classes = trained.data.classes
+```
+
+`bft-nas export trained/{trained.name} -o {trained.name}` writes it as files that need nothing but their runtime.
+"""
+
+
+def accuracy_text(evaluation: Evaluation) -> str:
+    """The accuracy with its interval, and on which images."""
+    measures = evaluation.measures
+    low, high = measures.interval
+    return (
+        f"{format_percent(measures.accuracy)} of {measures.images:,} {evaluation.split} images "
+        f"(95 %: {format_percent(low)} to {format_percent(high)})"
+    )
+
+
+def _front_matter(trained: Trained) -> dict[str, Any]:
+    protocol, evaluation = trained.protocol, trained.evaluation()
+    content: dict[str, Any] = {
+        "library_name": "bft-nas",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "bft-nas", trained.architecture.family],
+        "datasets": [protocol.data],
+    }
+    if evaluation is not None:
+        metric = {"type": "accuracy", "value": round(evaluation.measures.accuracy, 6)}
+        dataset = {"type": protocol.data, "name": protocol.data, "split": evaluation.split}
+        result = {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": [metric]}
+        content["model-index"] = [{"name": trained.name, "results": [result]}]
+    return content
+
+
+def _config(trained: Trained) -> dict[str, Any]:
+    """What is needed to build the network again and to prepare its images."""
+    return {
+        "library_name": "bft-nas",
+        "architecture": trained.architecture.to_dict(),
+        "classes": list(trained.data.classes),
+        "mean": list(trained.data.mean),
+        "std": list(trained.data.std),
+    }
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.4f}" for value in values)

@@ -1,0 +1,268 @@
+"""A network trained to the end: its folder under ``trained/``, and what is told of it. Needs no torch."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import yaml
+
+from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.files import is_file, write_text, writing
+from bft_nas.network import Architecture
+from bft_nas.record.run_file import DataFacts, versions
+from bft_nas.record.run_folder import check_name
+from bft_nas.training.curve import BEST, LAST
+from bft_nas.training.measures import Measures
+from bft_nas.training.protocol import Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TRAINED = Path("trained")
+TRAINING_FILE = "training.yaml"
+ARCHITECTURE, CURVE, EVALUATION = "architecture.json", "curve.csv", "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a trained network is worth on images that it was not trained on."""
+
+    split: str
+    """``test``, or ``validation`` where there are no test images: those chose the best weights."""
+    data: str
+    measures: Measures
+
+
+class Trained:
+    """A network trained to the end, or as far as its training has come, in a folder of its own.
+
+    Its files: ``training.yaml`` (network, data, protocol), ``architecture.json``, ``curve.csv``, ``checkpoint.pt``
+    while the training lasts, ``model.safetensors`` (the best weights by validation accuracy), ``last.safetensors``,
+    ``evaluation.json`` and the model card.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        architecture: Architecture,
+        protocol: Protocol,
+        *,
+        source: str,
+        data: str,
+        facts: DataFacts,
+        plan: str,
+        command: str = "",
+        trained: Path = TRAINED,
+    ) -> Self:
+        """Make the folder of a training that is about to begin, complete or not at all.
+
+        Args:
+            name: of the folder under ``trained``.
+            architecture: of the network.
+            protocol: of the training.
+            source: what the network is, in words.
+            data: where its images are.
+            facts: of the images.
+            plan: the name of the recipe.
+            command: that asked for it.
+            trained: where such folders are.
+
+        Raises:
+            UserError: no folder can have the name, or there is one already.
+            RunError: it cannot be written.
+        """
+        check_name(name)
+        folder = trained / name
+        if os.path.lexists(folder):
+            raise _taken(name, folder)
+        content = {
+            "command": command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "network": source,
+            "data": data,
+            "recipe": plan,
+            "protocol_hash": protocol.hash,
+            "protocol": protocol.to_dict(),
+            "data_facts": {key: list(value) for key, value in asdict(facts).items()},
+            "versions": versions(),
+        }
+        with writing(trained):
+            trained.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=trained))
+        try:
+            with writing(folder):
+                temporary.chmod(0o755)
+                write_text(temporary / TRAINING_FILE, yaml.safe_dump(content, sort_keys=False))
+                write_text(temporary / ARCHITECTURE, architecture.to_json())
+                try:
+                    temporary.rename(folder)
+                except OSError as error:
+                    # Another one of this name was begun in the same moment.
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                        raise _taken(name, folder) from None
+                    raise
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return cls(folder)
+
+    @classmethod
+    def open(cls, name: str | Path, *, trained: Path = TRAINED) -> Self:
+        """The one of that name under ``trained``, or in the folder of that path.
+
+        Raises:
+            UserError: there is none; the message names those that there are.
+        """
+        for folder in (trained / name, Path(name)) if str(name) else ():
+            if is_file(folder / TRAINING_FILE):
+                return cls(folder)
+        known = ", ".join(trained_names(trained)) or "one, but there is none yet"
+        shown = one_line(str(name))[:80]
+        raise UserError(f"trained network '{shown}': not found under '{trained}'; expected {known}")
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.folder.name
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """The content of training.yaml; UserError when it cannot be read."""
+        try:
+            content = yaml.safe_load((self.folder / TRAINING_FILE).read_text(encoding="utf-8"))
+            return {**content, "data": str(content["data"]), "network": str(content["network"])}
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise self._unreadable(TRAINING_FILE, error) from None
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """Under which it is trained."""
+        try:
+            return Protocol.from_dict(self.facts["protocol"])
+        except (KeyError, TypeError) as error:
+            raise self._unreadable(TRAINING_FILE, error) from None
+
+    @cached_property
+    def data(self) -> DataFacts:
+        """What is known of its images."""
+        try:
+            return DataFacts(**{key: tuple(value) for key, value in self.facts["data_facts"].items()})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._unreadable(TRAINING_FILE, error) from None
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Of the network."""
+        try:
+            return Architecture.from_json((self.folder / ARCHITECTURE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, UserError) as error:
+            raise self._unreadable(ARCHITECTURE, error) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to the end."""
+        return (self.folder / LAST).is_file()
+
+    def curve(self) -> list[dict[str, float]]:
+        """A row an epoch, as in curve.csv; empty before the first one."""
+        try:
+            with (self.folder / CURVE).open(encoding="utf-8", newline="") as file:
+                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError) as error:
+            raise self._unreadable(CURVE, error) from None
+
+    def write_curve(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Put curve.csv in place, complete up to the last epoch."""
+        names = list(rows[0])
+        lines = [",".join(names), *(",".join(repr(row[name]) for name in names) for row in rows)]
+        write_text(self.folder / CURVE, "\n".join(lines) + "\n")
+
+    def weights(self) -> dict[str, Tensor]:
+        """The best ones so far; UserError when there are none yet."""
+        from safetensors.torch import load_file
+
+        path = self.folder / BEST
+        if not path.is_file():
+            raise UserError(f"trained network '{self.name}': has no weights yet; expected an epoch at least")
+        try:
+            return load_file(path)
+        except Exception as error:
+            raise self._unreadable(BEST, error) from None
+
+    def evaluation(self) -> Evaluation | None:
+        """That at the end of its training; None before."""
+        try:
+            content = json.loads((self.folder / EVALUATION).read_text(encoding="utf-8"))
+            return Evaluation(content["split"], content["data"], Measures.from_dict(content["measures"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(EVALUATION, error) from None
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """Put evaluation.json in place."""
+        content = {
+            "split": evaluation.split,
+            "data": evaluation.data,
+            "images": evaluation.measures.images,
+            "accuracy": evaluation.measures.accuracy,
+            "interval": evaluation.measures.interval,
+            "measures": evaluation.measures.to_dict(),
+        }
+        write_text(self.folder / EVALUATION, json.dumps(content, indent=1) + "\n")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Train it meanwhile; UserError when another process does."""
+        with writing(self.folder / ".lock"):
+            lock = (self.folder / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(
+                    f"trained network '{self.name}': another process trains it; expected its end"
+                ) from None
+            yield
+
+    def _unreadable(self, file: str, error: Exception) -> UserError:
+        return UserError(f"trained network '{self.folder}': {file} cannot be read ({one_line(error)[:120]})")
+
+
+def trained_names(trained: Path = TRAINED) -> tuple[str, ...]:
+    """The names of the networks in a folder."""
+    try:
+        found = sorted(path.parent.name for path in trained.glob(f"*/{TRAINING_FILE}"))
+    except OSError:
+        return ()
+    return tuple(name for name in found if not name.startswith(".new-"))
+
+
+def is_trained(name: str, *, trained: Path = TRAINED) -> bool:
+    """Whether there is a network of that name under ``trained``, or in the folder of that path."""
+    return bool(name) and any(is_file(folder / TRAINING_FILE) for folder in (trained / name, Path(name)))
+
+
+def _taken(name: str, folder: Path) -> UserError:
+    return UserError(
+        f"'{folder}': there is one already; expected a new {setting('name')}, or {setting('resume')} {name}"
+    )

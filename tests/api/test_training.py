@@ -1,0 +1,327 @@
+"""A network trained to the end, by the command and from Python: what is in its folder, and what a mistake is called."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import bft_nas
+from bft_nas.api.training_options import TrainingOptions
+from bft_nas.api.training_progress import Silent
+from bft_nas.cli.main import main
+from bft_nas.core.errors import RunError, UserError
+from bft_nas.core.options import options_of
+from bft_nas.data.dataset import load_dataset, load_test
+from bft_nas.network import Architecture, cost
+from bft_nas.network.references import widest
+from tests.dashboard.made_up import make_run
+
+SMALL = {"flops": "2M", "resolution": 32, "epochs": 2, "batch_size": 32, "progress": False}
+NAME = "mobilenet_v3_small"
+TINY = ["mobilenet_v3_small", "--flops", "2M", "--resolution", "32"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real images in a file of arrays, with a test part."""
+    path = tmp_path_factory.mktemp("data") / "few.npz"
+    train = load_dataset("fashion-mnist", size=28, images=260).train
+    test = load_test("fashion-mnist", size=28)
+    np.savez(
+        path,
+        train_images=train.images[:160],
+        train_labels=train.labels[:160],
+        val_images=train.images[160:],
+        val_labels=train.labels[160:],
+        test_images=test.images[:120],
+        test_labels=test.labels[:120],
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bft_nas.Trained:
+    place = tmp_path_factory.mktemp("place")
+    return bft_nas.train(NAME, data=data, trained=place, name="small", **SMALL)  # type: ignore[arg-type]
+
+
+def test_its_folder_has_all_that_is_known_of_it(trained: bft_nas.Trained, data: Path) -> None:
+    names = {path.name for path in trained.folder.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        *("training.yaml", "architecture.json", "curve.csv", "model.safetensors", "last.safetensors"),
+        *("evaluation.json", "card.md", "README.md", "config.json"),
+    }
+    assert trained.finished
+    found = widest(NAME, 2_000_000, resolution=32, classes=10)
+    assert found is not None
+    assert trained.architecture == found[1]
+    protocol = trained.protocol
+    assert (protocol.epochs, protocol.batch_size, protocol.resolution_divisor) == (2, 32, 1)
+    assert (protocol.train_images, protocol.validation_images) == (160, 100)
+    assert trained.facts["recipe"] == "thousands"
+    assert trained.facts["data"] == str(data)
+    assert [row["epoch"] for row in trained.curve()] == [1, 2]
+    assert repr(trained) == f"<Trained {trained.folder}>"
+
+
+def test_it_is_evaluated_on_the_test_images_alone(trained: bft_nas.Trained, data: Path) -> None:
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    assert evaluation.split == "test"
+    assert evaluation.measures.images == 120
+    test = load_test(str(data), size=32)
+    model, size = trained.model(), 32
+    pixels = torch.from_numpy(test.images).permute(0, 3, 1, 2).float().expand(-1, 3, -1, -1)
+    pixels = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True).round()
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (trained.data.mean, trained.data.std))
+    with torch.no_grad():
+        predicted = model((pixels / 255 - mean) / std).argmax(1)
+    assert evaluation.measures.right == int((predicted.numpy() == test.labels).sum())
+
+
+def test_its_card_can_be_read_by_a_hub(trained: bft_nas.Trained) -> None:
+    card = (trained.folder / "card.md").read_text(encoding="utf-8")
+    assert (trained.folder / "README.md").read_text(encoding="utf-8") == card
+    _, front, text = card.split("---\n", 2)
+    said = yaml.safe_load(front)
+    assert (said["library_name"], said["pipeline_tag"]) == ("bft-nas", "image-classification")
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    (metric,) = said["model-index"][0]["results"][0]["metrics"]
+    assert metric["value"] == pytest.approx(evaluation.measures.accuracy, abs=1e-6)
+    assert f"{100 * evaluation.measures.accuracy:.2f}% of 120 test images (95 %: " in text
+    assert "160 images to train on" in text
+    config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
+    assert Architecture.from_dict(config["architecture"]) == trained.architecture
+    assert config["classes"] == list(trained.data.classes)
+
+
+def test_it_is_exported_like_a_candidate(trained: bft_nas.Trained, tmp_path: Path) -> None:
+    report = trained.export(tmp_path / "out")
+    assert {"model.py", "model.pt2", "weights.safetensors"} <= {file.name for file in report.files}
+    exported = load_file(tmp_path / "out/weights.safetensors")
+    best = load_file(trained.folder / "model.safetensors")
+    assert all(torch.equal(exported[name], best[name]) for name in best)
+
+
+class Stopping(Silent):
+    """Ends a training by SIGTERM at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, done: int, total: int) -> None:
+        if done == self.at:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_interrupted_and_resumed_it_is_the_same(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {**SMALL, "progress": Stopping(7)}
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.train(NAME, data=data, trained=tmp_path, name="cut", **given)
+    assert bft_nas.open_trained("cut", trained=tmp_path).evaluation() is None
+    resumed = bft_nas.train(resume="cut", trained=tmp_path, progress=False)
+    for name in ("model.safetensors", "last.safetensors"):
+        assert same_weights(resumed.folder / name, trained.folder / name)
+    assert resumed.evaluation() == trained.evaluation()
+    # What is done stays as it is.
+    before = (resumed.folder / "evaluation.json").stat().st_mtime_ns
+    bft_nas.train(resume="cut", trained=tmp_path, progress=False)
+    assert (resumed.folder / "evaluation.json").stat().st_mtime_ns == before
+
+
+def test_killed_and_resumed_by_the_command_it_is_the_same(
+    trained: bft_nas.Trained, data: Path, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-m", "bft_nas.cli.main", "train"]
+    begin = [
+        *(NAME, "--flops", "2M", "--resolution", "32", "--data", str(data), "--name", "cut"),
+        *("--epochs", "2", "--batch-size", "32"),
+    ]
+    process = subprocess.Popen([*line, *begin], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for told in process.stdout:
+        if told.startswith("epoch 1/2"):
+            break
+    process.kill()
+    process.wait()
+    assert (tmp_path / "trained/cut/checkpoint.pt").is_file()
+    again = subprocess.run(
+        [*line, "--resume", "trained/cut"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "goes on after epoch 1/2" in again.stdout
+    assert "test images (95 %: " in again.stdout
+    assert "export   bft-nas export trained/cut -o cut" in again.stdout
+    assert same_weights(tmp_path / "trained/cut/last.safetensors", trained.folder / "last.safetensors")
+
+
+def test_a_candidate_of_a_run_is_trained_on_its_data(data: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", candidates=3, failed=0)
+    number = int(run.winner()["number"])
+    found = bft_nas.train(
+        run.name, runs=tmp_path / "runs", trained=tmp_path, data=data, epochs=1, batch_size=80, progress=False
+    )
+    assert found.name == f"{run.name}-{number}"
+    assert found.architecture == run.architecture(number)
+    assert found.facts["network"] == f"candidate {number} of {run.name}"
+
+
+def test_an_architecture_is_trained_and_without_test_images_says_so(tmp_path: Path) -> None:
+    images = load_dataset("fashion-mnist", size=28, images=60).train
+    np.savez(tmp_path / "plain.npz", train_images=images.images, train_labels=images.labels)
+    made = widest(NAME, 2_000_000, resolution=32, classes=12)
+    assert made is not None
+    (tmp_path / "net.json").write_text(made[1].to_json())
+    found = bft_nas.train(
+        tmp_path / "net.json", data=tmp_path / "plain.npz", epochs=1, trained=tmp_path, progress=False
+    )
+    assert found.name == "net"
+    assert cost(found.architecture).macs <= 2_000_000
+    evaluation = found.evaluation()
+    assert evaluation is not None
+    assert evaluation.split == "validation"
+
+
+def test_it_is_evaluated_on_other_data(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
+    place = trained.folder.parent
+    with np.load(data) as arrays:
+        fewer = {name: arrays[name][:100] for name in arrays}
+    np.savez(tmp_path / "other.npz", **fewer)
+    found = bft_nas.evaluate("small", data=tmp_path / "other.npz", trained=place)
+    assert found.measures.images == 100
+    assert bft_nas.evaluate(trained.folder) == trained.evaluation()
+    two = {name: values[fewer[name.replace("images", "labels")] < 2] for name, values in fewer.items()}
+    np.savez(tmp_path / "two.npz", **two)
+    with pytest.raises(
+        UserError, match=r"data '.*two\.npz': its classes are others than those of the training"
+    ):
+        bft_nas.evaluate("small", data=tmp_path / "two.npz", trained=place)
+
+
+def test_the_keywords_are_the_options_of_the_command() -> None:
+    import inspect
+
+    given = set(inspect.signature(bft_nas.train).parameters)
+    assert given == set(options_of(TrainingOptions)) | {"network", "progress"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ([], "network: missing; expected a run, an architecture.json, a reference, or --resume"),
+        ([NAME], f"--flops: missing; expected a budget in MACs for {NAME}, such as 50M"),
+        ([NAME, "--flops", "20M,50M"], "--flops: several budgets; expected one"),
+        ([NAME, "--flops", "1k"], f"--flops 0.001M: {NAME} has no network within it"),
+        ([NAME, "--flops", "2M", "--candidate", "1"], f"--candidate: goes with a run; '{NAME}' is none"),
+        (
+            [*TINY, "--recipe", "mine"],
+            "--recipe 'mine': not found; expected thousands",
+        ),
+        ([NAME, "--flops", "2M", "--data", "nowhere"], "nowhere: no such dataset, file or folder"),
+        (
+            [*TINY, "--batch-size", "1"],
+            "--batch-size 1: a single image has no spread",
+        ),
+        (
+            [*TINY, "--name", "a/b"],
+            "--name 'a/b': expected the name of a folder",
+        ),
+        (["nobody"], "run 'nobody': not found under 'runs'"),
+        (["nobody", "--flops", "2M"], "--flops: goes with a reference; 'nobody' is none"),
+        (["few.json"], "few.json: no such file; expected an architecture.json"),
+        (["odd.json"], "odd.json: no architecture ("),
+        (
+            ["--resume", "nobody"],
+            "trained network 'nobody': not found under 'trained'; expected one, but there",
+        ),
+        ([NAME, "--resume", "nobody"], "--resume: not together with a network; expected one of them"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    line: list[str],
+    said: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd.json").write_text("{}")
+    given = [] if "--data" in line or "--resume" in line or not line else ["--data", str(data)]
+    assert main(["train", *line, *given]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith(f"bft-nas: error: {said}")
+    assert complaint.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.json"]
+
+
+def test_a_network_of_too_few_classes_is_refused(data: Path, tmp_path: Path) -> None:
+    made = widest(NAME, 2_000_000, resolution=32, classes=3)
+    assert made is not None
+    (tmp_path / "net.json").write_text(made[1].to_json())
+    with pytest.raises(UserError, match="made for 3 classes, and the data has 10"):
+        bft_nas.train(tmp_path / "net.json", data=data, trained=tmp_path / "trained", progress=False)
+    assert not (tmp_path / "trained").exists()
+
+
+def test_what_there_is_already_is_not_trained_over(trained: bft_nas.Trained, data: Path) -> None:
+    given: dict[str, Any] = {"data": data, "trained": trained.folder.parent, "name": "small", **SMALL}
+    with pytest.raises(UserError, match="there is one already; expected a new name, or resume small"):
+        bft_nas.train(NAME, **given)
+    with pytest.raises(UserError, match="epochs: a training that is resumed keeps its own"):
+        bft_nas.train(resume="small", trained=trained.folder.parent, epochs=3, progress=False)
+    other = data.with_name("other.npz")
+    with np.load(data) as arrays:
+        np.savez(other, **{name: arrays[name][::-1] for name in arrays})
+    with pytest.raises(UserError, match="other images than the training began with"):
+        bft_nas.train(resume="small", data=other, trained=trained.folder.parent, progress=False)
+    with trained.at_work(), pytest.raises(UserError, match="another process trains it; expected its end"):
+        bft_nas.train(resume="small", trained=trained.folder.parent, progress=False)
+
+
+def test_a_training_that_fails_says_why_and_can_be_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> Any:
+        raise MemoryError("DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bft_nas.training.finish.augment", fails)
+        with pytest.raises(RunError, match="the training failed: out of memory"):
+            bft_nas.train(NAME, data=data, trained=tmp_path, name="big", **SMALL)  # type: ignore[arg-type]
+    assert bft_nas.train(resume="big", trained=tmp_path, progress=False).finished
+
+
+@pytest.mark.parametrize("file", ["training.yaml", "architecture.json", "curve.csv", "evaluation.json"])
+def test_a_file_that_cannot_be_read_is_named(file: str, trained: bft_nas.Trained, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(trained.folder, tmp_path / "torn")
+    (tmp_path / "torn" / file).write_text("{torn")
+    found = bft_nas.open_trained(tmp_path / "torn")
+    reads: dict[str, Callable[[], object]] = {
+        "training.yaml": lambda: found.protocol,
+        "architecture.json": lambda: found.architecture,
+        "curve.csv": found.curve,
+        "evaluation.json": found.evaluation,
+    }
+    if file == "curve.csv":
+        (tmp_path / "torn" / file).write_text("epoch,loss\n1,x\n")
+    with pytest.raises(UserError, match=f"{file} cannot be read"):
+        reads[file]()
