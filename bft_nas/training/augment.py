@@ -34,6 +34,35 @@ def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: in
     return pixels
 
 
+def mix(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor | None, float]:
+    """A batch in which each image has a part of another one; see `Recipe.mixup` and `Recipe.cutmix`.
+
+    Returns the images, the places of the others in the batch (None where nothing is mixed), and the part that is left
+    of an image.
+    """
+    kinds = [name for name in ("mixup", "cutmix") if getattr(recipe, name)]
+    if not kinds:
+        return pixels, None, 1.0
+    from scipy.special import betaincinv
+
+    which, chance, left, top = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    kind = kinds[int(which * len(kinds))]
+    shape = getattr(recipe, kind)
+    part = float(betaincinv(shape, shape, chance))
+    order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
+    pixels, others = pixels.float(), pixels[order].float()
+    if kind == "mixup":
+        return part * pixels + (1 - part) * others, order, part
+    height, width = pixels.shape[-2:]
+    high, wide = (round(side * math.sqrt(1 - part)) for side in (height, width))
+    row, column = round(top * (height - high)), round(left * (width - wide))
+    covered = pixels.clone()
+    covered[:, :, row : row + high, column : column + wide] = others[
+        :, :, row : row + high, column : column + wide
+    ]
+    return covered, order, 1 - high * wide / (height * width)
+
+
 def _shifted(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """Each image shifted by itself, the edge pixels repeated, and half of them flipped: one gather for both."""
     n, size = len(pixels), pixels.shape[-1]

@@ -18,13 +18,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bft_nas.core.files import write_bytes
 from bft_nas.core.interrupts import awaited
 from bft_nas.data.images import Images, resize
-from bft_nas.training.augment import augment
+from bft_nas.training.augment import augment, mix
 from bft_nas.training.checkpoint import UNREADABLE, Parts, load_state, state_of, write
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.fast import trained_fast
-from bft_nas.training.loop import Diverged, check_loss, precision_of, settle_norms
+from bft_nas.training.loop import Diverged, check_loss, failing, precision_of, settle_norms
 from bft_nas.training.optimiser import make_optimiser, make_schedule
 from bft_nas.training.protocol import Protocol
+from bft_nas.training.teacher import Teacher, distillation_loss
 
 MINUTES = 10.0
 """Between two checkpoints, at most; there is one after each epoch besides."""
@@ -52,6 +53,7 @@ class FullTraining:
         size: the side of the images that the model gets, in pixels.
         folder: its own.
         minutes: between two checkpoints, at most.
+        teacher: whose soft targets the network learns, too, where the recipe gives them a weight.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class FullTraining:
         folder: Path,
         *,
         minutes: float = MINUTES,
+        teacher: Teacher | None = None,
     ) -> None:
+        self.teacher = teacher
         self.protocol = protocol
         self.images = images
         self.size = size
@@ -108,6 +112,7 @@ class FullTraining:
 
         Raises:
             Diverged: the loss became NaN or infinite twice, or far worse than chance.
+            TrainingFailed: memory ran out, or anything else went wrong, but for what the callbacks raise.
             RunError: a file cannot be written.
         """
         with ExitStack() as stack:
@@ -134,12 +139,13 @@ class FullTraining:
         started = time.perf_counter() - self.seconds
         parts, protocol = self.parts, self.protocol
         if self.order is None:
-            self.order = torch.randperm(len(self.data.train), generator=parts.generator)
+            self.order = self._new_order()
             self.step, self.losses = 0, torch.zeros((), device=self.images.device)
         batches = torch.split(self.order, protocol.batch_size)[: self.steps]
         parts.model.train()
         while self.step < self.steps:
-            self.losses += self._train_step(batches[self.step].to(self.images.device))
+            with failing():
+                self.losses += self._train_step(batches[self.step].to(self.images.device))
             self.step += 1
             self.seconds = time.perf_counter() - started
             if self.step % STEPS_TO_LOOK == 0 and not self.losses.isfinite():
@@ -150,11 +156,12 @@ class FullTraining:
         if not math.isfinite(train_loss):
             raise NotFinite
         check_loss(train_loss, len(self.curve) + 1, protocol.data_classes)
-        settling = self.data.train[self.order[: protocol.norm_images].to(self.images.device)]
-        loss, accuracy = self._judge(parts.model, settling)
         averaged = math.nan
-        if self.average is not None:
-            _, averaged = self._judge(self.average.module, settling)
+        with failing():
+            settling = self.data.train[self.order[: protocol.norm_images].to(self.images.device)]
+            loss, accuracy = self._judge(parts.model, settling)
+            if self.average is not None:
+                _, averaged = self._judge(self.average.module, settling)
         rate = float(parts.optimiser.param_groups[0]["lr"])
         seconds = time.perf_counter() - started
         row = FullEpoch(len(self.curve) + 1, train_loss, loss, accuracy, averaged, rate, seconds)
@@ -165,13 +172,31 @@ class FullTraining:
         self.curve, self.order, self.seconds = (*self.curve, row), None, 0.0
         self._store()
 
+    def _new_order(self) -> Tensor:
+        """In which the images of an epoch are trained on."""
+        count, generator = len(self.data.train), self.parts.generator
+        if not self.protocol.recipe.balance:
+            return torch.randperm(count, generator=generator)
+        labels = self.data.train_labels.cpu()
+        chances = 1 / torch.bincount(labels).double()
+        return torch.multinomial(chances[labels], count, replacement=True, generator=generator)
+
     def _train_step(self, picked: Tensor) -> Tensor:
+        """Train on the images of these numbers, and return the loss that their labels tell."""
         parts, recipe = self.parts, self.protocol.recipe
         pixels = augment(self.data.train[picked], recipe, parts.generator, self.size)
+        pixels, order, part = mix(pixels, recipe, parts.generator)
         with precision_of(self.protocol, self.images.device):
             logits = parts.model(self.images.normalise(pixels))[:, : self.protocol.data_classes]
             labels = self.data.train_labels[picked]
-            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            told = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            if order is not None:
+                other = F.cross_entropy(logits, labels[order], label_smoothing=recipe.label_smoothing)
+                told = part * told + (1 - part) * other
+            loss = told
+            if self.teacher is not None and recipe.distillation:
+                taught = distillation_loss(logits, self.teacher(pixels), recipe.temperature)
+                loss = (1 - recipe.distillation) * told + recipe.distillation * taught
         parts.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip:
@@ -180,7 +205,7 @@ class FullTraining:
         parts.schedule.step()
         if self.average is not None:
             self.average.update_parameters(parts.model)
-        return loss.detach()
+        return told.detach()
 
     def _judge(self, model: nn.Module, settling: Tensor) -> tuple[float, float]:
         """Loss and accuracy on the validation split, with the norms' statistics taken anew."""

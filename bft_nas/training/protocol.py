@@ -26,7 +26,10 @@ to 224 pixels 6 ranks networks as well as 4 does, in two thirds of the time (ben
 ADDED: Mapping[int, Mapping[str, Any]] = {
     2: {"optimiser": "sgd", "nesterov": True, "schedule": "cosine"},
     3: {"zero_residuals": False},
-    4: {"crop_area": 1.0, "jitter": 0.0, "erasing": 0.0, "averaging": 0.0, "clip": 0.0},
+    4: {
+        **{"balance": False, "crop_area": 1.0, "jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0},
+        **{"averaging": 0.0, "clip": 0.0, "distillation": 0.0, "temperature": 4.0},
+    },
 }
 """The recipe's fields that came with a schema, as every earlier one trained."""
 ALWAYS: Mapping[str, Any] = {name: value for added in ADDED.values() for name, value in added.items()}

@@ -41,6 +41,8 @@ class Recipe:
     warmup: float = 0.15
     """Part of all steps over which the learning rate rises linearly."""
     label_smoothing: float = 0.05
+    balance: bool = False
+    """An epoch has as many images of one class as of another, drawn at random, instead of each image once."""
     flip: bool = True
     """Half of the images are mirrored."""
     shift: float = 1 / 14
@@ -53,10 +55,21 @@ class Recipe:
     erasing: float = 0.0
     """The part of all images of which a random rectangle, 2 to 20 percent of it, becomes the image's mean colour
     (arXiv:1708.04896)."""
+    mixup: float = 0.0
+    """Both parameters of the beta distribution of the part that an image keeps when it is blended with another one
+    (arXiv:1710.09412). 0 blends none; small networks are said to be harmed by it."""
+    cutmix: float = 0.0
+    """The same of the part that it keeps when a rectangle of another one covers it (arXiv:1905.04899). Where there are
+    both, each has half of the batches."""
     averaging: float = 0.0
     """Decay, each step, of the moving average of the weights that is validated beside them; 0 averages nothing."""
     clip: float = 0.0
     """The largest norm of a gradient, all weights together; larger ones are shortened to it. 0 shortens none."""
+    distillation: float = 0.0
+    """Weight of a teacher's soft targets in the loss, beside that of the labels: 1 leaves these out
+    (arXiv:1503.02531). 0 without a teacher."""
+    temperature: float = 4.0
+    """By which the logits of teacher and network are divided for it."""
     zero_residuals: bool = True
     """Whether what is added to a skip begins as zero: the last norm of each such branch has no scale, and a deep
     network learns at first as fast as a shallow one (arXiv:1706.02677, section 5.1)."""

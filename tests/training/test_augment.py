@@ -9,7 +9,7 @@ import torch
 
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import resize
-from bft_nas.training.augment import augment
+from bft_nas.training.augment import augment, mix
 from bft_nas.training.recipe import Recipe
 
 
@@ -110,3 +110,43 @@ def test_the_same_generator_changes_images_alike() -> None:
     recipe = Recipe(crop_area=0.5, jitter=0.2, erasing=0.5)
     one, two = (augment(photos(8), recipe, torch.Generator().manual_seed(3), 24) for _ in range(2))
     assert torch.equal(one, two)
+
+
+def test_mixup_blends_each_image_with_another_one() -> None:
+    pixels = photos(16)
+    generator = torch.Generator().manual_seed(4)
+    parts = set()
+    for _ in range(20):
+        found, order, part = mix(pixels, Recipe(mixup=0.5), generator)
+        assert order is not None
+        assert sorted(order.tolist()) == list(range(16))
+        assert torch.allclose(found, part * pixels + (1 - part) * pixels[order], atol=0.01)
+        parts.add(round(part, 3))
+    assert len(parts) > 10
+    assert all(0 <= part <= 1 for part in parts)
+
+
+def test_cutmix_covers_a_rectangle_of_each_image_by_another_one() -> None:
+    pixels = photos(16)
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(20):
+        found, order, part = mix(pixels, Recipe(cutmix=1.0), generator)
+        assert order is not None
+        own, other = ((found == images.float()).all(1) for images in (pixels, pixels[order]))
+        assert (own | other).all()
+        moved = order != torch.arange(16)
+        assert own[moved].float().mean((1, 2)) == pytest.approx(part, abs=1e-6)
+
+
+def test_nothing_is_mixed_by_default_and_both_kinds_take_turns() -> None:
+    pixels = photos(4)
+    found, order, part = mix(pixels, Recipe(), torch.Generator())
+    assert found is pixels
+    assert (order, part) == (None, 1.0)
+    generator = torch.Generator().manual_seed(6)
+    blended = 0
+    for _ in range(40):
+        found, order, part = mix(pixels, Recipe(mixup=1.0, cutmix=1.0), generator)
+        assert order is not None
+        blended += torch.allclose(found, part * pixels + (1 - part) * pixels[order], atol=0.01)
+    assert 8 < blended < 36

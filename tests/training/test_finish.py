@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bft_nas.core.interrupts import Interrupt
+from bft_nas.data.division import Split
 from bft_nas.data.images import Images
 from bft_nas.network import DENSE, Architecture, Head, Stem, build, butterfly_fusion
 from bft_nas.network.blocks.separable import SeparableBlock
@@ -25,6 +26,7 @@ from bft_nas.training.initialise import initialise
 from bft_nas.training.loop import Diverged
 from bft_nas.training.protocol import Protocol
 from bft_nas.training.recipe import Recipe
+from bft_nas.training.teacher import Teacher
 
 NET = Architecture(
     "tiny",
@@ -159,6 +161,23 @@ def broken(images: Images, folder: Path, at: set[int]) -> FullTraining:
     return FullTraining(Breaking(at), protocol, images, 32, folder)
 
 
+def test_balanced_epochs_have_as_many_images_of_each_class(images: Images, tmp_path: Path) -> None:
+    kept = torch.cat(
+        [torch.arange(300)[images.at(28).train_labels == label][: 3 + 4 * label] for label in range(10)]
+    )
+    split = Split(images.dataset.train.images[kept], images.dataset.train.labels[kept])
+    uneven = Images(replace(images.dataset, train=split), images.device)
+    for balance in (False, True):
+        folder = tmp_path / str(balance)
+        order = training(uneven, folder, balance=balance)._new_order()
+        counts = torch.bincount(uneven.at(28).train_labels[order], minlength=10)
+        if not balance:
+            assert sorted(order.tolist()) == list(range(len(kept)))
+        else:
+            assert float(counts.float().std()) < 8
+            assert len(order) == len(kept)
+
+
 def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
     images: Images, tmp_path: Path
 ) -> None:
@@ -176,6 +195,31 @@ def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
         broken(images, tmp_path / "again", {3, 9}).run()
 
 
+class Knows(torch.nn.Module):
+    """A teacher that is sure of the first class, whatever it sees."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tensor([[4.0] + [0.0] * 9]).expand(len(x), 10)
+
+
+def test_what_a_teacher_says_is_learnt_as_far_as_the_recipe_gives_it_weight(
+    images: Images, tmp_path: Path
+) -> None:
+    def predicted(distillation: float) -> Tensor:
+        recipe = replace(RECIPE, distillation=distillation, averaging=0.0)
+        protocol = replace(Protocol.of(images.dataset, 1, epochs=4, batch_size=50), recipe=recipe)
+        teacher = Teacher(Knows(), images.mean, images.std, 32, 10, images.device)
+        torch.manual_seed(0)
+        model, folder = build(NET), tmp_path / str(distillation)
+        folder.mkdir()
+        FullTraining(model, protocol, images, 32, folder, teacher=teacher).run()
+        return predict(model, protocol, images, images.at(28).validation, 32).argmax(1)
+
+    assert (predicted(1.0) == 0).all()
+    labelled = predicted(0.0)
+    assert (labelled == 0).float().mean() < 0.5
+
+
 def test_a_checkpoint_of_another_protocol_is_not_taken_up(images: Images, tmp_path: Path) -> None:
     def die(done: int, total: int) -> None:
         raise Dies
@@ -190,7 +234,12 @@ def test_a_checkpoint_of_another_protocol_is_not_taken_up(images: Images, tmp_pa
 
 @pytest.mark.parametrize(
     "changes",
-    [{"averaging": 0.0}, {"optimiser": "adamw", "learning_rate": 0.003}, {"crop_area": 1.0, "clip": 0.0}],
+    [
+        {"averaging": 0.0},
+        {"optimiser": "adamw", "learning_rate": 0.003},
+        {"crop_area": 1.0, "clip": 0.0},
+        {"mixup": 0.2, "cutmix": 1.0},
+    ],
 )
 def test_every_recipe_trains(changes: dict[str, Any], images: Images, tmp_path: Path) -> None:
     curve = training(images, tmp_path, **changes).run()

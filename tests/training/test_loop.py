@@ -216,7 +216,7 @@ def test_out_of_memory_fails_with_its_reason(images: Images, monkeypatch: pytest
 def test_in_whatever_words_memory_runs_out_the_training_has_failed_for_it(
     error: Exception, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_with(error, "bft_nas.training.loop._settle_norms", monkeypatch)
+    fail_with(error, "bft_nas.training.loop.settle_norms", monkeypatch)
     with pytest.raises(TrainingFailed, match=r"^out of memory"):
         evaluate(NET, protocol_of(images), images)
 
@@ -228,7 +228,7 @@ def fail_with(error: Exception, place: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(place, fails)
 
 
-@pytest.mark.parametrize("place", ["build", "make_optimiser", "_step", "_settle_norms", "accuracy"])
+@pytest.mark.parametrize("place", ["build", "make_optimiser", "_step", "settle_norms", "accuracy"])
 @pytest.mark.parametrize(
     "error",
     [

@@ -1,0 +1,56 @@
+"""A trained network whose predictions another one learns from (Hinton et al. 2015, arXiv:1503.02531)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bft_nas.data.images import resize
+
+
+class Teacher:
+    """A network with its own way to prepare images.
+
+    Args:
+        model: trained, in eval mode.
+        mean: of each channel, of pixels from 0 to 1.
+        std: the same.
+        size: the side of the images that it was trained on, in pixels.
+        classes: how many logits are read.
+        device: where it computes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: int,
+        classes: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device)
+        self.mean, self.std = (torch.tensor(each, device=device).view(-1, 1, 1) for each in (mean, std))
+        self.size = size
+        self.classes = classes
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The logits (n, classes) for pixels from 0 to 255 (n, channels, height, width)."""
+        images = resize(pixels.float(), self.size) / 255
+        images = (images.expand(-1, len(self.mean), -1, -1) - self.mean) / self.std
+        logits: Tensor = self.model(images)
+        return logits[:, : self.classes]
+
+
+def distillation_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """How far a network's soft predictions (n, classes) are from its teacher's, a mean over the images.
+
+    The Kullback-Leibler divergence at a temperature, times its square, so that gradients keep their size.
+    """
+    ours = F.log_softmax(logits.float() / temperature, 1)
+    theirs = F.log_softmax(taught.float() / temperature, 1)
+    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * temperature**2
