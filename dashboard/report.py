@@ -158,7 +158,7 @@ def _page(
 <body>
 <main class="report">
 <h1>{escape(data.name)}</h1>
-{say("facts", lambda: _facts(data.facts))}
+{say("facts", lambda: facts_list(data.facts))}
 <nav aria-label="Sections">{views}</nav>
 
 <h2>Accuracy against MACs</h2>
@@ -327,7 +327,8 @@ by stage: {key()}; {DIALECTS}.</p>
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
+def facts_list(facts: Sequence[tuple[str, str]]) -> str:
+    """Names and values as a list of definitions; empty without any."""
     if not facts:
         return ""
     pairs = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)

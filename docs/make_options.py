@@ -8,7 +8,7 @@ from bft_nas.api.request import RunOptions
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.cli.options import option_name
 from bft_nas.core.errors import settings_spelled
-from bft_nas.core.options import options_of
+from bft_nas.core.options import SWITCH, options_of
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
 
@@ -27,7 +27,8 @@ def table(records: tuple[type, ...]) -> str:
             with settings_spelled(option_name):
                 forms = {form: said.replace("|", "\\|") for form, said in each.forms().items()}
             for form, said in forms.items():
-                typed = f"{option_name(form)} {each.metavar}" if form == name else option_name(form)
+                alone = form != name or each.kind is SWITCH
+                typed = option_name(form) if alone else f"{option_name(form)} {each.metavar}"
                 rows.append(f"| `{typed}` | {said} | {'kept' if each.kept else ''} |")
     return "\n".join(rows) + "\n"
 

@@ -142,6 +142,10 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
     "runs": {**RUNS},
     "references": {"--flops": ("50M", "1k", "1e99", "50G"), "--resolution": ("224", "128,160", "8")},
     "spaces": {},
+    "data": {
+        "RUN": ("photos", "tiny.yaml", "nowhere", "."),
+        "-o": ("mine.html", "photos", "nowhere/mine.html"),
+    },
 }
 BASE = {
     "--flops": "3M",

@@ -175,5 +175,5 @@ def test_every_page_of_commands_is_read() -> None:
             "runs",
             "report",
         ),
-        *("references", "spaces"),
+        *("references", "spaces", "data"),
     }

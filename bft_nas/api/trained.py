@@ -41,6 +41,12 @@ class Trained(bft_nas.record.trained.Trained):
             watcher=watcher,
         )
 
+    def report(self) -> Path:
+        """Write its curve, evaluation and network as one HTML file into its folder, and return the path."""
+        from bft_nas.dashboard.trained_report import write_trained_report
+
+        return write_trained_report(self)
+
     def __repr__(self) -> str:
         return f"<Trained {self.folder}>"
 

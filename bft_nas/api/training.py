@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bft_nas.api.teachers import WEIGHT, load_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
@@ -26,13 +27,16 @@ from bft_nas.network import Architecture
 from bft_nas.network.references import REFERENCES, widest
 from bft_nas.record import DataFacts, Run
 from bft_nas.record.card import write_card
-from bft_nas.record.trained import Evaluation
+from bft_nas.record.trained import Evaluation, is_trained
+from bft_nas.training.curve import CHECKPOINT, FullCurve
 from bft_nas.training.plans import load_plan, plan_for
 from bft_nas.training.protocol import Protocol
+from bft_nas.training.recipe import Precision
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
     from bft_nas.data.images import Images
+    from bft_nas.training.teacher import Teacher
 
 DATA = "fashion-mnist"
 """What a reference is trained on unless told otherwise."""
@@ -59,6 +63,7 @@ class Work:
 
     trained: Trained
     images: Images
+    teacher: Teacher | None = None
 
     def run(self, watcher: TrainingWatcher) -> Evaluation:
         """Train to the end, evaluate once on the test images, and write the model card.
@@ -70,6 +75,7 @@ class Work:
         import torch
 
         from bft_nas.network.build import build
+        from bft_nas.training.checkpoint import damage_of
         from bft_nas.training.finish import FullTraining
         from bft_nas.training.initialise import initialise
         from bft_nas.training.loop import failing
@@ -82,19 +88,31 @@ class Work:
                 model = build(trained.architecture).to(self.images.device)
                 initialise(model, protocol.recipe)
                 size = trained.architecture.resolution
-                training = FullTraining(model, protocol, self.images, size, trained.folder)
+                training = FullTraining(
+                    model, protocol, self.images, size, trained.folder, teacher=self.teacher
+                )
 
-                def on_epoch(curve: Any) -> None:
-                    trained.write_curve([asdict(row) for row in curve])
-                    watcher.epoch(curve)
+            def keep(curve: FullCurve) -> None:
+                trained.write_curve([asdict(row) for row in curve])
 
-                watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
-                training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
+            def on_epoch(curve: FullCurve) -> None:
+                keep(curve)
+                watcher.epoch(curve)
+
+            damage = damage_of(trained.folder / CHECKPOINT)
+            if damage:
+                watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
+            if training.curve:
+                # Whoever was killed had perhaps stored an epoch and not yet told of it.
+                keep(training.curve)
+            watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
+            training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
         evaluation = trained.evaluation()
         if evaluation is None:
             evaluation = evaluated(trained, self.images)
             trained.write_evaluation(evaluation)
         write_card(trained)
+        trained.report()
         return evaluation
 
 
@@ -108,8 +126,10 @@ def train(
     data: str | Path | None = None,
     max_unreadable: int | None = None,
     recipe: str | Path | None = None,
+    teacher: str | Path | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    balance: bool | None = None,
     seed: int | None = None,
     name: str | None = None,
     resume: str | Path | None = None,
@@ -172,7 +192,12 @@ def open_training(what: str | None, given: Mapping[str, Any], *, command: str = 
             raise UserError(f"{setting('resume')}: not together with a network; expected one of them")
         known = Trained.open(options.resume, trained=options.trained)
         with known.at_work():
-            yield Work(known, _images_of(known, given))
+            images, teacher = _images_of(known, given), known.facts["teacher"]
+            if teacher is not None and not known.finished:
+                teacher = load_teacher(
+                    teacher, known.data.classes, trained=options.trained, device=images.device
+                )
+            yield Work(known, images, teacher)
         return
     if what is None:
         raise UserError(
@@ -184,9 +209,18 @@ def open_training(what: str | None, given: Mapping[str, Any], *, command: str = 
     plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
     protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
     images = _on_device(dataset)
-    protocol = replace(
-        protocol, recipe=replace(plan.recipe, precision="bfloat16" if _on_gpu(images) else "float32")
-    )
+    precision: Precision = "bfloat16" if _on_gpu(images) else "float32"
+    balance = options.balance or plan.recipe.balance
+    protocol = replace(protocol, recipe=replace(plan.recipe, precision=precision, balance=balance))
+    teacher = None
+    if options.teacher is not None:
+        teacher = load_teacher(
+            options.teacher, dataset.classes, trained=options.trained, device=images.device
+        )
+        weight = protocol.recipe.distillation or WEIGHT
+        protocol = replace(protocol, recipe=replace(protocol.recipe, distillation=weight))
+    elif protocol.recipe.distillation:
+        raise UserError(f"recipe {plan.name}: distillation without a teacher; expected {setting('teacher')}")
     made = Trained.create(
         options.name or source.name,
         architecture,
@@ -195,11 +229,12 @@ def open_training(what: str | None, given: Mapping[str, Any], *, command: str = 
         data=anchored(options.data or source.data),
         facts=DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out),
         plan=plan.name,
+        teacher=None if options.teacher is None else _place_of(options.teacher, options.trained),
         command=command,
         trained=options.trained,
     )
     with made.at_work():
-        yield Work(made, images)
+        yield Work(made, images, teacher)
 
 
 def evaluate(
@@ -283,6 +318,12 @@ def source_of(what: str, options: TrainingOptions) -> Source:
     architecture = run.architecture(number)
     said = f"candidate {number} of {run.name}"
     return Source(said, f"{run.name}-{number}", run.settings.data, architecture.resolution, architecture)
+
+
+def _place_of(teacher: str, trained: Path) -> str:
+    """Where a teacher is, by a path that still holds in another directory."""
+    found = Trained.open(teacher, trained=trained).folder if is_trained(teacher, trained=trained) else teacher
+    return str(Path(found).absolute())
 
 
 def _side(resolution: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, option, values_of
+from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, SWITCH, option, values_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,17 @@ class TrainingOptions:
         "thousands, tens_of_thousands, millions or a .yaml file (default: by the number of images)",
         metavar="NAME",
     )
+    teacher: str | None = option(
+        "a trained network, or the model.pt2 of an export, whose soft targets are learnt besides the labels",
+        metavar="NAME",
+    )
     epochs: int | None = option("of the training (default: the recipe's)", kind=POSITIVE)
     batch_size: int | None = option("images a step (default: the recipe's)", kind=POSITIVE)
+    balance: bool = option(
+        "draw as many images of one class as of another (default: as the recipe says)",
+        kind=SWITCH,
+        default=False,
+    )
     seed: int = option(
         "of the weights and of the images' order (default: {default})", kind=NATURAL, default=0
     )

@@ -72,11 +72,9 @@ def print_evaluation(console: Console, trained: Trained, evaluation: Evaluation)
     table = Table(box=None, pad_edge=False)
     for column in ("class", "images", "right", "95 %"):
         table.add_column(column, justify="left" if column == "class" else "right")
-    for label, name in enumerate(classes):
-        right, images = measures.of_class(label)
-        if images:
-            low, high = (format_percent(end, 1) for end in wilson(right, images))
-            table.add_row(name, str(images), format_percent(right / images, 1), f"{low} to {high}")
+    for label, right, images in measures.by_class:
+        low, high = (format_percent(end, 1) for end in wilson(right, images))
+        table.add_row(classes[label], str(images), format_percent(right / images, 1), f"{low} to {high}")
     console.print()
     console.print(table)
     console.print()

@@ -17,7 +17,6 @@ from bft_nas.cli.options import (
     runs_folder,
 )
 from bft_nas.core.errors import UserError, setting
-from bft_nas.record.run_file import RUN_FILE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from bft_nas.api.run import Run
     from bft_nas.api.trained import open_trained
     from bft_nas.cli import tables
+    from bft_nas.record import RUN_FILE
     from bft_nas.record.trained import is_trained
 
     console = tables.make_console()

@@ -12,6 +12,7 @@ import bft_nas
 from bft_nas.cli import (
     compare,
     dashboard,
+    data,
     evaluate,
     export,
     fidelity,
@@ -40,6 +41,7 @@ COMMANDS = (
     report,
     references,
     spaces,
+    data,
 )
 """In the order of the help."""
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from bft_nas.api.request import RunOptions
 from bft_nas.core.errors import UserError, one_line, setting, settings_spelled
-from bft_nas.core.options import NATURAL, PLACE, POSITIVE, Kind, options_of
+from bft_nas.core.options import NATURAL, PLACE, POSITIVE, SWITCH, Kind, options_of
 from bft_nas.engines.options import EngineOptions
 
 
@@ -134,8 +134,8 @@ def add_options(
         with settings_spelled(option_name):
             forms = {form: said.replace("%", "%%") for form, said in each.forms(taken.get(name, ())).items()}
         for form, said in forms.items():
-            if form != name:
-                parser.add_argument(option_name(form), action="store_true", help=said)
+            if form != name or each.kind is SWITCH:
+                parser.add_argument(option_name(form), action="store_true", default=None, help=said)
                 continue
             parser.add_argument(
                 option_name(name),

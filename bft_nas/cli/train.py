@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         console.print()
         print_evaluation(console, work.trained, evaluation)
         console.print()
+        console.print(f"report   {work.trained.folder / 'report.html'}")
         console.print(f"export   bft-nas export {name} -o {shlex.quote(work.trained.name)}")
     return 0
 
@@ -69,9 +70,12 @@ def run(options: argparse.Namespace) -> int:
 def _plan(work: Work) -> Facts:
     """What is about to be done."""
     from bft_nas.core.units import format_macs, format_params
+    from bft_nas.data.division import unevenness
     from bft_nas.network import cost
 
     trained, protocol = work.trained, work.trained.protocol
+    uneven = unevenness(work.images.dataset.train, trained.data.classes)
+    how = "evened out" if protocol.recipe.balance else "--balance evens it out"
     counted, side = cost(trained.architecture), trained.architecture.resolution
     return [
         ("network", f"{trained.facts['network']}: {trained.architecture.family} @{side}"),
@@ -81,6 +85,7 @@ def _plan(work: Work) -> Facts:
             f"{protocol.data}: {protocol.train_images:,} images to train on, {protocol.validation_images:,} "
             f"to validate, {protocol.data_classes} classes",
         ),
+        *([("uneven", f"{uneven}; {how}")] if uneven else []),
         *(("read", note) for note in trained.data.notes),
         (
             "recipe",

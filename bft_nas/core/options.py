@@ -161,6 +161,9 @@ def _resolutions(value: Any) -> tuple[int, ...]:
 TEXT = Kind("a text", _converter(lambda value: isinstance(value, str | Path), str))
 PLACE = Kind("a path", _converter(lambda value: isinstance(value, str | Path) and str(value) != "", Path))
 FLAG = Kind("true or false", _converter(lambda value: isinstance(value, bool), bool))
+"""True unless ``--no-NAME`` is given."""
+SWITCH = replace(FLAG)
+"""False unless ``--NAME`` is given."""
 SOME = Kind(
     "all, true or false", _converter(lambda value: isinstance(value, bool) or value == "all", lambda v: v)
 )

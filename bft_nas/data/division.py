@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import UserError, one_line
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -60,6 +60,19 @@ def divide(
         # One image of each class comes first; then the classes take turns as often as their sizes demand.
         turns += [(turn > 0, (turn + 0.5) / len(kept), label, at) for turn, at in enumerate(kept)]
     return sorted(turn[-1] for turn in sorted(turns)[:images]), sorted(held)
+
+
+UNEVEN = 3.0
+"""Images of the largest class over those of the smallest one from which it is said."""
+
+
+def unevenness(split: Split, classes: Sequence[str]) -> str:
+    """How much larger the largest class is than the smallest one, in words; empty where they are nearly alike."""
+    counts = np.bincount(split.labels, minlength=len(classes))
+    if counts.max() < UNEVEN * counts.min():
+        return ""
+    largest, smallest = (one_line(classes[int(at)]) for at in (counts.argmax(), counts.argmin()))
+    return f"{largest} has {counts.max() / counts.min():.1f} times the images of {smallest}"
 
 
 def hash_of(name: str) -> bytes:

@@ -28,8 +28,8 @@ def write_card(trained: Trained) -> None:
     write_text(trained.folder / CONFIG, json.dumps(_config(trained), indent=1) + "\n")
 
 
-def card_of(trained: Trained) -> str:
-    """The card's text."""
+def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
+    """What is known of a trained network: names and values."""
     architecture, protocol = trained.architecture, trained.protocol
     counted = cost(architecture)
     curve, evaluation = trained.curve(), trained.evaluation()
@@ -42,13 +42,20 @@ def card_of(trained: Trained) -> str:
         "data": f"{protocol.data}, {protocol.train_images:,} images to train on, {protocol.data_classes} classes",
         "recipe": f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
         f"{protocol.recipe.optimiser} (protocol {protocol.hash})",
+        **({"teacher": str(trained.facts["teacher"])} if trained.facts["teacher"] else {}),
         "trained for": format_duration(sum(row["seconds"] for row in curve)),
     }
     if evaluation is not None:
         error = format_percent(evaluation.measures.calibration_error)
         facts["accuracy"] = accuracy_text(evaluation)
         facts["calibration"] = f"{error} expected calibration error"
-    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return list(facts.items())
+
+
+def card_of(trained: Trained) -> str:
+    """The card's text."""
+    architecture = trained.architecture
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts_of_trained(trained))
     return f"""---
 {yaml.safe_dump(_front_matter(trained), sort_keys=False).strip()}
 ---

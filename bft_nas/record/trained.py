@@ -68,6 +68,7 @@ class Trained:
         data: str,
         facts: DataFacts,
         plan: str,
+        teacher: str | None = None,
         command: str = "",
         trained: Path = TRAINED,
     ) -> Self:
@@ -81,6 +82,7 @@ class Trained:
             data: where its images are.
             facts: of the images.
             plan: the name of the recipe.
+            teacher: where the network's teacher is, if it has one.
             command: that asked for it.
             trained: where such folders are.
 
@@ -98,6 +100,7 @@ class Trained:
             "network": source,
             "data": data,
             "recipe": plan,
+            "teacher": teacher,
             "protocol_hash": protocol.hash,
             "protocol": protocol.to_dict(),
             "data_facts": {key: list(value) for key, value in asdict(facts).items()},
@@ -147,7 +150,12 @@ class Trained:
         """The content of training.yaml; UserError when it cannot be read."""
         try:
             content = yaml.safe_load((self.folder / TRAINING_FILE).read_text(encoding="utf-8"))
-            return {**content, "data": str(content["data"]), "network": str(content["network"])}
+            return {
+                "teacher": None,
+                **content,
+                "data": str(content["data"]),
+                "network": str(content["network"]),
+            }
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise self._unreadable(TRAINING_FILE, error) from None
 

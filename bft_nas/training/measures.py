@@ -89,9 +89,11 @@ class Measures:
         ]
         return sorted(pairs, reverse=True)
 
-    def of_class(self, label: int) -> tuple[int, int]:
-        """How many images of a class were predicted correctly, and how many there are."""
-        return self.confusion[label][label], sum(self.confusion[label])
+    @property
+    def by_class(self) -> list[tuple[int, int, int]]:
+        """Of each class that has images: its label, how many were predicted correctly, and how many there are."""
+        found = [(label, row[label], sum(row)) for label, row in enumerate(self.confusion)]
+        return [each for each in found if each[2]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

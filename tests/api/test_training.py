@@ -60,7 +60,7 @@ def test_its_folder_has_all_that_is_known_of_it(trained: bft_nas.Trained, data: 
     names = {path.name for path in trained.folder.iterdir() if not path.name.startswith(".")}
     assert names == {
         *("training.yaml", "architecture.json", "curve.csv", "model.safetensors", "last.safetensors"),
-        *("evaluation.json", "card.md", "README.md", "config.json"),
+        *("evaluation.json", "card.md", "README.md", "config.json", "report.html"),
     }
     assert trained.finished
     found = widest(NAME, 2_000_000, resolution=32, classes=10)
@@ -196,6 +196,46 @@ def test_an_architecture_is_trained_and_without_test_images_says_so(tmp_path: Pa
     evaluation = found.evaluation()
     assert evaluation is not None
     assert evaluation.split == "validation"
+
+
+@pytest.mark.parametrize("kind", ["trained", "exported"])
+def test_it_learns_from_a_teacher(kind: str, trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
+    teacher = str(trained.folder)
+    if kind == "exported":
+        trained.export(tmp_path / "out")
+        teacher = str(tmp_path / "out/model.pt2")
+    given: dict[str, Any] = {**SMALL, "progress": Stopping(7)}
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.train(NAME, data=data, trained=tmp_path, name="pupil", teacher=teacher, **given)
+    pupil = bft_nas.train(resume="pupil", trained=tmp_path, progress=False)
+    assert pupil.facts["teacher"] == teacher
+    assert pupil.protocol.recipe.distillation == 0.5
+    assert f"| teacher | {teacher} |" in (pupil.folder / "card.md").read_text(encoding="utf-8")
+    assert not same_weights(pupil.folder / "last.safetensors", trained.folder / "last.safetensors")
+
+
+def test_a_teacher_that_cannot_teach_is_named(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"trained": tmp_path / "trained", **SMALL}
+    (tmp_path / "torn.pt2").write_bytes(b"torn")
+    recipe = tmp_path / "taught.yaml"
+    recipe.write_text("epochs: 1\nbatch_size: 8\nrecipe: {distillation: 0.9}\n")
+    with np.load(data) as arrays:
+        kept = {name: arrays[name] for name in arrays}
+    two = {name: values[kept[name.replace("images", "labels")] < 2] for name, values in kept.items()}
+    np.savez(tmp_path / "two.npz", **two)
+    for changes, said in (
+        ({"teacher": "nobody"}, "teacher 'nobody': not found; expected a trained network, or the model.pt2"),
+        ({"teacher": tmp_path / "torn.pt2"}, "torn.pt2': cannot be read"),
+        (
+            {"teacher": trained.folder, "data": tmp_path / "two.npz"},
+            "knows 0, 1, 2 and 7 more; expected the classes of the data, 0, 1",
+        ),
+        ({"recipe": recipe}, "recipe taught: distillation without a teacher; expected teacher"),
+    ):
+        with pytest.raises(UserError) as raised:
+            bft_nas.train(NAME, **{"data": data, **given, **changes})
+        assert said in str(raised.value)
+    assert not (tmp_path / "trained").exists()
 
 
 def test_it_is_evaluated_on_other_data(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ COMMANDS = [
         "references",
         "runs",
         "spaces",
+        "data",
     )
 ]
 SMALL = (

@@ -89,7 +89,7 @@ def test_a_report_has_all_plots_of_the_search_but_those_that_cannot_be_drawn(
 
 
 @pytest.mark.parametrize(
-    "function", ["_facts", "_one", "_two", "winners_table", "table", "_references", "_tables"]
+    "function", ["facts_list", "_one", "_two", "winners_table", "table", "_references", "_tables"]
 )
 def test_a_report_has_all_texts_but_the_one_that_cannot_be_made(
     function: str, made_up: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

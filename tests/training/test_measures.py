@@ -34,7 +34,7 @@ def test_they_are_those_of_scikit_learn(seed: int, images: int, classes: int) ->
     odds /= odds.sum(1, keepdims=True)
     assert found.loss == pytest.approx(log_loss(labels, odds, labels=names), rel=1e-5)
     assert sum(each.images for each in found.bins) == found.images == images
-    assert sum(found.of_class(label)[0] for label in names) == found.right
+    assert sum(right for _, right, _ in found.by_class) == found.right
     assert [each.confidence for each in found.worst] == sorted(
         (m.confidence for m in found.worst), reverse=True
     )

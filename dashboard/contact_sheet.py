@@ -1,0 +1,108 @@
+"""Some images of each class on one page, as a network gets them: what is wrong with data is seen soonest by looking."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bft_nas.core.errors import UserError
+from bft_nas.core.files import write_text
+from bft_nas.dashboard._page import STYLE
+from bft_nas.dashboard.report import facts_list
+
+if TYPE_CHECKING:
+    from bft_nas.data.dataset import Dataset, Images
+
+OF_A_CLASS = 8
+MOST_CLASSES = 200
+MARK = "<!-- bft-nas: a contact sheet -->"
+"""By which a page is known for one that may be replaced."""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+SHEET = """
+.sheet {
+  display: grid; grid-template-columns: minmax(8rem, 14rem) 1fr; gap: 10px 20px; align-items: center; margin: 24px 0;
+}
+.sheet h3 { margin: 0; overflow-wrap: anywhere; }
+.sheet div { display: flex; flex-wrap: wrap; gap: 6px; }
+.sheet img { width: 96px; height: 96px; object-fit: contain; image-rendering: pixelated; background: var(--panel); }
+"""
+
+
+def write_contact_sheet(path: Path, dataset: Dataset, facts: Sequence[tuple[str, str]]) -> None:
+    """Write a page with the first training images of each class, evenly spread over them.
+
+    Args:
+        path: the file; an older contact sheet there is replaced.
+        dataset: its images.
+        facts: what is said of it at the top, names and values.
+
+    Raises:
+        UserError: there is something else at the path, or no folder for it.
+        RunError: it cannot be written.
+    """
+    if path.exists() and not _is_sheet(path):
+        raise UserError(f"'{path}': exists and is no contact sheet; expected another name")
+    if not path.parent.is_dir():
+        raise UserError(f"'{path}': expected a folder that there is")
+    rows = "".join(_rows(dataset))
+    left = len(dataset.classes) - MOST_CLASSES
+    more = f'<p class="about">{left} more classes are not shown.</p>' if left > 0 else ""
+    page = f"""<!doctype html>
+{MARK}
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(dataset.name)} - bft-nas</title>
+<style>{STYLE}{SHEET}</style>
+</head>
+<body>
+<main>
+<h1>{escape(dataset.name)}</h1>
+{facts_list(facts)}
+<div class="sheet" role="list">{rows}</div>
+{more}
+</main>
+</body>
+</html>
+"""
+    write_text(path, page)
+
+
+def _is_sheet(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return MARK in file.read(200)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _rows(dataset: Dataset) -> Iterator[str]:
+    labels = dataset.train.labels
+    for label, name in enumerate(dataset.classes[:MOST_CLASSES]):
+        places = np.flatnonzero(labels == label)
+        chosen = places[
+            np.unique(np.linspace(0, len(places) - 1, min(OF_A_CLASS, len(places))).round().astype(int))
+        ]
+        images = "".join(
+            f'<img alt="{escape(name)}" src="data:image/png;base64,{_png(dataset.train.images[at])}">'
+            for at in chosen
+        )
+        yield f'<h3>{escape(name)} <span class="about">{len(places):,}</span></h3><div role="listitem">{images}</div>'
+
+
+def _png(pixels: Images) -> str:
+    from PIL import Image
+
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image.thumbnail((96, 96))
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()

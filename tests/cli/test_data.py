@@ -1,0 +1,87 @@
+"""``bft-nas data``: what is said of images, and the page on which some of each class are seen."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bft_nas.cli.main import main
+
+COLOURS = {"red": (250, 10, 10), "blue <sea>": (10, 10, 250)}
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of one colour each, of which one has more images, and a file that is none."""
+    monkeypatch.chdir(tmp_path)
+    for (name, colour), count in zip(COLOURS.items(), (40, 5), strict=True):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (50 + number, 40), colour).save(folder / f"{number}.png")
+    (tmp_path / "photos/red/torn.jpg").write_bytes(b"no image")
+    return tmp_path / "photos"
+
+
+def shown(page: str) -> dict[str, list[Image.Image]]:
+    """The images of each class on a page."""
+    found: dict[str, list[Image.Image]] = {}
+    for name, content in re.findall(r'<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', page):
+        found.setdefault(name, []).append(Image.open(io.BytesIO(base64.b64decode(content))))
+    return found
+
+
+def test_it_says_what_there_is_and_what_is_left_out(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "photos"]) == 0
+    said = capsys.readouterr().out
+    assert "36 to train on, 9 to validate" in said
+    assert "2: blue <sea> 4, red 32" in said
+    assert "red has 8.0 times the images of blue <sea>" in said
+    assert "red/torn.jpg: " in said
+    assert "no test images" in said
+    assert "photos-images.html" in said
+
+
+def test_its_page_has_images_of_each_class_as_they_are(photos: Path) -> None:
+    assert main(["data", "photos", "-o", "sheet.html"]) == 0
+    page = Path("sheet.html").read_text(encoding="utf-8")
+    images = shown(page)
+    assert {name: len(found) for name, found in images.items()} == {"blue &lt;sea&gt;": 4, "red": 8}
+    for name, found in images.items():
+        for image in found:
+            pixels = np.asarray(image.convert("RGB"))
+            assert (
+                np.abs(pixels.astype(int) - COLOURS[name.replace("&lt;", "<").replace("&gt;", ">")]).max()
+                <= 2
+            )
+    assert "<sea>" not in page
+    assert not re.search(r"https?://", page)
+    # It may be made again, and nothing else is written over.
+    assert main(["data", "photos", "-o", "sheet.html"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("nowhere",), "nowhere: no such dataset, file or folder"),
+        (("photos", "-o", "mine.html"), "'mine.html': exists and is no contact sheet; expected another name"),
+        (("photos", "-o", "none/sheet.html"), "'none/sheet.html': expected a folder that there is"),
+        (("photos", "--max-unreadable", "0"), "photos/red/torn.jpg: "),
+    ],
+)
+def test_a_mistake_is_one_line(
+    line: tuple[str, ...], said: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.html").write_text("mine")
+    assert main(["data", *line]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.removeprefix("bft-nas: error: ").removeprefix(f"{photos.parent}/").startswith(said)
+    assert complaint.count("\n") == 1
+    assert Path("mine.html").read_text() == "mine"
+    assert not Path("photos-images.html").exists()
