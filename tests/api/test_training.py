@@ -56,6 +56,15 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bft_nas.Tra
     return bft_nas.train(NAME, data=data, trained=place, name="small", **SMALL)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def exported(trained: bft_nas.Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its export."""
+    folder = tmp_path_factory.mktemp("export") / "out"
+    report = trained.export(folder)
+    assert {"model.py", "model.pt2", "weights.safetensors"} <= {file.name for file in report.files}
+    return folder
+
+
 def test_its_folder_has_all_that_is_known_of_it(trained: bft_nas.Trained, data: Path) -> None:
     names = {path.name for path in trained.folder.iterdir() if not path.name.startswith(".")}
     assert names == {
@@ -107,12 +116,27 @@ def test_its_card_can_be_read_by_a_hub(trained: bft_nas.Trained) -> None:
     assert config["classes"] == list(trained.data.classes)
 
 
-def test_it_is_exported_like_a_candidate(trained: bft_nas.Trained, tmp_path: Path) -> None:
-    report = trained.export(tmp_path / "out")
-    assert {"model.py", "model.pt2", "weights.safetensors"} <= {file.name for file in report.files}
-    exported = load_file(tmp_path / "out/weights.safetensors")
+def test_it_is_exported_with_its_best_weights(trained: bft_nas.Trained, exported: Path) -> None:
+    found = load_file(exported / "weights.safetensors")
     best = load_file(trained.folder / "model.safetensors")
-    assert all(torch.equal(exported[name], best[name]) for name in best)
+    assert all(torch.equal(found[name], best[name]) for name in best)
+
+
+def test_an_exported_graph_predicts_every_test_image_as_it_does(
+    trained: bft_nas.Trained, exported: Path, data: Path
+) -> None:
+    test, size = load_test(str(data), size=32), 32
+    pixels = torch.from_numpy(test.images).permute(0, 3, 1, 2).float().expand(-1, 3, -1, -1)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (trained.data.mean, trained.data.std))
+    images = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True).round()
+    images = (images / 255 - mean) / std
+    graph = torch.export.load(exported / "model.pt2").module()
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    with torch.no_grad():
+        assert torch.equal(graph(images).argmax(1), trained.model()(images).argmax(1))
+        right = int((graph(images).argmax(1).numpy() == test.labels).sum())
+    assert right == evaluation.measures.right
 
 
 class Stopping(Silent):
@@ -199,11 +223,10 @@ def test_an_architecture_is_trained_and_without_test_images_says_so(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["trained", "exported"])
-def test_it_learns_from_a_teacher(kind: str, trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
-    teacher = str(trained.folder)
-    if kind == "exported":
-        trained.export(tmp_path / "out")
-        teacher = str(tmp_path / "out/model.pt2")
+def test_it_learns_from_a_teacher(
+    kind: str, trained: bft_nas.Trained, exported: Path, data: Path, tmp_path: Path
+) -> None:
+    teacher = str(trained.folder if kind == "trained" else exported / "model.pt2")
     given: dict[str, Any] = {**SMALL, "progress": Stopping(7)}
     with pytest.raises(KeyboardInterrupt):
         bft_nas.train(NAME, data=data, trained=tmp_path, name="pupil", teacher=teacher, **given)
