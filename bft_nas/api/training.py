@@ -315,6 +315,9 @@ def source_of(what: str, options: TrainingOptions) -> Source:
         return Source(str(path), name or "network", DATA, architecture.resolution, architecture)
     run = Run.open(what, runs=options.runs)
     number = run.number_or_winner(options.candidate)
+    row = run.row(number)
+    if row["state"] == "failed":
+        raise UserError(f"candidate {number} of {run.name}: failed ({row['reason']}); expected another one")
     architecture = run.architecture(number)
     said = f"candidate {number} of {run.name}"
     return Source(said, f"{run.name}-{number}", run.settings.data, architecture.resolution, architecture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,6 +207,28 @@ def test_a_candidate_of_a_run_is_trained_on_its_data(data: Path, tmp_path: Path)
     assert found.facts["network"] == f"candidate {number} of {run.name}"
 
 
+def test_a_candidate_that_failed_and_a_run_whose_data_is_gone_are_refused(data: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", candidates=20, failed=0.3)
+    rows = run.results()
+    failed = rows[rows["state"] == "failed"].iloc[0]
+    given: dict[str, Any] = {"runs": tmp_path / "runs", "trained": tmp_path / "trained", "progress": False}
+    with pytest.raises(UserError) as raised:
+        bft_nas.train(run.name, candidate=int(failed["number"]), data=data, **given)
+    assert str(raised.value) == (
+        f"candidate {failed['number']} of {run.name}: failed ({failed['reason']}); expected another one"
+    )
+    with pytest.raises(UserError, match=f"candidate 99: not in run '{run.name}'; expected 0, 1"):
+        bft_nas.train(run.name, candidate=99, data=data, **given)
+    gone = shutil.copy(data, tmp_path / "gone.npz")
+    run.move_data(str(gone))
+    Path(gone).unlink()
+    with pytest.raises(
+        UserError, match=r"no data at .*gone\.npz any more; expected data with where they are now"
+    ):
+        bft_nas.train(run.name, **given)
+    assert not (tmp_path / "trained").exists()
+
+
 def test_an_architecture_is_trained_and_without_test_images_says_so(tmp_path: Path) -> None:
     images = load_dataset("fashion-mnist", size=28, images=60).train
     np.savez(tmp_path / "plain.npz", train_images=images.images, train_labels=images.labels)
@@ -373,8 +396,6 @@ def test_a_training_that_fails_says_why_and_can_be_resumed(
 
 @pytest.mark.parametrize("file", ["training.yaml", "architecture.json", "curve.csv", "evaluation.json"])
 def test_a_file_that_cannot_be_read_is_named(file: str, trained: bft_nas.Trained, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(trained.folder, tmp_path / "torn")
     (tmp_path / "torn" / file).write_text("{torn")
     found = bft_nas.open_trained(tmp_path / "torn")
