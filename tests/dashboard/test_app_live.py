@@ -116,21 +116,27 @@ def test_a_run_that_is_deleted_while_it_is_shown(window: BrowserContext, tmp_pat
         expect(page.locator("#gone")).to_be_hidden(timeout=15_000)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"candidates": 0}, "No candidates yet."),
-        ({"candidates": 1, "failed": 0}, "1 candidate trained."),
-        ({"candidates": 4, "failed": 1}, "No candidate is complete: 4 failed."),
-        ({"candidates": 4, "failed": 0, "curves": False}, "No epoch has been recorded yet."),
-    ],
-    ids=["empty", "one candidate", "only failures", "no curves"],
-)
-def test_a_run_with_little_to_see_says_so(
-    window: BrowserContext, tmp_path: Path, options: dict[str, int], says: str
-) -> None:
-    make_run(tmp_path, "little", **options)  # type: ignore[arg-type]
-    with served(tmp_path) as address, looking(window, address) as page:
+LITTLE: dict[str, tuple[dict[str, int], str]] = {
+    "empty": ({"candidates": 0}, "No candidates yet."),
+    "one-candidate": ({"candidates": 1, "failed": 0}, "1 candidate trained."),
+    "only-failures": ({"candidates": 4, "failed": 1}, "No candidate is complete: 4 failed."),
+    "no-curves": ({"candidates": 4, "failed": 0, "curves": False}, "No epoch has been recorded yet."),
+}
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a dashboard of runs in which there is little to see."""
+    folder = tmp_path_factory.mktemp("little")
+    for name, (options, _) in LITTLE.items():
+        make_run(folder, name, **options)  # type: ignore[arg-type]
+    with served(folder) as address:
+        yield address
+
+
+@pytest.mark.parametrize(("name", "says"), [(name, says) for name, (_, says) in LITTLE.items()], ids=LITTLE)
+def test_a_run_with_little_to_see_says_so(window: BrowserContext, little: str, name: str, says: str) -> None:
+    with looking(window, f"{little}?run={name}") as page:
         expect(page.get_by_text(says).first).to_be_attached(timeout=30_000)
         for tab in ("The search itself", "All candidates", "Where butterflies pay"):
             show_tab(page, tab)
