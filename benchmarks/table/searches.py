@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from train import split
 
 from bft_nas.core.units import parse_macs
 from bft_nas.record import Run, facts_of
+from bft_nas.record.confirmed import student_quantile
 
 IMAGES = 35_000
 """That short trainings may train on."""
@@ -101,8 +103,9 @@ def run_all(options: argparse.Namespace) -> None:
 
 
 def print_all(options: argparse.Namespace) -> None:
-    """Print each search, and of each label and budget the mean with its standard error over searches."""
+    """Print each search; of each label and budget the mean with its standard error over searches; and differences."""
     truth = Table("cifar10").truth
+    found_long: dict[str, dict[tuple[int, int], float]] = {}
     print("| search | MACs | seed | seconds | candidates | winner | its MACs | proxy | long |")
     print("|---|---|---|---|---|---|---|---|---|")
     groups: dict[tuple[str, int], list[float]] = {}
@@ -110,6 +113,7 @@ def print_all(options: argparse.Namespace) -> None:
         long = truth.get(row["number"])
         if long is not None:
             groups.setdefault((row["label"], row["budget"]), []).append(long)
+            found_long.setdefault(row["label"], {})[row["budget"], row["seed"]] = long
         print(
             f"| {row['label']} | {row['budget'] / 1e6:g}M | {row['seed']} | {row['seconds']:.0f} "
             f"| {row['candidates']} | {row['family']} `{row['fusions']}` | {row['macs'] / 1e6:.1f}M "
@@ -120,6 +124,15 @@ def print_all(options: argparse.Namespace) -> None:
         print(
             f"{label}, {budget / 1e6:g}M: {statistics.fmean(found):.2%}, standard error {error:.2%} ({len(found)})"
         )
+    for one, other in combinations(found_long, 2):
+        both = found_long[one].keys() & found_long[other].keys()
+        apart = [100 * (found_long[one][pair] - found_long[other][pair]) for pair in both]
+        if len(apart) > 1:
+            margin = student_quantile(len(apart) - 1) * statistics.stdev(apart) / math.sqrt(len(apart))
+            print(
+                f"{one} over {other}, paired by budget and seed ({len(apart)}): {statistics.fmean(apart):+.1f} points "
+                f"(95 %: {statistics.fmean(apart) - margin:+.1f} to {statistics.fmean(apart) + margin:+.1f})"
+            )
 
 
 def main() -> None:

@@ -280,7 +280,7 @@ def test_a_teacher_that_cannot_teach_is_named(trained: bft_nas.Trained, data: Pa
     np.savez(tmp_path / "two.npz", **two)
     for changes, said in (
         ({"teacher": "nobody"}, "teacher 'nobody': not found; expected a trained network, or the model.pt2"),
-        ({"teacher": tmp_path / "torn.pt2"}, "torn.pt2': cannot be read"),
+        ({"teacher": tmp_path / "torn.pt2"}, "': cannot be read (File is not a zip file)"),
         (
             {"teacher": trained.folder, "data": tmp_path / "two.npz"},
             "knows 0, 1, 2 and 7 more; expected the classes of the data, 0, 1",

@@ -329,4 +329,4 @@ def test_left_out_it_leaves_the_winner_unconfirmed(
     assert "The most accurate candidate within the budget, unconfirmed." in report
     fidelity = bft_nas("fidelity", "plain")
     assert fidelity.returncode == 0
-    assert "confirm more networks" in fidelity.stdout
+    assert "train more candidates as the confirmation does: --train 12" in fidelity.stdout
