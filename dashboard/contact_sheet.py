@@ -13,8 +13,7 @@ import numpy as np
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
-from bft_nas.dashboard._page import STYLE
-from bft_nas.dashboard.report import facts_list
+from bft_nas.dashboard._html import facts_list, page_of
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset, Images
@@ -23,7 +22,6 @@ OF_A_CLASS = 8
 MOST_CLASSES = 200
 MARK = "<!-- bft-nas: a contact sheet -->"
 """By which a page is known for one that may be replaced."""
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 SHEET = """
 .sheet {
   display: grid; grid-template-columns: minmax(8rem, 14rem) 1fr; gap: 10px 20px; align-items: center; margin: 24px 0;
@@ -53,26 +51,8 @@ def write_contact_sheet(path: Path, dataset: Dataset, facts: Sequence[tuple[str,
     rows = "".join(_rows(dataset))
     left = len(dataset.classes) - MOST_CLASSES
     more = f'<p class="about">{left} more classes are not shown.</p>' if left > 0 else ""
-    page = f"""<!doctype html>
-{MARK}
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(dataset.name)} - bft-nas</title>
-<style>{STYLE}{SHEET}</style>
-</head>
-<body>
-<main>
-<h1>{escape(dataset.name)}</h1>
-{facts_list(facts)}
-<div class="sheet" role="list">{rows}</div>
-{more}
-</main>
-</body>
-</html>
-"""
+    content = f'{facts_list(facts)}\n<div class="sheet" role="list">{rows}</div>\n{more}'
+    page = page_of(dataset.name, content, style=SHEET, mark=f"{MARK}\n")
     write_text(path, page)
 
 

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_macs
 from bft_nas.dashboard._confirmed import HEADINGS, WHAT_IS_CONFIRMED, confirmed_rows, confirmed_title
 from bft_nas.dashboard._embedded import embedded
-from bft_nas.dashboard._page import STYLE
+from bft_nas.dashboard._html import facts_list, figure_place, page_of
 from bft_nas.dashboard._run_data import RunData, read_run
-from bft_nas.dashboard._style import Problem, alternative, cannot_be_shown, guarded
+from bft_nas.dashboard._style import Problem, cannot_be_shown, guarded
 from bft_nas.dashboard._tables import key, table, texts_table, winners_table
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
@@ -35,8 +34,6 @@ from bft_nas.record.standings import rival_texts, winner_text
 
 # The first one is the app's as well.
 SCRIPTS = [Path(__file__).parent / name for name in ("assets/formats.js", "report.js")]
-# The browser itself refuses whatever would leave the file. Plotly makes the code that feeds WebGL as it runs.
-POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 SECTIONS = {
     "one": "One candidate",
     "two": "Two side by side",
@@ -144,21 +141,8 @@ def _page(
     chosen = _chosen(results, best, on_front)
     views = "".join(f'<a href="#{name}">{heading}</a>' for name, heading in SECTIONS.items())
     figures = _figures(data, networks, published, chosen, on_problem)
-    places = {name: _place(name, figure) for name, figure in figures.items()}
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(data.name)} - bft-nas</title>
-<style>{STYLE}</style>
-<script>{get_plotlyjs()}</script>
-</head>
-<body>
-<main class="report">
-<h1>{escape(data.name)}</h1>
-{say("facts", lambda: facts_list(data.facts))}
+    places = {name: figure_place(name, figure) for name, figure in figures.items()}
+    content = f"""{say("facts", lambda: facts_list(data.facts))}
 <nav aria-label="Sections">{views}</nav>
 
 <h2>Accuracy against MACs</h2>
@@ -174,13 +158,11 @@ A click on a point shows its network below.</p>
 {_section("pay", _pay(places))}
 {_section("search", _search(places))}
 {_section("tables", say("tables", lambda: _tables(data, best, on_front, say)))}
-{_section("meaning", f"<p>{escape(WHAT_IS_COUNTED)}</p><p>{escape(WHAT_IS_COMPARABLE)}</p>")}
-</main>
-<script type="text/plain" id="data">{embedded(data, networks, figures, chosen)}</script>
+{_section("meaning", f"<p>{escape(WHAT_IS_COUNTED)}</p><p>{escape(WHAT_IS_COMPARABLE)}</p>")}"""
+    scripts = f"""<script type="text/plain" id="data">{embedded(data, networks, figures, chosen)}</script>
 <script>{"".join(path.read_text(encoding="utf-8") for path in SCRIPTS)}</script>
-</body>
-</html>
 """
+    return page_of(data.name, content, scripts=scripts, kind="report")
 
 
 def _chosen(
@@ -327,14 +309,6 @@ by stage: {key()}; {DIALECTS}.</p>
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
 
 
-def facts_list(facts: Sequence[tuple[str, str]]) -> str:
-    """Names and values as a list of definitions; empty without any."""
-    if not facts:
-        return ""
-    pairs = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
-    return f'<dl class="facts">{"".join(pairs)}</dl>'
-
-
 def _references_text(references: pd.DataFrame) -> str:
     if complete(references).empty:
         return ""
@@ -378,14 +352,6 @@ def _references(references: pd.DataFrame) -> str:
 <p class="about">{escape(HOW_REFERENCES_ARE_TRAINED)}</p>
 {table("References", columns_for("references", ordered, REFERENCE_COLUMNS), ordered, "")}
 """
-
-
-def _place(name: str, figure: go.Figure) -> str:
-    """Where the script draws a figure, as soon as the page is laid out."""
-    # As high as the page's style says: higher where a narrow window folds the legend.
-    style = f'class="{name}" style="--height: {figure.layout.height}px"'
-    figure.update_layout(height=None)
-    return f'<figure {style} role="img" aria-label="{escape(alternative(figure))}"><div id="{name}"></div></figure>'
 
 
 def _bare_table(name: str, label: str, kind: str = "scroll") -> str:

@@ -9,11 +9,10 @@ from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_percent
-from bft_nas.dashboard._page import STYLE
+from bft_nas.dashboard._html import facts_list, figure_place, page_of
 from bft_nas.dashboard._style import (
     ACCENT,
     CONFIG,
@@ -21,14 +20,12 @@ from bft_nas.dashboard._style import (
     INK,
     SECOND,
     SHARE_SCALE,
-    alternative,
     describe,
     layout,
     nothing,
 )
 from bft_nas.dashboard._tables import texts_table
 from bft_nas.dashboard.network import strip_figure
-from bft_nas.dashboard.report import POLICY, facts_list
 from bft_nas.record.card import facts_of_trained
 from bft_nas.record.trained import Trained
 from bft_nas.training.measures import Measures, wilson
@@ -39,7 +36,7 @@ MOST_CLASSES = 60
 DRAW = """
 const figures = JSON.parse(document.getElementById("figures").textContent);
 for (const [id, figure] of Object.entries(figures)) {
-  Plotly.newPlot(id, figure.data, {...figure.layout, height: undefined}, figure.config);
+  Plotly.newPlot(id, figure.data, figure.layout, figure.config);
 }
 document.documentElement.dataset.ready = "";
 """
@@ -158,53 +155,35 @@ def _page(trained: Trained) -> str:
     curve, evaluation = trained.curve(), trained.evaluation()
     figures = {"curve": curve_figure(curve), "loss": loss_figure(curve)}
     sections = [
-        ("How it was trained", _place("curve", figures["curve"]) + _place("loss", figures["loss"])),
+        (
+            "How it was trained",
+            figure_place("curve", figures["curve"]) + figure_place("loss", figures["loss"]),
+        ),
     ]
     if evaluation is not None:
         classes = trained.data.classes
         figures["confusion"] = confusion_figure(evaluation.measures, classes)
         figures["calibration"] = calibration_figure(evaluation.measures)
         sections += [
-            ("Which class it takes for which", _place("confusion", figures["confusion"])),
+            ("Which class it takes for which", figure_place("confusion", figures["confusion"])),
             ("Each class", _by_class(evaluation.measures, classes)),
-            ("How sure it is", _place("calibration", figures["calibration"])),
+            ("How sure it is", figure_place("calibration", figures["calibration"])),
             ("Where it is most wrong", _mistakes(evaluation.measures, classes, evaluation.split)),
         ]
     figures["strip"] = strip_figure(trained.architecture)
-    sections.append(("The network", f'<div class="wide">{_place("strip", figures["strip"])}</div>'))
-    content = {
+    sections.append(("The network", f'<div class="wide">{figure_place("strip", figures["strip"])}</div>'))
+    drawn = {
         name: {**json.loads(str(figure.to_json())), "config": {**CONFIG, "responsive": True}}
         for name, figure in figures.items()
     }
     # Within a script nothing is escaped, and what would end it must not be there.
-    embedded = json.dumps(content).replace("<", "\\u003c")
+    embedded = json.dumps(drawn).replace("<", "\\u003c")
     body = "".join(f"<section><h2>{escape(heading)}</h2>{text}</section>" for heading, text in sections)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(trained.name)} - bft-nas</title>
-<style>{STYLE}</style>
-<script>{get_plotlyjs()}</script>
-</head>
-<body>
-<main class="report">
-<h1>{escape(trained.name)}</h1>
-{facts_list(facts_of_trained(trained))}
-{body}
-</main>
-<script type="application/json" id="figures">{embedded}</script>
+    scripts = f"""<script type="application/json" id="figures">{embedded}</script>
 <script>{DRAW}</script>
-</body>
-</html>
 """
-
-
-def _place(name: str, figure: go.Figure) -> str:
-    style = f'style="--height: {figure.layout.height}px"'
-    return f'<figure {style} role="img" aria-label="{escape(alternative(figure))}"><div id="{name}"></div></figure>'
+    content = f"{facts_list(facts_of_trained(trained))}\n{body}"
+    return page_of(trained.name, content, scripts=scripts, kind="report")
 
 
 def _by_class(measures: Measures, classes: Sequence[str]) -> str:

@@ -99,7 +99,7 @@ class Work:
                 keep(curve)
                 watcher.epoch(curve)
 
-            damage = damage_of(trained.folder / CHECKPOINT)
+            damage = "" if training.restored else damage_of(trained.folder / CHECKPOINT)
             if damage:
                 watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
             if training.curve:

@@ -84,7 +84,7 @@ def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Call
         temporary.chmod(0o755)
         fill(temporary)
         for free in _names(settings) if name is None else (name,):
-            if _moved(temporary, runs / free):
+            if moved(temporary, runs / free):
                 return runs / free
         raise _taken(str(name))
     except BaseException:
@@ -92,7 +92,7 @@ def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Call
         raise
 
 
-def _moved(folder: Path, place: Path) -> bool:
+def moved(folder: Path, place: Path) -> bool:
     """Whether a folder has come to a place where there was nothing until now."""
     if os.path.lexists(place):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import fcntl
 import json
 import os
@@ -23,7 +22,7 @@ from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file, write_text, writing
 from bft_nas.network import Architecture
 from bft_nas.record.run_file import DataFacts, versions
-from bft_nas.record.run_folder import check_name
+from bft_nas.record.run_folder import UNFINISHED, check_name, moved
 from bft_nas.training.curve import BEST, LAST
 from bft_nas.training.measures import Measures
 from bft_nas.training.protocol import Protocol
@@ -108,19 +107,14 @@ class Trained:
         }
         with writing(trained):
             trained.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=trained))
+            temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=trained))
         try:
             with writing(folder):
                 temporary.chmod(0o755)
                 write_text(temporary / TRAINING_FILE, yaml.safe_dump(content, sort_keys=False))
                 write_text(temporary / ARCHITECTURE, architecture.to_json())
-                try:
-                    temporary.rename(folder)
-                except OSError as error:
-                    # Another one of this name was begun in the same moment.
-                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                        raise _taken(name, folder) from None
-                    raise
+            if not moved(temporary, folder):
+                raise _taken(name, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -262,7 +256,7 @@ def trained_names(trained: Path = TRAINED) -> tuple[str, ...]:
         found = sorted(path.parent.name for path in trained.glob(f"*/{TRAINING_FILE}"))
     except OSError:
         return ()
-    return tuple(name for name in found if not name.startswith(".new-"))
+    return tuple(name for name in found if not name.startswith(UNFINISHED))
 
 
 def is_trained(name: str, *, trained: Path = TRAINED) -> bool:
