@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.teachers import WEIGHT, load_teacher
 from bft_nas.api.trained import Trained
+from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
 from bft_nas.core.errors import RunError, UserError, one_line, setting
@@ -31,11 +32,11 @@ from bft_nas.record.trained import Evaluation, is_trained
 from bft_nas.training.curve import CHECKPOINT, FullCurve
 from bft_nas.training.plans import load_plan, plan_for
 from bft_nas.training.protocol import Protocol
-from bft_nas.training.recipe import Precision
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
     from bft_nas.data.images import Images
+    from bft_nas.training.recipe import Precision
     from bft_nas.training.teacher import Teacher
 
 DATA = "fashion-mnist"
@@ -97,6 +98,7 @@ class Work:
 
             def on_epoch(curve: FullCurve) -> None:
                 keep(curve)
+                log(curve)
                 watcher.epoch(curve)
 
             damage = "" if training.restored else damage_of(trained.folder / CHECKPOINT)
@@ -106,7 +108,8 @@ class Work:
                 # Whoever was killed had perhaps stored an epoch and not yet told of it.
                 keep(training.curve)
             watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
-            training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
+            with tensorboard_log(trained.folder, training.curve) as log:
+                training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
         evaluation = trained.evaluation()
         if evaluation is None:
             evaluation = evaluated(trained, self.images)
@@ -129,6 +132,9 @@ def train(
     teacher: str | Path | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    precision: Precision | None = None,
+    compile: bool | None = None,
+    patience: int | None = None,
     balance: bool | None = None,
     seed: int | None = None,
     name: str | None = None,
@@ -209,9 +215,19 @@ def open_training(what: str | None, given: Mapping[str, Any], *, command: str = 
     plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
     protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
     images = _on_device(dataset)
-    precision: Precision = "bfloat16" if _on_gpu(images) else "float32"
-    balance = options.balance or plan.recipe.balance
-    protocol = replace(protocol, recipe=replace(plan.recipe, precision=precision, balance=balance))
+    recipe = replace(
+        plan.recipe,
+        precision=options.precision or plan.precision or ("bfloat16" if _on_gpu(images) else "float32"),
+        compiled=options.compile or plan.recipe.compiled,
+        patience=plan.recipe.patience if options.patience is None else options.patience,
+        balance=options.balance or plan.recipe.balance,
+    )
+    protocol = replace(protocol, recipe=recipe)
+    if protocol.batch_size < 2 * recipe.accumulation:
+        raise UserError(
+            f"recipe {plan.name}: accumulation {recipe.accumulation}: a batch of {protocol.batch_size} would be parted "
+            "into single images; expected 2 or more a part"
+        )
     teacher = None
     if options.teacher is not None:
         teacher = load_teacher(

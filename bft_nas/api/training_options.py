@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, SWITCH, option, values_of
+from bft_nas.training.recipe import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,16 @@ class TrainingOptions:
     )
     epochs: int | None = option("of the training (default: the recipe's)", kind=POSITIVE)
     batch_size: int | None = option("images a step (default: the recipe's)", kind=POSITIVE)
+    precision: Precision | None = option(
+        "float32 or bfloat16 (default: the recipe's, or bfloat16 on a GPU)",
+        metavar="NAME",
+        choices=get_args(Precision),
+    )
+    compile: bool = option("by torch.compile, which takes a while to begin with", kind=SWITCH, default=False)
+    patience: int | None = option(
+        "epochs without a better validation accuracy that end it; 0 for all epochs (default: the recipe's)",
+        kind=NATURAL,
+    )
     balance: bool = option(
         "draw as many images of one class as of another (default: as the recipe says)",
         kind=SWITCH,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bft_nas.data.images import resize
+from bft_nas.training.randaugment import randaugment
 from bft_nas.training.recipe import Recipe
 
 RATIO = math.log(4 / 3)
@@ -27,6 +28,8 @@ def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: in
         pixels = _cropped(pixels, recipe, generator, size)
     else:
         pixels = _shifted(resize(pixels, size), recipe, generator)
+    if recipe.rand_operations:
+        pixels = randaugment(pixels, recipe.rand_operations, recipe.rand_strength, generator)
     if recipe.jitter:
         pixels = _jittered(pixels, recipe.jitter, generator)
     if recipe.erasing:

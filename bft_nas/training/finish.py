@@ -31,6 +31,10 @@ MINUTES = 10.0
 """Between two checkpoints, at most; there is one after each epoch besides."""
 STEPS_TO_LOOK = 50
 """After which the loss is looked at: NaN is not trained on for an epoch."""
+GROWN = 0.75
+"""The part of all epochs after which images have their whole size."""
+GRID = 8
+"""Sides of smaller images are multiples of it, in pixels."""
 BATCH = 100
 """Images at once where nothing is learnt."""
 
@@ -81,6 +85,8 @@ class FullTraining:
         schedule = make_schedule(optimiser, protocol.recipe, protocol.epochs * self.steps)
         generator = torch.Generator().manual_seed(protocol.seed)
         self.parts = Parts(model, optimiser, schedule, generator)
+        self.network = torch.compile(model) if protocol.recipe.compiled else model
+        """What a step of the training goes through."""
         self.average = _average_of(model, protocol.recipe.averaging)
         self.curve: FullCurve = ()
         self.order: Tensor | None = None
@@ -116,12 +122,13 @@ class FullTraining:
             RunError: a file cannot be written.
         """
         with ExitStack() as stack:
-            stack.enter_context(trained_fast(self.parts.model, self.protocol.data_classes))
+            if not self.protocol.recipe.compiled:
+                stack.enter_context(trained_fast(self.parts.model, self.protocol.data_classes))
             self._check_interrupt = stack.enter_context(awaited())
             self._stored = time.monotonic()
             if not self.restored:
                 self._store()
-            while len(self.curve) < self.protocol.epochs:
+            while len(self.curve) < self.protocol.epochs and not self._out_of_patience(say):
                 try:
                     self._train_epoch(on_step)
                 except NotFinite:
@@ -184,10 +191,28 @@ class FullTraining:
     def _train_step(self, picked: Tensor) -> Tensor:
         """Train on the images of these numbers, and return the loss that their labels tell."""
         parts, recipe = self.parts, self.protocol.recipe
-        pixels = augment(self.data.train[picked], recipe, parts.generator, self.size)
-        pixels, order, part = mix(pixels, recipe, parts.generator)
+        parts.optimiser.zero_grad(set_to_none=True)
+        told = torch.zeros((), device=self.images.device)
+        for some in picked.tensor_split(recipe.accumulation):
+            loss, tells = self._losses(some)
+            (loss * (len(some) / len(picked))).backward()  # type: ignore[no-untyped-call]
+            told += tells * (len(some) / len(picked))
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(parts.model.parameters(), recipe.clip)
+        parts.optimiser.step()
+        parts.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(parts.model)
+        return told
+
+    def _losses(self, picked: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network is to make small on the images of these numbers, and what their labels tell of it."""
+        recipe, generator = self.protocol.recipe, self.parts.generator
+        size = size_at(len(self.curve) / self.protocol.epochs, recipe.growth, self.size)
+        pixels = augment(self.data.train[picked], recipe, generator, size)
+        pixels, order, part = mix(pixels, recipe, generator)
         with precision_of(self.protocol, self.images.device):
-            logits = parts.model(self.images.normalise(pixels))[:, : self.protocol.data_classes]
+            logits = self.network(self.images.normalise(pixels))[:, : self.protocol.data_classes]
             labels = self.data.train_labels[picked]
             told = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             if order is not None:
@@ -197,15 +222,17 @@ class FullTraining:
             if self.teacher is not None and recipe.distillation:
                 taught = distillation_loss(logits, self.teacher(pixels), recipe.temperature)
                 loss = (1 - recipe.distillation) * told + recipe.distillation * taught
-        parts.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip:
-            nn.utils.clip_grad_norm_(parts.model.parameters(), recipe.clip)
-        parts.optimiser.step()
-        parts.schedule.step()
-        if self.average is not None:
-            self.average.update_parameters(parts.model)
-        return told.detach()
+        return loss, told.detach()
+
+    def _out_of_patience(self, say: Callable[[str], None]) -> bool:
+        """Whether the last epochs were no better than an earlier one, as many as the recipe has patience for."""
+        patience = self.protocol.recipe.patience
+        best = max(self.curve, key=lambda row: row.best, default=None)
+        if not patience or best is None or len(self.curve) - best.epoch < patience:
+            return False
+        epochs = f"{patience} such epoch" + "s" * (patience > 1)
+        say(f"no better validation accuracy since epoch {best.epoch}: the training ends after {epochs}")
+        return True
 
     def _judge(self, model: nn.Module, settling: Tensor) -> tuple[float, float]:
         """Loss and accuracy on the validation split, with the norms' statistics taken anew."""
@@ -275,6 +302,16 @@ class FullTraining:
             f"the training loss became NaN or infinite in epoch {epoch}: it goes on from the last checkpoint at half "
             "of the learning rate"
         )
+
+
+def size_at(progress: float, growth: float, size: int) -> int:
+    """The side of the images, in pixels, when a part of all epochs is done, 0 to 1; see `Recipe.growth`.
+
+    >>> [size_at(progress, 0.5, 224) for progress in (0.0, 0.25, 0.5, 0.75)]
+    [112, 152, 184, 224]
+    """
+    part = growth + (1 - growth) * min(1.0, progress / GROWN)
+    return min(size, max(1, round(size * part / GRID)) * GRID) if part < 1 else size
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ Needs no torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,9 +15,27 @@ import yaml
 
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file, read_text
-from bft_nas.training.recipe import Recipe
+from bft_nas.training.recipe import Precision, Recipe
 
 SHIPPED = Path(__file__).parent / "recipes"
+_PART = (0.0, 1.0)
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "momentum": (0.0, 0.999),
+    "warmup": (0.0, 0.9),
+    "label_smoothing": _PART,
+    "shift": _PART,
+    "crop_area": (0.01, 1.0),
+    "rand_operations": (0, 20),
+    "rand_strength": _PART,
+    "jitter": _PART,
+    "erasing": _PART,
+    "averaging": (0.0, 0.999999),
+    "accumulation": (1, 10_000),
+    "growth": (0.1, 1.0),
+    "distillation": _PART,
+    "temperature": (0.01, 1000.0),
+}
+"""Of numbers that have any besides 0."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,8 @@ class Plan:
     epochs: int
     batch_size: int
     recipe: Recipe
+    precision: Precision | None = None
+    """Where the file names one; it is the device's otherwise."""
     up_to: float = math.inf
     """Training images that it is meant for, at most."""
 
@@ -67,7 +88,7 @@ def _read(path: Path) -> Plan:
         content = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: no YAML ({one_line(error)[:120]})") from None
-    names = [each.name for each in fields(Plan) if each.name != "name"]
+    names = [each.name for each in fields(Plan) if each.name not in ("name", "precision")]
     content = _keys(content, names, str(path))
     missing = [name for name in ("epochs", "batch_size", "recipe") if name not in content]
     if missing:
@@ -82,7 +103,13 @@ def _read(path: Path) -> Plan:
     kinds = get_type_hints(Recipe)
     for name, value in recipe.items():
         recipe[name] = _checked(kinds[name], value, f"{path}: recipe: {name}")
-    return Plan(path.stem, **{**content, "recipe": Recipe(**recipe)})
+        if name in LIMITS and not LIMITS[name][0] <= recipe[name] <= LIMITS[name][1]:
+            lowest, highest = LIMITS[name]
+            raise UserError(
+                f"{path}: recipe: {name} {value}: expected a number from {lowest:g} to {highest:g}"
+            )
+    precision = recipe.get("precision")
+    return Plan(path.stem, **{**content, "recipe": Recipe(**recipe), "precision": precision})
 
 
 def _keys(content: Any, names: list[str], where: str) -> dict[str, Any]:
@@ -101,6 +128,9 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
     if kind is bool:
         if not isinstance(value, bool):
             raise UserError(f"{where} {shown}: expected true or false")
+    elif kind is int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UserError(f"{where} {shown}: expected a whole number of 0 or more")
     elif kind is float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
             raise UserError(f"{where} {shown}: expected a number of 0 or more")

@@ -17,9 +17,9 @@ from bft_nas.training.recipe import Recipe
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
 
-SCHEMA = 4
+SCHEMA = 5
 """Of `Protocol.to_dict`. The first one, without a number, had the recipe's fields among its own; the second one had no
-``zero_residuals``, the third one nothing of what only trainings to the end do."""
+``zero_residuals``, the third one nothing of what only trainings to the end do, and the fourth one less of it."""
 DIVISORS = {6: 128, 2: 64}
 """Divisors of a proxy's resolution, each with the least deployment resolution, in pixels, that it is meant for. At 128
 to 224 pixels 6 ranks networks as well as 4 does, in two thirds of the time (benchmarks/results/table.md)."""
@@ -29,6 +29,10 @@ ADDED: Mapping[int, Mapping[str, Any]] = {
     4: {
         **{"balance": False, "crop_area": 1.0, "jitter": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0},
         **{"averaging": 0.0, "clip": 0.0, "distillation": 0.0, "temperature": 4.0},
+    },
+    5: {
+        **{"rand_operations": 0, "rand_strength": 0.3, "accumulation": 1, "growth": 1.0, "patience": 0},
+        **{"compiled": False},
     },
 }
 """The recipe's fields that came with a schema, as every earlier one trained."""

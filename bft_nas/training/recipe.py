@@ -50,6 +50,10 @@ class Recipe:
     crop_area: float = 1.0
     """Least part of an image's area that a random crop leaves, of proportions from 3:4 to 4:3, and stretched to the
     whole; 1 crops nothing, and images are shifted instead."""
+    rand_operations: int = 0
+    """Of RandAugment (arXiv:1909.13719) on each image."""
+    rand_strength: float = 0.3
+    """Of these operations, 0 to 1; small networks are said to bear little."""
     jitter: float = 0.0
     """By how much brightness, contrast and saturation change at random, as a part of themselves."""
     erasing: float = 0.0
@@ -63,6 +67,14 @@ class Recipe:
     both, each has half of the batches."""
     averaging: float = 0.0
     """Decay, each step, of the moving average of the weights that is validated beside them; 0 averages nothing."""
+    accumulation: int = 1
+    """Parts in which a batch goes through the network, one after another, where its whole does not fit into the memory;
+    each part has the statistics of its own in a batch norm."""
+    growth: float = 1.0
+    """The part of the side of the images with which a training begins; it grows evenly to the whole, which the last
+    quarter of the epochs has (progressive resolution, arXiv:2104.00298)."""
+    patience: int = 0
+    """Epochs without a better validation accuracy after which a training ends; 0 waits for the last one."""
     clip: float = 0.0
     """The largest norm of a gradient, all weights together; larger ones are shortened to it. 0 shortens none."""
     distillation: float = 0.0
@@ -74,4 +86,6 @@ class Recipe:
     """Whether what is added to a skip begins as zero: the last norm of each such branch has no scale, and a deep
     network learns at first as fast as a shallow one (arXiv:1706.02677, section 5.1)."""
     precision: Precision = "float32"
-    """``bfloat16`` for autocast on CUDA."""
+    """``bfloat16``: what torch's autocast computes in it."""
+    compiled: bool = False
+    """Whether `torch.compile` makes the training step, instead of the kernels of this package."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import yaml
 from safetensors.torch import load_file
 
 import bft_nas
+from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.api.training_progress import Silent
 from bft_nas.cli.main import main
@@ -26,6 +28,7 @@ from bft_nas.core.options import options_of
 from bft_nas.data.dataset import load_dataset, load_test
 from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
+from bft_nas.training.curve import FullEpoch
 from tests.dashboard.made_up import make_run
 
 SMALL = {"flops": "2M", "resolution": 32, "epochs": 2, "batch_size": 32, "progress": False}
@@ -70,7 +73,7 @@ def test_its_folder_has_all_that_is_known_of_it(trained: bft_nas.Trained, data: 
     names = {path.name for path in trained.folder.iterdir() if not path.name.startswith(".")}
     assert names == {
         *("training.yaml", "architecture.json", "curve.csv", "model.safetensors", "last.safetensors"),
-        *("evaluation.json", "card.md", "README.md", "config.json", "report.html"),
+        *("evaluation.json", "card.md", "README.md", "config.json", "report.html", "tensorboard"),
     }
     assert trained.finished
     found = widest(NAME, 2_000_000, resolution=32, classes=10)
@@ -309,6 +312,41 @@ def test_it_is_evaluated_on_other_data(trained: bft_nas.Trained, data: Path, tmp
         bft_nas.evaluate("small", data=tmp_path / "two.npz", trained=place)
 
 
+def test_what_the_options_say_of_the_recipe_is_in_the_protocol(data: Path, tmp_path: Path) -> None:
+    said: dict[str, Any] = {"precision": "bfloat16", "patience": 1, "balance": True}
+    found = bft_nas.train(NAME, data=data, trained=tmp_path, **{**SMALL, "epochs": 1}, **said)
+    recipe = found.protocol.recipe
+    assert (recipe.precision, recipe.patience, recipe.balance, recipe.compiled) == (
+        "bfloat16",
+        1,
+        True,
+        False,
+    )
+
+
+def test_tensorboard_reads_each_epoch_once(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        names = events.Tags()["scalars"]
+        return {name: [(row.step, row.value) for row in events.Scalars(name)] for name in names}
+
+    found = read(trained.folder / "tensorboard")
+    for name in ("train_loss", "loss", "accuracy", "averaged", "rate", "seconds"):
+        rows = [(int(row["epoch"]), pytest.approx(row[name])) for row in trained.curve()]
+        assert found[name] == rows
+    # Killed between an epoch's row and its checkpoint, the epoch is there once more.
+    with tensorboard_log(tmp_path, ()) as log:
+        log((FullEpoch(1, 2.0, 2.0, 0.1, math.nan, 0.1, 1.0),))
+    with tensorboard_log(tmp_path, ()) as log:
+        log((FullEpoch(1, 1.0, 2.0, 0.1, math.nan, 0.1, 1.0),))
+    again = read(tmp_path / "tensorboard")
+    assert again["train_loss"] == [(1, 1.0)]
+    assert "averaged" not in again
+
+
 def test_the_keywords_are_the_options_of_the_command() -> None:
     import inspect
 
@@ -332,6 +370,10 @@ def test_the_keywords_are_the_options_of_the_command() -> None:
         (
             [*TINY, "--batch-size", "1"],
             "--batch-size 1: a single image has no spread",
+        ),
+        (
+            [*TINY, "--recipe", "parts.yaml"],
+            "recipe parts: accumulation 5: a batch of 8 would be parted into single images; expected 2 or more",
         ),
         (
             [*TINY, "--name", "a/b"],
@@ -358,12 +400,13 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "odd.json").write_text("{}")
+    (tmp_path / "parts.yaml").write_text("epochs: 1\nbatch_size: 8\nrecipe: {accumulation: 5}\n")
     given = [] if "--data" in line or "--resume" in line or not line else ["--data", str(data)]
     assert main(["train", *line, *given]) == 2
     complaint = capsys.readouterr().err
     assert complaint.startswith(f"bft-nas: error: {said}")
     assert complaint.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["odd.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"odd.json", "parts.yaml"}
 
 
 def test_a_network_of_too_few_classes_is_refused(data: Path, tmp_path: Path) -> None:

@@ -220,6 +220,66 @@ def test_what_a_teacher_says_is_learnt_as_far_as_the_recipe_gives_it_weight(
     assert (labelled == 0).float().mean() < 0.5
 
 
+def trained(images: Images, folder: Path, **changes: Any) -> dict[str, Tensor]:
+    """The weights of a classifier alone, which has no norms, after an epoch; `changes` are of its recipe."""
+    recipe = replace(Recipe(flip=False, shift=0, clip=5.0), **changes)
+    protocol = replace(Protocol.of(images.dataset, 1, epochs=1, batch_size=50), recipe=recipe)
+    folder.mkdir()
+    FullTraining(classifier(), protocol, images, 16, folder).run()
+    return load_file(folder / LAST)
+
+
+def classifier() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
+
+
+def test_a_batch_in_parts_is_the_same_step_but_for_the_norms(images: Images, tmp_path: Path) -> None:
+    whole, parts = (trained(images, tmp_path / str(each), accumulation=each) for each in (1, 3))
+    for name, value in classifier().state_dict().items():
+        assert torch.allclose(parts[name], whole[name], atol=1e-6)
+        assert not torch.allclose(whole[name], value, atol=1e-3)
+
+
+def test_images_grow_to_their_whole_size(images: Images, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Looking(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = build(NET)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                seen.append(x.shape[-1])
+            return self.network(x)  # type: ignore[no-any-return]
+
+    recipe = replace(RECIPE, growth=0.5)
+    protocol = replace(Protocol.of(images.dataset, 1, epochs=4, batch_size=50), recipe=recipe)
+    FullTraining(Looking(), protocol, images, 32, tmp_path).run()
+    assert seen == [16] * 6 + [24] * 12 + [32] * 6
+
+
+def test_patience_ends_a_training_that_gets_no_better(images: Images, tmp_path: Path) -> None:
+    said: list[str] = []
+    # Without a learning rate to speak of it never does.
+    stuck = {"learning_rate": 1e-9, "averaging": 0.0}
+    curve = training(images, tmp_path, patience=1, **stuck).run(say=said.append)
+    assert len(curve) == 2
+    assert said == ["no better validation accuracy since epoch 1: the training ends after 1 such epoch"]
+    assert (tmp_path / LAST).is_file()
+    assert not (tmp_path / CHECKPOINT).exists()
+    patient = tmp_path / "patient"
+    assert len(training(images, patient, patience=3, **stuck).run()) == EPOCHS
+
+
+def test_a_compiled_step_trains_alike(images: Images, tmp_path: Path) -> None:
+    """Of the smallest network: a compiler takes half a minute for one with butterflies."""
+    whole, compiled = (trained(images, tmp_path / str(each), compiled=each) for each in (False, True))
+    for name, value in whole.items():
+        assert torch.allclose(compiled[name], value, atol=1e-5)
+
+
 def test_a_checkpoint_of_another_protocol_is_not_taken_up(images: Images, tmp_path: Path) -> None:
     def die(done: int, total: int) -> None:
         raise Dies
@@ -239,6 +299,9 @@ def test_a_checkpoint_of_another_protocol_is_not_taken_up(images: Images, tmp_pa
         {"optimiser": "adamw", "learning_rate": 0.003},
         {"crop_area": 1.0, "clip": 0.0},
         {"mixup": 0.2, "cutmix": 1.0},
+        {"rand_operations": 2},
+        {"precision": "bfloat16"},
+        {"growth": 0.5},
     ],
 )
 def test_every_recipe_trains(changes: dict[str, Any], images: Images, tmp_path: Path) -> None:

@@ -42,6 +42,14 @@ def test_ones_own_is_a_file(tmp_path: Path) -> None:
     assert plan.recipe == Recipe(learning_rate=0.1, averaging=0.9)
 
 
+def test_a_file_may_name_a_precision_or_leave_it_to_the_device(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD)
+    assert load_plan(str(path)).precision is None
+    path.write_text(GOOD.replace("averaging: 0.9", "precision: bfloat16"))
+    assert load_plan(str(path)).precision == "bfloat16"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -56,6 +64,19 @@ def test_ones_own_is_a_file(tmp_path: Path) -> None:
         (GOOD.replace("0.1", "fast"), "recipe: learning_rate 'fast': expected a number of 0 or more"),
         (GOOD.replace("0.1", "-0.1"), "recipe: learning_rate -0.1: expected a number of 0 or more"),
         (GOOD.replace("0.1", ".inf"), "recipe: learning_rate inf: expected a number of 0 or more"),
+        (
+            GOOD.replace("averaging: 0.9", "averaging: 1"),
+            "recipe: averaging 1: expected a number from 0 to 0.99",
+        ),
+        (
+            GOOD.replace("averaging: 0.9", "crop_area: 2"),
+            "recipe: crop_area 2: expected a number from 0.01 to 1",
+        ),
+        (GOOD.replace("averaging: 0.9", "patience: 1.5"), "recipe: patience 1.5: expected a whole number"),
+        (
+            GOOD.replace("averaging: 0.9", "accumulation: 0"),
+            "recipe: accumulation 0: expected a number from 1",
+        ),
         (GOOD.replace("learning_rate: 0.1", "flip: 1"), "recipe: flip 1: expected true or false"),
         (
             GOOD.replace("learning_rate: 0.1", "optimiser: lion"),
