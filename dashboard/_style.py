@@ -27,6 +27,7 @@ SHARE_SCALE = ((0.0, "#443a83"), (0.25, "#31688e"), (0.5, "#21918c"), (0.75, "#3
 BUTTERFLY = "#2fb47c"
 DENSE = "#6675a8"
 GROUPED = "#cc79a7"
+LOW_RANK = "#d99a3d"
 # Radices, from the smallest on.
 BUTTERFLIES = ("#b9e3a1", "#6cc98f", "#2fa184", "#1f7a78", "#1d5a6b")
 DEPTHWISE = "#a9afb8"

@@ -24,6 +24,7 @@ KINDS = {
     "dense": style.DENSE,
     "butterfly": style.BUTTERFLY,
     "grouped": style.GROUPED,
+    "low rank grouped": style.LOW_RANK,
     "depthwise": style.DEPTHWISE,
 }
 """What the strip distinguishes, and its colours; whatever is no fusion and not depthwise is dense."""
@@ -50,7 +51,7 @@ class Bar(NamedTuple):
     kind: str
     """One of `KINDS`."""
     text: str
-    """What is written above it: the radix of a butterfly, the groups of a grouped fusion."""
+    """What is written above it: the number of its fusion, such as the radix of a butterfly."""
     inputs: int
     """Channels."""
     outputs: int
@@ -89,8 +90,8 @@ def bars_of(architecture: Architecture) -> list[Bar]:
             Bar(
                 slot=10_000 * stage + 100 * place + order,
                 layer=where + words,
-                kind="depthwise" if layer.groups > 1 else fusion.kind,
-                text=str(fusion.radix or fusion.groups) if fusion != DENSE else "",
+                kind="depthwise" if layer.groups > 1 else fusion.kind.replace("_", " "),
+                text=str(fusion.number or ""),
                 inputs=layer.in_channels,
                 outputs=layer.out_channels,
                 size=layer.size,

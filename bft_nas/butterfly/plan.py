@@ -43,6 +43,18 @@ def _is_prime(n: int) -> bool:
     return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))
 
 
+@cache
+def root_radix(n: int) -> int:
+    """The least radix that cuts a square transform of ``n`` channels into two stages: about the root of ``n``.
+
+    Where ``n`` is a prime no radix does, and this is ``n``; 2 is the least.
+
+    >>> root_radix(64), root_radix(96), root_radix(512), root_radix(7)
+    (8, 12, 32, 7)
+    """
+    return max(2, min(d for d in range(1, n + 1) if n % d == 0 and d * d >= n))
+
+
 @dataclass(frozen=True)
 class ButterflyPlan:
     """The layout of a butterfly transform from ``n_in`` to ``n_out`` channels.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.butterfly import forms, plan, transform
-from bft_nas.network import fusion
+from bft_nas.network import fusion, low_rank
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.build import Call, block_calls, default_cfg, head_call, stem_call
 from bft_nas.network.cost import cost
@@ -31,7 +31,7 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 
 # Where definitions are taken from, in the order of the file. Branches that need another module of this package
 # are cut out, so that an optional fast path of ours does not have to travel along.
-SOURCES = (plan, forms, transform, fusion, *NETWORK_SOURCES, sys.modules[__name__])
+SOURCES = (plan, forms, transform, fusion, low_rank, *NETWORK_SOURCES, sys.modules[__name__])
 PACKAGE = __name__.partition(".")[0]
 
 WIDTH = 110
@@ -339,8 +339,10 @@ def _call_text(call: Call) -> str:
 def _value_text(value: object) -> str:
     """A value as code."""
     if isinstance(value, Fusion):
-        number = f", groups={value.groups}" if value.groups > 1 else f", {value.radix}" if value.radix else ""
-        return f"Fusion({_literal(value.kind)}{number})"
+        given = f", {value.radix}" if value.radix else ""
+        given += f", groups={value.groups}" if value.groups > 1 else ""
+        given += f", narrowing={value.narrowing}" if value.narrowing else ""
+        return f"Fusion({_literal(value.kind)}{given})"
     return _literal(value) if isinstance(value, str) else repr(value)
 
 

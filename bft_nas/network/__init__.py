@@ -6,7 +6,7 @@ from bft_nas.core.lazy import lazy_exports
 from bft_nas.network.architecture import Architecture, Head, Stem
 from bft_nas.network.blocks import BLOCKS, Block
 from bft_nas.network.cost import Cost, cost
-from bft_nas.network.fusion import DENSE, Fusion, butterfly_fusion, grouped_fusion
+from bft_nas.network.fusion import DENSE, Fusion, butterfly_fusion, grouped_fusion, low_rank_fusion
 from bft_nas.network.layer import Layer
 from bft_nas.network.references import REFERENCES, reference
 
@@ -28,6 +28,7 @@ __all__ = [
     "butterfly_fusion",
     "cost",
     "grouped_fusion",
+    "low_rank_fusion",
     "reference",
 ]
 

@@ -1,25 +1,32 @@
-"""What mixes the channels of a pointwise layer: all of them, a butterfly transform, or groups. Needs no torch."""
+"""What mixes the channels of a pointwise layer. Needs no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import NamedTuple
 
 
 class Fusion(NamedTuple):
-    """How channels are mixed: a kind, and its radix or number of groups where it has one.
+    """How channels are mixed: a kind, and its number where it has one.
 
-    >>> str(butterfly_fusion(4)), str(grouped_fusion(2)), str(DENSE)
-    ('butterfly-4', 'grouped-2', 'dense')
+    >>> str(butterfly_fusion(4)), str(grouped_fusion(2)), str(low_rank_fusion(4)), str(DENSE)
+    ('butterfly-4', 'grouped-2', 'low_rank_grouped-4', 'dense')
     """
 
     kind: str
     radix: int | None = None
     groups: int = 1
+    narrowing: int = 0
+    """Channels of a layer, the fewer of its inputs and outputs, over those in the middle of it; 0: it has none."""
+
+    @property
+    def number(self) -> int:
+        """The radix, the groups or the narrowing; 0 for ``dense``."""
+        return self.radix or self.narrowing or self.groups * (self.groups > 1)
 
     def __str__(self) -> str:
-        number = self.radix or self.groups
-        return f"{self.kind}-{number}" if number > 1 else self.kind
+        return f"{self.kind}-{self.number}" if self.number else self.kind
 
 
 DENSE = Fusion("dense")
@@ -37,20 +44,37 @@ def grouped_fusion(groups: int) -> Fusion:
     return checked_fusion(Fusion("grouped", groups=groups))
 
 
-def parse_fusion(text: object) -> Fusion:
-    """The fusion of a text that ``str`` made, as files and screens have it.
+@cache
+def low_rank_fusion(narrowing: int) -> Fusion:
+    """Two grouped layers through a ``narrowing``-th of the channels; ValueError unless that is 1 or more."""
+    return checked_fusion(Fusion("low_rank_grouped", narrowing=narrowing))
 
-    Raises ValueError for anything but ``dense``, ``butterfly-RADIX`` and ``grouped-GROUPS``, both of 2 or more.
+
+_NUMBERED: Mapping[str, tuple[Callable[[int], Fusion], int]] = {
+    "butterfly": (butterfly_fusion, 2),
+    "grouped": (grouped_fusion, 2),
+    "low_rank_grouped": (low_rank_fusion, 1),
+}
+"""Kinds with a number: what makes them of it, and the least one."""
+FUSIONS = (DENSE.kind, *_NUMBERED)
+"""All kinds. ``dense``: each output has each input. ``butterfly``: the transform of a radix. ``grouped``: dense in groups,
+whose channels interleave before they are fused again. ``low_rank_grouped``: two grouped layers through fewer channels."""
+
+
+def parse_fusion(text: object) -> Fusion:
+    """The fusion of a text that ``str`` made, as files and screens have it; ValueError for any other text.
 
     >>> parse_fusion("butterfly-8")
-    Fusion(kind='butterfly', radix=8, groups=1)
+    Fusion(kind='butterfly', radix=8, groups=1, narrowing=0)
     """
     if isinstance(text, str):
         kind, _, number = text.partition("-")
         if text == DENSE.kind:
             return DENSE
-        if kind in _NUMBERED and number.isdecimal() and int(number) > 1:
-            return _NUMBERED[kind](int(number))
+        if kind in _NUMBERED and number.isdecimal():
+            make, least = _NUMBERED[kind]
+            if int(number) >= least:
+                return make(int(number))
     raise _unknown(text)
 
 
@@ -63,20 +87,24 @@ def checked_fusion(fusion: Fusion) -> Fusion:
 
 @cache
 def _exists(fusion: Fusion) -> bool:
-    numbered = {"dense": (False, False), "butterfly": (True, False), "grouped": (False, True)}
-    return numbered.get(fusion.kind) == ((fusion.radix or 1) > 1, fusion.groups > 1)
+    numbers = {
+        "dense": (0, False, 0),
+        "butterfly": (max(2, fusion.radix or 0), False, 0),
+        "grouped": (0, True, 0),
+        "low_rank_grouped": (0, False, max(1, fusion.narrowing)),
+    }
+    return numbers.get(fusion.kind) == (fusion.radix or 0, fusion.groups > 1, fusion.narrowing)
 
 
 def short_fusion(fusion: Fusion) -> str:
-    """A fusion in a network's pattern of fusions: ``d`` dense, ``b4`` butterfly of radix 4, ``g2`` two groups."""
-    return f"{fusion.kind[0]}{str(fusion).partition('-')[2]}"
-
-
-_NUMBERED = {"butterfly": butterfly_fusion, "grouped": grouped_fusion}
+    """A fusion in a network's pattern of fusions: ``d`` dense, ``b4`` butterfly of radix 4, ``g2`` two groups, ``l4``
+    low rank, narrowed to a quarter."""
+    return f"{fusion.kind[0]}{fusion.number or ''}"
 
 
 def _unknown(fusion: object) -> ValueError:
     return ValueError(
-        f"fusion is 'dense', 'butterfly-RADIX' with a radix of 2 or more or 'grouped-GROUPS' with 2 groups"
-        f" or more, got {str(fusion) if isinstance(fusion, Fusion) else fusion!r}"
+        "fusion is 'dense', 'butterfly-RADIX' with a radix of 2 or more, 'grouped-GROUPS' with 2 groups or more, or "
+        "'low_rank_grouped-NARROWING' with a number of 1 or more, got "
+        f"{str(fusion) if isinstance(fusion, Fusion) else fusion!r}"
     )

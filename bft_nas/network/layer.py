@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from bft_nas.butterfly.plan import ButterflyPlan, butterfly_macs
 from bft_nas.network.fusion import Fusion
+from bft_nas.network.low_rank import low_rank_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,10 @@ class Layer(NamedTuple):
     @property
     def products(self) -> int:
         """Weights of a convolution or linear layer, each of them multiplied once a pixel."""
-        groups = self.groups if self.fusion is None else self.fusion.groups
+        fusion = self.fusion
+        if fusion is not None and fusion.narrowing:
+            return low_rank_plan(self.in_channels, self.out_channels, fusion.narrowing).weights
+        groups = self.groups if fusion is None else fusion.groups
         return self.kernel * self.kernel * self.in_channels // groups * self.out_channels
 
     @property

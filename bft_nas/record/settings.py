@@ -18,6 +18,7 @@ from bft_nas.core.options import (
     options_of,
     values_of,
 )
+from bft_nas.network.fusion import FUSIONS
 
 TRIALS = 20
 """Candidates of a search that was given no limit."""
@@ -39,10 +40,10 @@ class Settings:
         "a space's name or a .yaml file (default: {default})", metavar="SPACE", default="mobile", kept=True
     )
     fusion: str | None = option(
-        "dense or butterfly: only these channel fusions, in any space (default: the space's)",
+        f"{' or '.join(FUSIONS)}: only these channel fusions, in any space (default: the space's)",
         metavar="NAME",
         kept=True,
-        choices=("dense", "butterfly"),
+        choices=FUSIONS,
         unsaid=None,
     )
     data: str = option(

@@ -9,11 +9,11 @@ from typing import Self
 
 import numpy as np
 
-from bft_nas.network.blocks import Block, Count, chosen_arrays, convolution, linear, pointwise
+from bft_nas.network.blocks import Block, Count, Mixed, chosen_arrays, convolution, linear, pointwise
 from bft_nas.network.cost import cost
 from bft_nas.network.layer import Array, halved
 from bft_nas.network.widths import grid_steps, width_grid
-from bft_nas.space.file import FamilyFile
+from bft_nas.space.file import HEAD_CHOICES, FamilyFile
 from bft_nas.space.solver import (
     MACS_PER_WIDTH,
     STEPS_PER_OCTAVE,
@@ -165,7 +165,7 @@ class _Batch:
     allowance: Array
     sizes: Array
     """Those of `_sizes`."""
-    head_radix: Array
+    head_chosen: Mapping[str, Array]
     rows: tuple[_Rows, ...]
 
     @classmethod
@@ -182,7 +182,7 @@ class _Batch:
             bases,
             np.array([allowance for _, allowance in asked]),
             sizes,
-            np.array([structure.head_fusion.radix or 0 for structure in structures]),
+            chosen_arrays(HEAD_CHOICES, [structure.head_chosen for structure in structures]),
             _rows_of(structures, sizes),
         )
 
@@ -193,7 +193,7 @@ class _Batch:
             bases=self.bases[:, which],
             allowance=self.allowance[which],
             sizes=self.sizes[:, which],
-            head_radix=self.head_radix[which],
+            head_chosen={key: values[which] for key, values in self.head_chosen.items()},
             rows=tuple(rows.part(which) for rows in self.rows),
         )
 
@@ -271,7 +271,7 @@ class _Batch:
             total += rows.count(widths)
         last, head, hidden = widths[-3:]
         if family.head_channels:
-            total += pointwise(last, head, self.head_radix, self.sizes[-1])
+            total += pointwise(last, head, Mixed.of(self.head_chosen, last, head), self.sizes[-1])
             last = head
         if family.head_hidden:
             total += linear(last, hidden)

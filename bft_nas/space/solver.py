@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bft_nas.network.architecture import Architecture, Head, Stem
-from bft_nas.network.blocks import Block, Chosen
+from bft_nas.network.blocks import Block, Chosen, chosen_fusion
 from bft_nas.network.cost import head_layers
-from bft_nas.network.fusion import Fusion
 from bft_nas.network.layer import Layer, halved
 from bft_nas.network.widths import on_grid, width_grid
 from bft_nas.space.file import FamilyFile, StageFile
@@ -39,7 +38,8 @@ class Structure:
     family: FamilyFile
     resolution: int
     stages: tuple[Stage, ...]
-    head_fusion: Fusion
+    head_chosen: Chosen
+    """What the head chose of `bft_nas.space.file.HEAD_CHOICES`; nothing where there is no such layer."""
 
     @property
     def bases(self) -> tuple[float, ...]:
@@ -148,7 +148,8 @@ class WidthSolver:
 
     def _head(self, widths: Sequence[int]) -> Head:
         activation = self.structure.family.head_activation
-        return Head(widths[-2], self.structure.head_fusion, widths[-1], activation)
+        fusion = chosen_fusion(self.structure.head_chosen, *widths[-3:-1])
+        return Head(widths[-2], fusion, widths[-1], activation)
 
     def _first_macs(self, index: int, in_channels: int, channels: int) -> int:
         row = self._row(index, in_channels, channels, self.structure.stages[index].file.stride)

@@ -13,8 +13,8 @@ from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file, read_text
 from bft_nas.core.units import format_macs
 from bft_nas.network.architecture import Architecture
-from bft_nas.network.blocks import chosen_fusion
-from bft_nas.network.fusion import DENSE
+from bft_nas.network.blocks import ROOT
+from bft_nas.network.fusion import FUSIONS
 from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
 from bft_nas.space.restriction import fusions_of, with_fusion
@@ -307,7 +307,7 @@ def _suggest_structure(family: FamilyFile, resolution: int, choose: Suggest) -> 
         _suggest_stage(stage, f"{family.name}.stages.{i}", choose) for i, stage in enumerate(family.stages)
     )
     head = chosen_values(f"{family.name}.head", HEAD_CHOICES, family.head_choices, choose)
-    return Structure(family, resolution, stages, chosen_fusion(head) if family.head_channels else DENSE)
+    return Structure(family, resolution, stages, head if family.head_channels else {})
 
 
 def _suggest_stage(stage: StageFile, where: str, choose: Suggest) -> Stage:
@@ -318,14 +318,15 @@ def _suggest_stage(stage: StageFile, where: str, choose: Suggest) -> Stage:
 
 
 def _choices(family: FamilyFile, resolution: int) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Every choice that can come up in a family, butterfly and widest expansion taken where there is one."""
+    """Every choice that can come up in a family: with each kind of fusion in turn, and the widest expansions."""
     seen: dict[str, Sequence[Any]] = {}
+    for fusion in FUSIONS[1:]:
 
-    def choose(name: str, values: Sequence[Any]) -> Any:
-        seen[name] = values
-        return "butterfly" if "butterfly" in values else max(values)
+        def choose(name: str, values: Sequence[Any], fusion: str = fusion) -> Any:
+            seen.setdefault(name, values)
+            return fusion if fusion in values else max(values, key=lambda value: (value != ROOT, value))
 
-    _suggest_structure(family, resolution, choose)
+        _suggest_structure(family, resolution, choose)
     return iter(seen.items())
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bft_nas.butterfly import ButterflyPlan, factorize
+from bft_nas.butterfly.plan import root_radix
 
 channels = st.integers(1, 4000)
 radices = st.integers(2, 64)
@@ -63,3 +64,12 @@ def test_macs_are_those_of_square_transforms_and_their_residuals(n_in: int, n_ou
 def test_sizes_without_a_transform_are_refused(n: int, radix: int) -> None:
     with pytest.raises(ValueError, match="butterfly"):
         factorize(n, radix)
+
+
+@given(st.integers(1, 3000))
+def test_the_root_radix_is_the_least_that_cuts_into_two_stages(n: int) -> None:
+    radix = root_radix(n)
+    factors = factorize(n, radix)
+    assert len(factors) <= 2
+    if radix > 2 and len(factors) == 2:
+        assert len(factorize(n, radix - 1)) > 2 or max(factorize(n, radix - 1)) >= radix

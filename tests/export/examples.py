@@ -9,7 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.export.write import TOLERANCE, ExportReport
-from bft_nas.network import Architecture, Head, Stem, build, butterfly_fusion, cost, reference
+from bft_nas.network import (
+    Architecture,
+    Head,
+    Stem,
+    build,
+    butterfly_fusion,
+    cost,
+    grouped_fusion,
+    low_rank_fusion,
+    reference,
+)
 from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.network.blocks.shuffle import ShuffleBlock
@@ -49,6 +59,19 @@ DENSE = Architecture("mobilenet_v2", 32, Stem(8), (InvertedBlock(8, expanded=24)
 
 GROUPED = reference("fbnet_a", width=0.25, resolution=32, classes=10)
 
+LOW_RANK = Architecture(
+    "low_rank",
+    32,
+    Stem(8),
+    (
+        SeparableBlock(24, fusion=grouped_fusion(4), stride=2),
+        ShuffleBlock(32, fusion=low_rank_fusion(2), stride=2),
+        InvertedBlock(32, fusion=grouped_fusion(2), expanded=64, expand_fusion=low_rank_fusion(4)),
+    ),
+    Head(48, low_rank_fusion(1)),
+    classes=10,
+)
+
 COMMON = {"Stem", "Head", "Network", "Fusion"}
 BUTTERFLY = {"ButterflyPlan", "ButterflyTransform"}
 
@@ -68,6 +91,10 @@ CASES = {
     "inverted": Case(INVERTED, frozenset(COMMON | BUTTERFLY | {"Inverted", "SqueezeExcite"}), labelled=True),
     "dense": Case(DENSE, frozenset(COMMON | {"Inverted"})),
     "grouped": Case(GROUPED, frozenset(COMMON | {"Inverted"})),
+    "low rank": Case(
+        LOW_RANK,
+        frozenset(COMMON | {"Separable", "Shuffle", "Inverted", "LowRankGrouped", "LowRankPlan"}),
+    ),
 }
 
 

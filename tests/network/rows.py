@@ -8,10 +8,11 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from bft_nas.network import BLOCKS, Block, Fusion, grouped_fusion
-from bft_nas.network.blocks import Choice, Chosen
+from bft_nas.network.blocks import ROOT, Choice, Chosen
 from bft_nas.network.checks import Activation
+from bft_nas.network.fusion import FUSIONS
 
-VALUES = (1, 2, 3, 4, 5, 7, 8, 1.5, 2.5, 6, False, True, "dense", "butterfly")
+VALUES = (1, 2, 3, 4, 5, 7, 8, 1.5, 2.5, 6, False, True, *FUSIONS, ROOT)
 """Every key of every kind takes some of them."""
 WIDTHS = st.integers(1, 24).map(lambda half: 2 * half)
 

@@ -21,6 +21,7 @@ from bft_nas.network import (
     Stem,
     butterfly_fusion,
     grouped_fusion,
+    low_rank_fusion,
     reference,
 )
 from bft_nas.network.blocks.inverted import InvertedBlock
@@ -144,17 +145,26 @@ def test_text_that_is_no_json_is_refused() -> None:
         Architecture.from_json("{")
 
 
-FUSIONS = st.just(DENSE) | st.builds(butterfly_fusion, NUMBERS) | st.builds(grouped_fusion, NUMBERS)
+FUSIONS = (
+    st.just(DENSE)
+    | st.builds(butterfly_fusion, NUMBERS)
+    | st.builds(grouped_fusion, NUMBERS)
+    | st.builds(low_rank_fusion, NUMBERS)
+)
 
 
 @given(FUSIONS)
 def test_a_fusion_is_text_in_files_and_one_object_everywhere_else(fusion: Fusion) -> None:
     assert parse_fusion(str(fusion)) is fusion
-    assert (fusion.radix or fusion.groups) == int(str(fusion).partition("-")[2] or 1)
+    assert fusion.number == int(str(fusion).partition("-")[2] or 0)
 
 
 @pytest.mark.parametrize(
-    "fusion", ["butterfly", "butterfly-", "butterfly-x", "butterfly-1", "Dense", "", "dense-4", 5, None, []]
+    "fusion",
+    [
+        *("butterfly", "butterfly-", "butterfly-x", "butterfly-1", "grouped-1", "low_rank_grouped-0"),
+        *("Dense", "", "dense-4", 5, None, []),
+    ],
 )
 def test_other_names_of_fusions_are_refused(fusion: object) -> None:
     with pytest.raises(ValueError, match="butterfly-RADIX"):
@@ -162,7 +172,11 @@ def test_other_names_of_fusions_are_refused(fusion: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "fusion", [Fusion("butterfly"), Fusion("dense", 4), Fusion("grouped", groups=1), Fusion("magic"), "dense"]
+    "fusion",
+    [
+        *(Fusion("butterfly"), Fusion("dense", 4), Fusion("grouped", groups=1), Fusion("magic"), "dense"),
+        *(Fusion("low_rank_grouped"), Fusion("grouped", groups=2, narrowing=2), Fusion("dense", narrowing=1)),
+    ],
 )
 def test_a_network_has_no_fusion_that_there_is_not(fusion: Any) -> None:
     with pytest.raises(ValueError, match=r"head\.fusion: (fusion is 'dense',|expected a Fusion)"):

@@ -36,6 +36,18 @@ stem: {channels: 16384, stride: 1}
 stages:
   - {block: inverted, channels: 16384, stride: 1, depth: [63, 64], expansion: [15, 16], fusion: [dense, butterfly]}
 """
+EVERY_FUSION = """
+family: every
+resolution: [32, 64]
+stem: {channels: 16}
+stages:
+  - {block: shuffle, channels: 48, depth: [1, 3], fusion: [dense, butterfly, grouped, low_rank_grouped],
+     radix: [4, sqrt], groups: [2, 3, 8], narrowing: [1, 2, 4]}
+  - {block: inverted, channels: 24, stride: 1, expansion: [1, 3], fusion: [grouped, low_rank_grouped], groups: [2, 4],
+     narrowing: [2, 8], expand_fusion: [butterfly, grouped], expand_radix: sqrt, expand_groups: [2, 8]}
+  - {block: separable, channels: 96, stride: 2, depth: 2, fusion: [butterfly, grouped], radix: sqrt, groups: 4}
+head: {channels: 120, fusion: [dense, butterfly, grouped, low_rank_grouped], radix: [sqrt, 2], groups: [2, 4]}
+"""
 ONE_NETWORK = """
 family: dot
 resolution: 32
@@ -72,7 +84,7 @@ def test_many_at_once_are_what_they_are_one_by_one(name: str, magnitude: float, 
         check(drawn, space)
 
 
-@pytest.mark.parametrize("text", [NARROW, VAST, ONE_NETWORK])
+@pytest.mark.parametrize("text", [NARROW, VAST, EVERY_FUSION, ONE_NETWORK])
 def test_spaces_at_the_limits(text: str) -> None:
     space = parse(text)
     reach = space.reach

@@ -232,7 +232,7 @@ def test_the_text_of_a_space_reads_back_as_the_same_space(name: str) -> None:
         (
             "fusion: butterfly}",
             "fusion: sparse}",
-            r"stages\[1\]: fusion: expected dense or butterfly, got 'sparse'",
+            r"stages\[1\]: fusion: expected dense or butterfly or grouped or low_rank_grouped, got",
         ),
         ("radix: [2, 4]", "radix: 1", "radix: expected a whole number from 2"),
         ("block: separable", "block: magic", f"block: expected {' or '.join(BLOCKS)}"),

@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from bft_nas.network.blocks._block import Block, texts
 from bft_nas.network.blocks._choices import (
     KERNEL,
+    ROOT,
     YES_OR_NO,
     Check,
     Choice,
@@ -24,6 +25,7 @@ from bft_nas.network.blocks._choices import (
 )
 from bft_nas.network.blocks._counts import (
     Count,
+    Mixed,
     chosen_arrays,
     convolution,
     depthwise,
@@ -37,12 +39,14 @@ __all__ = [
     "DIALECTS",
     "KERNEL",
     "PARTS",
+    "ROOT",
     "YES_OR_NO",
     "Block",
     "Check",
     "Choice",
     "Chosen",
     "Count",
+    "Mixed",
     "block_kind",
     "chosen_arrays",
     "chosen_fusion",

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bft_nas.network.fusion import DENSE, Fusion, butterfly_fusion
+from bft_nas.butterfly.plan import root_radix
+from bft_nas.network.fusion import (
+    DENSE,
+    FUSIONS,
+    Fusion,
+    butterfly_fusion,
+    grouped_fusion,
+    low_rank_fusion,
+)
 
 Check = tuple[Callable[[Any], bool], str]
 """Whether a value will do, and what was expected."""
@@ -17,6 +26,8 @@ Chosen = Mapping[str, Any]
 LARGEST_COUNT = 1 << 14
 """More channels, repeats or pixels than this is a typing mistake."""
 LARGEST_RADIX = 1 << 10
+ROOT = "sqrt"
+"""A radix that follows the width: two stages, of about its root each."""
 
 
 def whole(least: int, most: int = LARGEST_COUNT) -> Check:
@@ -43,6 +54,10 @@ def member(*allowed: str) -> Check:
 
 
 YES_OR_NO: Check = (lambda value: isinstance(value, bool), "true or false")
+RADIX: Check = (
+    lambda value: value == ROOT or whole(2, LARGEST_RADIX)[0](value),
+    f"{whole(2, LARGEST_RADIX)[1]}, or {ROOT}",
+)
 KERNEL: Check = (lambda value: whole(1, 15)[0](value) and value % 2 == 1, "an odd number from 1 to 15")
 
 
@@ -59,24 +74,37 @@ class Choice:
     lightens: bool = False
     """Whether its least value is tried, after those of the choices before it, where a network is too heavy."""
     fusion: bool = False
-    """Whether it is the kind of a channel fusion, ``dense`` or ``butterfly``."""
+    """Whether it is the kind of a channel fusion."""
 
 
 KERNELS = Choice("kernel", KERNEL, 3, lightens=True)
 
 
-def fusion_choices(prefix: str = "", when: Callable[[Chosen], bool] | None = None) -> tuple[Choice, Choice]:
-    """The two keys of a channel fusion, such as ``expand_fusion`` and ``expand_radix``."""
+def fusion_choices(prefix: str = "", when: Callable[[Chosen], bool] | None = None) -> tuple[Choice, ...]:
+    """The keys of a channel fusion, such as ``expand_fusion`` and ``expand_radix``."""
     fusion = f"{prefix}fusion"
+
+    def if_it_is(kind: str) -> Callable[[Chosen], bool]:
+        return lambda chosen: chosen.get(fusion) == kind
+
     return (
-        Choice(fusion, member("dense", "butterfly"), "dense", when, fusion=True),
-        Choice(
-            f"{prefix}radix", whole(2, LARGEST_RADIX), 4, lambda chosen: chosen.get(fusion) == "butterfly"
-        ),
+        Choice(fusion, member(*FUSIONS), DENSE.kind, when, fusion=True),
+        Choice(f"{prefix}radix", RADIX, 4, if_it_is("butterfly")),
+        Choice(f"{prefix}groups", whole(2, 64), 2, if_it_is("grouped")),
+        Choice(f"{prefix}narrowing", whole(1, 64), 4, if_it_is("low_rank_grouped")),
     )
 
 
-def chosen_fusion(chosen: Chosen, prefix: str = "") -> Fusion:
-    """The fusion of `fusion_choices`; dense where it did not come up."""
-    butterfly = chosen.get(f"{prefix}fusion") == "butterfly"
-    return butterfly_fusion(chosen[f"{prefix}radix"]) if butterfly else DENSE
+def chosen_fusion(chosen: Chosen, *channels: int, prefix: str = "") -> Fusion:
+    """The fusion of `fusion_choices` for layers of some widths; dense where it did not come up.
+
+    As many groups as were chosen, or the most below that divide all of the widths; where that is one, it is dense.
+    """
+    kind = chosen.get(f"{prefix}fusion")
+    if kind == "butterfly":
+        radix = chosen[f"{prefix}radix"]
+        return butterfly_fusion(root_radix(min(channels)) if radix == ROOT else radix)
+    if kind == "grouped":
+        groups = math.gcd(chosen[f"{prefix}groups"], *channels)
+        return grouped_fusion(groups) if groups > 1 else DENSE
+    return low_rank_fusion(chosen[f"{prefix}narrowing"]) if kind == "low_rank_grouped" else DENSE

@@ -6,15 +6,19 @@ for each row; a fusion is an array of radices, 0 where it is dense.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
-from bft_nas.butterfly.plan import factorize
-from bft_nas.network.blocks._choices import LARGEST_RADIX, Choice, Chosen
+from bft_nas.butterfly.plan import factorize, root_radix
+from bft_nas.network.blocks._choices import LARGEST_RADIX, ROOT, Choice, Chosen
 from bft_nas.network.layer import Array
+from bft_nas.network.low_rank import low_rank_plan
 from bft_nas.network.widths import width_grid
+
+AT_ROOT = 1
+"""Stands for the radix `ROOT` among numbers: there is no radix of 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +39,39 @@ class Count:
 
 
 def chosen_arrays(choices: Sequence[Choice], rows: Sequence[Chosen]) -> dict[str, Array]:
-    """By key what many rows chose, 0 where a choice did not come up; a fusion is told by its radix alone."""
+    """By key what many rows chose, 0 where a choice did not come up; a fusion is told by its number alone.
+
+    The radix that follows the width is `AT_ROOT`.
+    """
     import numpy as np
 
     keys = [choice.key for choice in choices if not choice.fusion]
-    return {key: np.array([row.get(key, 0) for row in rows]) for key in keys}
+    found = ([row.get(key, 0) for row in rows] for key in keys)
+    return {
+        key: np.array([AT_ROOT if value == ROOT else value for value in values])
+        for key, values in zip(keys, found, strict=True)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """How the layers of each row mix their channels; all are 0 where it is dense."""
+
+    radix: Array
+    groups: Array
+    narrowing: Array
+
+    @classmethod
+    def of(cls, chosen: Mapping[str, Array], *channels: Array, prefix: str = "") -> Self:
+        """What `chosen_fusion` makes of each row, for layers of these widths."""
+        import numpy as np
+
+        radix, groups, narrowing = (chosen[f"{prefix}{key}"] for key in ("radix", "groups", "narrowing"))
+        if (radix == AT_ROOT).any():
+            radix = np.where(radix == AT_ROOT, _each(root_radix, np.minimum.reduce(channels)), radix)
+        if groups.any():
+            groups = np.gcd.reduce(np.broadcast_arrays(groups, *channels)) * (groups > 0)
+        return cls(radix, groups, narrowing)
 
 
 def convolution(in_channels: Any, channels: Any, kernel: Any, size: Any) -> Count:
@@ -59,15 +91,35 @@ def linear(in_channels: Any, channels: Any) -> Count:
     return Count(weights, weights + channels)
 
 
-def pointwise(in_channels: Array, channels: Array, radix: Array, size: Array) -> Count:
+def pointwise(in_channels: Array, channels: Array, mixed: Mixed, size: Array) -> Count:
     """A channel fusion with batch norm."""
     import numpy as np
 
+    radix = mixed.radix
     square = np.minimum(in_channels, channels)
-    mixed = -(-np.maximum(in_channels, channels) // square) * square
+    copies = -(-np.maximum(in_channels, channels) // square) * square
     butterfly = radix > 0
-    weights = np.where(butterfly, mixed * _factor_sums().at(square, radix), in_channels * channels)
-    return Count((weights + mixed * butterfly) * (size * size), weights + 2 * channels)
+    weights = np.where(butterfly, copies * _factor_sums().at(square, radix), in_channels * channels)
+    if mixed.groups.any():
+        weights = weights // np.maximum(mixed.groups, 1)
+    if mixed.narrowing.any():
+        low = _each(_low_rank_weights, in_channels, channels, np.maximum(mixed.narrowing, 1))
+        weights = np.where(mixed.narrowing > 0, low, weights)
+    return Count((weights + copies * butterfly) * (size * size), weights + 2 * channels)
+
+
+def _low_rank_weights(n_in: int, n_out: int, narrowing: int) -> int:
+    return low_rank_plan(n_in, n_out, narrowing).weights
+
+
+def _each(function: Callable[..., int], *arrays: Array) -> Array:
+    """A function of whole numbers for each place of some arrays, called once for what is there several times."""
+    import numpy as np
+
+    given = np.stack([each.ravel() for each in np.broadcast_arrays(*arrays)], 1)
+    different, which = np.unique(given, axis=0, return_inverse=True)
+    found = np.array([function(*row) for row in different.tolist()])
+    return found[which].reshape(np.broadcast_shapes(*(each.shape for each in arrays)))
 
 
 class _FactorSums:

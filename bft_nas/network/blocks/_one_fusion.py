@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from bft_nas.network.blocks._block import Block
 from bft_nas.network.blocks._choices import KERNELS, Chosen, chosen_fusion, fusion_choices
@@ -24,7 +24,13 @@ class OneFusionBlock(Block):
     def chosen(
         cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
     ) -> Self:
-        return cls(channels, chosen["kernel"], stride, activation, chosen_fusion(chosen), stage=stage)
+        fusion = chosen_fusion(chosen, *cls.fused(in_channels, channels, stride))
+        return cls(channels, chosen["kernel"], stride, activation, fusion, stage=stage)
+
+    @classmethod
+    def fused(cls, in_channels: Any, channels: Any, stride: int) -> tuple[Any, ...]:
+        """The widths of the layers that mix channels, of one row or of many."""
+        raise NotImplementedError
 
     def pattern(self, in_channels: int) -> str:
         return short_fusion(self.fusion)

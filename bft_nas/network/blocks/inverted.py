@@ -16,7 +16,7 @@ from bft_nas.network.blocks._choices import (
     fusion_choices,
     number,
 )
-from bft_nas.network.blocks._counts import Count, depthwise, linear, pointwise
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, linear, pointwise
 from bft_nas.network.checks import Activation, check_count, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
 from bft_nas.network.layer import Array, Layer, halved
@@ -62,9 +62,11 @@ class InvertedBlock(Block):
             chosen["kernel"],
             stride,
             activation,
-            chosen_fusion(chosen),
+            chosen_fusion(chosen, expanded, channels),
             expanded,
-            DENSE if expanded == in_channels else chosen_fusion(chosen, "expand_"),
+            DENSE
+            if expanded == in_channels
+            else chosen_fusion(chosen, in_channels, expanded, prefix="expand_"),
             squeeze_channels(expanded) if chosen["squeeze_excite"] else 0,
             stage=stage,
         )
@@ -96,13 +98,14 @@ class InvertedBlock(Block):
         end = halved(size, stride)
         wide = (in_channels * chosen["expansion"] / 8).round().clip(1).astype(int) * 8
         squeezed = (wide / 32).round().clip(1).astype(int) * 8
-        expand = pointwise(in_channels, wide, chosen["expand_radix"], size)
+        expanding = Mixed.of(chosen, in_channels, wide, prefix="expand_")
+        expand = pointwise(in_channels, wide, expanding, size)
         squeeze_excite = linear(wide, squeezed) + linear(squeezed, wide)
         return (
             expand.times(wide != in_channels)
             + depthwise(wide, chosen["kernel"], end)
             + squeeze_excite.times(chosen["squeeze_excite"])
-            + pointwise(wide, channels, chosen["radix"], end)
+            + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
         )
 
     def pattern(self, in_channels: int) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bft_nas.network.blocks._block import UNUSED, Block
-from bft_nas.network.blocks._counts import Count, depthwise, pointwise
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise
 from bft_nas.network.blocks._one_fusion import OneFusionBlock
 from bft_nas.network.checks import check_fusion
 from bft_nas.network.layer import Array, Layer, halved
@@ -25,6 +25,10 @@ class SeparableBlock(OneFusionBlock):
         Block.check(self, where, in_channels)
         check_fusion(f"{where}.fusion", self.fusion, in_channels, self.channels)
 
+    @classmethod
+    def fused(cls, in_channels: Any, channels: Any, stride: int) -> tuple[Any, ...]:
+        return in_channels, channels
+
     def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
         end = halved(size, self.stride)
         yield Layer(
@@ -37,6 +41,5 @@ class SeparableBlock(OneFusionBlock):
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
         end = halved(size, stride)
-        return depthwise(in_channels, chosen["kernel"], end) + pointwise(
-            in_channels, channels, chosen["radix"], end
-        )
+        mixed = Mixed.of(chosen, in_channels, channels)
+        return depthwise(in_channels, chosen["kernel"], end) + pointwise(in_channels, channels, mixed, end)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bft_nas.network.blocks._block import UNUSED, Block
-from bft_nas.network.blocks._counts import Count, depthwise, pointwise
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise
 from bft_nas.network.blocks._one_fusion import OneFusionBlock
 from bft_nas.network.checks import check_fusion
 from bft_nas.network.layer import Array, Layer, halved
@@ -29,10 +29,14 @@ class ShuffleBlock(OneFusionBlock):
     first_stride = (lambda value: value == 2 and isinstance(value, int), "2")
     unused = UNUSED
 
+    @classmethod
+    def fused(cls, in_channels: Any, channels: Any, stride: int) -> tuple[Any, ...]:
+        half = channels // 2
+        return (half,) if stride == 1 else (in_channels, half)
+
     def check(self, where: str, in_channels: int) -> None:
         Block.check(self, where, in_channels)
-        half = self.channels // 2
-        check_fusion(f"{where}.fusion", self.fusion, half if self.stride == 1 else in_channels, half)
+        check_fusion(f"{where}.fusion", self.fusion, *self.fused(in_channels, self.channels, self.stride))
         if self.channels % 2:
             raise ValueError(f"{where}.channels: a shuffle block needs an even number, got {self.channels}")
         if self.stride == 1 and self.channels != in_channels:
@@ -68,9 +72,10 @@ class ShuffleBlock(OneFusionBlock):
     def counts(
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
-        half, end, kernel, radix = channels // 2, halved(size, stride), chosen["kernel"], chosen["radix"]
-        branch = depthwise(half, kernel, end) + pointwise(half, half, radix, end)
+        half, end, kernel = channels // 2, halved(size, stride), chosen["kernel"]
+        mixed = Mixed.of(chosen, *cls.fused(in_channels, channels, stride))
+        branch = depthwise(half, kernel, end) + pointwise(half, half, mixed, end)
         if stride == 1:
-            return pointwise(half, half, radix, size) + branch
-        shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, radix, end)
-        return shortcut + pointwise(in_channels, half, radix, size) + branch
+            return pointwise(half, half, mixed, size) + branch
+        shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, mixed, end)
+        return shortcut + pointwise(in_channels, half, mixed, size) + branch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, pointwise
+from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("expand_norm", "depthwise_norm")
@@ -56,8 +56,7 @@ class Inverted(nn.Module):
         self.project_norm = nn.BatchNorm2d(channels)
         self.activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again (FBNet).
-        groups = fusion.groups
-        self.interleave = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
+        self.interleave = interleave(fusion, expand_fusion)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.activation(self.expand_norm(self.expand(x))) if self.expands else x

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from bft_nas.butterfly.transform import ButterflyTransform
 from bft_nas.network.fusion import Fusion
+from bft_nas.network.low_rank import low_rank_plan
+
+
+class LowRankGrouped(nn.Module):
+    """A 1x1 convolution in ``first`` groups, an interleave, and one in ``second`` groups (arXiv:2108.05894).
+
+    In the middle are ``first`` times ``second`` channels, of which each group of the one has one for each of the other.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, first: int, second: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(in_channels, first * second, 1, groups=first, bias=False)
+        self.interleave = nn.ChannelShuffle(first)
+        self.widen = nn.Conv2d(first * second, out_channels, 1, groups=second, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.widen(self.interleave(self.narrow(x)))  # type: ignore[no-any-return]
 
 
 def pointwise(in_channels: int, out_channels: int, fusion: Fusion) -> nn.Module:
-    """A channel fusion without bias: a 1x1 convolution, or the transform of its radix."""
+    """A channel fusion without bias: a 1x1 convolution, the transform of its radix, or two layers in groups."""
     if fusion.radix:
         return ButterflyTransform(in_channels, out_channels, radix=fusion.radix)
+    if fusion.narrowing:
+        plan = low_rank_plan(in_channels, out_channels, fusion.narrowing)
+        return LowRankGrouped(in_channels, out_channels, plan.first, plan.second)
     return nn.Conv2d(in_channels, out_channels, 1, groups=fusion.groups, bias=False)
 
 
 def depthwise(channels: int, kernel: int, stride: int) -> nn.Conv2d:
     """A convolution of each channel by itself, padded to keep the size at stride 1."""
     return nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
+
+
+def interleave(*fusions: Fusion) -> nn.Module:
+    """What has groups meet that fuse channels before or behind it: of the first of some fusions that has any."""
+    groups = next((fusion.groups for fusion in fusions if fusion.groups > 1), 1)
+    return nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
 
 
 def activate(name: str) -> nn.Module:

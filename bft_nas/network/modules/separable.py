@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, pointwise
+from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("depthwise_norm", "pointwise_norm")
@@ -23,7 +23,9 @@ class Separable(nn.Module):
         self.pointwise = pointwise(in_channels, channels, fusion)
         self.pointwise_norm = nn.BatchNorm2d(channels)
         self.activation = activate(activation)
+        # Groups would never meet: their channels interleave before they are fused again.
+        self.interleave = interleave(fusion)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.depthwise_norm(self.depthwise(x)))
+        x = self.activation(self.depthwise_norm(self.depthwise(self.interleave(x))))
         return self.activation(self.pointwise_norm(self.pointwise(x)))  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, pointwise
+from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("shortcut_pointwise_norm", "expand_norm", "project_norm")
@@ -36,6 +36,8 @@ class Shuffle(nn.Module):
         self.project = pointwise(half, half, fusion)
         self.project_norm = nn.BatchNorm2d(half)
         self.activation = activate(activation)
+        # Groups would never meet: their channels interleave before they are fused again.
+        self.interleave = interleave(fusion)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.down:
@@ -45,6 +47,6 @@ class Shuffle(nn.Module):
         else:
             left, right = x.chunk(2, dim=1)
         right = self.activation(self.expand_norm(self.expand(right)))
-        right = self.depthwise_norm(self.depthwise(right))
+        right = self.depthwise_norm(self.depthwise(self.interleave(right)))
         right = self.activation(self.project_norm(self.project(right)))
         return torch.stack((left, right), dim=2).flatten(1, 2)
