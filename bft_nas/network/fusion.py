@@ -57,8 +57,9 @@ _NUMBERED: Mapping[str, tuple[Callable[[int], Fusion], int]] = {
 }
 """Kinds with a number: what makes them of it, and the least one."""
 FUSIONS = (DENSE.kind, *_NUMBERED)
-"""All kinds. ``dense``: each output has each input. ``butterfly``: the transform of a radix. ``grouped``: dense in groups,
-whose channels interleave before they are fused again. ``low_rank_grouped``: two grouped layers through fewer channels."""
+"""All kinds. ``dense``: each output has each input. ``butterfly``: the transform of a radix. ``grouped``: dense in
+groups, whose channels interleave before they are fused again. ``low_rank_grouped``: two grouped layers through fewer
+channels."""
 
 
 def parse_fusion(text: object) -> Fusion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from bft_nas.butterfly.plan import ButterflyPlan, butterfly_macs
@@ -77,6 +78,19 @@ class Layer(NamedTuple):
         """Bytes of float32 activations alive while the layer runs on one image: input, output, what is held."""
         values = self.in_channels * self.in_size**2 + self.out_channels * self.size**2 + self.held
         return BYTES_PER_ACTIVATION * values
+
+
+def squeezing(channels: int, squeeze: int, held: int) -> Iterator[Layer]:
+    """The layers of a squeeze-excite ``se`` of some channels, none where it has none in the middle.
+
+    Args:
+        channels: that it scales.
+        squeeze: in its middle.
+        held: activations kept meanwhile, those that are scaled among them.
+    """
+    if squeeze:
+        yield Layer("se.reduce", channels, squeeze, 1, affine=1, in_size=1, held=held)
+        yield Layer("se.expand", squeeze, channels, 1, affine=1, in_size=1, held=held)
 
 
 def halved(size: Size, stride: int) -> Size:

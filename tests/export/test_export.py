@@ -212,7 +212,7 @@ def test_the_model_file_has_one_row_a_block_and_a_tidy_style(exported: Exported)
     if exported.case.architecture is SEPARABLE:
         assert (
             '        Separable(in_channels=8, channels=24, kernel=3, stride=1, activation="relu",'
-            '\n            fusion=Fusion("butterfly", 4)),\n'
+            '\n            fusion=Fusion("butterfly", 4), squeeze=0),\n'
         ) in source
     assert max(map(len, source.splitlines())) <= 120
     style = ["--isolated", "--line-length", "110"]

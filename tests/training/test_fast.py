@@ -69,7 +69,7 @@ def test_a_model_is_itself_again_afterwards_even_after_a_failure() -> None:
 def test_without_the_kernel_a_network_trains_as_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for kernel in (depthwise, norm):
         monkeypatch.setattr(kernel, "kernel_available", lambda: False)
-    block = Separable(32, 32, 5, 1, "relu", DENSE)
+    block = Separable(32, 32, 5, 1, "relu", DENSE, 0)
     with trained_fast(block, CLASSES):
         assert not any("forward" in vars(module) for module in block.modules())
 
@@ -81,11 +81,11 @@ def module_of(kind: str) -> tuple[int, nn.Module]:
 
 BLOCKS_OF_EACH_KIND: list[tuple[int, nn.Module]] = [
     (3, Stem(3, 16, 3, 2, "hard_swish", pool=True)),
-    (16, Separable(16, 24, 3, 1, "relu", butterfly_fusion(4))),
-    (16, Separable(16, 24, 5, 2, "hard_swish", DENSE)),
-    (32, Shuffle(32, 64, 3, 2, "relu", DENSE)),
-    (32, Shuffle(32, 32, 3, 1, "hard_swish", DENSE)),
-    (16, Shuffle(16, 16, 3, 1, "relu", DENSE)),
+    (16, Separable(16, 24, 3, 1, "relu", butterfly_fusion(4), 0)),
+    (16, Separable(16, 24, 5, 2, "hard_swish", DENSE, 8)),
+    (32, Shuffle(32, 64, 3, 2, "relu", DENSE, 0)),
+    (32, Shuffle(32, 32, 3, 1, "hard_swish", DENSE, 0)),
+    (16, Shuffle(16, 16, 3, 1, "relu", DENSE, 0)),
     (16, Inverted(16, 16, 5, 1, "hard_swish", DENSE, 48, DENSE, 8)),
     (16, Inverted(16, 24, 3, 2, "relu", grouped_fusion(2), 16, DENSE, 0)),
     (8, Inverted(8, 8, 3, 1, "relu", DENSE, 24, DENSE, 0)),

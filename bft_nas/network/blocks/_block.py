@@ -12,7 +12,9 @@ from bft_nas.network.checks import Activation, check_kernel, check_layer
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.layer import Array, Layer
 
-UNUSED = {"expanded": 0, "expand_fusion": "dense", "squeeze": 0}
+COLUMNS = ("channels", "kernel", "stride", "activation", "fusion", "expanded", "expand_fusion", "squeeze")
+"""Of files, in their order; a kind's others come behind them."""
+UNUSED = {"expanded": 0, "expand_fusion": "dense"}
 """Columns that files had in every row when there was one table for all kinds; hashes of architectures hold them."""
 
 
@@ -91,7 +93,9 @@ class Block:
     def to_dict(self) -> dict[str, Any]:
         """Words and numbers, the kind included."""
         values = {name: getattr(self, name) for name in self.columns()}
-        return {"kind": self.kind, **texts(values), **self.unused, "stage": self.stage}
+        row = {**texts(values), **self.unused}
+        ordered = {name: row.pop(name) for name in COLUMNS if name in row}
+        return {"kind": self.kind, **ordered, **row, "stage": self.stage}
 
 
 def texts(values: Mapping[str, Any]) -> dict[str, Any]:

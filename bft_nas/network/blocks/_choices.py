@@ -78,6 +78,7 @@ class Choice:
 
 
 KERNELS = Choice("kernel", KERNEL, 3, lightens=True)
+SQUEEZE_EXCITE = Choice("squeeze_excite", YES_OR_NO, False)
 
 
 def fusion_choices(prefix: str = "", when: Callable[[Chosen], bool] | None = None) -> tuple[Choice, ...]:
@@ -108,3 +109,8 @@ def chosen_fusion(chosen: Chosen, *channels: int, prefix: str = "") -> Fusion:
         groups = math.gcd(chosen[f"{prefix}groups"], *channels)
         return grouped_fusion(groups) if groups > 1 else DENSE
     return low_rank_fusion(chosen[f"{prefix}narrowing"]) if kind == "low_rank_grouped" else DENSE
+
+
+def squeeze_channels(channels: int) -> int:
+    """Channels in the middle of a squeeze-excite: a quarter of the scaled ones, a multiple of 8 (MobileNetV3)."""
+    return max(8, round(channels / 32) * 8)

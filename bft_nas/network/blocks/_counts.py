@@ -91,6 +91,12 @@ def linear(in_channels: Any, channels: Any) -> Count:
     return Count(weights, weights + channels)
 
 
+def squeeze_excite(channels: Array) -> Count:
+    """A squeeze-excite that scales these channels."""
+    squeezed = (channels / 32).round().clip(1).astype(int) * 8
+    return linear(channels, squeezed) + linear(squeezed, channels)
+
+
 def pointwise(in_channels: Array, channels: Array, mixed: Mixed, size: Array) -> Count:
     """A channel fusion with batch norm."""
     import numpy as np

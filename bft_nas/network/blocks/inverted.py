@@ -9,17 +9,18 @@ from typing import ClassVar, Self
 from bft_nas.network.blocks._block import Block
 from bft_nas.network.blocks._choices import (
     KERNELS,
-    YES_OR_NO,
+    SQUEEZE_EXCITE,
     Choice,
     Chosen,
     chosen_fusion,
     fusion_choices,
     number,
+    squeeze_channels,
 )
-from bft_nas.network.blocks._counts import Count, Mixed, depthwise, linear, pointwise
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
 from bft_nas.network.checks import Activation, check_count, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
-from bft_nas.network.layer import Array, Layer, halved
+from bft_nas.network.layer import Array, Layer, halved, squeezing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class InvertedBlock(Block):
         KERNELS,
         *fusion_choices(),
         Choice("expansion", number(1, 16), lightens=True),
-        Choice("squeeze_excite", YES_OR_NO, False),
+        SQUEEZE_EXCITE,
         *fusion_choices("expand_", when=lambda chosen: chosen["expansion"] > 1),
     )
 
@@ -85,10 +86,7 @@ class InvertedBlock(Block):
         if wide != in_channels:
             yield Layer("expand", in_channels, wide, size, fusion=self.expand_fusion, affine=2, in_size=size)
         yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=size, held=skip)
-        if self.squeeze:
-            excited = wide * end**2 + skip
-            yield Layer("se.reduce", wide, self.squeeze, 1, affine=1, in_size=1, held=excited)
-            yield Layer("se.expand", self.squeeze, wide, 1, affine=1, in_size=1, held=excited)
+        yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
         yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
 
     @classmethod
@@ -97,14 +95,12 @@ class InvertedBlock(Block):
     ) -> Count:
         end = halved(size, stride)
         wide = (in_channels * chosen["expansion"] / 8).round().clip(1).astype(int) * 8
-        squeezed = (wide / 32).round().clip(1).astype(int) * 8
         expanding = Mixed.of(chosen, in_channels, wide, prefix="expand_")
         expand = pointwise(in_channels, wide, expanding, size)
-        squeeze_excite = linear(wide, squeezed) + linear(squeezed, wide)
         return (
             expand.times(wide != in_channels)
             + depthwise(wide, chosen["kernel"], end)
-            + squeeze_excite.times(chosen["squeeze_excite"])
+            + squeeze_excite(wide).times(chosen["squeeze_excite"])
             + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
         )
 
@@ -116,8 +112,3 @@ class InvertedBlock(Block):
 def expanded_channels(channels: int, expansion: float) -> int:
     """Channels inside the block: the input's times the expansion, to the nearest multiple of 8."""
     return max(8, round(channels * expansion / 8) * 8)
-
-
-def squeeze_channels(expanded: int) -> int:
-    """Channels in the middle of a squeeze-excite: a quarter of the expanded ones, a multiple of 8 (MobileNetV3)."""
-    return max(8, round(expanded / 32) * 8)

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bft_nas.network.blocks._block import UNUSED, Block
-from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise
+from bft_nas.network.blocks._block import UNUSED
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
 from bft_nas.network.blocks._one_fusion import OneFusionBlock
-from bft_nas.network.checks import check_fusion
-from bft_nas.network.layer import Array, Layer, halved
+from bft_nas.network.layer import Array, Layer, halved, squeezing
 
 
 @dataclass(frozen=True, slots=True)
 class ShuffleBlock(OneFusionBlock):
-    """Half of the channels pass by a branch of three layers; with a stride, all enter two branches."""
+    """Half of the channels pass by a branch of three layers; with a stride, all enter two branches.
+
+    A squeeze-excite by choice stands where ESNet has it (arXiv:2111.00902).
+    """
 
     kind = "shuffle"
     parts: ClassVar = {
@@ -23,6 +25,8 @@ class ShuffleBlock(OneFusionBlock):
         "shortcut_pointwise": "shortcut pointwise",
         "expand": "expand",
         "depthwise": "depthwise",
+        "se.reduce": "squeeze-excite reduce",
+        "se.expand": "squeeze-excite expand",
         "project": "project",
     }
     # A stage begins with the unit of two branches, which is the one that may change widths.
@@ -34,9 +38,12 @@ class ShuffleBlock(OneFusionBlock):
         half = channels // 2
         return (half,) if stride == 1 else (in_channels, half)
 
+    @classmethod
+    def excited(cls, in_channels: Any, channels: Any) -> Any:
+        return channels // 2
+
     def check(self, where: str, in_channels: int) -> None:
-        Block.check(self, where, in_channels)
-        check_fusion(f"{where}.fusion", self.fusion, *self.fused(in_channels, self.channels, self.stride))
+        OneFusionBlock.check(self, where, in_channels)
         if self.channels % 2:
             raise ValueError(f"{where}.channels: a shuffle block needs an even number, got {self.channels}")
         if self.stride == 1 and self.channels != in_channels:
@@ -66,6 +73,7 @@ class ShuffleBlock(OneFusionBlock):
             )
         yield Layer("expand", entering, half, size, fusion=fusion, affine=2, in_size=size, held=held)
         yield Layer("depthwise", half, half, end, kernel, half, affine=2, in_size=size, held=held)
+        yield from squeezing(half, self.squeeze, half * end**2 + held)
         yield Layer("project", half, half, end, fusion=fusion, affine=2, in_size=end, held=held)
 
     @classmethod
@@ -74,7 +82,11 @@ class ShuffleBlock(OneFusionBlock):
     ) -> Count:
         half, end, kernel = channels // 2, halved(size, stride), chosen["kernel"]
         mixed = Mixed.of(chosen, *cls.fused(in_channels, channels, stride))
-        branch = depthwise(half, kernel, end) + pointwise(half, half, mixed, end)
+        branch = (
+            depthwise(half, kernel, end)
+            + squeeze_excite(half).times(chosen["squeeze_excite"])
+            + pointwise(half, half, mixed, end)
+        )
         if stride == 1:
             return pointwise(half, half, mixed, size) + branch
         shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, mixed, end)

@@ -5,27 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
+from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("expand_norm", "depthwise_norm")
 # The last one before the skip, where there is a `skip`.
 RESIDUAL_NORM = "project_norm"
-
-
-class SqueezeExcite(nn.Module):
-    """Scale each channel by what the whole image says of it (arXiv:1709.01507, as in MobileNetV3)."""
-
-    def __init__(self, channels: int, squeeze: int) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(channels, squeeze, 1)
-        self.expand = nn.Conv2d(squeeze, channels, 1)
-        self.activation = nn.ReLU(inplace=True)
-        self.gate = nn.Hardsigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale = self.activation(self.reduce(x.mean((2, 3), keepdim=True)))
-        return x * self.gate(self.expand(scale))  # type: ignore[no-any-return]
 
 
 class Inverted(nn.Module):

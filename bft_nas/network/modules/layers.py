@@ -25,6 +25,21 @@ class LowRankGrouped(nn.Module):
         return self.widen(self.interleave(self.narrow(x)))  # type: ignore[no-any-return]
 
 
+class SqueezeExcite(nn.Module):
+    """Scale each channel by what the whole image says of it (arXiv:1709.01507, as in MobileNetV3)."""
+
+    def __init__(self, channels: int, squeeze: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeeze, 1)
+        self.expand = nn.Conv2d(squeeze, channels, 1)
+        self.activation = nn.ReLU(inplace=True)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.activation(self.reduce(x.mean((2, 3), keepdim=True)))
+        return x * self.gate(self.expand(scale))  # type: ignore[no-any-return]
+
+
 def pointwise(in_channels: int, out_channels: int, fusion: Fusion) -> nn.Module:
     """A channel fusion without bias: a 1x1 convolution, the transform of its radix, or two layers in groups."""
     if fusion.radix:
@@ -48,7 +63,9 @@ def interleave(*fusions: Fusion) -> nn.Module:
 
 def activate(name: str) -> nn.Module:
     """The activation of that name."""
-    return nn.Hardswish(inplace=True) if name == "hard_swish" else nn.ReLU(inplace=True)
+    if name == "hard_swish":
+        return nn.Hardswish(inplace=True)
+    return nn.SiLU(inplace=True) if name == "silu" else nn.ReLU(inplace=True)
 
 
 def init_linear(layer: nn.Linear) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
+from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("depthwise_norm", "pointwise_norm")
@@ -15,11 +15,19 @@ class Separable(nn.Module):
     """Depthwise convolution and channel fusion (MobileNetV1, arXiv:1704.04861)."""
 
     def __init__(
-        self, in_channels: int, channels: int, kernel: int, stride: int, activation: str, fusion: Fusion
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        activation: str,
+        fusion: Fusion,
+        squeeze: int,
     ) -> None:
         super().__init__()
         self.depthwise = depthwise(in_channels, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(in_channels)
+        self.se = SqueezeExcite(in_channels, squeeze) if squeeze else nn.Identity()
         self.pointwise = pointwise(in_channels, channels, fusion)
         self.pointwise_norm = nn.BatchNorm2d(channels)
         self.activation = activate(activation)
@@ -28,4 +36,4 @@ class Separable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.activation(self.depthwise_norm(self.depthwise(self.interleave(x))))
-        return self.activation(self.pointwise_norm(self.pointwise(x)))  # type: ignore[no-any-return]
+        return self.activation(self.pointwise_norm(self.pointwise(self.se(x))))  # type: ignore[no-any-return]

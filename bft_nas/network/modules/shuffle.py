@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
+from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
 # The norms that `activation` follows, and that it can be computed with; it follows nothing else.
 ACTIVATED = ("shortcut_pointwise_norm", "expand_norm", "project_norm")
@@ -19,7 +19,14 @@ class Shuffle(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, channels: int, kernel: int, stride: int, activation: str, fusion: Fusion
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        activation: str,
+        fusion: Fusion,
+        squeeze: int,
     ) -> None:
         super().__init__()
         half = channels // 2
@@ -33,6 +40,7 @@ class Shuffle(nn.Module):
         self.expand_norm = nn.BatchNorm2d(half)
         self.depthwise = depthwise(half, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(half)
+        self.se = SqueezeExcite(half, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(half, half, fusion)
         self.project_norm = nn.BatchNorm2d(half)
         self.activation = activate(activation)
@@ -48,5 +56,5 @@ class Shuffle(nn.Module):
             left, right = x.chunk(2, dim=1)
         right = self.activation(self.expand_norm(self.expand(right)))
         right = self.depthwise_norm(self.depthwise(self.interleave(right)))
-        right = self.activation(self.project_norm(self.project(right)))
+        right = self.activation(self.project_norm(self.project(self.se(right))))
         return torch.stack((left, right), dim=2).flatten(1, 2)
