@@ -60,6 +60,11 @@ RADIX: Check = (
 )
 KERNEL: Check = (lambda value: whole(1, 15)[0](value) and value % 2 == 1, "an odd number from 1 to 15")
 
+KERNEL_OR_NONE: Check = (
+    lambda value: KERNEL[0](value) or (value == 0 and whole(0)[0](value)),
+    f"{KERNEL[1]}, or 0 for no such layer",
+)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -109,8 +114,3 @@ def chosen_fusion(chosen: Chosen, *channels: int, prefix: str = "") -> Fusion:
         groups = math.gcd(chosen[f"{prefix}groups"], *channels)
         return grouped_fusion(groups) if groups > 1 else DENSE
     return low_rank_fusion(chosen[f"{prefix}narrowing"]) if kind == "low_rank_grouped" else DENSE
-
-
-def squeeze_channels(channels: int) -> int:
-    """Channels in the middle of a squeeze-excite: a quarter of the scaled ones, a multiple of 8 (MobileNetV3)."""
-    return max(8, round(channels / 32) * 8)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from bft_nas.butterfly.plan import factorize, root_radix
 from bft_nas.network.blocks._choices import LARGEST_RADIX, ROOT, Choice, Chosen
+from bft_nas.network.blocks._widths import many_squeeze_channels
 from bft_nas.network.layer import Array
 from bft_nas.network.low_rank import low_rank_plan
 from bft_nas.network.widths import width_grid
@@ -62,6 +63,12 @@ class Mixed:
     narrowing: Array
 
     @classmethod
+    def dense(cls, like: Array) -> Self:
+        """As many dense rows as there are in an array."""
+        none = like * 0
+        return cls(none, none, none)
+
+    @classmethod
     def of(cls, chosen: Mapping[str, Array], *channels: Array, prefix: str = "") -> Self:
         """What `chosen_fusion` makes of each row, for layers of these widths."""
         import numpy as np
@@ -93,7 +100,7 @@ def linear(in_channels: Any, channels: Any) -> Count:
 
 def squeeze_excite(channels: Array) -> Count:
     """A squeeze-excite that scales these channels."""
-    squeezed = (channels / 32).round().clip(1).astype(int) * 8
+    squeezed = many_squeeze_channels(channels)
     return linear(channels, squeezed) + linear(squeezed, channels)
 
 

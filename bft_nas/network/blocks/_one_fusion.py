@@ -12,8 +12,8 @@ from bft_nas.network.blocks._choices import (
     Chosen,
     chosen_fusion,
     fusion_choices,
-    squeeze_channels,
 )
+from bft_nas.network.blocks._widths import squeeze_channels
 from bft_nas.network.checks import Activation, check_count, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
 

@@ -15,9 +15,13 @@ from bft_nas.network.blocks._choices import (
     chosen_fusion,
     fusion_choices,
     number,
-    squeeze_channels,
 )
 from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
+from bft_nas.network.blocks._widths import (
+    expanded_channels,
+    many_expanded_channels,
+    squeeze_channels,
+)
 from bft_nas.network.checks import Activation, check_count, check_fusion
 from bft_nas.network.fusion import DENSE, Fusion, short_fusion
 from bft_nas.network.layer import Array, Layer, halved, squeezing
@@ -94,7 +98,7 @@ class InvertedBlock(Block):
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
         end = halved(size, stride)
-        wide = (in_channels * chosen["expansion"] / 8).round().clip(1).astype(int) * 8
+        wide = many_expanded_channels(in_channels, chosen["expansion"])
         expanding = Mixed.of(chosen, in_channels, wide, prefix="expand_")
         expand = pointwise(in_channels, wide, expanding, size)
         return (
@@ -107,8 +111,3 @@ class InvertedBlock(Block):
     def pattern(self, in_channels: int) -> str:
         expansion = short_fusion(self.expand_fusion) if self.expanded != in_channels else "-"
         return f"{expansion}/{short_fusion(self.fusion)}"
-
-
-def expanded_channels(channels: int, expansion: float) -> int:
-    """Channels inside the block: the input's times the expansion, to the nearest multiple of 8."""
-    return max(8, round(channels * expansion / 8) * 8)

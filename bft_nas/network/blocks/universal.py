@@ -1,0 +1,121 @@
+"""The universal inverted bottleneck of MobileNetV4 (arXiv:2404.10518): either depthwise layer may be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from bft_nas.network.blocks._block import Block
+from bft_nas.network.blocks._choices import (
+    KERNEL_OR_NONE,
+    Choice,
+    Chosen,
+    chosen_fusion,
+    fusion_choices,
+    number,
+)
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise
+from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels
+from bft_nas.network.checks import Activation, check_count, check_fusion, check_kernel, check_layer
+from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.layer import Array, Layer, halved
+
+
+@dataclass(frozen=True, slots=True)
+class UniversalBlock(Block):
+    """Depthwise, expand, depthwise, project: with the second depthwise layer alone it is MobileNetV2's block, with the
+    first one alone ConvNeXt's, with none a transformer's feed-forward layer.
+
+    ``kernel`` is that of the second one; 0 leaves it out. The stride is the last one's that there is.
+    """
+
+    kind = "universal"
+    parts: ClassVar = {
+        "start": "first depthwise",
+        "expand": "expand",
+        "depthwise": "depthwise",
+        "project": "project",
+    }
+    dialect = "universal bottlenecks: expansion/projection"
+    choices = (
+        Choice("start_kernel", KERNEL_OR_NONE, 0, lightens=True),
+        Choice("kernel", KERNEL_OR_NONE, 3, lightens=True),
+        *fusion_choices(),
+        Choice("expansion", number(1, 16), lightens=True),
+        *fusion_choices("expand_"),
+    )
+
+    fusion: Fusion = DENSE
+    """What mixes channels in the projection."""
+    expanded: int = 0
+    """Channels between the two pointwise layers."""
+    expand_fusion: Fusion = DENSE
+    """What mixes channels in the expansion."""
+    start_kernel: int = 0
+    """Of the depthwise layer before the expansion; 0 leaves it out."""
+
+    @classmethod
+    def chosen(
+        cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
+    ) -> Self:
+        expanded = expanded_channels(in_channels, chosen["expansion"])
+        kernel, start = chosen["kernel"], chosen["start_kernel"]
+        return cls(
+            channels,
+            kernel or (3 if stride > 1 and not start else 0),
+            stride,
+            activation,
+            chosen_fusion(chosen, expanded, channels),
+            expanded,
+            chosen_fusion(chosen, in_channels, expanded, prefix="expand_"),
+            start,
+            stage=stage,
+        )
+
+    def check(self, where: str, in_channels: int) -> None:
+        check_layer(where, self.channels, self.stride, self.activation)
+        for name, kernel in (("kernel", self.kernel), ("start_kernel", self.start_kernel)):
+            if kernel != 0:
+                check_kernel(f"{where}.{name}", kernel)
+        if self.stride > 1 and not (self.kernel or self.start_kernel):
+            raise ValueError(f"{where}.stride: needs a depthwise layer, expected a kernel or a start_kernel")
+        check_count(f"{where}.expanded", self.expanded, 1)
+        check_fusion(f"{where}.expand_fusion", self.expand_fusion, in_channels, self.expanded)
+        check_fusion(f"{where}.fusion", self.fusion, self.expanded, self.channels)
+
+    def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
+        wide, out, end = self.expanded, self.channels, halved(size, self.stride)
+        middle = size if self.kernel else end
+        skip = in_channels * size**2 if self.stride == 1 and in_channels == out else 0
+        if self.start_kernel:
+            yield Layer(
+                *("start", in_channels, in_channels, middle, self.start_kernel, in_channels),
+                affine=2, in_size=size, held=skip,
+            )  # fmt: skip
+        yield Layer(
+            *("expand", in_channels, wide, middle),
+            fusion=self.expand_fusion, affine=2, in_size=middle, held=skip,
+        )  # fmt: skip
+        if self.kernel:
+            yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=middle, held=skip)
+        yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
+
+    @classmethod
+    def counts(
+        cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
+    ) -> Count:
+        end, start, kernel = halved(size, stride), chosen["start_kernel"], chosen["kernel"]
+        if stride > 1:
+            kernel = kernel + 3 * ((kernel == 0) & (start == 0))
+        middle = size * (kernel > 0) + end * (kernel == 0)
+        wide = many_expanded_channels(in_channels, chosen["expansion"])
+        return (
+            depthwise(in_channels, start, middle).times(start > 0)
+            + pointwise(in_channels, wide, Mixed.of(chosen, in_channels, wide, prefix="expand_"), middle)
+            + depthwise(wide, kernel, end).times(kernel > 0)
+            + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
+        )
+
+    def pattern(self, in_channels: int) -> str:
+        return f"{short_fusion(self.expand_fusion)}/{short_fusion(self.fusion)}"

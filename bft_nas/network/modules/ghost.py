@@ -1,0 +1,66 @@
+"""The module of a ghost block."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bft_nas.network.fusion import Fusion
+from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
+
+# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
+ACTIVATED = ("expand_norm", "expand_cheap_norm")
+# The last ones before the skip end a half of the channels each, and none of them all: there is no RESIDUAL_NORM.
+
+
+class Ghost(nn.Module):
+    """Expand, depthwise with a stride, squeeze-excite, project; half of the channels are cheap (arXiv:1911.11907)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        activation: str,
+        fusion: Fusion,
+        expanded: int,
+        expand_fusion: Fusion,
+        squeeze: int,
+    ) -> None:
+        super().__init__()
+        self.same = stride == 1 and in_channels == channels
+        self.strides = stride > 1
+        if not self.same:
+            self.shortcut_depthwise = depthwise(in_channels, kernel, stride)
+            self.shortcut_depthwise_norm = nn.BatchNorm2d(in_channels)
+            self.shortcut_pointwise = nn.Conv2d(in_channels, channels, 1, bias=False)
+            self.shortcut_pointwise_norm = nn.BatchNorm2d(channels)
+        self.expand = pointwise(in_channels, expanded // 2, expand_fusion)
+        self.expand_norm = nn.BatchNorm2d(expanded // 2)
+        self.expand_cheap = depthwise(expanded // 2, 3, 1)
+        self.expand_cheap_norm = nn.BatchNorm2d(expanded // 2)
+        # Groups would never meet: their channels interleave before they are fused again.
+        self.interleave = interleave(fusion, expand_fusion)
+        if self.strides:
+            self.depthwise = depthwise(expanded, kernel, stride)
+            self.depthwise_norm = nn.BatchNorm2d(expanded)
+        self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
+        self.project = pointwise(expanded, channels // 2, fusion)
+        self.project_norm = nn.BatchNorm2d(channels // 2)
+        self.project_cheap = depthwise(channels // 2, 3, 1)
+        self.project_cheap_norm = nn.BatchNorm2d(channels // 2)
+        self.activation = activate(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.activation(self.expand_norm(self.expand(x)))
+        y = torch.cat((y, self.activation(self.expand_cheap_norm(self.expand_cheap(y)))), 1)
+        y = self.interleave(y)
+        if self.strides:
+            y = self.depthwise_norm(self.depthwise(y))
+        y = self.project_norm(self.project(self.se(y)))
+        y = torch.cat((y, self.project_cheap_norm(self.project_cheap(y))), 1)
+        if not self.same:
+            x = self.shortcut_depthwise_norm(self.shortcut_depthwise(x))
+            x = self.shortcut_pointwise_norm(self.shortcut_pointwise(x))
+        return x + y
