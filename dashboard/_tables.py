@@ -103,7 +103,7 @@ def key() -> str:
         '<span class="stages key"><code>d</code></span> dense,'
         ' <span class="stages key"><code class="butterfly">b4</code></span> butterfly of radix 4,'
         ' <span class="stages key"><code>g2</code></span> two groups,'
-        ' <span class="stages key"><code>l4</code></span> low rank, narrowed to a quarter'
+        ' <span class="stages key"><code>l4</code></span> low rank through a quarter of the channels'
     )
 
 

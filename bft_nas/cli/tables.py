@@ -21,6 +21,7 @@ from bft_nas.core.units import (
 )
 from bft_nas.network import Architecture, Layer, cost
 from bft_nas.network.blocks import DIALECTS
+from bft_nas.network.fusion import FUSIONS_IN_SHORT
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
 from bft_nas.record.columns import (
     REFERENCE_COLUMNS,
@@ -116,7 +117,7 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
     if table.row_count:
         console.print(table)
         console.print(
-            f"d dense, b4 butterfly of radix 4; {DIALECTS}; the head's fusion last",
+            f"{FUSIONS_IN_SHORT}; {DIALECTS}; the head's fusion last",
             style="dim",
         )
     for row in best.to_dict("records"):

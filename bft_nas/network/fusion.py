@@ -97,9 +97,12 @@ def _exists(fusion: Fusion) -> bool:
     return numbers.get(fusion.kind) == (fusion.radix or 0, fusion.groups > 1, fusion.narrowing)
 
 
+FUSIONS_IN_SHORT = "d dense, b4 butterfly of radix 4, g2 two groups, l4 low rank through a quarter"
+"""What `short_fusion` writes, in words."""
+
+
 def short_fusion(fusion: Fusion) -> str:
-    """A fusion in a network's pattern of fusions: ``d`` dense, ``b4`` butterfly of radix 4, ``g2`` two groups, ``l4``
-    low rank, narrowed to a quarter."""
+    """A fusion in a network's pattern of fusions; see `FUSIONS_IN_SHORT`."""
     return f"{fusion.kind[0]}{fusion.number or ''}"
 
 

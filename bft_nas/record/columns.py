@@ -19,6 +19,8 @@ from bft_nas.core.units import (
     format_pixels,
 )
 from bft_nas.network import Architecture, Cost, cost
+from bft_nas.network.blocks import DIALECTS
+from bft_nas.network.fusion import FUSIONS_IN_SHORT
 
 Direction = Literal["up", "down", "none"]
 """Which way a value gets better."""
@@ -162,7 +164,7 @@ COLUMNS = (
     ),
     Column(
         "fusions", "fusions", CODE,
-        hover="what mixes channels, stage by stage: d dense, b4 butterfly of radix 4; expansion/projection",
+        hover=f"what mixes channels, stage by stage: {FUSIONS_IN_SHORT}; {DIALECTS}",
         views=("summary", "front", "references", "candidates", "card"),
         of=lambda architecture, counted: architecture.fusion_pattern,
     ),

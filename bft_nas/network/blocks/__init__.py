@@ -95,7 +95,7 @@ BLOCKS = {kind.kind: kind for kind in _kinds()}
 PARTS = _in_order(BLOCKS.values())
 """The layers that a block of any kind may have, in the order in which they run."""
 
-DIALECTS = "; ".join(kind.dialect for kind in BLOCKS.values() if kind.dialect)
+DIALECTS = "; ".join(dict.fromkeys(kind.dialect for kind in BLOCKS.values() if kind.dialect))
 """How the kinds with several fusions write them, in words."""
 
 

@@ -46,7 +46,7 @@ class GhostBlock(Block):
         "project": "project",
         "project_cheap": "project, cheap half",
     }
-    dialect = "ghost bottlenecks: expansion/projection"
+    dialect = "expansion/projection where there are two"
     choices = (
         KERNELS,
         *fusion_choices(),

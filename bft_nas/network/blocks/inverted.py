@@ -39,7 +39,7 @@ class InvertedBlock(Block):
         "se.expand": "squeeze-excite expand",
         "project": "project",
     }
-    dialect = "inverted residuals: expansion/projection"
+    dialect = "expansion/projection where there are two"
     choices = (
         KERNELS,
         *fusion_choices(),

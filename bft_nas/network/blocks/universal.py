@@ -37,7 +37,7 @@ class UniversalBlock(Block):
         "depthwise": "depthwise",
         "project": "project",
     }
-    dialect = "universal bottlenecks: expansion/projection"
+    dialect = "expansion/projection where there are two"
     choices = (
         Choice("start_kernel", KERNEL_OR_NONE, 0, lightens=True),
         Choice("kernel", KERNEL_OR_NONE, 3, lightens=True),
