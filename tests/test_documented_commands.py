@@ -6,7 +6,7 @@ Changed is only what takes minutes or another machine:
 
 - a search trains 1 candidate (a resumed one 2) for 1 epoch of 200 images and validates it with as many, by one worker
   or two where it says more;
-- the references are two of the fifteen, no winner is confirmed, and of so few candidates none is trained longer;
+- the references are two of all, no winner is confirmed, and of so few candidates none is trained longer;
 - what is trained to the end is trained for one epoch on 40 images;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;

@@ -1,29 +1,23 @@
 """The networks that a front is compared with, as architectures. Needs no torch.
 
-Tables are those of the networks' papers and authors' code; widths are rounded as there. What was published of their
-counts is in ``literature/reference_counts.csv``, which tests hold them against.
+What was published of their counts is in ``literature/reference_counts.csv``, which tests hold them against.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from bft_nas.network.architecture import Architecture, Head, Stem
+from bft_nas.network.architecture import Architecture
 from bft_nas.network.blocks import Block
-from bft_nas.network.blocks.inverted import InvertedBlock
-from bft_nas.network.blocks.separable import SeparableBlock
-from bft_nas.network.blocks.shuffle import ShuffleBlock
-from bft_nas.network.checks import Activation
 from bft_nas.network.cost import cost
-from bft_nas.network.fusion import DENSE, Fusion, butterfly_fusion, grouped_fusion
-from bft_nas.network.widths import divisible, on_grid
+from bft_nas.network.fusion import DENSE, butterfly_fusion
+from bft_nas.network.known import NETWORKS
 
 PAPER_RADIX = 4
 """Of the butterfly networks of Alizadeh-Vahid et al. (CVPR 2020)."""
@@ -38,230 +32,8 @@ SPARE = 0.02
 FURTHER = 256
 """How many multipliers beyond are looked at for the later layers."""
 
-Parts = tuple[Stem, Sequence[Block], Head]
-Build = Callable[[float, Fusion], Parts]
-"""From a width multiplier and a fusion to the parts of a network."""
-
-
-def _mobilenet_v1(width: float, fusion: Fusion) -> Parts:
-    table = (
-        (64, 1),
-        (128, 2),
-        (128, 1),
-        (256, 2),
-        (256, 1),
-        (512, 2),
-        *((512, 1),) * 5,
-        (1024, 2),
-        (1024, 1),
-    )
-    rounded = divisible if fusion == DENSE else on_grid
-    blocks = [
-        SeparableBlock(rounded(channels * width), stride=stride, fusion=fusion) for channels, stride in table
-    ]
-    return Stem(rounded(32 * width)), blocks, Head()
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Repeated inverted residuals; a stride is the first one's, and a squeeze is a part of the block's input."""
-
-    expansion: int
-    """Of the block's input; 0 is a separable block, and 1 has no expanding layer."""
-    channels: int
-    repeats: int
-    stride: int
-    kernel: int
-    squeeze: float
-    groups: int
-    """Of the pointwise layers."""
-
-
-def _rows(table: str) -> tuple[_Row, ...]:
-    """Rows between bars, such as ``e6 k5 c24 n2 s2``: expansion, kernel, channels, repeats, stride; ``q`` is the
-    squeeze, ``g`` the groups. Kernels are 3, everything else 1 or none if not said."""
-    rows = []
-    for row in table.split("|"):
-        said = dict(re.findall(r"([a-z])([\d.]+)", row))
-        whole = {key: int(said.get(key, least)) for key, least in (("n", 1), ("s", 1), ("k", 3), ("g", 1))}
-        squeeze = float(said.get("q", 0))
-        rows.append(
-            _Row(int(said["e"]), int(said["c"]), whole["n"], whole["s"], whole["k"], squeeze, whole["g"])
-        )
-    return tuple(rows)
-
-
-def _inverted(table: str, width: float, channels: int) -> Iterator[Block]:
-    for row in _rows(table):
-        for i in range(row.repeats):
-            out, stride = divisible(row.channels * width), row.stride if i == 0 else 1
-            if row.expansion == 0:
-                yield SeparableBlock(out, row.kernel, stride)
-            else:
-                fusion = grouped_fusion(row.groups) if row.groups > 1 else DENSE
-                yield InvertedBlock(
-                    out,
-                    row.kernel,
-                    stride,
-                    fusion=fusion,
-                    expanded=row.expansion * channels,
-                    expand_fusion=fusion if row.expansion > 1 else DENSE,
-                    squeeze=max(1, int(row.squeeze * channels)) if row.squeeze else 0,
-                )
-            channels = out
-
-
-def _of_inverted(stem: int, table: str, last: int, *, last_scales: str) -> Build:
-    """MobileNetV2, MNasNet and FBNet: ``last_scales`` says when the last layer's width does."""
-
-    def build(width: float, fusion: Fusion) -> Parts:
-        first = Stem(divisible(stem * width))
-        factor = {"never": 1.0, "wider": max(1.0, width), "always": width}[last_scales]
-        return first, list(_inverted(table, width, first.channels)), Head(divisible(last * factor))
-
-    return build
-
-
-_MOBILENET_V2 = "e1 c16 | e6 c24 n2 s2 | e6 c32 n3 s2 | e6 c64 n4 s2 | e6 c96 n3 | e6 c160 n3 s2 | e6 c320"
-_MNASNET_A1 = (
-    "e0 c16 | e6 c24 n2 s2 | e3 k5 c40 n3 s2 q.25 | e6 c80 n4 s2 | e6 c112 n2 q.25 | e6 k5 c160 n3 s2 q.25"
-    " | e6 c320"
-)
-_MNASNET_B1 = (
-    "e0 c16 | e3 c24 n3 s2 | e3 k5 c40 n3 s2 | e6 k5 c80 n3 s2 | e6 c96 n2 | e6 k5 c192 n4 s2 | e6 c320"
-)
-_MNASNET_SMALL = (
-    "e0 c8 | e3 c16 s2 | e6 c16 n2 s2 | e6 k5 c32 n4 s2 q.25 | e6 c32 n3 q.25"
-    " | e6 k5 c88 n3 s2 q.25 | e6 c144"
-)
-# FBNet's skipped blocks are no rows.
-_FBNET_A = (
-    "e3 c24 s2 | e1 c24"
-    " | e6 k5 c32 s2 | e3 c32 | e1 k5 c32 | e3 c32"
-    " | e6 k5 c64 s2 | e3 k5 c64 | e1 k5 c64 g2 | e6 k5 c64"
-    " | e6 c112 | e1 k5 c112 g2 | e3 k5 c112 | e1 c112 g2"
-    " | e6 k5 c184 s2 | e6 k5 c184 | e3 k5 c184 | e6 k5 c184 | e6 k5 c352"
-)
-_FBNET_B = (
-    "e1 c16 | e6 c24 s2 | e1 k5 c24 | e1 c24 n2"
-    " | e6 k5 c32 s2 | e3 k5 c32 | e6 c32 | e6 k5 c32"
-    " | e6 k5 c64 s2 | e6 k5 c64 | e3 k5 c64"
-    " | e6 k5 c112 | e1 c112 | e1 k5 c112 | e3 k5 c112"
-    " | e6 k5 c184 s2 | e1 k5 c184 | e6 k5 c184 n2 | e6 c352"
-)
-_FBNET_C = (
-    "e1 c16 | e6 c24 s2 | e1 c24 n2"
-    " | e6 k5 c32 s2 | e3 k5 c32 | e6 k5 c32 | e6 c32"
-    " | e6 k5 c64 s2 | e3 k5 c64 | e6 k5 c64 n2"
-    " | e6 k5 c112 n3 | e3 k5 c112 | e6 k5 c184 n4 s2 | e6 c352"
-)
-_FBNET_96 = "e1 c8 | e6 c16 n2 s2 | e6 k5 c16 n2 s2 | e6 k5 c24 s2 | e6 c40 | e6 k5 c72 n2 s2 | e6 k5 c128"
-
-
-# Kernel, expanded and output channels, whether squeeze-excite, whether hard-swish, stride.
-_V3_SMALL = (
-    (3, 16, 16, 1, 0, 2),
-    (3, 72, 24, 0, 0, 2),
-    (3, 88, 24, 0, 0, 1),
-    (5, 96, 40, 1, 1, 2),
-    (5, 240, 40, 1, 1, 1),
-    (5, 240, 40, 1, 1, 1),
-    (5, 120, 48, 1, 1, 1),
-    (5, 144, 48, 1, 1, 1),
-    (5, 288, 96, 1, 1, 2),
-    (5, 576, 96, 1, 1, 1),
-    (5, 576, 96, 1, 1, 1),
-)
-_V3_LARGE = (
-    (3, 16, 16, 0, 0, 1),
-    (3, 64, 24, 0, 0, 2),
-    (3, 72, 24, 0, 0, 1),
-    (5, 72, 40, 1, 0, 2),
-    (5, 120, 40, 1, 0, 1),
-    (5, 120, 40, 1, 0, 1),
-    (3, 240, 80, 0, 1, 2),
-    (3, 200, 80, 0, 1, 1),
-    (3, 184, 80, 0, 1, 1),
-    (3, 184, 80, 0, 1, 1),
-    (3, 480, 112, 1, 1, 1),
-    (3, 672, 112, 1, 1, 1),
-    (5, 672, 160, 1, 1, 2),
-    (5, 960, 160, 1, 1, 1),
-    (5, 960, 160, 1, 1, 1),
-)
-
-
-def _mobilenet_v3(table: tuple[tuple[int, int, int, int, int, int], ...], hidden: int) -> Build:
-    def build(width: float, fusion: Fusion) -> Parts:
-        stem = Stem(divisible(16 * width), activation="hard_swish")
-        channels, unscaled, blocks = stem.channels, 16, []
-        for kernel, expanded, out, squeezes, hard, stride in table:
-            # By how much a block expands stays the same; its input was rounded already.
-            wide = divisible(channels * expanded / unscaled)
-            activation: Activation = "hard_swish" if hard else "relu"
-            blocks.append(
-                InvertedBlock(
-                    divisible(out * width),
-                    kernel,
-                    stride,
-                    activation,
-                    fusion=fusion,
-                    expanded=wide,
-                    expand_fusion=fusion if wide != channels else DENSE,
-                    squeeze=divisible(wide / 4) if squeezes else 0,
-                )
-            )
-            channels, unscaled = blocks[-1].channels, out
-        # The hidden layer keeps its size when the network shrinks, as in the authors' code.
-        last = divisible(table[-1][1] * width)
-        return stem, blocks, Head(last, fusion, divisible(hidden * max(1.0, width)), activation="hard_swish")
-
-    return build
-
-
-# Stage widths and the width of the last layer, by width multiplier (arXiv:1807.11164, table 5).
-_SHUFFLE_WIDTHS = {
-    0.5: (48, 96, 192, 1024),
-    1.0: (116, 232, 464, 1024),
-    1.5: (176, 352, 704, 1024),
-    2.0: (244, 488, 976, 2048),
-}
-_SHUFFLE_REPEATS = (4, 8, 4)
-
-
-def _shufflenet_v2(width: float, fusion: Fusion) -> Parts:
-    if fusion == DENSE:
-        even = (*(max(2, round(stage * width / 2) * 2) for stage in (116, 232, 464)), 1024)
-        *stages, last = _SHUFFLE_WIDTHS.get(width, even)
-    else:
-        # The paper gives 128, 256 and 1024 for a multiplier of 1.25.
-        stages, last = [on_grid(stage * width / 1.25) for stage in (128, 256, 1024)], 1024
-    blocks = [
-        ShuffleBlock(channels, stride=2 if i == 0 else 1, fusion=fusion)
-        for channels, repeats in zip(stages, _SHUFFLE_REPEATS, strict=True)
-        for i in range(repeats)
-    ]
-    # Out of the stem's 24 channels the paper's network stays dense.
-    blocks[0] = replace(blocks[0], fusion=DENSE)
-    return Stem(24, pool=True), blocks, Head(last, fusion)
-
-
-_NETWORKS: dict[str, Build] = {
-    "mobilenet_v1": _mobilenet_v1,
-    "mobilenet_v2": _of_inverted(32, _MOBILENET_V2, 1280, last_scales="wider"),
-    "mobilenet_v3_small": _mobilenet_v3(_V3_SMALL, 1024),
-    "mobilenet_v3_large": _mobilenet_v3(_V3_LARGE, 1280),
-    "shufflenet_v2": _shufflenet_v2,
-    "mnasnet_a1": _of_inverted(32, _MNASNET_A1, 1280, last_scales="never"),
-    "mnasnet_b1": _of_inverted(32, _MNASNET_B1, 1280, last_scales="never"),
-    "mnasnet_small": _of_inverted(8, _MNASNET_SMALL, 1280, last_scales="never"),
-    "fbnet_a": _of_inverted(16, _FBNET_A, 1504, last_scales="always"),
-    "fbnet_b": _of_inverted(16, _FBNET_B, 1984, last_scales="always"),
-    "fbnet_c": _of_inverted(16, _FBNET_C, 1984, last_scales="always"),
-    "fbnet_96": _of_inverted(8, _FBNET_96, 1416, last_scales="always"),
-}
 _WITH_BUTTERFLIES = ("mobilenet_v1", "shufflenet_v2", "mobilenet_v3_small")
-REFERENCES = (*_NETWORKS, *(f"{name}_bft" for name in _WITH_BUTTERFLIES))
+REFERENCES = (*NETWORKS, *(f"{name}_bft" for name in _WITH_BUTTERFLIES))
 """Names that `reference` knows; ``_bft``: with butterfly transforms of radix 4 as in the paper."""
 
 
@@ -280,7 +52,7 @@ def reference(
     if not 0 < width < float("inf"):
         raise ValueError(f"width: expected a multiplier above 0, got {width!r}")
     fusion = butterfly_fusion(PAPER_RADIX) if name.endswith("_bft") else DENSE
-    stem, blocks, head = _NETWORKS[name.removesuffix("_bft")](width, fusion)
+    stem, blocks, head = NETWORKS[name.removesuffix("_bft")](width, fusion)
     return Architecture(name, resolution, stem, _staged(blocks), head, classes, in_channels)
 
 

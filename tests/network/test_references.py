@@ -64,7 +64,10 @@ def test_a_built_reference_runs_both_ways_and_has_the_counted_macs(name: str) ->
         with FlopCounterMode(display=False) as counter:
             model.eval()(torch.zeros(1, 3, 64, 64))
         assert counter.get_total_flops() // 2 == counted.macs
-        uncounted = (torch.nn.BatchNorm2d, torch.nn.ReLU, torch.nn.Hardswish, torch.nn.MaxPool2d)
+        uncounted = (
+            *(torch.nn.BatchNorm2d, torch.nn.ReLU, torch.nn.Hardswish, torch.nn.SiLU, torch.nn.Hardsigmoid),
+            torch.nn.MaxPool2d,
+        )
         nothing = dict.fromkeys(uncounted, lambda module, inputs, output: None)
         macs, params = thop.profile(model, (torch.zeros(1, 3, 64, 64),), custom_ops=nothing, verbose=False)
         assert (macs, params) == (counted.macs, counted.params)
@@ -113,7 +116,8 @@ def test_the_widest_within_a_budget_is_within_it_and_the_next_is_not(
 
 
 @pytest.mark.parametrize(("budget", "resolution"), [(50, 224), (50, 192), (50, 160), (20, 128), (100, 224)])
-@pytest.mark.parametrize("name", REFERENCES)
+# ResNet-8 is made for images of 32x32: no width of it is that cheap on these.
+@pytest.mark.parametrize("name", sorted({*REFERENCES} - {"resnet_8"}))
 def test_a_reference_uses_its_budget(name: str, budget: int, resolution: int) -> None:
     found = widest(name, budget * 10**6, resolution=resolution)
     assert found is not None
