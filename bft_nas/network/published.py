@@ -6,6 +6,7 @@ others, of recipes that differ, which the accuracies of a search are not compare
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FILE = Path(__file__).parent / "literature" / "results.csv"
-_INT8 = r"int-?8|\b8-?bit|quanti[sz]ed"
-_DISTILLED = r"distill|ssld"
+MARKS = ("quantised", "distilled", "dynamic", "sparse", "weight-shared")
+"""What sets a row apart from a network of static float weights that was trained by itself: it computes in 8 bits, was
+taught by a larger network, has weights or activations that depend on the image (attention among them), is counted
+without its zeros, or is a part of a larger network whose weights it shares."""
 # A curve is of one network and one recipe. These parts of names and sources mark what the authors report, and what
 # papers quote of them; elsewhere the same networks were trained longer, on more data or as other variants.
 _CURVES = {
@@ -27,17 +30,16 @@ _CURVES = {
 }
 
 
-def published_results(*, int8: bool = False, distilled: bool = False) -> pd.DataFrame:
+def published_results(marks: Collection[str] = ()) -> pd.DataFrame:
     """Published ImageNet results by rising MACs, one row a network.
 
     The columns: ``name``, ``family``, ``macs``, ``params`` (NaN where unknown), ``resolution`` (text, since it is
-    ``var`` for some), ``top1`` (percent), ``source`` and ``curve``, the name of the curve that the row is a point
-    of. Curves are the fronts of FBNet, MNasNet, MobileNetV3 and of each network with butterflies, as their authors
-    report them; any other row has an empty ``curve``.
+    ``var`` for some), ``top1`` (percent), ``marks`` (those of `MARKS` that it has, between spaces), ``source`` and
+    ``curve``, the name of the curve that the row is a point of. Curves are the fronts of FBNet, MNasNet, MobileNetV3
+    and of each network with butterflies, as their authors report them; any other row has an empty ``curve``.
 
     Args:
-        int8: with the rows whose name or source marks them as quantised.
-        distilled: with the rows whose name or source marks them as distilled.
+        marks: some of `MARKS`, rows with which are wanted too; rows with any other one are left out.
 
     >>> bft = published_results().query("curve == 'MobileNetV1+BFT'")
     >>> bft["macs"].is_monotonic_increasing and bft["top1"].is_monotonic_increasing
@@ -48,9 +50,6 @@ def published_results(*, int8: bool = False, distilled: bool = False) -> pd.Data
     rows = pd.read_csv(
         _FILE, dtype={"resolution": str}, keep_default_na=False, na_values={"params_millions": [""]}
     )
-    marks = rows["name"] + " " + rows["source"]
-    quantised = marks.str.contains(_INT8, case=False)
-    taught = marks.str.contains(_DISTILLED, case=False)
     table = pd.DataFrame(
         {
             "name": rows["name"],
@@ -59,16 +58,17 @@ def published_results(*, int8: bool = False, distilled: bool = False) -> pd.Data
             "params": 1e6 * rows["params_millions"],
             "resolution": rows["resolution"],
             "top1": rows["top1"],
+            "marks": rows["marks"],
             "source": rows["source"],
             "curve": "",
         }
     )
     for curve, (name, source) in _CURVES.items():
         family = "BFT" if curve.endswith("+BFT") else curve
-        alike = (table["family"] == family) & ~quantised & ~taught
+        alike = (table["family"] == family) & (table["marks"] == "")
         alike &= table["name"].str.startswith(name) & table["source"].str.contains(source)
         table.loc[_front(table[alike]), "curve"] = curve
-    kept = (int8 | ~quantised) & (distilled | ~taught)
+    kept = table["marks"].map(lambda text: {*text.split()} <= {*marks})
     return table[kept].sort_values(["macs", "top1", "name"], ignore_index=True)
 
 

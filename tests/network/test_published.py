@@ -6,27 +6,27 @@ import sys
 
 import pytest
 
-from bft_nas.network.published import published_results
+from bft_nas.network.published import MARKS, published_results
 
-EVERYTHING = {"int8": True, "distilled": True}
 CURVES = ("FBNet", "MNasNet", "MobileNetV1+BFT", "MobileNetV3", "MobileNetV3+BFT", "ShuffleNetV2+BFT")
 
 
-def names(**asked: bool) -> set[str]:
-    return set(published_results(**asked)["name"])
+def names(*marks: str) -> set[str]:
+    return set(published_results(marks)["name"])
 
 
 def test_every_row_has_a_source_and_numbers_that_can_be() -> None:
-    rows = published_results(int8=True, distilled=True)
-    assert len(rows) == 297
+    rows = published_results(MARKS)
+    assert len(rows) == 399
+    assert {mark for marks in rows["marks"] for mark in marks.split()} == {*MARKS}
     for column in ("name", "family", "resolution", "source"):
         assert rows[column].map(lambda text: isinstance(text, str) and text == text.strip() != "").all()
     assert rows["macs"].dtype == "int64"
     assert rows["macs"].between(1e6, 5e8).all()
     assert rows["params"].dropna().between(1e5, 1e7).all()
-    assert rows["top1"].between(40, 80).all()
+    assert rows["top1"].between(38, 80).all()
     pixels = rows.loc[rows["resolution"].str.isdecimal(), "resolution"].astype(int)
-    assert pixels.between(96, 256).all()
+    assert pixels.between(48, 256).all()
     assert not rows.duplicated(["name", "resolution", "source"]).any()
 
 
@@ -34,26 +34,39 @@ def test_rows_rise_in_macs() -> None:
     assert published_results()["macs"].is_monotonic_increasing
 
 
-def test_quantised_rows_are_left_out_unless_asked_for() -> None:
-    added = names(int8=True) - names()
-    assert {"FBNet-96 (int8)", "slim MobileNetV3 Large dm=1 8-bit"} < added
-    assert all("int8" in name or "8-bit" in name for name in added)
+@pytest.mark.parametrize(
+    ("mark", "some", "said"),
+    [
+        ("quantised", {"FBNet-96 (int8)", "slim MobileNetV3 Large dm=1 8-bit"}, ("int8", "8-bit")),
+        (
+            "distilled",
+            {"PPLCNet_x0_5_ssld (distilled)", "GhostNetV3 1.0x (distilled, re-param.)"},
+            ("distilled",),
+        ),
+        ("sparse", {"STR MobileNetV1 89 % (unstructured sparse)"}, ("sparse",)),
+        ("weight-shared", {"S-ShuffleNet 0.5 (weights shared)"}, ("weights shared",)),
+        ("dynamic", {"MicroNet-M1", "ShuffleNetV2 0.5x, meta-ACON (dynamic activation)"}, ()),
+    ],
+)
+def test_marked_rows_are_left_out_unless_asked_for(mark: str, some: set[str], said: tuple[str, ...]) -> None:
+    added = names(mark) - names()
+    assert some <= added
+    assert all(any(word in name for word in said) for name in added) or not said
 
 
-def test_distilled_rows_are_left_out_unless_asked_for() -> None:
-    added = names(distilled=True) - names()
-    assert {"PPLCNet_x0_5_ssld (distilled)", "GhostNetV3 1.0x (distilled, re-param.)"} < added
-    assert all("distilled" in name for name in added)
+def test_what_has_two_marks_needs_both() -> None:
+    both = names("distilled", "weight-shared") - names("distilled") - names("weight-shared")
+    assert "ofa-pixel1-20" in both
 
 
 def test_asking_for_more_keeps_the_rest() -> None:
-    assert names() < names(int8=True) < names(**EVERYTHING)
-    assert names() < names(distilled=True) < names(**EVERYTHING)
+    assert names() < names("quantised") < names(*MARKS)
+    assert names() < names("distilled") < names(*MARKS)
 
 
-@pytest.mark.parametrize("asked", [{}, EVERYTHING])
-def test_on_a_curve_more_macs_always_are_more_accurate(asked: dict[str, bool]) -> None:
-    rows = published_results(**asked)
+@pytest.mark.parametrize("asked", [(), MARKS])
+def test_on_a_curve_more_macs_always_are_more_accurate(asked: tuple[str, ...]) -> None:
+    rows = published_results(asked)
     assert set(rows["curve"]) == {"", *CURVES}
     for curve in CURVES:
         points = rows[rows["curve"] == curve]
@@ -64,7 +77,7 @@ def test_on_a_curve_more_macs_always_are_more_accurate(asked: dict[str, bool]) -
 
 
 def test_curves_are_of_one_recipe() -> None:
-    points = published_results(int8=True, distilled=True).query("curve != ''")
+    points = published_results(MARKS).query("curve != ''")
     marks = points["name"] + " " + points["source"]
     unlike = r"int8|8-bit|distill|ssld|in21k|_e\d{4}_|epochs|PaddleClas|timm|torchvision|stale|approximate"
     assert not marks.str.contains(unlike).any()
