@@ -13,6 +13,7 @@ from bft_nas.api.run import Run
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.units import format_duration, format_macs
 from bft_nas.data.dataset import is_there
+from bft_nas.data.sides import side_of
 from bft_nas.engines.choice import MakeEngine, choose_engine
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import DataFacts, Settings
@@ -28,6 +29,9 @@ from bft_nas.training.confirmation import LONGER, SEEDS, Confirmation
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
+
+SMALL_SPACE, SMALL_SIDE = "tiny", 96
+"""The space of images up to so many pixels a side, unless another one is named."""
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -208,12 +212,12 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
             clock.workers, make_engine = _engine_for(prepared, engine_options)
             yield Work(run, prepared, make_engine, clock, options)
         return
-    settings = Settings.of(given)
+    settings = _for_small_images(Settings.of(given), given, say)
     loop.check_names(settings)
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     if settings.fusion is not None:
         space = space.restricted(fusion=settings.fusion)
-    prepared = loop.prepare(settings, space)
+    prepared = loop.prepare(settings, space, stands_in=settings.space != SMALL_SPACE)
     for budget in settings.budgets:
         prepared.space.check_reached(budget)
     dataset, images = prepared.images.dataset, prepared.images
@@ -235,6 +239,23 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     run.database = database
     with run.members.joined(alone=True):
         yield Work(run, prepared, make_engine, clock, options)
+
+
+def _for_small_images(settings: Settings, given: Mapping[str, Any], say: Say) -> Settings:
+    """The settings, with the space for small images where they or the resolutions are small and no space is named."""
+    if "space" in given:
+        return settings
+    side = None if settings.resolutions else side_of(settings.data)
+    if side is not None:
+        fitting = [each for each in SearchSpace.load(SMALL_SPACE).resolutions if each >= side]
+        settings = replace(settings, resolutions=(min(fitting),) if fitting else ())
+    if not settings.resolutions or max(settings.resolutions) > SMALL_SIDE:
+        return settings
+    pixels = ", ".join(map(str, settings.resolutions))
+    say(
+        f"space {SMALL_SPACE} at {pixels} pixels, which is for small images; {setting('space')} takes another one"
+    )
+    return replace(settings, space=SMALL_SPACE)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Labelled images from an .npz file with the keys that MedMNIST or Keras use."""
 
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,18 @@ def read_test(path: Path) -> Part:
             raise UserError(f"{path}: no test images; expected test_images, test_labels or x_test, y_test")
         parts, _, _ = _read(path, arrays, keys, scale_of=len(searched))
         return parts[-1]
+
+
+def side_of(path: Path) -> int:
+    """The larger side in pixels of the training images, of which nothing but the shape is read; errors as for read."""
+    with _open(path) as arrays:
+        key = _layout(path, arrays)[0][0]
+    with zipfile.ZipFile(path) as members, members.open(f"{key}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, _, _ = read_header[version[0]](file)
+    channels_first = len(shape) == 4 and shape[1] in _CHANNELS and shape[3] not in _CHANNELS
+    return int(max(shape[2:] if channels_first else shape[1:3]))
 
 
 def has_test(path: Path) -> bool:

@@ -1,0 +1,41 @@
+"""How large images are, at a glance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bft_nas.data.sides import side_of
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((5, 28, 28), 28), ((5, 20, 31, 3), 31), ((5, 3, 40, 24), 40), ((5, 24, 24, 1), 24)]
+)
+def test_the_larger_side_of_arrays(shape: tuple[int, ...], side: int, tmp_path: Path) -> None:
+    path = tmp_path / "few.npz"
+    np.savez_compressed(path, train_images=np.zeros(shape, np.uint8), train_labels=np.arange(5) % 2)
+    assert side_of(str(path)) == side
+
+
+def test_the_largest_of_the_first_images_of_a_folder(tmp_path: Path) -> None:
+    for name, size in (("cats/a.png", (32, 20)), ("cats/b.jpg", (16, 64)), ("dogs/c.png", (8, 8))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", size).save(tmp_path / name)
+    (tmp_path / "cats" / "broken.png").write_bytes(b"no image")
+    assert side_of(str(tmp_path)) == 64
+
+
+def test_benchmarks_stand_in_for_larger_images_and_nothing_has_no_side(tmp_path: Path) -> None:
+    (tmp_path / "damaged.npz").write_bytes(b"no arrays")
+    for source in (
+        "fashion-mnist",
+        "cifar10",
+        "cifar10=data",
+        "nowhere",
+        str(tmp_path),
+        str(tmp_path / "damaged.npz"),
+    ):
+        assert side_of(source) is None
