@@ -393,8 +393,8 @@ def test_compare_trains_the_references_at_the_runs_budgets_and_adds_them(
     assert code == 0, err
     for name in ("mobilenet_v1", "mobilenet_v1_bft", "fbnet_96", "shufflenet_v2_bft"):
         assert name in out.partition("References under the same protocol")[2]
-    left_out = out.count("has no network within")
-    assert f"of {len(REFERENCES) - left_out} references" in out
+    # ResNet-8 has no network for images this large within any of the budgets.
+    assert f"of {len(REFERENCES) - 1} references" in out
     assert "shufflenet_v2_bft" in (folder / "runs/first/results.csv").read_text()
     assert "shufflenet_v2_bft" in (folder / "runs/first/report.html").read_text()
     # All of them are known by now.
