@@ -139,7 +139,8 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
             except loop.TrainingFailed as reason:
                 failed = str(reason)
                 break
-            loop.settle_norms(model, protocol, images, tensors.train[order[: protocol.norm_images]], size)
+            settling = loop.settling_batches(tensors.train[order[: protocol.norm_images]])
+            loop.settle_norms(model, protocol, images, settling, size)
             accuracy, loss = measure(model, images, size)
             points[-1] = replace(points[-1], accuracy=accuracy, loss=loss)
             seconds += time.perf_counter() - started

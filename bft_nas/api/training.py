@@ -17,12 +17,14 @@ from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.files import is_file
 from bft_nas.core.units import format_macs
 from bft_nas.data.dataset import (
+    Room,
     anchored,
     deployment_classes,
     has_test,
     is_there,
     load_dataset,
     load_test,
+    with_margin,
 )
 from bft_nas.network import Architecture
 from bft_nas.network.references import REFERENCES, widest
@@ -283,20 +285,19 @@ def evaluate(
 
 def evaluated(trained: Trained, images: Images, *, data: str = "") -> Evaluation:
     """Predict the test images of some data, or where it has none those for validation; see `evaluate`."""
-    import torch
-
+    from bft_nas.data.feed import feed_of
     from bft_nas.training.finish import predict
     from bft_nas.training.measures import measures_of
 
     source = data or trained.facts["data"]
     size = trained.architecture.resolution
     if data or has_test(source):
-        split, test = "test", load_test(source, size=_side(size))
+        split, test = "test", load_test(source, size=with_margin(size), room=Room.here())
     else:
         split, test = "validation", images.dataset.validation
-    pixels = torch.from_numpy(test.images).permute(0, 3, 1, 2)
     model = trained.model().to(images.device)
-    logits = predict(model, trained.protocol, images, pixels, size)
+    with feed_of(test, images.device) as feed:
+        logits = predict(model, trained.protocol, images, feed, size)
     return Evaluation(split, source, measures_of(logits.numpy(), test.labels))
 
 
@@ -345,16 +346,13 @@ def _place_of(teacher: str, trained: Path) -> str:
     return str(Path(found).absolute())
 
 
-def _side(resolution: int) -> int:
-    """Of the squares to which the images of a folder are brought: room for crops, and little more."""
-    return round(resolution * 8 / 7)
-
-
 def _load(source: Source, options: TrainingOptions) -> Dataset:
     data = options.data or source.data
     if options.data is None and not is_there(data):
         raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
-    dataset = load_dataset(data, size=_side(source.resolution), max_unreadable=options.max_unreadable)
+    dataset = load_dataset(
+        data, size=with_margin(source.resolution), max_unreadable=options.max_unreadable, room=Room.here()
+    )
     if len(dataset.train.labels) < 2:
         raise UserError(f"{setting('data')} '{data}': one image to train on; expected 2 or more")
     return dataset
@@ -408,7 +406,10 @@ def _images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = Tr
     if not is_there(data):
         raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
     dataset = load_dataset(
-        data, size=_side(trained.architecture.resolution), max_unreadable=given.get("max_unreadable")
+        data,
+        size=with_margin(trained.architecture.resolution),
+        max_unreadable=given.get("max_unreadable"),
+        room=Room.here(),
     )
     if checked and dataset.digest != trained.protocol.data_digest:
         raise UserError(f"{setting('data')} '{data}': other images than the training began with")

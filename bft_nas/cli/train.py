@@ -87,6 +87,7 @@ def _plan(work: Work) -> Facts:
         ),
         *([("uneven", f"{uneven}; {how}")] if uneven else []),
         *(("read", note) for note in trained.data.notes),
+        *([("images", work.images.dataset.kept)] if work.images.dataset.kept else []),
         (
             "recipe",
             f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "

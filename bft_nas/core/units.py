@@ -128,6 +128,15 @@ def format_megabytes(size: float) -> str:
     return f"{size / 1e6:.2f} MB"
 
 
+def format_bytes(size: float) -> str:
+    """A number of bytes for people, with three digits.
+
+    >>> format_bytes(19_660_800_000), format_bytes(235_929_600), format_bytes(12_288)
+    ('19.7 GB', '236 MB', '0.0123 MB')
+    """
+    return f"{size / 1e9:.3g} GB" if size >= 999.5e6 else f"{size / 1e6:.3g} MB"
+
+
 def format_pixels(side: int) -> str:
     """The size of a square image or feature map.
 

@@ -4,7 +4,6 @@ Nothing is downloaded and nothing is unpickled. Which images are held out or lef
 their names, so that every machine trains and validates on the same ones.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ from bft_nas.data.division import (
     Split,
     check_images,
     divide,
-    hash_of,
     select,
 )
 from bft_nas.data.folder import has_folder_test, load_folder, load_folder_test
+from bft_nas.data.keeping import Room
 from bft_nas.data.npz import SMALLEST_SIDE
+from bft_nas.data.summary import digest_of
 
 __all__ = [
     "EXTENSIONS",
@@ -37,6 +37,7 @@ __all__ = [
     "Dataset",
     "Images",
     "Labels",
+    "Room",
     "Split",
     "anchored",
     "deployment_classes",
@@ -44,6 +45,7 @@ __all__ = [
     "is_there",
     "load_dataset",
     "load_test",
+    "with_margin",
 ]
 
 SOURCES = (
@@ -85,11 +87,19 @@ class Dataset:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    """Mean and deviation of three channels, of pixels from 0 to 1, where they are not those of ``train``."""
+    """Mean and deviation of three channels, of pixels from 0 to 1, where they are not those of ``train``, or known
+    without looking at all of it."""
+    kept: str = ""
+    """Where the decoded images are, in words, where that depends on their size."""
 
 
 def load_dataset(
-    source: str, *, size: int, images: int | None = None, max_unreadable: int | None = None
+    source: str,
+    *,
+    size: int,
+    images: int | None = None,
+    max_unreadable: int | None = None,
+    room: Room | None = None,
 ) -> Dataset:
     """Loads what the search trains and validates on; test images are not read.
 
@@ -97,7 +107,8 @@ def load_dataset(
     their own height and width. ``images`` is the most training images to use, spread over the classes in the
     proportions of the whole; None uses all of them. Validation images are never left out. ``max_unreadable``
     is how many images of a folder may be left out because they cannot be decoded; None allows 20 or, if that
-    is more, a hundredth of them.
+    is more, a hundredth of them. ``room`` is what the decoded images of a folder may take: those that take more
+    memory are in a file that is mapped, or remain in their files (`Split.files`); None keeps all in memory.
 
     Raises UserError naming the file, folder or key at fault and what was expected.
 
@@ -113,9 +124,10 @@ def load_dataset(
         if _is_cifar10(source):
             return _dataset("cifar10", _load_cifar10(source, images))
         path = _existing(source)
-        parts = load_folder(path, size, images, max_unreadable) if path.is_dir() else _load_npz(path, images)
         name = path.name if path.name not in ("", "..") else path.resolve().name
-        return _dataset(name, parts)
+        if path.is_dir():
+            return _dataset(name, load_folder(path, size, images, max_unreadable, room))
+        return _dataset(name, _load_npz(path, images))
 
 
 def is_there(source: str) -> bool:
@@ -142,7 +154,7 @@ def anchored(source: str) -> str:
     return source if source in BENCHMARKS else str(Path(source).expanduser().absolute())
 
 
-def load_test(source: str, *, size: int) -> Split:
+def load_test(source: str, *, size: int, room: Room | None = None) -> Split:
     """Loads the test images of a source, for the last measurement of what a search has chosen.
 
     Arguments as for load_dataset; labels count the classes as there. Raises UserError as load_dataset does,
@@ -156,7 +168,7 @@ def load_test(source: str, *, size: int) -> Split:
             archive = _cifar10.find(_cifar10_folder(source))
             return Split(*_cifar10.read(archive, [_cifar10.TEST_BATCH]))
         path = _existing(source)
-        return load_folder_test(path, size) if path.is_dir() else Split(*_npz.read_test(path))
+        return load_folder_test(path, size, room) if path.is_dir() else Split(*_npz.read_test(path))
 
 
 def has_test(source: str) -> bool:
@@ -166,6 +178,15 @@ def has_test(source: str) -> bool:
             return True
         path = _existing(source)
         return has_folder_test(path) if path.is_dir() else _npz.has_test(path)
+
+
+def with_margin(resolution: int) -> int:
+    """The side in pixels of the images for a training to the end: room for crops, and little more.
+
+    >>> with_margin(224)
+    256
+    """
+    return round(resolution * 8 / 7)
 
 
 def _check_size(size: int) -> None:
@@ -203,21 +224,16 @@ def _path(name: str) -> Path:
 
 
 def _dataset(name: str, parts: Parts) -> Dataset:
-    content = hashlib.blake2b(digest_size=6)
-    for class_name in parts.classes:
-        content.update(hash_of(class_name))
-    for split in (parts.train, parts.validation):
-        content.update(repr(split.images.shape).encode())
-        content.update(np.ascontiguousarray(split.images).data)
-        content.update(np.ascontiguousarray(split.labels, "<i8").data)
     return Dataset(
         name,
         parts.classes,
         parts.train,
         parts.validation,
-        content.hexdigest(),
+        parts.digest or digest_of(parts),
         tuple(" ".join(note.splitlines()) for note in parts.notes),
         parts.left_out,
+        parts.normalisation,
+        parts.kept,
     )
 
 

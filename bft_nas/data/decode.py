@@ -1,8 +1,5 @@
 """One image file as the pixels of its centre square."""
 
-import warnings
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,21 +32,6 @@ class Picture:
     """There are further ones, which are left out."""
     transparent: bool
     """Some of it is, and drawn in the colour that lies below."""
-
-
-def decode_all(paths: Sequence[Path], size: int) -> Generator[Picture | str, None, None]:
-    """For each path in turn its picture, or in words why there is none."""
-    from PIL import Image
-
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        # What Pillow remarks about files that it reads all the same is nothing to act on.
-        warnings.simplefilter("ignore")
-        # Pillow refuses only at twice the pixels at which it warns; both sizes are a mistake here.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            yield from pool.map(lambda path: decode(path, size), paths)
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def decode(path: Path, size: int) -> Picture | str:

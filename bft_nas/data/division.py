@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bft_nas.core.errors import UserError, one_line
+from bft_nas.data.image_files import ImageFiles
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -23,6 +24,8 @@ class Split:
 
     images: Images
     labels: Labels
+    files: ImageFiles | None = None
+    """Where the images are decoded each time they are needed; ``images`` then has none of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,12 @@ class Parts:
     """How the source was read, where it could have been read otherwise: a line each."""
     left_out: tuple[str, ...] = ()
     """Images that could not be decoded, each with the reason."""
+    kept: str = ""
+    """Where the decoded images are, in words, when there was a choice."""
+    digest: str = ""
+    """When it is known without looking at all pixels."""
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Of the images to train on, when it is known without looking at all of them; see `Dataset.normalisation`."""
 
 
 def divide(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bft_nas.data.dataset import Dataset, Split
+from bft_nas.data.summary import normalisation_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Images:
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset = dataset
         self.device = device
-        self.mean, self.std = dataset.normalisation or _normalisation(dataset.train)
+        self.mean, self.std = dataset.normalisation or normalisation_of(dataset.train)
         self._sizes: dict[int, ImageTensors] = {}
 
     def at(self, size: int) -> ImageTensors:
@@ -63,19 +64,6 @@ class Images:
         )
         images = (pixels.float() - mean) / std
         return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-
-
-def _normalisation(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    pixels = split.images.reshape(-1, split.images.shape[-1])
-    return (
-        _for_three([float(m) / 255 for m in pixels.mean(0)]),
-        _for_three([max(float(s) / 255, 1e-3) for s in pixels.std(0)]),
-    )
-
-
-def _for_three(channels: list[float]) -> tuple[float, ...]:
-    """Grey images enter a network as three equal channels."""
-    return tuple(channels * 3 if len(channels) == 1 else channels)
 
 
 def _resized(split: Split, size: int) -> Tensor:

@@ -17,12 +17,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bft_nas.core.files import write_bytes
 from bft_nas.core.interrupts import awaited
+from bft_nas.data.feed import Feed, batches_of, feeds_of
 from bft_nas.data.images import Images, resize
 from bft_nas.training.augment import augment, mix
 from bft_nas.training.checkpoint import UNREADABLE, Parts, load_state, state_of, write
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.fast import trained_fast
-from bft_nas.training.loop import Diverged, check_loss, failing, precision_of, settle_norms
+from bft_nas.training.loop import (
+    Diverged,
+    check_loss,
+    failing,
+    precision_of,
+    settle_norms,
+    settling_batches,
+)
 from bft_nas.training.optimiser import make_optimiser, make_schedule
 from bft_nas.training.protocol import Protocol
 from bft_nas.training.teacher import Teacher, distillation_loss
@@ -78,7 +86,7 @@ class FullTraining:
         self.folder = folder
         self.minutes = minutes
         # Images are kept as they are and brought to the size a batch at a time: enlarged ones fill the memory.
-        self.data = images.at(min(max(images.dataset.train.images.shape[1:3]), size * 8 // 7))
+        self.data = feeds_of(images, size)
         self.steps = max(1, len(self.data.train) // protocol.batch_size)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = make_optimiser(model, protocol.recipe)
@@ -124,6 +132,7 @@ class FullTraining:
         with ExitStack() as stack:
             if not self.protocol.recipe.compiled:
                 stack.enter_context(trained_fast(self.parts.model, self.protocol.data_classes))
+            stack.callback(self.data.close)
             self._check_interrupt = stack.enter_context(awaited())
             self._stored = time.monotonic()
             if not self.restored:
@@ -149,6 +158,7 @@ class FullTraining:
             self.order = self._new_order()
             self.step, self.losses = 0, torch.zeros((), device=self.images.device)
         batches = torch.split(self.order, protocol.batch_size)[: self.steps]
+        self.data.train.ahead(batches[self.step :])
         parts.model.train()
         while self.step < self.steps:
             with failing():
@@ -165,7 +175,7 @@ class FullTraining:
         check_loss(train_loss, len(self.curve) + 1, protocol.data_classes)
         averaged = math.nan
         with failing():
-            settling = self.data.train[self.order[: protocol.norm_images].to(self.images.device)]
+            settling = self.order[: protocol.norm_images]
             loss, accuracy = self._judge(parts.model, settling)
             if self.average is not None:
                 _, averaged = self._judge(self.average.module, settling)
@@ -236,7 +246,8 @@ class FullTraining:
 
     def _judge(self, model: nn.Module, settling: Tensor) -> tuple[float, float]:
         """Loss and accuracy on the validation split, with the norms' statistics taken anew."""
-        settle_norms(model, self.protocol, self.images, settling, self.size)
+        batches = self.data.train.batches(settling_batches(settling))
+        settle_norms(model, self.protocol, self.images, batches, self.size)
         logits = predict(model, self.protocol, self.images, self.data.validation, self.size)
         labels = self.data.validation_labels.cpu()
         right = int((logits.argmax(1) == labels).sum())
@@ -315,11 +326,11 @@ def size_at(progress: float, growth: float, size: int) -> int:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor, size: int) -> Tensor:
+def predict(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor | Feed, size: int) -> Tensor:
     """The logits, float32 (n, classes) on the CPU, that a model has for images, which are brought to its size."""
     model.eval()
     found = []
-    for batch in torch.split(pixels, BATCH):
+    for batch in batches_of(pixels, BATCH):
         with precision_of(protocol, images.device):
             logits = model(images.normalise(resize(batch.to(images.device), size)))
         found.append(logits[:, : protocol.data_classes].float().cpu())

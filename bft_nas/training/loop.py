@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +168,8 @@ def train(
                 train_loss = float(losses) / steps_per_epoch
                 check_loss(train_loss, epoch, protocol.data_classes)
                 settling = order[: protocol.norm_images].to(images.device)
-                settle_norms(model, protocol, images, data.train[settling], size)
+                pixels = settling_batches(data.train[settling])
+                settle_norms(model, protocol, images, pixels, size)
                 judged = accuracy(model, protocol, images, size)
                 curve = (*curve, Epoch(epoch, train_loss, judged, time.perf_counter() - started))
                 if checkpoint is not None and epoch < protocol.epochs:
@@ -232,8 +233,15 @@ def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) ->
     return int(right) / len(data.validation)
 
 
+def settling_batches(images: Tensor) -> tuple[Tensor, ...]:
+    """The images, or their numbers, in the batches that `settle_norms` takes."""
+    return torch.split(images, batch_sizes(len(images), 128))
+
+
 @torch.no_grad()
-def settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor, size: int) -> None:
+def settle_norms(
+    model: nn.Module, protocol: Protocol, images: Images, batches: Iterable[Tensor], size: int
+) -> None:
     """Recalibrate batch-norm statistics: their average over these images at ``size`` x ``size``, not augmented."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -241,7 +249,7 @@ def settle_norms(model: nn.Module, protocol: Protocol, images: Images, pixels: T
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches to come
     model.train()
-    for batch in torch.split(pixels, batch_sizes(len(pixels), 128)):
+    for batch in batches:
         with precision_of(protocol, images.device):
             model(images.normalise(resize(batch, size)))
     for norm, momentum in zip(norms, momenta, strict=True):

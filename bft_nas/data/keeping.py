@@ -1,0 +1,142 @@
+"""Where a folder's decoded images are: in memory, else mapped from a file that is made once, else nowhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bft_nas.core.machine import usable_memory
+from bft_nas.core.units import format_bytes, format_pixels
+from bft_nas.data.cache import Cache, Facts, fingerprint_of, place_of
+from bft_nas.data.division import Images, Parts, Split
+from bft_nas.data.image_files import ImageFiles
+from bft_nas.data.reading import Chosen, Passing, Reader, Rows, flatten
+from bft_nas.data.summary import digest_of, normalisation_of
+
+MEMORY_SHARE, DISK_SHARE = 2, 3
+"""Decoded images take at most the second part of the memory, or the third part of the disk, that is free."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many bytes decoded images may take, and where."""
+
+    memory: int
+    disk: int
+    folder: Path
+    """Of all caches."""
+
+    @classmethod
+    def here(cls) -> Room:
+        """On this machine, as it is now."""
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bft-nas" / "images"
+        there = next(place for place in (folder, *folder.parents) if place.is_dir())
+        memory, disk = usable_memory(), shutil.disk_usage(there).free
+        return cls(1 << 62 if memory is None else memory // MEMORY_SHARE, disk // DISK_SHARE, folder)
+
+
+def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
+    """The images of a folder, decoded unless that was done before; without ``room`` in memory, whatever they take.
+
+    Pixels, digest and normalisation are the same wherever the images are.
+
+    Raises:
+        UserError: too much of the folder cannot be decoded.
+    """
+    chosen = reader.chosen()
+    if room is None:
+        return _in_memory(reader, chosen, notes)
+    count, side = len(chosen.paths), reader.size
+    needed, what = count * side * side * 3, f"{count:,} images at {format_pixels(side)}"
+    fits = needed <= room.memory
+    cache = Cache(room.folder / place_of(reader))
+    if fits and not cache.has_pixels:
+        return replace(_in_memory(reader, chosen, notes), kept=f"{what} in memory, {format_bytes(needed)}")
+    fingerprint = fingerprint_of(reader)
+    with cache.locked():
+        facts = cache.facts(fingerprint)
+        if facts is not None and len(facts.unreadable) > reader.most_unreadable(count):
+            facts = None
+        if facts is not None and cache.has_pixels:
+            kept = f"{what} as decoded before, {format_bytes(needed)} in {cache.folder}"
+            return _of_facts(reader, facts, cache, kept)
+        if fits:
+            return replace(
+                _in_memory(reader, chosen, notes), kept=f"{what} in memory, {format_bytes(needed)}"
+            )
+        beyond = f"{format_bytes(needed)}, and there is {format_bytes(room.memory)} of memory for them"
+        if needed <= room.disk:
+            with cache.making((count, side, side, 3)) as pixels:
+                if pixels is not None:
+                    parts = _in_rows(reader, chosen, notes, pixels)
+                    normalisation = normalisation_of(parts.train)
+                    facts = Facts.of(reader, parts, fingerprint, digest_of(parts), normalisation)
+                    cache.put(facts, pixels)
+                    kept = f"{what} decoded once into {cache.folder}: {beyond}"
+                    return _of_facts(reader, facts, cache, kept)
+        if facts is None:
+            passing = Passing(tuple(reader.train), side)
+            chosen = reader.decode(chosen, passing)
+            parts = _parts(reader, chosen, notes, *_in_files(reader, chosen, reader.whites))
+            facts = Facts.of(reader, parts, fingerprint, str(passing.digest), passing.moments.normalisation)
+            cache.put(facts, None)
+        kept = f"{what} decoded anew in each epoch: {beyond} and {format_bytes(room.disk)} of the disk"
+        return _of_facts(reader, facts, None, kept)
+
+
+def read_all(reader: Reader, room: Room | None) -> Split:
+    """All of the images to train on of a folder, none of which must be unreadable; not to be read again soon."""
+    chosen = Chosen(flatten(reader.train), ((), ()))
+    count, side = len(chosen.paths), reader.size
+    if room is None or count * side * side * 3 <= room.memory:
+        return _in_rows(reader, chosen, (), np.empty((count, side, side, 3), np.uint8)).train
+    reader.decode(chosen, Passing((), side))
+    return _in_files(reader, chosen, reader.whites)[0]
+
+
+def _in_memory(reader: Reader, chosen: Chosen, notes: tuple[str, ...]) -> Parts:
+    side = reader.size
+    return _in_rows(reader, chosen, notes, np.empty((len(chosen.paths), side, side, 3), np.uint8))
+
+
+def _in_rows(reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Images) -> Parts:
+    rows = Rows(pixels)
+    chosen = reader.decode(chosen, rows)
+    return _parts(reader, chosen, notes, *_halves(rows.in_order(chosen.paths), chosen))
+
+
+def _of_facts(reader: Reader, facts: Facts, cache: Cache | None, kept: str) -> Parts:
+    """What is known of a folder, with the pixels of a cache or those of the files."""
+    reader.unreadable.update({reader.root / name: why for name, why in facts.unreadable.items()})
+    chosen = reader.chosen()
+    if cache is None:
+        splits = _in_files(reader, chosen, facts.whites)
+    else:
+        splits = _halves(cache.pixels((len(chosen.paths), reader.size, reader.size, 3)), chosen)
+    return Parts(
+        tuple(reader.train), *splits, facts.notes, facts.left_out, kept, facts.digest, facts.normalisation
+    )
+
+
+def _parts(reader: Reader, chosen: Chosen, notes: tuple[str, ...], train: Split, validation: Split) -> Parts:
+    notes = (*reader.notes(chosen.paths), *notes)
+    return Parts(tuple(reader.train), train, validation, notes, reader.left_out())
+
+
+def _halves(pixels: Images, chosen: Chosen) -> tuple[Split, Split]:
+    train, validation = chosen.labels
+    return Split(pixels[: len(train)], train), Split(pixels[len(train) :], validation)
+
+
+def _in_files(reader: Reader, chosen: Chosen, whites: Mapping[bool, int]) -> tuple[Split, Split]:
+    none = np.empty((0, reader.size, reader.size, 3), np.uint8)
+    train, validation = (
+        Split(none, labels, ImageFiles(part[0], reader.size, whites))
+        for part, labels in zip((chosen.train, chosen.validation), chosen.labels, strict=True)
+    )
+    return train, validation
