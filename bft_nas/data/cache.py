@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bft_nas.core.errors import RunError
-from bft_nas.core.files import write_text
+from bft_nas.core.files import is_file, write_text
 from bft_nas.data.division import Images, Parts
 from bft_nas.data.reading import Reader
 from bft_nas.data.summary import Normalisation
@@ -74,10 +74,9 @@ class Cache:
         self._facts, self._pixels = folder / "facts.json", folder / "pixels"
         self._writable = False
 
-    @property
-    def has_pixels(self) -> bool:
-        """Whether pixels are there; of which images, its facts say."""
-        return self._pixels.is_file()
+    def has_pixels(self, count: int = 1) -> bool:
+        """Whether there are at least so many bytes of pixels; of which images, the facts say."""
+        return is_file(self._pixels) and self._pixels.stat().st_size >= count
 
     @contextmanager
     def locked(self) -> Iterator[None]:

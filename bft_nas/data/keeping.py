@@ -55,14 +55,14 @@ def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
     needed, what = count * side * side * 3, f"{count:,} images at {format_pixels(side)}"
     fits = needed <= room.memory
     cache = Cache(room.folder / place_of(reader))
-    if fits and not cache.has_pixels:
+    if fits and not cache.has_pixels():
         return replace(_in_memory(reader, chosen, notes), kept=f"{what} in memory, {format_bytes(needed)}")
     fingerprint = fingerprint_of(reader)
     with cache.locked():
         facts = cache.facts(fingerprint)
         if facts is not None and len(facts.unreadable) > reader.most_unreadable(count):
             facts = None
-        if facts is not None and cache.has_pixels:
+        if facts is not None and cache.has_pixels(needed - len(facts.unreadable) * side * side * 3):
             kept = f"{what} as decoded before, {format_bytes(needed)} in {cache.folder}"
             return _of_facts(reader, facts, cache, kept)
         if fits:

@@ -1,0 +1,115 @@
+"""Files decoded side by side: by processes as by threads, and no process outlives the one that it works for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bft_nas.data import decoders
+from bft_nas.data.dataset import load_dataset
+from bft_nas.data.decode import EXTENSIONS
+from bft_nas.data.decoders import Decoders, decode_all
+from tests.data.samples import write_class_folders, write_every_mode
+from tests.processes import children_of
+
+REAL = load_dataset("fashion-mnist", size=28, images=40).train
+
+
+def gone(process: int) -> bool:
+    """Whether it has ended, within a minute."""
+    for _ in range(600):
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_processes_say_the_same_as_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_every_mode(tmp_path, REAL.images)
+    paths = sorted(path for path in tmp_path.glob("*/*") if path.suffix[1:] in EXTENSIONS)
+    threads = list(decode_all(paths, 16))
+    monkeypatch.setattr(decoders, "MANY", 1)
+    processes = list(decode_all(paths, 16))
+    assert len(threads) == len(processes) == len(paths)
+    assert any(isinstance(each, str) for each in threads)
+    for one, other in zip(threads, processes, strict=True):
+        if isinstance(one, str) or isinstance(other, str):
+            assert one == other
+        else:
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+            assert (one.extent, one.frames, one.transparent) == (
+                other.extent,
+                other.frames,
+                other.transparent,
+            )
+
+
+def test_a_process_that_dies_is_replaced_and_a_file_that_kills_it_is_named(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, REAL.images[:4], np.zeros(4, np.int64), ["a"])
+    paths = sorted(tmp_path.glob("a/*.png"))
+    # A decoder waits for what somebody writes into it, for as long as it lives.
+    endless = tmp_path / "a" / "endless.png"
+    os.mkfifo(endless)
+    others = set(children_of(os.getpid()))
+    with closing(Decoders(16, 1, processes=True)) as pool:
+        before = pool.ask(paths).result()
+        asked = pool.ask([*paths, endless])
+        killed: list[int] = []
+        while not asked.done() and len(killed) < 2 * decoders.TRIES:
+            # There is nobody to write to before the file is opened.
+            with suppress(OSError):
+                written = os.open(endless, os.O_WRONLY | os.O_NONBLOCK)
+                (child,) = set(children_of(os.getpid())) - others
+                os.kill(child, signal.SIGKILL)
+                killed.append(child)
+                assert gone(child)
+                os.close(written)
+            time.sleep(0.02)
+        *pictures, reason = asked.result(timeout=60)
+        assert (
+            reason
+            == "cannot be decoded (the process that tried was killed by signal 9); expected a complete image"
+        )
+        assert len(set(killed)) == 2 * decoders.TRIES
+        for one, other in zip(before, pictures, strict=True):
+            assert not isinstance(one, str)
+            assert not isinstance(other, str)
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert all(gone(child) for child in killed)
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from bft_nas.data.decoders import Decoders
+decoders = Decoders(16, 2, processes=True)
+paths = [Path(name) for name in sys.argv[1:]]
+decoders.ask(paths).result()
+endless = [decoders.ask(paths) for _ in range(100_000)]
+print("busy", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_end_when_the_one_they_work_for_dies(tmp_path: Path, number: signal.Signals) -> None:
+    write_class_folders(tmp_path, REAL.images[:4], np.zeros(4, np.int64), ["a"])
+    names = [str(path) for path in sorted(tmp_path.glob("a/*.png"))]
+    with subprocess.Popen([sys.executable, "-c", OWNER, *names], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "busy\n"
+        workers = children_of(owner.pid)
+        assert len(workers) == 2
+        owner.send_signal(number)
+    assert all(gone(worker) for worker in workers)

@@ -1,0 +1,206 @@
+"""A folder's images are the same wherever they are: in memory, mapped from a file, or decoded anew each time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bft_nas.core.errors import UserError
+from bft_nas.data import decoders, reading
+from bft_nas.data.dataset import Dataset, Room, load_dataset, load_test
+from bft_nas.data.feed import Feed, feed_of, feeds_of
+from bft_nas.data.images import Images
+from tests.data.samples import write_class_folders, write_every_mode
+
+REAL = load_dataset("fashion-mnist", size=28, images=60).train
+SIDE = 16
+PLENTY = 1 << 40
+BYTES = 3 * SIDE * SIDE
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Sixty real images of ten classes."""
+    root = tmp_path / "photos"
+    write_class_folders(root, REAL.images, REAL.labels, [f"c{label}" for label in range(10)])
+    return root
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> dict[str, Room]:
+    return {
+        "in memory": Room(PLENTY, 0, tmp_path / "unused"),
+        "decoded once into": Room(0, PLENTY, tmp_path / "mapped"),
+        "decoded anew in each epoch": Room(0, 0, tmp_path / "streamed"),
+    }
+
+
+def load(root: Path, room: Room | None, *, max_unreadable: int | None = None) -> Dataset:
+    return load_dataset(str(root), size=SIDE, room=room, max_unreadable=max_unreadable)
+
+
+def pixels(dataset: Dataset) -> list[np.ndarray]:
+    """Of both splits, as a training gets them."""
+    feeds = feeds_of(Images(dataset, torch.device("cpu")), SIDE * 7 // 8, workers=1)
+    try:
+        return [feed[torch.arange(len(feed))].numpy() for feed in (feeds.train, feeds.validation)]
+    finally:
+        feeds.close()
+
+
+def said(dataset: Dataset) -> tuple[object, ...]:
+    """All that must not depend on where the pixels are."""
+    images = Images(dataset, torch.device("cpu"))
+    labels = (dataset.train.labels.tolist(), dataset.validation.labels.tolist())
+    return dataset.digest, dataset.notes, dataset.left_out, labels, images.mean, images.std
+
+
+def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode_all(paths: list[Path], size: int) -> None:
+        raise AssertionError(f"{len(paths)} images were decoded")
+
+    monkeypatch.setattr(reading, "decode_all", decode_all)
+
+
+def test_damaged_deep_and_odd_images_are_the_same_wherever_they_are(
+    tmp_path: Path, rooms: dict[str, Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_every_mode(tmp_path / "modes", REAL.images)
+    # A white that only the last of the deep images tells.
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(tmp_path / "modes" / "b" / "zz.png")
+    expected = load(tmp_path / "modes", None)
+    assert expected.left_out
+    assert any("more than 8 bits" in note for note in expected.notes)
+    for how, room in rooms.items():
+        dataset = load(tmp_path / "modes", room)
+        assert how in dataset.kept
+        assert said(dataset) == said(expected)
+        for found, there in zip(pixels(dataset), pixels(expected), strict=True):
+            np.testing.assert_array_equal(found, there)
+    no_decoding(monkeypatch)
+    for how in ("decoded once into", "decoded anew in each epoch"):
+        again = load(tmp_path / "modes", rooms[how])
+        assert ("decoded before" if how == "decoded once into" else how) in again.kept
+        assert said(again) == said(expected)
+        np.testing.assert_array_equal(pixels(again)[0], pixels(expected)[0])
+
+
+def test_room_decides_to_the_byte(photos: Path, tmp_path: Path) -> None:
+    needed = 60 * BYTES
+    for memory, disk, how in (
+        (needed, 0, "60 images at 16x16 in memory, 0.0461 MB"),
+        (needed - 1, needed, "60 images at 16x16 decoded once into"),
+        (needed - 1, needed - 1, "60 images at 16x16 decoded anew in each epoch"),
+    ):
+        dataset = load(photos, Room(memory, disk, tmp_path / f"{memory}-{disk}"))
+        assert dataset.kept.startswith(how)
+    assert load(photos, None).kept == ""
+
+
+@pytest.mark.parametrize("disk", [PLENTY, 0])
+def test_what_was_found_out_holds_until_a_file_changes(
+    photos: Path, tmp_path: Path, disk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(0, disk, tmp_path / "caches")
+    before = load(photos, room)
+    path = sorted((photos / "c3").iterdir())[0]
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    with monkeypatch.context() as patch:
+        no_decoding(patch)
+        with pytest.raises(AssertionError, match="60 images were decoded"):
+            load(photos, room)
+    assert load(photos, room).digest == before.digest
+    Image.fromarray(REAL.images[0, ::-1, :, 0]).save(path)
+    changed = load(photos, room)
+    assert changed.digest == load(photos, None).digest != before.digest
+    path.unlink()
+    assert load(photos, room).digest == load(photos, None).digest != changed.digest
+    # One folder, whatever became of its images.
+    assert len(list(room.folder.iterdir())) == 1
+
+
+def test_fewer_unreadable_images_are_allowed_than_are_known(photos: Path, tmp_path: Path) -> None:
+    (photos / "c0" / "x.png").write_bytes(b"")
+    room = Room(0, 0, tmp_path / "caches")
+    assert len(load(photos, room).left_out) == 1
+    with pytest.raises(UserError, match=r"x\.png: not an image"):
+        load(photos, room, max_unreadable=0)
+
+
+def test_a_cache_is_whole_or_not_there(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room(0, PLENTY, tmp_path / "caches")
+    every = decoders.decode_all
+
+    def dies(paths: list[Path], size: int) -> object:
+        for number, picture in enumerate(every(paths, size)):
+            if number == 30:
+                raise KeyboardInterrupt
+            yield picture
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "decode_all", dies)
+        with pytest.raises(KeyboardInterrupt):
+            load(photos, room)
+    (cache,) = room.folder.iterdir()
+    assert [path.name for path in cache.iterdir()] == ["lock"]
+    # What a process leaves that is killed meanwhile.
+    (cache / "unfinished").write_bytes(b"half")
+    expected = load(photos, None)
+    assert "decoded once" in load(photos, room).kept
+    assert sorted(path.name for path in cache.iterdir()) == ["facts.json", "lock", "pixels"]
+    os.truncate(cache / "pixels", 60 * BYTES - 1)
+    repaired = load(photos, room)
+    assert "decoded once" in repaired.kept
+    np.testing.assert_array_equal(repaired.train.images, expected.train.images)
+    (cache / "facts.json").write_text('{"fingerprint": ')
+    assert "decoded once" in load(photos, room).kept
+    # What is written to mapped pixels stays in the process.
+    repaired.train.images[:] = 0
+    np.testing.assert_array_equal(load(photos, room).train.images, expected.train.images)
+
+
+def test_where_nothing_can_be_written_images_are_streamed(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    dataset = load(photos, Room(0, PLENTY, tmp_path / "file"))
+    assert "decoded anew" in dataset.kept
+    assert said(dataset) == said(load(photos, None))
+
+
+def test_test_images_are_in_memory_or_in_their_files(photos: Path, rooms: dict[str, Room]) -> None:
+    write_class_folders(photos / "test", REAL.images, REAL.labels, [f"c{k}" for k in range(10)], ".tif")
+    Image.fromarray(REAL.images[0, :, :, 0] * np.uint16(257)).save(photos / "test" / "c0" / "deep.tif")
+    expected = load_test(str(photos), size=SIDE)
+    for room in rooms.values():
+        split = load_test(str(photos), size=SIDE, room=room)
+        assert (split.files is None) == (room.memory > 0)
+        np.testing.assert_array_equal(split.labels, expected.labels)
+        with feed_of(split, torch.device("cpu")) as feed:
+            found = feed[torch.arange(len(feed))].permute(0, 2, 3, 1).numpy()
+        np.testing.assert_array_equal(found, expected.images)
+    (photos / "test" / "c0" / "x.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"x\.png"):
+        load_test(str(photos), size=SIDE, room=rooms["decoded anew in each epoch"])
+
+
+def test_batches_come_in_any_order_whatever_was_announced(photos: Path, rooms: dict[str, Room]) -> None:
+    expected = load(photos, None)
+    dataset = load(photos, rooms["decoded anew in each epoch"])
+    feeds = feeds_of(Images(dataset, torch.device("cpu")), SIDE * 7 // 8, workers=2)
+    plain = Feed(torch.from_numpy(expected.train.images), len(expected.train.labels), torch.device("cpu"))
+    batches = torch.split(torch.randperm(len(plain), generator=torch.Generator().manual_seed(0)), 7)
+    asked = [batches[0], batches[3], batches[1], batches[1], torch.tensor([4, 4]), batches[2]]
+    try:
+        feeds.train.ahead(batches)
+        for picked in asked:
+            assert torch.equal(feeds.train[picked], plain[picked])
+        feeds.train.ahead(batches[2:])
+        for picked in batches[2:]:
+            assert torch.equal(feeds.train[picked], plain[picked])
+    finally:
+        feeds.close()
