@@ -71,8 +71,9 @@ def test_damaged_deep_and_odd_images_are_the_same_wherever_they_are(
     tmp_path: Path, rooms: dict[str, Room], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_every_mode(tmp_path / "modes", REAL.images)
-    # A white that only the last of the deep images tells.
-    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(tmp_path / "modes" / "b" / "zz.png")
+    # The first ones do not tell yet what is white in all of them.
+    for number in range(4):
+        Image.fromarray(np.full((9, 9), 100, np.uint16)).save(tmp_path / "modes" / "a" / f"!{number}.png")
     expected = load(tmp_path / "modes", None)
     assert expected.left_out
     assert any("more than 8 bits" in note for note in expected.notes)
