@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ class FullTraining:
             self.order = self._new_order()
             self.step, self.losses = 0, torch.zeros((), device=self.images.device)
         batches = torch.split(self.order, protocol.batch_size)[: self.steps]
-        self.data.train.ahead(batches[self.step :])
+        parts_of = (batch.tensor_split(protocol.recipe.accumulation) for batch in batches[self.step :])
+        self.data.train.ahead(chain.from_iterable(parts_of))
         parts.model.train()
         while self.step < self.steps:
             with failing():

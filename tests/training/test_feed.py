@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from bft_nas.core.interrupts import Interrupt
 from bft_nas.data.dataset import Room, load_dataset
+from bft_nas.data.decoders import Decoded
+from bft_nas.data.feed import Feed
 from bft_nas.data.images import Images
 from bft_nas.network import build
 from bft_nas.training.curve import BEST, LAST
 from bft_nas.training.finish import FullTraining
 from bft_nas.training.initialise import initialise
 from bft_nas.training.protocol import Protocol
+from bft_nas.training.recipe import Recipe
 from tests.data.samples import write_class_folders
 from tests.processes import children_of
 from tests.training.test_finish import NET, RECIPE, equal
@@ -34,15 +39,15 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def training(source: Path, room: Room | None, folder: Path) -> FullTraining:
+def training(source: Path, room: Room | None, folder: Path, recipe: Recipe = RECIPE) -> FullTraining:
     dataset = load_dataset(str(source), size=36, room=room)
     protocol = Protocol.of(dataset, 1, epochs=2, batch_size=16, norm_images=40)
     torch.manual_seed(0)
     model = build(NET)
-    initialise(model, RECIPE)
+    initialise(model, recipe)
     folder.mkdir(exist_ok=True)
     images = Images(dataset, torch.device("cpu"))
-    return FullTraining(model, replace(protocol, recipe=RECIPE), images, NET.resolution, folder)
+    return FullTraining(model, replace(protocol, recipe=recipe), images, NET.resolution, folder)
 
 
 def test_the_weights_are_the_same_wherever_images_are(photographs: Path, tmp_path: Path) -> None:
@@ -82,3 +87,29 @@ def test_streamed_it_is_put_down_within_an_epoch_and_taken_up_in_memory(
     again.run()
     assert equal(tmp_path / "put down" / LAST, tmp_path / "plain" / LAST)
     assert load_file(tmp_path / "plain" / LAST)
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_what_a_step_needs_was_asked_for_before_and_once(
+    photographs: Path, tmp_path: Path, accumulation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    ask = Feed._asked
+
+    def counted(feed: Feed, picked: Tensor) -> list[Future[Decoded]]:
+        asked.extend(picked.tolist())
+        return ask(feed, picked)
+
+    monkeypatch.setattr(Feed, "_asked", counted)
+    recipe = replace(RECIPE, accumulation=accumulation)
+    streamed = training(photographs, Room(0, 0, tmp_path / "caches"), tmp_path / "trained", recipe)
+
+    def look(done: int, total: int) -> None:
+        if done == 1:
+            assert len(asked) > 16
+        if done == streamed.steps:
+            assert len(asked) == len(set(asked)) == 16 * streamed.steps
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        streamed.run(on_step=look)
