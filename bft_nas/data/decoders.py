@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import subprocess
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -158,12 +160,22 @@ def serve(size: int) -> None:
     # What a library prints must not get among the pictures.
     questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    threading.Thread(target=_end_with_owner, daemon=True).start()
     keep_freed_memory()
     with _strict_warnings(), suppress(EOFError, BrokenPipeError):
         while True:
             paths: list[str] = pickle.load(questions)
             pickle.dump([decode(Path(path), size) for path in paths], answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
+
+
+def _end_with_owner() -> None:
+    """End this process when nobody is at the other end of standard input, whatever file it is stuck with."""
+    owner = select.poll()
+    # Whether there is anything to read is not asked: what remains is that the pipe is closed.
+    owner.register(0, 0)
+    owner.poll()
+    os._exit(0)
 
 
 @contextmanager

@@ -94,8 +94,9 @@ import sys, time
 from pathlib import Path
 from bft_nas.data.decoders import Decoders
 decoders = Decoders(16, 2, processes=True)
-paths = [Path(name) for name in sys.argv[1:]]
+stuck, *paths = [Path(name) for name in sys.argv[1:]]
 decoders.ask(paths).result()
+decoders.ask([stuck])
 endless = [decoders.ask(paths) for _ in range(100_000)]
 print("busy", flush=True)
 time.sleep(600)
@@ -106,6 +107,9 @@ time.sleep(600)
 def test_processes_end_when_the_one_they_work_for_dies(tmp_path: Path, number: signal.Signals) -> None:
     write_class_folders(tmp_path, REAL.images[:4], np.zeros(4, np.int64), ["a"])
     names = [str(path) for path in sorted(tmp_path.glob("a/*.png"))]
+    # Whoever decodes it hears of nothing else.
+    os.mkfifo(tmp_path / "stuck.png")
+    names.insert(0, str(tmp_path / "stuck.png"))
     with subprocess.Popen([sys.executable, "-c", OWNER, *names], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "busy\n"
