@@ -4,43 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.teachers import WEIGHT, load_teacher
 from bft_nas.api.trained import Trained
-from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
-from bft_nas.core.errors import RunError, UserError, one_line, setting
+from bft_nas.api.training_work import (
+    Work,
+    check_shares,
+    evaluated,
+    images_of,
+    on_device,
+    resumed,
+    run_to_the_end,
+    take_part,
+)
+from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file
 from bft_nas.core.units import format_macs
 from bft_nas.data.dataset import (
     Room,
     anchored,
     deployment_classes,
-    has_test,
     is_there,
     load_dataset,
-    load_test,
     with_margin,
 )
 from bft_nas.network import Architecture
 from bft_nas.network.references import REFERENCES, widest
 from bft_nas.record import DataFacts, Run
-from bft_nas.record.card import write_card
-from bft_nas.record.trained import Evaluation, is_trained
-from bft_nas.training.curve import CHECKPOINT, FullCurve
+from bft_nas.record.trained import TRAINING_FILE, Evaluation, is_trained
 from bft_nas.training.plans import load_plan, plan_for
 from bft_nas.training.protocol import Protocol
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
     from bft_nas.data.images import Images
+    from bft_nas.training.processes import Processes
     from bft_nas.training.recipe import Precision
-    from bft_nas.training.teacher import Teacher
 
+KEPT_GIVEN = ("resume", "data", "trained", "runs", "max_unreadable")
+"""The options that go with a training that there is already."""
 DATA = "fashion-mnist"
 """What a reference is trained on unless told otherwise."""
 
@@ -60,67 +67,6 @@ class Source:
     """None for a reference, which is as wide as its budget allows for the classes of the data."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """A training that is about to begin or to go on."""
-
-    trained: Trained
-    images: Images
-    teacher: Teacher | None = None
-
-    def run(self, watcher: TrainingWatcher) -> Evaluation:
-        """Train to the end, evaluate once on the test images, and write the model card.
-
-        Raises:
-            UserError, RunError: something in the way; the checkpoint is as it was.
-            TrainingFailed: the network cannot be trained.
-        """
-        import torch
-
-        from bft_nas.network.build import build
-        from bft_nas.training.checkpoint import damage_of
-        from bft_nas.training.finish import FullTraining
-        from bft_nas.training.initialise import initialise
-        from bft_nas.training.loop import failing
-
-        trained = self.trained
-        if not trained.finished:
-            protocol = trained.protocol
-            torch.manual_seed(protocol.seed)
-            with failing():
-                model = build(trained.architecture).to(self.images.device)
-                initialise(model, protocol.recipe)
-                size = trained.architecture.resolution
-                training = FullTraining(
-                    model, protocol, self.images, size, trained.folder, teacher=self.teacher
-                )
-
-            def keep(curve: FullCurve) -> None:
-                trained.write_curve([asdict(row) for row in curve])
-
-            def on_epoch(curve: FullCurve) -> None:
-                keep(curve)
-                log(curve)
-                watcher.epoch(curve)
-
-            damage = "" if training.restored else damage_of(trained.folder / CHECKPOINT)
-            if damage:
-                watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
-            if training.curve:
-                # Whoever was killed had perhaps stored an epoch and not yet told of it.
-                keep(training.curve)
-            watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
-            with tensorboard_log(trained.folder, training.curve) as log:
-                training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
-        evaluation = trained.evaluation()
-        if evaluation is None:
-            evaluation = evaluated(trained, self.images)
-            trained.write_evaluation(evaluation)
-        write_card(trained)
-        trained.report()
-        return evaluation
-
-
 def train(
     network: str | Path | None = None,
     *,
@@ -138,6 +84,7 @@ def train(
     compile: bool | None = None,
     patience: int | None = None,
     balance: bool | None = None,
+    sync_norms: bool | None = None,
     seed: int | None = None,
     name: str | None = None,
     resume: str | Path | None = None,
@@ -163,66 +110,67 @@ def train(
     """
     given = {key: value for key, value in locals().items() if value is not None and key != "progress"}
     what = given.pop("network", None)
-    with open_training(None if what is None else str(what), given) as work, shown(progress) as watcher:
-        run_to_the_end(work, watcher)
-        return work.trained
+    from bft_nas.training.processes import joined
 
-
-def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
-    """Train, and return what the network is worth then; see `Work.run`.
-
-    Raises:
-        RunError: something in the way, or the network cannot be trained.
-    """
-    from bft_nas.training.loop import TrainingFailed
-
-    try:
-        return work.run(watcher)
-    except TrainingFailed as failure:
-        raise RunError(f"'{work.trained.folder}': the training failed: {failure}") from failure
+    with joined() as processes:
+        if not processes.first:
+            return take_part(processes)
+        what = None if what is None else str(what)
+        with open_training(what, given, processes=processes) as work, shown(progress) as watcher:
+            run_to_the_end(work, watcher)
+            return work.trained
 
 
 @contextmanager
-def open_training(what: str | None, given: Mapping[str, Any], *, command: str = "") -> Iterator[Work]:
+def open_training(
+    what: str | None, given: Mapping[str, Any], *, command: str = "", processes: Processes | None = None
+) -> Iterator[Work]:
     """A training, made where there is none, for as long as this process is at it.
 
     Args:
         what: see `train`; None for one that is resumed.
         given: the options that were given, by name.
         command: to be kept in its folder.
+        processes: that train together, of which this is the first one; by default it is alone.
 
     Raises:
         UserError: a mistake in what was given; nothing was written by then.
     """
-    options = TrainingOptions.of(given)
+    from bft_nas.training.processes import ALONE
+
+    options, processes = TrainingOptions.of(given), processes or ALONE
     if options.resume is not None:
         if what is not None:
             raise UserError(f"{setting('resume')}: not together with a network; expected one of them")
-        known = Trained.open(options.resume, trained=options.trained)
-        with known.at_work():
-            images, teacher = _images_of(known, given), known.facts["teacher"]
-            if teacher is not None and not known.finished:
-                teacher = load_teacher(
-                    teacher, known.data.classes, trained=options.trained, device=images.device
-                )
-            yield Work(known, images, teacher)
+        with _resumed(Trained.open(options.resume, trained=options.trained), given, processes) as work:
+            yield work
         return
     if what is None:
         raise UserError(
             f"network: missing; expected a run, an architecture.json, a reference, or {setting('resume')}"
         )
     source = source_of(what, options)
+    before = options.trained / (options.name or source.name)
+    if processes.launch and is_file(before / TRAINING_FILE):
+        known = Trained(before)
+        if known.facts.get("launch") == processes.launch:
+            # torchrun starts all processes again when it has lost one.
+            kept = {name: value for name, value in given.items() if name in KEPT_GIVEN}
+            with _resumed(known, kept, processes) as work:
+                yield work
+            return
     dataset = _load(source, options)
     architecture = _architecture(source, options, dataset)
     plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
     protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
-    images = _on_device(dataset)
+    images = on_device(dataset)
     recipe = replace(
         plan.recipe,
         precision=options.precision or plan.precision or ("bfloat16" if _on_gpu(images) else "float32"),
         compiled=options.compile or plan.recipe.compiled,
         patience=plan.recipe.patience if options.patience is None else options.patience,
         balance=options.balance or plan.recipe.balance,
+        sync_norms=options.sync_norms or plan.recipe.sync_norms,
     )
     protocol = replace(protocol, recipe=recipe)
     if protocol.batch_size < 2 * recipe.accumulation:
@@ -230,6 +178,7 @@ def open_training(what: str | None, given: Mapping[str, Any], *, command: str = 
             f"recipe {plan.name}: accumulation {recipe.accumulation}: a batch of {protocol.batch_size} would be parted "
             "into single images; expected 2 or more a part"
         )
+    check_shares(protocol, processes.count)
     teacher = None
     if options.teacher is not None:
         teacher = load_teacher(
@@ -249,10 +198,25 @@ def open_training(what: str | None, given: Mapping[str, Any], *, command: str = 
         plan=plan.name,
         teacher=None if options.teacher is None else _place_of(options.teacher, options.trained),
         command=command,
+        launch=processes.launch,
         trained=options.trained,
     )
     with made.at_work():
-        yield Work(made, images, teacher)
+        work = Work(made, images, teacher, processes)
+        work.announce(given)
+        yield work
+
+
+@contextmanager
+def _resumed(trained: Trained, given: Mapping[str, Any], processes: Processes) -> Iterator[Work]:
+    for name in given:
+        if name not in KEPT_GIVEN:
+            raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
+    check_shares(trained.protocol, processes.count)
+    with trained.at_work():
+        work = resumed(trained, given, processes=processes)
+        work.announce(given)
+        yield work
 
 
 def evaluate(
@@ -277,28 +241,10 @@ def evaluate(
                 f"trained network '{found.name}': not trained to the end; expected {setting('resume')} first"
             )
         return known
-    images = _images_of(found, {"data": str(data)}, checked=False)
+    images = images_of(found, {"data": str(data)}, checked=False)
     if images.dataset.classes != found.data.classes:
         raise UserError(f"{setting('data')} '{data}': its classes are others than those of the training")
     return evaluated(found, images, data=str(data))
-
-
-def evaluated(trained: Trained, images: Images, *, data: str = "") -> Evaluation:
-    """Predict the test images of some data, or where it has none those for validation; see `evaluate`."""
-    from bft_nas.data.feed import feed_of
-    from bft_nas.training.finish import predict
-    from bft_nas.training.measures import measures_of
-
-    source = data or trained.facts["data"]
-    size = trained.architecture.resolution
-    if data or has_test(source):
-        split, test = "test", load_test(source, size=with_margin(size), room=Room.here())
-    else:
-        split, test = "validation", images.dataset.validation
-    model = trained.model().to(images.device)
-    with feed_of(test, images.device) as feed:
-        logits = predict(model, trained.protocol, images, feed, size)
-    return Evaluation(split, source, measures_of(logits.numpy(), test.labels))
 
 
 def source_of(what: str, options: TrainingOptions) -> Source:
@@ -385,33 +331,5 @@ def _protocol(dataset: Dataset, options: TrainingOptions, epochs: int, batch_siz
     )
 
 
-def _on_device(dataset: Dataset) -> Images:
-    import torch
-
-    from bft_nas.data.images import Images
-
-    return Images(dataset, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-
-
 def _on_gpu(images: Images) -> bool:
     return images.device.type == "cuda"
-
-
-def _images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = True) -> Images:
-    """The images of a training that there is already; where they are now may be given."""
-    for name in given:
-        if name not in ("resume", "data", "trained", "runs", "max_unreadable"):
-            raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
-    data = str(given.get("data") or trained.facts["data"])
-    if not is_there(data):
-        raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
-    dataset = load_dataset(
-        data,
-        size=with_margin(trained.architecture.resolution),
-        max_unreadable=given.get("max_unreadable"),
-        room=Room.here(),
-    )
-    if checked and dataset.digest != trained.protocol.data_digest:
-        raise UserError(f"{setting('data')} '{data}': other images than the training began with")
-    dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std))
-    return _on_device(dataset)

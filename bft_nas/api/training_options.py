@@ -59,6 +59,11 @@ class TrainingOptions:
         kind=SWITCH,
         default=False,
     )
+    sync_norms: bool = option(
+        "of several processes: normalise a whole batch together, not each its share (default: as the recipe says)",
+        kind=SWITCH,
+        default=False,
+    )
     seed: int = option(
         "of the weights and of the images' order (default: {default})", kind=NATURAL, default=0
     )

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import bft_nas
 from bft_nas.cli import (
@@ -27,6 +28,7 @@ from bft_nas.cli import (
 from bft_nas.cli.options import Parser, option_name, with_signs
 from bft_nas.core.errors import RunError, UserError, settings_spelled
 from bft_nas.core.interrupts import exit_code
+from bft_nas.core.launched import first_alone_speaks
 
 COMMANDS = (
     search,
@@ -59,9 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0, 2 for a mistake of the user, 1 when something else is in the way, 130 and 143 when interrupted. Of an error that
     nobody foresaw a line is said, and its traceback written to a file.
     """
-    options: argparse.Namespace | None = None
     given = list(sys.argv[1:] if arguments is None else arguments)
     _replace_what_cannot_be_encoded()
+    with first_alone_speaks() if given[:1] == ["train"] else nullcontext():
+        return _run(given)
+
+
+def _run(given: list[str]) -> int:
+    options: argparse.Namespace | None = None
     try:
         with settings_spelled(option_name):
             options = _parser().parse_args(with_signs(given), argparse.Namespace(line=given))

@@ -11,7 +11,7 @@ from bft_nas.cli.options import Parser, add_command, add_options, given_of
 from bft_nas.core.interrupts import exit_code
 
 if TYPE_CHECKING:
-    from bft_nas.api.training import Work
+    from bft_nas.api.training_work import Work
     from bft_nas.record.facts import Facts
 
 
@@ -40,30 +40,47 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, and print what came of it."""
-    from bft_nas.api.training import open_training, run_to_the_end
-    from bft_nas.api.training_progress import show_training
-    from bft_nas.cli import tables
-    from bft_nas.cli.evaluate import print_evaluation
+    from bft_nas.api.training import open_training
+    from bft_nas.api.training_work import take_part
     from bft_nas.core.memory import keep_freed_memory
+    from bft_nas.training.processes import joined
 
     command = shlex.join(["bft-nas", *options.line])
-    console = tables.make_console()
-    with open_training(options.network, given_of(options, TrainingOptions), command=command) as work:
+    with joined() as processes:
         keep_freed_memory()
-        tables.print_facts(console, _plan(work))
-        console.print()
-        name = shlex.quote(str(work.trained.folder))
-        try:
-            with show_training(console) as watcher:
-                evaluation = run_to_the_end(work, watcher)
-        except KeyboardInterrupt as interrupt:
-            console.print(f"interrupted; resume with: bft-nas train --resume {name}")
-            return exit_code(interrupt)
-        console.print()
-        print_evaluation(console, work.trained, evaluation)
-        console.print()
-        console.print(f"report   {work.trained.folder / 'report.html'}")
-        console.print(f"export   bft-nas export {name} -o {shlex.quote(work.trained.name)}")
+        if not processes.first:
+            take_part(processes)
+            return 0
+        given = given_of(options, TrainingOptions)
+        with open_training(options.network, given, command=command, processes=processes) as work:
+            return _train(work)
+
+
+def _train(work: Work) -> int:
+    from bft_nas.api.training_progress import show_training
+    from bft_nas.api.training_work import run_to_the_end
+    from bft_nas.cli import tables
+    from bft_nas.cli.evaluate import print_evaluation
+    from bft_nas.training.processes import ProcessLost
+
+    console = tables.make_console()
+    tables.print_facts(console, _plan(work))
+    console.print()
+    name = shlex.quote(str(work.trained.folder))
+    try:
+        with show_training(console) as watcher:
+            evaluation = run_to_the_end(work, watcher)
+    except KeyboardInterrupt as interrupt:
+        console.print(f"interrupted; resume with: bft-nas train --resume {name}")
+        return exit_code(interrupt)
+    except ProcessLost:
+        console.print(f"resume with: bft-nas train --resume {name}")
+        raise
+    console.print()
+    print_evaluation(console, work.trained, evaluation)
+    console.print()
+    console.print(f"report   {work.trained.folder / 'report.html'}")
+    console.print(f"export   bft-nas export {name} -o {shlex.quote(work.trained.name)}")
     return 0
 
 
@@ -76,6 +93,7 @@ def _plan(work: Work) -> Facts:
     trained, protocol = work.trained, work.trained.protocol
     uneven = unevenness(work.images.dataset.train, trained.data.classes)
     how = "evened out" if protocol.recipe.balance else "--balance evens it out"
+    norms = "norms synchronised" if protocol.recipe.sync_norms else "norms each of its share"
     counted, side = cost(trained.architecture), trained.architecture.resolution
     return [
         ("network", f"{trained.facts['network']}: {trained.architecture.family} @{side}"),
@@ -93,6 +111,7 @@ def _plan(work: Work) -> Facts:
             f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
             f"{protocol.recipe.optimiser}, {protocol.recipe.precision}",
         ),
+        *([("together", f"{work.processes.count} processes, {norms}")] if work.processes.count > 1 else []),
         ("protocol", protocol.hash),
         ("folder", str(trained.folder)),
     ]

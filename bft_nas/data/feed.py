@@ -152,11 +152,11 @@ def feed_of(split: Split, device: torch.device) -> Iterator[Feed]:
         yield Feed(torch.from_numpy(split.images), len(split.labels), device, split.files, decoders)
 
 
-def batches_of(pixels: Tensor | Feed, size: int) -> Iterable[Tensor]:
-    """All images in their order, so many at once."""
-    if isinstance(pixels, Tensor):
-        return torch.split(pixels, size)
-    return pixels.batches(torch.split(torch.arange(len(pixels)), size))
+def batches_of(pixels: Tensor | Feed, size: int, places: slice = slice(None)) -> Iterable[Tensor]:
+    """The images at some places in their order, by default all, so many at once; none where there are none."""
+    numbers = torch.arange(len(pixels))[places]
+    batches = torch.split(numbers, size) if len(numbers) else ()
+    return (pixels[batch] for batch in batches) if isinstance(pixels, Tensor) else pixels.batches(batches)
 
 
 def _has_room(device: torch.device, pixels: Tensor) -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TRAINED = Path("trained")
 TRAINING_FILE = "training.yaml"
 ARCHITECTURE, CURVE, EVALUATION = "architecture.json", "curve.csv", "evaluation.json"
+DESCRIPTION = (TRAINING_FILE, ARCHITECTURE)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Trained:
         plan: str,
         teacher: str | None = None,
         command: str = "",
+        launch: str = "",
         trained: Path = TRAINED,
     ) -> Self:
         """Make the folder of a training that is about to begin, complete or not at all.
@@ -83,6 +85,7 @@ class Trained:
             plan: the name of the recipe.
             teacher: where the network's teacher is, if it has one.
             command: that asked for it.
+            launch: of several processes; see `bft_nas.training.processes.Processes`.
             trained: where such folders are.
 
         Raises:
@@ -95,6 +98,7 @@ class Trained:
             raise _taken(name, folder)
         content = {
             "command": command,
+            **({"launch": launch} if launch else {}),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "network": source,
             "data": data,
@@ -176,6 +180,18 @@ class Trained:
             return Architecture.from_json((self.folder / ARCHITECTURE).read_text(encoding="utf-8"))
         except (OSError, ValueError, UserError) as error:
             raise self._unreadable(ARCHITECTURE, error) from None
+
+    def description(self) -> dict[str, str]:
+        """The files that say what is trained, by name; UserError when one cannot be read."""
+        try:
+            return {name: (self.folder / name).read_text(encoding="utf-8") for name in DESCRIPTION}
+        except (OSError, ValueError) as error:
+            raise self._unreadable(" or ".join(DESCRIPTION), error) from None
+
+    def write_description(self, files: Mapping[str, str]) -> None:
+        """Put them in place in a folder of another process."""
+        for name in DESCRIPTION:
+            write_text(self.folder / name, files[name], durable=False)
 
     @property
     def finished(self) -> bool:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bft_nas.data.images import resize
+from bft_nas.training.draws import Draws, Share
 from bft_nas.training.randaugment import randaugment
 from bft_nas.training.recipe import Recipe
 
@@ -21,19 +22,29 @@ ERASED = (0.02, 0.2)
 """Parts of an image that are erased, at least and at most."""
 
 
-def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: int | None = None) -> Tensor:
-    """The images as a recipe changes them, each in its own way, at ``size`` x ``size`` pixels (default: theirs)."""
+def augment(
+    pixels: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+    size: int | None = None,
+    share: Share | None = None,
+) -> Tensor:
+    """The images as a recipe changes them, each in its own way, at ``size`` x ``size`` pixels (default: theirs).
+
+    Where they are a share of a batch, each is changed as if the whole batch were.
+    """
     size = pixels.shape[-1] if size is None else size
+    draws = Draws(generator, Share.all(len(pixels)) if share is None else share)
     if recipe.crop_area < 1:
-        pixels = _cropped(pixels, recipe, generator, size)
+        pixels = _cropped(pixels, recipe, draws, size)
     else:
-        pixels = _shifted(resize(pixels, size), recipe, generator)
+        pixels = _shifted(resize(pixels, size), recipe, draws)
     if recipe.rand_operations:
-        pixels = randaugment(pixels, recipe.rand_operations, recipe.rand_strength, generator)
+        pixels = randaugment(pixels, recipe.rand_operations, recipe.rand_strength, draws)
     if recipe.jitter:
-        pixels = _jittered(pixels, recipe.jitter, generator)
+        pixels = _jittered(pixels, recipe.jitter, draws)
     if recipe.erasing:
-        pixels = _erased(pixels, recipe.erasing, generator)
+        pixels = _erased(pixels, recipe.erasing, draws)
     return pixels
 
 
@@ -66,12 +77,12 @@ def mix(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Ten
     return covered, order, 1 - high * wide / (height * width)
 
 
-def _shifted(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _shifted(pixels: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
     """Each image shifted by itself, the edge pixels repeated, and half of them flipped: one gather for both."""
     n, size = len(pixels), pixels.shape[-1]
     most = round(recipe.shift * size)
-    shift_y, shift_x = torch.randint(-most, most + 1, (2, n, 1), generator=generator)
-    flipped = torch.rand(n, 1, generator=generator) < (0.5 if recipe.flip else 0.0)
+    shift_y, shift_x = draws.whole(-most, most, 2)[:, :, None]
+    flipped = (0.5 if recipe.flip else 0.0) > draws.uniform(1).T
     line = torch.arange(size)
     rows = (line + shift_y).clamp_(0, size - 1).to(pixels.device)
     columns = (torch.where(flipped, size - 1 - line, line) + shift_x).clamp_(0, size - 1).to(pixels.device)
@@ -80,10 +91,10 @@ def _shifted(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tens
     return picked.permute(0, 3, 1, 2)
 
 
-def _cropped(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: int) -> Tensor:
+def _cropped(pixels: Tensor, recipe: Recipe, draws: Draws, size: int) -> Tensor:
     """A random part of each image stretched to the whole (arXiv:1409.4842), half of them flipped: one resampling."""
     n = len(pixels)
-    area, ratio, left, top, flip = torch.rand(5, n, generator=generator)
+    area, ratio, left, top, flip = draws.uniform(5)
     area = recipe.crop_area + (1 - recipe.crop_area) * area
     ratio = torch.exp(RATIO * (2 * ratio - 1))
     wide, high = (area * ratio).sqrt().clamp_(max=1), (area / ratio).sqrt().clamp_(max=1)
@@ -96,11 +107,11 @@ def _cropped(pixels: Tensor, recipe: Recipe, generator: torch.Generator, size: i
     return F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
 
-def _jittered(pixels: Tensor, most: float, generator: torch.Generator) -> Tensor:
+def _jittered(pixels: Tensor, most: float, draws: Draws) -> Tensor:
     """Brightness, then contrast, then saturation of each image times a factor of its own."""
     pixels = pixels.float()
-    factors = 1 + most * (2 * torch.rand(3, len(pixels), 1, 1, 1, generator=generator) - 1)
-    brightness, contrast, saturation = factors.to(pixels.device)
+    factors = 1 + most * (2 * draws.uniform(3) - 1)
+    brightness, contrast, saturation = factors[:, :, None, None, None].to(pixels.device)
     pixels = pixels * brightness
     mean = pixels.mean((1, 2, 3), keepdim=True)
     pixels = mean + (pixels - mean) * contrast
@@ -110,9 +121,9 @@ def _jittered(pixels: Tensor, most: float, generator: torch.Generator) -> Tensor
     return pixels.clamp_(0, 255)
 
 
-def _erased(pixels: Tensor, part: float, generator: torch.Generator) -> Tensor:
-    n, height, width = len(pixels), pixels.shape[-2], pixels.shape[-1]
-    chosen, area, ratio, left, top = torch.rand(5, n, generator=generator)
+def _erased(pixels: Tensor, part: float, draws: Draws) -> Tensor:
+    height, width = pixels.shape[-2:]
+    chosen, area, ratio, left, top = draws.uniform(5)
     area = ERASED[0] + (ERASED[1] - ERASED[0]) * area
     ratio = torch.exp(RATIO * (2 * ratio - 1))
     wide, high = (area * ratio).sqrt(), (area / ratio).sqrt()

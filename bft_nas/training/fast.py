@@ -16,7 +16,7 @@ from bft_nas.network.modules import ACTIVATED
 
 
 @contextmanager
-def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
+def trained_fast(model: nn.Module, classes: int, *, norms: bool = True) -> Iterator[None]:
     """Within it, layers of a model run as is best for training, and a wide classifier gives the first logits alone.
 
     - Depthwise convolutions are a kernel of ours, forward and back, see `bft_nas.kernels.depthwise`.
@@ -27,6 +27,7 @@ def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
     Args:
         model: a network, with its last layer as ``classifier`` where it has one.
         classes: how many logits are read.
+        norms: whether batch norm is among these layers.
 
     >>> import torch
     >>> layer = nn.Conv2d(32, 32, 5, padding=2, groups=32, bias=False)
@@ -37,7 +38,7 @@ def trained_fast(model: nn.Module, classes: int) -> Iterator[None]:
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and is_depthwise(module) and depthwise.kernel_available():
             forwards[module] = partial(convolve, module)
-    if norm.kernel_available():
+    if norms and norm.kernel_available():
         forwards |= _norms(model)
     classifier = getattr(model, "classifier", None)
     if isinstance(classifier, nn.Linear) and classifier.out_features > classes:

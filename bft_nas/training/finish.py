@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from bft_nas.data.images import Images, resize
 from bft_nas.training.augment import augment, mix
 from bft_nas.training.checkpoint import UNREADABLE, Parts, load_state, state_of, write
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
+from bft_nas.training.draws import Share
 from bft_nas.training.fast import trained_fast
 from bft_nas.training.loop import (
     Diverged,
@@ -33,7 +35,9 @@ from bft_nas.training.loop import (
     settling_batches,
 )
 from bft_nas.training.optimiser import make_optimiser, make_schedule
+from bft_nas.training.processes import ALONE, Processes
 from bft_nas.training.protocol import Protocol
+from bft_nas.training.sync_norms import norms_synchronised
 from bft_nas.training.teacher import Teacher, distillation_loss
 
 MINUTES = 10.0
@@ -67,6 +71,7 @@ class FullTraining:
         folder: its own.
         minutes: between two checkpoints, at most.
         teacher: whose soft targets the network learns, too, where the recipe gives them a weight.
+        processes: that train together, each on its share of every batch; the first one alone has the folder.
     """
 
     def __init__(
@@ -79,8 +84,10 @@ class FullTraining:
         *,
         minutes: float = MINUTES,
         teacher: Teacher | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.teacher = teacher
+        self.processes = processes
         self.protocol = protocol
         self.images = images
         self.size = size
@@ -131,10 +138,15 @@ class FullTraining:
             RunError: a file cannot be written.
         """
         with ExitStack() as stack:
+            together = self.processes.count > 1 and self.protocol.recipe.sync_norms
             if not self.protocol.recipe.compiled:
-                stack.enter_context(trained_fast(self.parts.model, self.protocol.data_classes))
+                stack.enter_context(
+                    trained_fast(self.parts.model, self.protocol.data_classes, norms=not together)
+                )
             stack.callback(self.data.close)
-            self._check_interrupt = stack.enter_context(awaited())
+            if together:
+                stack.enter_context(norms_synchronised(self.parts.model, self.processes))
+            self._check_interrupt = self.processes.agreed(stack.enter_context(awaited()))
             self._stored = time.monotonic()
             if not self.restored:
                 self._store()
@@ -146,10 +158,10 @@ class FullTraining:
                     continue
                 on_epoch(self.curve)
                 self._check_interrupt()
-        model = self.parts.model
-        write_bytes(self.folder / LAST, _as_bytes(model))
-        with suppress(FileNotFoundError):
-            (self.folder / CHECKPOINT).unlink()
+        if self.processes.first:
+            write_bytes(self.folder / LAST, _as_bytes(self.parts.model))
+            with suppress(FileNotFoundError):
+                (self.folder / CHECKPOINT).unlink()
         return self.curve
 
     def _train_epoch(self, on_step: Callable[[int, int], None]) -> None:
@@ -159,8 +171,10 @@ class FullTraining:
             self.order = self._new_order()
             self.step, self.losses = 0, torch.zeros((), device=self.images.device)
         batches = torch.split(self.order, protocol.batch_size)[: self.steps]
-        parts_of = (batch.tensor_split(protocol.recipe.accumulation) for batch in batches[self.step :])
-        self.data.train.ahead(chain.from_iterable(parts_of))
+        coming = chain.from_iterable(
+            batch.tensor_split(protocol.recipe.accumulation) for batch in batches[self.step :]
+        )
+        self.data.train.ahead(some[self._made(len(some)).places] for some in coming)
         parts.model.train()
         while self.step < self.steps:
             with failing():
@@ -184,7 +198,7 @@ class FullTraining:
         rate = float(parts.optimiser.param_groups[0]["lr"])
         seconds = time.perf_counter() - started
         row = FullEpoch(len(self.curve) + 1, train_loss, loss, accuracy, averaged, rate, seconds)
-        if row.best > max((each.best for each in self.curve), default=-1.0):
+        if self.processes.first and row.best > max((each.best for each in self.curve), default=-1.0):
             better = self.average is not None and averaged >= accuracy
             chosen = self.average.module if better and self.average is not None else parts.model
             write_bytes(self.folder / BEST, _as_bytes(chosen))
@@ -206,9 +220,12 @@ class FullTraining:
         parts.optimiser.zero_grad(set_to_none=True)
         told = torch.zeros((), device=self.images.device)
         for some in picked.tensor_split(recipe.accumulation):
-            loss, tells = self._losses(some)
-            (loss * (len(some) / len(picked))).backward()  # type: ignore[no-untyped-call]
-            told += tells * (len(some) / len(picked))
+            share = self.processes.share(len(some))
+            weight = share.part * len(some) / len(picked)
+            loss, tells = self._losses(some, share)
+            (loss * weight).backward()  # type: ignore[no-untyped-call]
+            told += tells * weight
+        told = self.processes.add_up(parts.model.parameters(), told)
         if recipe.clip:
             nn.utils.clip_grad_norm_(parts.model.parameters(), recipe.clip)
         parts.optimiser.step()
@@ -217,24 +234,34 @@ class FullTraining:
             self.average.update_parameters(parts.model)
         return told
 
-    def _losses(self, picked: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network is to make small on the images of these numbers, and what their labels tell of it."""
+    def _losses(self, picked: Tensor, share: Share) -> tuple[Tensor, Tensor]:
+        """What the network is to make small on its share of these images, and what their labels tell of it."""
         recipe, generator = self.protocol.recipe, self.parts.generator
         size = size_at(len(self.curve) / self.protocol.epochs, recipe.growth, self.size)
-        pixels = augment(self.data.train[picked], recipe, generator, size)
+        made = self._made(len(picked))
+        pixels = augment(self.data.train[picked[made.places]], recipe, generator, size, made)
         pixels, order, part = mix(pixels, recipe, generator)
+        labels = self.data.train_labels[picked]
+        others = labels if order is None else labels[order]
+        if made != share:
+            pixels = pixels[share.places]
+        labels, others = labels[share.places], others[share.places]
         with precision_of(self.protocol, self.images.device):
             logits = self.network(self.images.normalise(pixels))[:, : self.protocol.data_classes]
-            labels = self.data.train_labels[picked]
             told = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             if order is not None:
-                other = F.cross_entropy(logits, labels[order], label_smoothing=recipe.label_smoothing)
+                other = F.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
                 told = part * told + (1 - part) * other
             loss = told
             if self.teacher is not None and recipe.distillation:
                 taught = distillation_loss(logits, self.teacher(pixels), recipe.temperature)
                 loss = (1 - recipe.distillation) * told + recipe.distillation * taught
         return loss, told.detach()
+
+    def _made(self, images: int) -> Share:
+        """Which ones of so many images this process makes: one may be blended with one of another process."""
+        recipe = self.protocol.recipe
+        return Share.all(images) if recipe.mixup or recipe.cutmix else self.processes.share(images)
 
     def _out_of_patience(self, say: Callable[[str], None]) -> bool:
         """Whether the last epochs were no better than an earlier one, as many as the recipe has patience for."""
@@ -250,7 +277,9 @@ class FullTraining:
         """Loss and accuracy on the validation split, with the norms' statistics taken anew."""
         batches = self.data.train.batches(settling_batches(settling))
         settle_norms(model, self.protocol, self.images, batches, self.size)
-        logits = predict(model, self.protocol, self.images, self.data.validation, self.size)
+        own = self.processes.share(len(self.data.validation)).places
+        logits = predict(model, self.protocol, self.images, self.data.validation, self.size, places=own)
+        logits = self.processes.rows(logits)
         labels = self.data.validation_labels.cpu()
         right = int((logits.argmax(1) == labels).sum())
         return float(F.cross_entropy(logits, labels)), right / len(labels)
@@ -262,12 +291,13 @@ class FullTraining:
         except KeyboardInterrupt:
             self._store()
             raise
-        if time.monotonic() - self._stored > 60 * self.minutes:
-            if not self.losses.isfinite():
-                raise NotFinite
+        # What is not finite is found out later, by all processes at the same step.
+        if time.monotonic() - self._stored > 60 * self.minutes and self.losses.isfinite():
             self._store()
 
     def _store(self) -> None:
+        if not self.processes.first:
+            return
         content = {
             "protocol": self.protocol.hash,
             "curve": [astuple(row) for row in self.curve],
@@ -285,9 +315,10 @@ class FullTraining:
     def _restore(self) -> bool:
         """Take up the training of the checkpoint in the folder, if there is one of this protocol."""
         try:
-            content: Mapping[str, Any] = torch.load(
-                self.folder / CHECKPOINT, map_location="cpu", weights_only=True
-            )
+            stored = self.processes.from_first(self._stored_bytes())
+            if stored is None:
+                return False
+            content: Mapping[str, Any] = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
             if content["protocol"] != self.protocol.hash:
                 return False
             curve = tuple(FullEpoch(*row) for row in content["curve"])
@@ -300,6 +331,14 @@ class FullTraining:
         self.losses = content["losses"].to(self.images.device)
         self.seconds, self.slowed = content["seconds"], content["slowed"]
         return True
+
+    def _stored_bytes(self) -> bytes | None:
+        if not self.processes.first:
+            return None
+        try:
+            return (self.folder / CHECKPOINT).read_bytes()
+        except OSError:
+            return None
 
     def _go_back(self, say: Callable[[str], None]) -> None:
         epoch = len(self.curve) + 1
@@ -328,11 +367,22 @@ def size_at(progress: float, growth: float, size: int) -> int:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, protocol: Protocol, images: Images, pixels: Tensor | Feed, size: int) -> Tensor:
-    """The logits, float32 (n, classes) on the CPU, that a model has for images, which are brought to its size."""
+def predict(
+    model: nn.Module,
+    protocol: Protocol,
+    images: Images,
+    pixels: Tensor | Feed,
+    size: int,
+    *,
+    places: slice = slice(None),
+) -> Tensor:
+    """The logits, float32 (n, classes) on the CPU, that a model has for images, which are brought to its size.
+
+    ``places``: of the images that are meant, by default all.
+    """
     model.eval()
-    found = []
-    for batch in batches_of(pixels, BATCH):
+    found = [torch.empty(0, protocol.data_classes)]
+    for batch in batches_of(pixels, BATCH, places):
         with precision_of(protocol, images.device):
             logits = model(images.normalise(resize(batch.to(images.device), size)))
         found.append(logits[:, : protocol.data_classes].float().cpu())

@@ -32,7 +32,7 @@ ADDED: Mapping[int, Mapping[str, Any]] = {
     },
     5: {
         **{"rand_operations": 0, "rand_strength": 0.3, "accumulation": 1, "growth": 1.0, "patience": 0},
-        **{"compiled": False},
+        **{"compiled": False, "sync_norms": False},
     },
 }
 """The recipe's fields that came with a schema, as every earlier one trained."""

@@ -13,16 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bft_nas.training.draws import Draws
+
 Operation = Callable[[Tensor, Tensor], Tensor]
 """Of some images, and of how strongly each is changed, from -1 to 1."""
 
 
-def randaugment(pixels: Tensor, operations: int, strength: float, generator: torch.Generator) -> Tensor:
+def randaugment(pixels: Tensor, operations: int, strength: float, draws: Draws) -> Tensor:
     """Each image after so many operations, drawn one after another from the fourteen of the paper."""
     pixels = pixels.float()
     for _ in range(operations):
-        drawn = torch.randint(len(OPERATIONS), (len(pixels),), generator=generator)
-        signs = 2.0 * torch.randint(2, (len(pixels),), generator=generator) - 1
+        drawn = draws.whole(0, len(OPERATIONS) - 1, 1)[0]
+        signs = 2.0 * draws.whole(0, 1, 1)[0] - 1
         changed = pixels.clone()
         for number, operation in enumerate(OPERATIONS.values()):
             which = (drawn == number).nonzero().flatten()

@@ -82,6 +82,8 @@ class Recipe:
     (arXiv:1503.02531). 0 without a teacher."""
     temperature: float = 4.0
     """By which the logits of teacher and network are divided for it."""
+    sync_norms: bool = False
+    """Whether several processes normalise the whole batch together, as one process does, and not each its share."""
     zero_residuals: bool = True
     """Whether what is added to a skip begins as zero: the last norm of each such branch has no scale, and a deep
     network learns at first as fast as a shallow one (arXiv:1706.02677, section 5.1)."""

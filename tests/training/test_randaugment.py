@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bft_nas.data.dataset import load_dataset
 from bft_nas.training.augment import augment
+from bft_nas.training.draws import Draws, Share
 from bft_nas.training.randaugment import OPERATIONS, randaugment
 from bft_nas.training.recipe import Recipe
 
@@ -93,13 +94,16 @@ def test_equalising_spreads_levels_evenly() -> None:
 
 
 def test_each_image_gets_operations_of_its_own_and_the_same_generator_the_same_ones() -> None:
+    def draws() -> Draws:
+        return Draws(torch.Generator().manual_seed(0), Share.all(200))
+
     pixels = photos(1).expand(200, -1, -1, -1)
-    found = randaugment(pixels, 1, 0.5, torch.Generator().manual_seed(0))
+    found = randaugment(pixels, 1, 0.5, draws())
     kinds = {tuple(each.flatten()[::97].round().tolist()) for each in found}
     # One for each operation, two where a sign tells.
     assert len(OPERATIONS) < len(kinds) <= 2 * len(OPERATIONS)
-    assert torch.equal(found, randaugment(pixels, 1, 0.5, torch.Generator().manual_seed(0)))
-    assert torch.equal(randaugment(pixels, 0, 0.5, torch.Generator()), pixels)
+    assert torch.equal(found, randaugment(pixels, 1, 0.5, draws()))
+    assert torch.equal(randaugment(pixels, 0, 0.5, draws()), pixels)
 
 
 def test_a_recipe_asks_for_it() -> None:

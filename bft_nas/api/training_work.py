@@ -1,0 +1,220 @@
+"""A training to the end that is open: what is needed to run it, in the process that opened it and in others."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.api.teachers import load_teacher
+from bft_nas.api.trained import Trained
+from bft_nas.api.training_log import tensorboard_log
+from bft_nas.api.training_progress import Silent, TrainingWatcher
+from bft_nas.core.errors import RunError, UserError, setting
+from bft_nas.data.dataset import (
+    Room,
+    anchored,
+    has_test,
+    is_there,
+    load_dataset,
+    load_test,
+    with_margin,
+)
+from bft_nas.record.card import write_card
+from bft_nas.record.trained import TRAINED, Evaluation
+from bft_nas.training.curve import CHECKPOINT, FullCurve
+
+if TYPE_CHECKING:
+    from bft_nas.data.dataset import Dataset
+    from bft_nas.data.images import Images
+    from bft_nas.training.processes import Processes
+    from bft_nas.training.protocol import Protocol
+    from bft_nas.training.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Work:
+    """A training that is about to begin or to go on."""
+
+    trained: Trained
+    images: Images
+    teacher: Teacher | None
+    processes: Processes
+
+    def run(self, watcher: TrainingWatcher) -> Evaluation:
+        """Train to the end, evaluate once on the test images, and write the model card.
+
+        Raises:
+            UserError, RunError: something in the way; the checkpoint is as it was.
+            TrainingFailed: the network cannot be trained.
+        """
+        trained = self.trained
+        if not trained.finished:
+            self.train(watcher)
+        evaluation = trained.evaluation()
+        if evaluation is None:
+            evaluation = evaluated(trained, self.images)
+            trained.write_evaluation(evaluation)
+        write_card(trained)
+        trained.report()
+        return evaluation
+
+    def train(self, watcher: TrainingWatcher) -> None:
+        """Train to the end alone, or together with the other processes; see `run`."""
+        import torch
+
+        from bft_nas.network.build import build
+        from bft_nas.training.checkpoint import damage_of
+        from bft_nas.training.finish import FullTraining
+        from bft_nas.training.initialise import initialise
+        from bft_nas.training.loop import failing
+
+        trained, protocol = self.trained, self.trained.protocol
+        torch.manual_seed(protocol.seed)
+        with failing():
+            model = build(trained.architecture).to(self.images.device)
+            initialise(model, protocol.recipe)
+            training = FullTraining(
+                model,
+                protocol,
+                self.images,
+                trained.architecture.resolution,
+                trained.folder,
+                teacher=self.teacher,
+                processes=self.processes,
+            )
+
+        def keep(curve: FullCurve) -> None:
+            trained.write_curve([asdict(row) for row in curve])
+
+        def on_epoch(curve: FullCurve) -> None:
+            keep(curve)
+            log(curve)
+            watcher.epoch(curve)
+
+        damage = "" if training.restored else damage_of(trained.folder / CHECKPOINT)
+        if damage:
+            watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
+        if training.curve:
+            # Whoever was killed had perhaps stored an epoch and not yet told of it.
+            keep(training.curve)
+        watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
+        with tensorboard_log(trained.folder, training.curve) as log:
+            training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
+
+    def announce(self, given: Mapping[str, Any]) -> None:
+        """Let the other processes take part; see `take_part`."""
+        content = {
+            "folder": str(self.trained.folder.absolute()),
+            "finished": self.trained.finished,
+            "files": self.trained.description(),
+            "data": anchored(str(given.get("data") or self.trained.facts["data"])),
+            "max_unreadable": given.get("max_unreadable"),
+        }
+        self.processes.from_first(json.dumps(content).encode())
+
+
+def check_shares(protocol: Protocol, count: int) -> None:
+    """UserError where so many processes cannot share a batch."""
+    if count > 1 and protocol.batch_size // protocol.recipe.accumulation < 2 * count:
+        raise UserError(
+            f"{setting('batch_size')} {protocol.batch_size}: {count} processes share a batch; expected 2 images "
+            "or more for each"
+        )
+
+
+def take_part(processes: Processes) -> Trained:
+    """Train in a process that is not the first one, as that one says.
+
+    Needs neither the run nor the folder of the training, but the data and the teacher, at the places where the first
+    process has them.
+
+    Raises:
+        UserError: they are not there.
+        RunError: another process ended before its end.
+        TrainingFailed: the network cannot be trained.
+    """
+    content = json.loads(processes.from_first(None) or b"")
+    if not content["finished"]:
+        with tempfile.TemporaryDirectory(prefix="bft-nas-") as folder:
+            copy = Trained(Path(folder))
+            copy.write_description(content["files"])
+            given = {"data": content["data"], "max_unreadable": content["max_unreadable"]}
+            work = resumed(copy, given, processes=processes)
+            work.train(Silent())
+    return Trained(Path(content["folder"]))
+
+
+def resumed(trained: Trained, given: Mapping[str, Any], *, processes: Processes) -> Work:
+    """A training that there is already; where its images are now may be given.
+
+    Raises:
+        UserError: images or teacher are not what they were.
+    """
+    images, teacher = images_of(trained, given), None
+    if trained.facts["teacher"] is not None and not trained.finished:
+        place = Path(given.get("trained") or TRAINED)
+        teacher = load_teacher(
+            trained.facts["teacher"], trained.data.classes, trained=place, device=images.device
+        )
+    return Work(trained, images, teacher, processes)
+
+
+def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
+    """Train, and return what the network is worth then; see `Work.run`.
+
+    Raises:
+        RunError: something in the way, or the network cannot be trained.
+    """
+    from bft_nas.training.loop import TrainingFailed
+
+    try:
+        return work.run(watcher)
+    except TrainingFailed as failure:
+        raise RunError(f"'{work.trained.folder}': the training failed: {failure}") from failure
+
+
+def evaluated(trained: Trained, images: Images, *, data: str = "") -> Evaluation:
+    """Predict the test images of some data, or where it has none those for validation; see `evaluate`."""
+    from bft_nas.data.feed import feed_of
+    from bft_nas.training.finish import predict
+    from bft_nas.training.measures import measures_of
+
+    source = data or trained.facts["data"]
+    size = trained.architecture.resolution
+    if data or has_test(source):
+        split, test = "test", load_test(source, size=with_margin(size), room=Room.here())
+    else:
+        split, test = "validation", images.dataset.validation
+    model = trained.model().to(images.device)
+    with feed_of(test, images.device) as feed:
+        logits = predict(model, trained.protocol, images, feed, size)
+    return Evaluation(split, source, measures_of(logits.numpy(), test.labels))
+
+
+def on_device(dataset: Dataset) -> Images:
+    import torch
+
+    from bft_nas.data.images import Images
+
+    return Images(dataset, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = True) -> Images:
+    """The images of a training that there is already; where they are now may be given."""
+    data = str(given.get("data") or trained.facts["data"])
+    if not is_there(data):
+        raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
+    dataset = load_dataset(
+        data,
+        size=with_margin(trained.architecture.resolution),
+        max_unreadable=given.get("max_unreadable"),
+        room=Room.here(),
+    )
+    if checked and dataset.digest != trained.protocol.data_digest:
+        raise UserError(f"{setting('data')} '{data}': other images than the training began with")
+    dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std))
+    return on_device(dataset)
