@@ -14,6 +14,7 @@ from bft_nas.record.trained import ARCHITECTURE, is_trained
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from bft_nas.training.teacher import Teacher
 
@@ -33,18 +34,17 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
     Raises:
         UserError: there is none, it cannot be read, or it knows other classes.
     """
-    from bft_nas.training.teacher import Teacher
+    from bft_nas.training.teacher import Exported, Teacher
 
+    model: nn.Module
     shown = f"{setting('teacher')} '{one_line(name)[:80]}'"
     if is_trained(name, trained=trained):
         found = Trained.open(name, trained=trained)
         model, known = found.model(), found.data.classes
         mean, std, size = found.data.mean, found.data.std, found.architecture.resolution
     elif name.endswith(".pt2") and is_file(Path(name)):
-        import torch
-
         try:
-            model = torch.export.load(name).module()
+            model = Exported(Path(name).read_bytes())
             mean, std, known = _metadata(Path(name).with_name("weights.safetensors"))
             size = Architecture.from_json(
                 Path(name).with_name(ARCHITECTURE).read_text(encoding="utf-8")

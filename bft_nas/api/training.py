@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.teachers import WEIGHT, load_teacher
 from bft_nas.api.trained import Trained
-from bft_nas.api.training_options import TrainingOptions
+from bft_nas.api.training_options import OF_RAY, RETRIES, TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
 from bft_nas.api.training_work import (
     Work,
@@ -42,11 +42,11 @@ from bft_nas.training.protocol import Protocol
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
-    from bft_nas.data.images import Images
+    from bft_nas.engines.ray_train import Cluster
     from bft_nas.training.processes import Processes
     from bft_nas.training.recipe import Precision
 
-KEPT_GIVEN = ("resume", "data", "trained", "runs", "max_unreadable")
+KEPT_GIVEN = ("resume", "data", "trained", "runs", "max_unreadable", "engine", *OF_RAY)
 """The options that go with a training that there is already."""
 DATA = "fashion-mnist"
 """What a reference is trained on unless told otherwise."""
@@ -86,6 +86,11 @@ def train(
     balance: bool | None = None,
     sync_norms: bool | None = None,
     seed: int | None = None,
+    engine: str | None = None,
+    workers: int | None = None,
+    retries: int | None = None,
+    ray_address: str | None = None,
+    ray_storage: str | None = None,
     name: str | None = None,
     resume: str | Path | None = None,
     runs: str | Path | None = None,
@@ -139,10 +144,14 @@ def open_training(
     from bft_nas.training.processes import ALONE
 
     options, processes = TrainingOptions.of(given), processes or ALONE
+    cluster = _cluster(options, processes)
+    count = cluster.share.workers if cluster is not None else processes.count
     if options.resume is not None:
         if what is not None:
             raise UserError(f"{setting('resume')}: not together with a network; expected one of them")
-        with _resumed(Trained.open(options.resume, trained=options.trained), given, processes) as work:
+        known = Trained.open(options.resume, trained=options.trained)
+        check_shares(known.protocol, count)
+        with _resumed(known, given, processes, cluster) as work:
             yield work
         return
     if what is None:
@@ -156,7 +165,7 @@ def open_training(
         if known.facts.get("launch") == processes.launch:
             # torchrun starts all processes again when it has lost one.
             kept = {name: value for name, value in given.items() if name in KEPT_GIVEN}
-            with _resumed(known, kept, processes) as work:
+            with _resumed(known, kept, processes, cluster) as work:
                 yield work
             return
     dataset = _load(source, options)
@@ -164,9 +173,10 @@ def open_training(
     plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
     protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
     images = on_device(dataset)
+    on_gpu = cluster.share.gpus > 0 if cluster is not None else images.device.type == "cuda"
     recipe = replace(
         plan.recipe,
-        precision=options.precision or plan.precision or ("bfloat16" if _on_gpu(images) else "float32"),
+        precision=options.precision or plan.precision or ("bfloat16" if on_gpu else "float32"),
         compiled=options.compile or plan.recipe.compiled,
         patience=plan.recipe.patience if options.patience is None else options.patience,
         balance=options.balance or plan.recipe.balance,
@@ -178,7 +188,7 @@ def open_training(
             f"recipe {plan.name}: accumulation {recipe.accumulation}: a batch of {protocol.batch_size} would be parted "
             "into single images; expected 2 or more a part"
         )
-    check_shares(protocol, processes.count)
+    check_shares(protocol, count)
     teacher = None
     if options.teacher is not None:
         teacher = load_teacher(
@@ -202,19 +212,20 @@ def open_training(
         trained=options.trained,
     )
     with made.at_work():
-        work = Work(made, images, teacher, processes)
+        work = Work(made, images, teacher, processes, cluster)
         work.announce(given)
         yield work
 
 
 @contextmanager
-def _resumed(trained: Trained, given: Mapping[str, Any], processes: Processes) -> Iterator[Work]:
+def _resumed(
+    trained: Trained, given: Mapping[str, Any], processes: Processes, cluster: Cluster | None
+) -> Iterator[Work]:
     for name in given:
         if name not in KEPT_GIVEN:
             raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
-    check_shares(trained.protocol, processes.count)
     with trained.at_work():
-        work = resumed(trained, given, processes=processes)
+        work = resumed(trained, given, processes=processes, cluster=cluster)
         work.announce(given)
         yield work
 
@@ -331,5 +342,17 @@ def _protocol(dataset: Dataset, options: TrainingOptions, epochs: int, batch_siz
     )
 
 
-def _on_gpu(images: Images) -> bool:
-    return images.device.type == "cuda"
+def _cluster(options: TrainingOptions, processes: Processes) -> Cluster | None:
+    """The one that is asked for."""
+    if options.engine != "ray":
+        return None
+    if processes.count > 1:
+        raise UserError(f"{setting('engine')} ray: starts its own workers; expected no torchrun")
+    from bft_nas.engines.ray_train import join_cluster
+
+    return join_cluster(
+        options.ray_address,
+        workers=options.workers,
+        storage=options.ray_storage,
+        retries=RETRIES if options.retries is None else options.retries,
+    )

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bft_nas.core.errors import UserError, setting
+from bft_nas.core.extras import require
 from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, SWITCH, option, values_of
 from bft_nas.training.recipe import Precision
+
+OF_RAY = ("workers", "retries", "ray_address", "ray_storage")
+RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,27 @@ class TrainingOptions:
     seed: int = option(
         "of the weights and of the images' order (default: {default})", kind=NATURAL, default=0
     )
+    engine: str = option(
+        "ray: on a Ray cluster; {default} (default): in this process, or in those that torchrun started",
+        metavar="NAME",
+        default="local",
+        choices=("local", "ray"),
+    )
+    workers: int | None = option(
+        "of a Ray cluster that share the training (default: one for each GPU, or for every four cores)",
+        kind=POSITIVE,
+    )
+    retries: int | None = option(
+        f"how often it goes on when a Ray cluster lost a worker (default: {RETRIES})", kind=NATURAL
+    )
+    ray_address: str | None = option(
+        "of the head of a running cluster, such as 10.0.0.1:6379 (default: a cluster of this machine's own)",
+        metavar="ADDRESS",
+    )
+    ray_storage: str | None = option(
+        "where all nodes can keep checkpoints: a shared folder or a URI (default: in the training's folder)",
+        metavar="PATH",
+    )
     name: str | None = option("of the folder (default: made from the network's)", metavar="NAME")
     resume: str | None = option("go on with a training that was cut short", metavar="NAME")
     runs: Path = option("where the runs are (default: {default})", metavar="DIR", kind=PLACE, default="runs")
@@ -84,6 +109,11 @@ class TrainingOptions:
         options = cls(**values_of(cls, given))
         if len(options.budget) > 1:
             raise UserError(f"{setting('flops')}: several budgets; expected one")
+        if options.engine == "ray":
+            require("ray", f"{setting('engine')} ray")
+        for name in OF_RAY:
+            if options.engine != "ray" and getattr(options, name) is not None:
+                raise UserError(f"{setting(name)}: needs {setting('engine')} ray")
         return options
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from bft_nas.training.curve import CHECKPOINT, FullCurve
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
     from bft_nas.data.images import Images
+    from bft_nas.engines.ray_train import Cluster
     from bft_nas.training.processes import Processes
     from bft_nas.training.protocol import Protocol
     from bft_nas.training.teacher import Teacher
@@ -43,6 +45,7 @@ class Work:
     images: Images
     teacher: Teacher | None
     processes: Processes
+    cluster: Cluster | None = None
 
     def run(self, watcher: TrainingWatcher) -> Evaluation:
         """Train to the end, evaluate once on the test images, and write the model card.
@@ -63,46 +66,57 @@ class Work:
         return evaluation
 
     def train(self, watcher: TrainingWatcher) -> None:
-        """Train to the end alone, or together with the other processes; see `run`."""
-        import torch
-
-        from bft_nas.network.build import build
+        """Train to the end alone, together with the other processes, or on the cluster; see `run`."""
+        from bft_nas.training.begin import begin
         from bft_nas.training.checkpoint import damage_of
-        from bft_nas.training.finish import FullTraining
-        from bft_nas.training.initialise import initialise
-        from bft_nas.training.loop import failing
 
-        trained, protocol = self.trained, self.trained.protocol
-        torch.manual_seed(protocol.seed)
-        with failing():
-            model = build(trained.architecture).to(self.images.device)
-            initialise(model, protocol.recipe)
-            training = FullTraining(
-                model,
+        trained, protocol, images = self.trained, self.trained.protocol, self.images
+
+        damage = damage_of(trained.folder / CHECKPOINT)
+        if damage:
+            watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
+        with ExitStack() as stack:
+            logs: list[Callable[[FullCurve], None]] = []
+
+            def keep(curve: FullCurve) -> None:
+                trained.write_curve([asdict(row) for row in curve])
+
+            def on_begin(curve: FullCurve) -> None:
+                if curve:
+                    # Whoever was killed had perhaps stored an epoch and not yet told of it.
+                    keep(curve)
+                if not logs:
+                    logs.append(stack.enter_context(tensorboard_log(trained.folder, curve)))
+                watcher.begin(curve, protocol, len(images.dataset.train.labels))
+
+            def on_epoch(curve: FullCurve) -> None:
+                keep(curve)
+                logs[0](curve)
+                watcher.epoch(curve)
+
+            if self.cluster is not None:
+                from bft_nas.engines.ray_train import Hears, train_on_cluster
+
+                hears = Hears(on_begin, on_epoch, watcher.step, watcher.say)
+                train_on_cluster(
+                    self.cluster,
+                    trained.architecture,
+                    protocol,
+                    images.dataset,
+                    trained.folder,
+                    teacher=self.teacher,
+                    hears=hears,
+                )
+                return
+            training = begin(
+                trained.architecture,
                 protocol,
-                self.images,
-                trained.architecture.resolution,
+                images,
                 trained.folder,
                 teacher=self.teacher,
                 processes=self.processes,
             )
-
-        def keep(curve: FullCurve) -> None:
-            trained.write_curve([asdict(row) for row in curve])
-
-        def on_epoch(curve: FullCurve) -> None:
-            keep(curve)
-            log(curve)
-            watcher.epoch(curve)
-
-        damage = "" if training.restored else damage_of(trained.folder / CHECKPOINT)
-        if damage:
-            watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
-        if training.curve:
-            # Whoever was killed had perhaps stored an epoch and not yet told of it.
-            keep(training.curve)
-        watcher.begin(training.curve, protocol, len(self.images.dataset.train.labels))
-        with tensorboard_log(trained.folder, training.curve) as log:
+            on_begin(training.curve)
             training.run(on_epoch=on_epoch, on_step=watcher.step, say=watcher.say)
 
     def announce(self, given: Mapping[str, Any]) -> None:
@@ -148,7 +162,9 @@ def take_part(processes: Processes) -> Trained:
     return Trained(Path(content["folder"]))
 
 
-def resumed(trained: Trained, given: Mapping[str, Any], *, processes: Processes) -> Work:
+def resumed(
+    trained: Trained, given: Mapping[str, Any], *, processes: Processes, cluster: Cluster | None = None
+) -> Work:
     """A training that there is already; where its images are now may be given.
 
     Raises:
@@ -160,7 +176,7 @@ def resumed(trained: Trained, given: Mapping[str, Any], *, processes: Processes)
         teacher = load_teacher(
             trained.facts["teacher"], trained.data.classes, trained=place, device=images.device
         )
-    return Work(trained, images, teacher, processes)
+    return Work(trained, images, teacher, processes, cluster)
 
 
 def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:

@@ -93,6 +93,9 @@ def _plan(work: Work) -> Facts:
     trained, protocol = work.trained, work.trained.protocol
     uneven = unevenness(work.images.dataset.train, trained.data.classes)
     how = "evened out" if protocol.recipe.balance else "--balance evens it out"
+    count, kind = work.processes.count, "processes"
+    if work.cluster is not None:
+        count, kind = work.cluster.share.workers, "workers of Ray's at most"
     norms = "norms synchronised" if protocol.recipe.sync_norms else "norms each of its share"
     counted, side = cost(trained.architecture), trained.architecture.resolution
     return [
@@ -111,7 +114,7 @@ def _plan(work: Work) -> Facts:
             f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
             f"{protocol.recipe.optimiser}, {protocol.recipe.precision}",
         ),
-        *([("together", f"{work.processes.count} processes, {norms}")] if work.processes.count > 1 else []),
+        *([("together", f"{count} {kind}, {norms}")] if count > 1 or work.cluster else []),
         ("protocol", protocol.hash),
         ("folder", str(trained.folder)),
     ]

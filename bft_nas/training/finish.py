@@ -122,6 +122,7 @@ class FullTraining:
         on_epoch: Callable[[FullCurve], None] = lambda curve: None,
         on_step: Callable[[int, int], None] = lambda done, total: None,
         say: Callable[[str], None] = lambda text: None,
+        check: Callable[[], None] = lambda: None,
     ) -> FullCurve:
         """Train until the last epoch and return the curve.
 
@@ -131,6 +132,7 @@ class FullTraining:
             on_epoch: receives the curve so far after each epoch.
             on_step: receives how many of all steps are done.
             say: is told in a line when the training went back to a checkpoint.
+            check: raises such an `Interrupt` where something else than a signal asks for it; called after each step.
 
         Raises:
             Diverged: the loss became NaN or infinite twice, or far worse than chance.
@@ -146,7 +148,7 @@ class FullTraining:
             stack.callback(self.data.close)
             if together:
                 stack.enter_context(norms_synchronised(self.parts.model, self.processes))
-            self._check_interrupt = self.processes.agreed(stack.enter_context(awaited()))
+            self._check_interrupt = self.processes.agreed(stack.enter_context(awaited()), check)
             self._stored = time.monotonic()
             if not self.restored:
                 self._store()

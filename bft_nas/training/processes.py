@@ -35,6 +35,9 @@ FAILURE = "bft-nas/failure"
 """Under which a process leaves word of what it ended with."""
 
 
+LOST = "another process of this training ended"
+
+
 class ProcessLost(RunError):  # noqa: N818 - it is another one's end
     """Another process of the training ended before its end."""
 
@@ -120,17 +123,21 @@ class Processes:
                 dist.broadcast(values, 0)
         return values.numpy().tobytes()
 
-    def agreed(self, check: Callable[[], None]) -> Callable[[], None]:
+    def agreed(self, *checks: Callable[[], None]) -> Callable[[], None]:
         """A check for an interrupt that all processes make together: what interrupts one interrupts all.
 
         Args:
-            check: of this process alone, see `bft_nas.core.interrupts.awaited`.
+            checks: of this process alone, each raises `Interrupt`; see `bft_nas.core.interrupts.awaited`.
         """
+
+        def check_alone() -> None:
+            for check in checks:
+                check()
 
         def check_all() -> None:
             number = 0
             try:
-                check()
+                check_alone()
             except Interrupt as interrupt:
                 number = interrupt.number
             found = torch.tensor([number])
@@ -139,7 +146,7 @@ class Processes:
             if int(found):
                 raise Interrupt(int(found), at_once=False)
 
-        return check if self.count == 1 else check_all
+        return check_alone if self.count == 1 else check_all
 
 
 ALONE = Processes()
@@ -153,7 +160,7 @@ def _others() -> Iterator[None]:
     except RuntimeError as error:
         # Where in its sources gloo found it is nobody's to know.
         said = re.sub(r"\[\S+\.cc:\d+\]", "", one_line(error)).partition(". ")[0].strip()
-        raise ProcessLost(f"another process of this training ended ({said[:120]})") from error
+        raise ProcessLost(f"{LOST} ({said[:120]})") from error
 
 
 @contextmanager

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.data.images import resize
+
+
+class Exported(nn.Module):
+    """The network of a ``model.pt2``, which other processes can be given."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+        self.graph = torch.export.load(io.BytesIO(content)).module()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.graph(x)
+        return logits
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Exported, (self.content,)
 
 
 class Teacher:
@@ -36,6 +54,17 @@ class Teacher:
         self.mean, self.std = (torch.tensor(each, device=device).view(-1, 1, 1) for each in (mean, std))
         self.size = size
         self.classes = classes
+
+    def to(self, device: torch.device) -> Teacher:
+        """The same one on another device."""
+        return Teacher(
+            self.model,
+            self.mean.flatten().tolist(),
+            self.std.flatten().tolist(),
+            self.size,
+            self.classes,
+            device,
+        )
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
