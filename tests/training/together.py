@@ -30,7 +30,10 @@ from bft_nas.training.recipe import Recipe
 
 RECIPES: dict[str, dict[str, Any]] = {
     "synchronised": {"sync_norms": True},
-    "blended": {"sync_norms": True, "mixup": 0.2, "cutmix": 1.0, "balance": True},
+    "blended": {
+        **{"sync_norms": True, "mixup": 0.2, "cutmix": 1.0, "balance": True},
+        **{"accumulation": 2, "rand_operations": 2},
+    },
     "apart": {},
 }
 BATCH = 25
