@@ -1,29 +1,33 @@
-"""Which network teaches another one: a trained one of this project, or an exported file."""
+"""Which network teaches another one: a trained one of this project, an exported file, or one of timm."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.trained import Trained
 from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.extras import require
 from bft_nas.core.files import is_file
 from bft_nas.network import Architecture
 from bft_nas.record.trained import ARCHITECTURE, is_trained
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from bft_nas.training.teacher import Teacher
 
 WEIGHT = 0.5
 """Of a teacher's soft targets, where the recipe names none."""
+WORDS = ("reference", "widest")
+"""Teachers out of a search; see `bft_nas.api.teaching`."""
+TIMM = "timm:"
+"""Before the name of a network of timm."""
 
 
 def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: torch.device) -> Teacher:
-    """The teacher of a name: a trained network's, or the path of a ``model.pt2`` in the folder of an export.
+    """The teacher of a name: a trained network's, ``timm:`` and a name of that package, or the path of a ``model.pt2``.
 
     Args:
         name: of the teacher.
@@ -34,30 +38,92 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
     Raises:
         UserError: there is none, it cannot be read, or it knows other classes.
     """
+    shown = f"{setting('teacher')} '{one_line(name)[:80]}'"
+    if name.startswith(TIMM):
+        return timm_teacher(name.removeprefix(TIMM), classes, device=device)
+    if is_trained(name, trained=trained):
+        return trained_teacher(Trained.open(name, trained=trained), classes, device=device)
+    if not (name.endswith(".pt2") and is_file(Path(name))):
+        raise UserError(
+            f"{shown}: not found; expected a trained network, the model.pt2 of an export, {TIMM}NAME, or "
+            f"{' or '.join(WORDS)} of a run"
+        )
     from bft_nas.training.teacher import Exported, Teacher
 
-    model: nn.Module
-    shown = f"{setting('teacher')} '{one_line(name)[:80]}'"
-    if is_trained(name, trained=trained):
-        found = Trained.open(name, trained=trained)
-        model, known = found.model(), found.data.classes
-        mean, std, size = found.data.mean, found.data.std, found.architecture.resolution
-    elif name.endswith(".pt2") and is_file(Path(name)):
-        try:
-            model = Exported(Path(name).read_bytes())
-            mean, std, known = _metadata(Path(name).with_name("weights.safetensors"))
-            size = Architecture.from_json(
-                Path(name).with_name(ARCHITECTURE).read_text(encoding="utf-8")
-            ).resolution
-        except Exception as error:
-            raise UserError(f"{shown}: cannot be read ({one_line(error)[:120]})") from None
-    else:
-        raise UserError(f"{shown}: not found; expected a trained network, or the model.pt2 of an export")
+    try:
+        model = Exported(Path(name).read_bytes())
+        mean, std, known = _metadata(Path(name).with_name("weights.safetensors"))
+        size = Architecture.from_json(
+            Path(name).with_name(ARCHITECTURE).read_text(encoding="utf-8")
+        ).resolution
+    except Exception as error:
+        raise UserError(f"{shown}: cannot be read ({one_line(error)[:120]})") from None
+    _check_classes(shown, known, classes)
+    return Teacher(model, mean, std, size, len(classes), device)
+
+
+def place_of(teacher: str, trained: Path) -> str:
+    """Where a teacher is, by a path that still holds in another directory, or its name elsewhere."""
+    if teacher.startswith(TIMM):
+        return teacher
+    found = Trained.open(teacher, trained=trained).folder if is_trained(teacher, trained=trained) else teacher
+    return str(Path(found).absolute())
+
+
+def trained_teacher(found: Trained, classes: tuple[str, ...], *, device: torch.device) -> Teacher:
+    """A trained network as a teacher, by its best weights; see `load_teacher`."""
+    from bft_nas.training.teacher import Teacher
+
+    _check_classes(f"{setting('teacher')} '{found.name}'", found.data.classes, classes)
+    size = found.architecture.resolution
+    return Teacher(found.model(), found.data.mean, found.data.std, size, len(classes), device)
+
+
+def timm_teacher(name: str, classes: tuple[str, ...], *, device: torch.device) -> Teacher:
+    """A pretrained network of timm as a teacher, which may have to be downloaded; see `load_teacher`."""
+    from bft_nas.training.teacher import Teacher
+
+    shown = f"{setting('teacher')} '{TIMM}{one_line(name)[:80]}'"
+    require("timm", shown)
+    try:
+        import timm
+        from timm.data import resolve_model_data_config
+    except Exception as error:
+        raise UserError(f"{shown}: timm cannot be imported ({one_line(error)[:120]})") from None
+    try:
+        model = timm.create_model(name, pretrained=True).eval()
+        config = resolve_model_data_config(model)
+    except Exception as error:
+        raise UserError(f"{shown}: timm cannot make it ({one_line(error)[:160]})") from None
+    known = _classes_of_timm(model)
+    if known is not None:
+        _check_classes(shown, known, classes)
+    elif model.num_classes != len(classes):
+        raise UserError(
+            f"{shown}: knows {model.num_classes} classes; expected the classes of the data, {_in_short(classes)}"
+        )
+    _, height, width = config["input_size"]
+    return Teacher(model, config["mean"], config["std"], max(height, width), len(classes), device)
+
+
+def _classes_of_timm(model: Any) -> tuple[str, ...] | None:
+    """The classes of a network of timm in the order of its logits: ImageNet's go by WordNet's names.
+
+    None where timm does not know them.
+    """
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    if named := model.pretrained_cfg.get("label_names"):
+        return tuple(map(str, named))
+    subset = infer_imagenet_subset(model)
+    return tuple(ImageNetInfo(subset).label_names()) if subset else None
+
+
+def _check_classes(shown: str, known: tuple[str, ...], classes: tuple[str, ...]) -> None:
     if known != classes:
         raise UserError(
             f"{shown}: knows {_in_short(known)}; expected the classes of the data, {_in_short(classes)}"
         )
-    return Teacher(model, mean, std, size, len(classes), device)
 
 
 def _metadata(weights: Path) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bft_nas.api.teachers import WEIGHT, load_teacher
+from bft_nas.api.sources import Source, architecture_of, source_of
+from bft_nas.api.teachers import WEIGHT, load_teacher, place_of, trained_teacher
+from bft_nas.api.teaching import is_complete, teacher_source, teaching_of
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_options import OF_RAY, RETRIES, TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
@@ -22,49 +24,30 @@ from bft_nas.api.training_work import (
     run_to_the_end,
     take_part,
 )
-from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file
-from bft_nas.core.units import format_macs
 from bft_nas.data.dataset import (
     Room,
     anchored,
-    deployment_classes,
     is_there,
     load_dataset,
     with_margin,
 )
 from bft_nas.network import Architecture
-from bft_nas.network.references import REFERENCES, widest
-from bft_nas.record import DataFacts, Run
-from bft_nas.record.trained import TRAINING_FILE, Evaluation, is_trained
-from bft_nas.training.plans import load_plan, plan_for
+from bft_nas.record import DataFacts
+from bft_nas.record.trained import TRAINING_FILE, Evaluation, check_new, is_trained
+from bft_nas.training.plans import Plan, load_plan, plan_for
 from bft_nas.training.protocol import Protocol
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
+    from bft_nas.data.images import Images
     from bft_nas.engines.ray_train import Cluster
     from bft_nas.training.processes import Processes
     from bft_nas.training.recipe import Precision
 
 KEPT_GIVEN = ("resume", "data", "trained", "runs", "max_unreadable", "engine", *OF_RAY)
 """The options that go with a training that there is already."""
-DATA = "fashion-mnist"
-"""What a reference is trained on unless told otherwise."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The network that is to be trained."""
-
-    said: str
-    """What it is, in words."""
-    name: str
-    """For its folder, unless another one is given."""
-    data: str
-    """On which it is trained unless told otherwise."""
-    resolution: int
-    architecture: Architecture | None
-    """None for a reference, which is as wide as its budget allows for the classes of the data."""
 
 
 def train(
@@ -168,12 +151,97 @@ def open_training(
             with _resumed(known, kept, processes, cluster) as work:
                 yield work
             return
+    with _begun(what, source, options, given, command, processes, cluster) as work:
+        yield work
+
+
+@contextmanager
+def _begun(
+    what: str,
+    source: Source,
+    options: TrainingOptions,
+    given: Mapping[str, Any],
+    command: str,
+    processes: Processes,
+    cluster: Cluster | None,
+) -> Iterator[Work]:
+    """A new training, and that of its teacher before it where there is one."""
+    chosen = teacher_source(what, source, options)
     dataset = _load(source, options)
-    architecture = _architecture(source, options, dataset)
-    plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
-    protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
+    architecture = architecture_of(source, options, dataset)
     images = on_device(dataset)
     on_gpu = cluster.share.gpus > 0 if cluster is not None else images.device.type == "cuda"
+    count = cluster.share.workers if cluster is not None else processes.count
+    plan, protocol = _planned(dataset, options, on_gpu, count)
+    name = options.name or source.name
+    check_new(name, options.trained)
+    teacher = teaching = place = None
+    if chosen is not None:
+
+        def load(resolution: int) -> Images:
+            same = resolution == source.resolution
+            return images if same else on_device(_load(replace(source, resolution=resolution), options))
+
+        teaching = teaching_of(name, chosen, protocol, images, options, load)
+        place = str((options.trained / teaching.name).absolute())
+        if teaching.known is not None and is_complete(teaching.known):
+            teacher = trained_teacher(teaching.known, dataset.classes, device=images.device)
+        else:
+            _check_alone(processes)
+    elif options.teacher is not None:
+        teacher = load_teacher(
+            options.teacher, dataset.classes, trained=options.trained, device=images.device
+        )
+        place = place_of(options.teacher, options.trained)
+    elif protocol.recipe.distillation:
+        raise UserError(f"recipe {plan.name}: distillation without a teacher; expected {setting('teacher')}")
+    if place is not None:
+        weight = protocol.recipe.distillation or WEIGHT
+        protocol = replace(protocol, recipe=replace(protocol.recipe, distillation=weight))
+
+    def make(name: str, network: Architecture, by: Protocol, on: Images, said: str, **of: Any) -> Trained:
+        data = DataFacts(on.dataset.classes, on.mean, on.std, on.dataset.notes, on.dataset.left_out)
+        return Trained.create(
+            name,
+            network,
+            by,
+            source=said,
+            data=anchored(options.data or source.data),
+            facts=data,
+            plan=plan.name,
+            command=command,
+            trained=options.trained,
+            **of,
+        )
+
+    with ExitStack() as stack:
+        first = None
+        if teaching is not None and teacher is None:
+            begun = teaching.known or make(
+                teaching.name, teaching.architecture, teaching.protocol, teaching.images, teaching.said
+            )
+            stack.enter_context(begun.at_work())
+            first = Work(begun, teaching.images, None, processes, cluster)
+        made = make(
+            name,
+            architecture,
+            protocol,
+            images,
+            source.said,
+            teacher=place,
+            teacher_first=teaching is not None,
+            launch=processes.launch,
+        )
+        stack.enter_context(made.at_work())
+        work = Work(made, images, teacher, processes, cluster, first)
+        work.announce(given)
+        yield work
+
+
+def _planned(dataset: Dataset, options: TrainingOptions, on_gpu: bool, count: int) -> tuple[Plan, Protocol]:
+    """The recipe's file, and what the options and the device make of it, for so many processes."""
+    plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
+    protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
     recipe = replace(
         plan.recipe,
         precision=options.precision or plan.precision or ("bfloat16" if on_gpu else "float32"),
@@ -189,32 +257,16 @@ def open_training(
             "into single images; expected 2 or more a part"
         )
     check_shares(protocol, count)
-    teacher = None
-    if options.teacher is not None:
-        teacher = load_teacher(
-            options.teacher, dataset.classes, trained=options.trained, device=images.device
+    return plan, protocol
+
+
+def _check_alone(processes: Processes) -> None:
+    """UserError where several processes would train a teacher before they train its pupil."""
+    if processes.count > 1:
+        raise UserError(
+            f"{setting('teacher')}: is trained first, which takes one process; expected the training to begin in one, "
+            f"or a teacher that is trained"
         )
-        weight = protocol.recipe.distillation or WEIGHT
-        protocol = replace(protocol, recipe=replace(protocol.recipe, distillation=weight))
-    elif protocol.recipe.distillation:
-        raise UserError(f"recipe {plan.name}: distillation without a teacher; expected {setting('teacher')}")
-    made = Trained.create(
-        options.name or source.name,
-        architecture,
-        protocol,
-        source=source.said,
-        data=anchored(options.data or source.data),
-        facts=DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out),
-        plan=plan.name,
-        teacher=None if options.teacher is None else _place_of(options.teacher, options.trained),
-        command=command,
-        launch=processes.launch,
-        trained=options.trained,
-    )
-    with made.at_work():
-        work = Work(made, images, teacher, processes, cluster)
-        work.announce(given)
-        yield work
 
 
 @contextmanager
@@ -224,10 +276,30 @@ def _resumed(
     for name in given:
         if name not in KEPT_GIVEN:
             raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
-    with trained.at_work():
-        work = resumed(trained, given, processes=processes, cluster=cluster)
+    with ExitStack() as stack:
+        stack.enter_context(trained.at_work())
+        first = _teacher_on_the_way(trained, given, processes, cluster)
+        if first is None:
+            work = resumed(trained, given, processes=processes, cluster=cluster)
+        else:
+            stack.enter_context(first.trained.at_work())
+            work = Work(trained, images_of(trained, given), None, processes, cluster, first)
         work.announce(given)
         yield work
+
+
+def _teacher_on_the_way(
+    trained: Trained, given: Mapping[str, Any], processes: Processes, cluster: Cluster | None
+) -> Work | None:
+    """The training of a network's teacher that has to end before its own goes on."""
+    place = trained.facts["teacher"]
+    if place is None or trained.finished or not trained.facts["teacher_first"] or not is_trained(place):
+        return None
+    teacher = Trained.open(place)
+    if is_complete(teacher):
+        return None
+    _check_alone(processes)
+    return Work(teacher, images_of(teacher, given), None, processes, cluster)
 
 
 def evaluate(
@@ -258,51 +330,6 @@ def evaluate(
     return evaluated(found, images, data=str(data))
 
 
-def source_of(what: str, options: TrainingOptions) -> Source:
-    """What network a name stands for.
-
-    Raises:
-        UserError: none, or an option that does not go with it.
-    """
-    is_reference, is_description = what in REFERENCES, what.endswith(".json")
-    for name, needed in (("flops", is_reference), ("candidate", not (is_reference or is_description))):
-        if getattr(options, name) is not None and not needed:
-            kind = "a reference" if name == "flops" else "a run"
-            raise UserError(f"{setting(name)}: goes with {kind}; '{one_line(what)[:80]}' is none")
-    if is_reference:
-        if options.flops is None:
-            raise UserError(f"{setting('flops')}: missing; expected a budget in MACs for {what}, such as 50M")
-        budget = format_macs(options.flops)
-        return Source(f"{what} within {budget}", f"{what}-{budget}", DATA, options.resolution or 224, None)
-    for name in ("resolution", "classes"):
-        if getattr(options, name) is not None:
-            raise UserError(f"{setting(name)}: goes with a reference; '{one_line(what)[:80]}' is none")
-    if is_description:
-        path = Path(what)
-        if not is_file(path):
-            raise UserError(f"{one_line(what)[:80]}: no such file; expected an architecture.json")
-        try:
-            architecture = Architecture.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, UserError) as error:
-            raise UserError(f"{path}: no architecture ({one_line(error)[:120]})") from None
-        name = path.resolve().parent.name if path.stem == "architecture" else path.stem
-        return Source(str(path), name or "network", DATA, architecture.resolution, architecture)
-    run = Run.open(what, runs=options.runs)
-    number = run.number_or_winner(options.candidate)
-    row = run.row(number)
-    if row["state"] == "failed":
-        raise UserError(f"candidate {number} of {run.name}: failed ({row['reason']}); expected another one")
-    architecture = run.architecture(number)
-    said = f"candidate {number} of {run.name}"
-    return Source(said, f"{run.name}-{number}", run.settings.data, architecture.resolution, architecture)
-
-
-def _place_of(teacher: str, trained: Path) -> str:
-    """Where a teacher is, by a path that still holds in another directory."""
-    found = Trained.open(teacher, trained=trained).folder if is_trained(teacher, trained=trained) else teacher
-    return str(Path(found).absolute())
-
-
 def _load(source: Source, options: TrainingOptions) -> Dataset:
     data = options.data or source.data
     if options.data is None and not is_there(data):
@@ -313,23 +340,6 @@ def _load(source: Source, options: TrainingOptions) -> Dataset:
     if len(dataset.train.labels) < 2:
         raise UserError(f"{setting('data')} '{data}': one image to train on; expected 2 or more")
     return dataset
-
-
-def _architecture(source: Source, options: TrainingOptions, dataset: Dataset) -> Architecture:
-    own = len(dataset.classes)
-    found = source.architecture
-    if found is None:
-        classes = options.classes or deployment_classes(options.data or source.data, own)
-        budget, name = options.flops or 0, source.said.partition(" ")[0]
-        made = widest(name, budget, resolution=source.resolution, classes=classes)
-        if made is None:
-            raise UserError(f"{setting('flops')} {format_macs(budget)}: {name} has no network within it")
-        found = made[1]
-    if found.classes < own:
-        raise UserError(
-            f"{source.said}: made for {found.classes} classes, and the data has {own}; expected no more than that"
-        )
-    return found
 
 
 def _protocol(dataset: Dataset, options: TrainingOptions, epochs: int, batch_size: int) -> Protocol:

@@ -43,7 +43,8 @@ class TrainingOptions:
         metavar="NAME",
     )
     teacher: str | None = option(
-        "a trained network, or the model.pt2 of an export, whose soft targets are learnt besides the labels",
+        "whose soft targets are learnt besides the labels: a trained network, the model.pt2 of an export, timm:NAME, "
+        "or the run's best reference or widest candidate, trained first: reference, widest",
         metavar="NAME",
     )
     epochs: int | None = option("of the training (default: the recipe's)", kind=POSITIVE)

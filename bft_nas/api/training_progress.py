@@ -66,7 +66,7 @@ class Lines:
     def begin(self, curve: FullCurve, protocol: bft_nas.training.protocol.Protocol, images: int) -> None:
         """See `TrainingWatcher`."""
         self.epochs, self.images, self.batch = protocol.epochs, images, protocol.batch_size
-        self.started = time.monotonic()
+        self.started, self.first = time.monotonic(), None
         if curve:
             self.say(f"goes on after epoch {len(curve)}/{self.epochs}")
 

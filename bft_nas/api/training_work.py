@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bft_nas.api.teachers import load_teacher
+from bft_nas.api.teachers import load_teacher, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_progress import Silent, TrainingWatcher
@@ -24,7 +24,7 @@ from bft_nas.data.dataset import (
     load_test,
     with_margin,
 )
-from bft_nas.record.card import write_card
+from bft_nas.record.card import accuracy_text, write_card
 from bft_nas.record.trained import TRAINED, Evaluation
 from bft_nas.training.curve import CHECKPOINT, FullCurve
 
@@ -46,6 +46,8 @@ class Work:
     teacher: Teacher | None
     processes: Processes
     cluster: Cluster | None = None
+    first: Work | None = None
+    """The training of its teacher, which comes before."""
 
     def run(self, watcher: TrainingWatcher) -> Evaluation:
         """Train to the end, evaluate once on the test images, and write the model card.
@@ -54,6 +56,8 @@ class Work:
             UserError, RunError: something in the way; the checkpoint is as it was.
             TrainingFailed: the network cannot be trained.
         """
+        if self.first is not None:
+            return replace(self, teacher=self.first.make_teacher(watcher), first=None).run(watcher)
         trained = self.trained
         if not trained.finished:
             self.train(watcher)
@@ -64,6 +68,13 @@ class Work:
         write_card(trained)
         trained.report()
         return evaluation
+
+    def make_teacher(self, watcher: TrainingWatcher) -> Teacher:
+        """Train it to the end, so that it teaches another one; see `run`."""
+        watcher.say(f"its teacher first, in {self.trained.folder}")
+        evaluation = run_to_the_end(self, watcher)
+        watcher.say(f"the teacher is trained: {accuracy_text(evaluation)}")
+        return trained_teacher(self.trained, self.trained.data.classes, device=self.images.device)
 
     def train(self, watcher: TrainingWatcher) -> None:
         """Train to the end alone, together with the other processes, or on the cluster; see `run`."""

@@ -115,6 +115,26 @@ def _plan(work: Work) -> Facts:
             f"{protocol.recipe.optimiser}, {protocol.recipe.precision}",
         ),
         *([("together", f"{count} {kind}, {norms}")] if count > 1 or work.cluster else []),
+        *([("teacher", teacher)] if (teacher := _teacher(work)) else []),
         ("protocol", protocol.hash),
         ("folder", str(trained.folder)),
     ]
+
+
+def _teacher(work: Work) -> str:
+    """Which network teaches, and what its own training takes; empty without one."""
+    from bft_nas.core.units import format_macs, format_params
+    from bft_nas.network import cost
+
+    place = work.trained.facts["teacher"]
+    if work.first is None:
+        return f"{place}, trained already" if place and work.trained.facts["teacher_first"] else place or ""
+    teacher, protocol = work.first.trained, work.first.trained.protocol
+    ours, theirs = cost(work.trained.architecture), cost(teacher.architecture)
+    done = len(teacher.curve())
+    resumed = f", of which {done} are done" if done else ""
+    return (
+        f"{teacher.facts['network']} ({format_macs(theirs.macs)} MACs, {format_params(theirs.params)} parameters), "
+        f"trained first, in {teacher.folder}: {protocol.epochs} epochs of {protocol.train_images:,} images{resumed}, "
+        f"with {theirs.macs / ours.macs:.1f} times the MACs of the network itself"
+    )

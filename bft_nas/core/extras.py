@@ -10,6 +10,7 @@ EXTRAS = {
     "ray": ("ray",),
     "dashboard": ("dash", "dash_ag_grid"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "timm": ("timm",),
 }
 """What is imported of each extra of pyproject.toml."""
 

@@ -6,15 +6,17 @@ import csv
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 TRAINED = Path("trained")
 TRAINING_FILE = "training.yaml"
-ARCHITECTURE, CURVE, EVALUATION = "architecture.json", "curve.csv", "evaluation.json"
+ARCHITECTURE, CURVE, EVALUATION, LOCK = "architecture.json", "curve.csv", "evaluation.json", ".lock"
 DESCRIPTION = (TRAINING_FILE, ARCHITECTURE)
 
 
@@ -69,6 +71,7 @@ class Trained:
         facts: DataFacts,
         plan: str,
         teacher: str | None = None,
+        teacher_first: bool = False,
         command: str = "",
         launch: str = "",
         trained: Path = TRAINED,
@@ -84,6 +87,7 @@ class Trained:
             facts: of the images.
             plan: the name of the recipe.
             teacher: where the network's teacher is, if it has one.
+            teacher_first: whether that is a network that is trained before this one is.
             command: that asked for it.
             launch: of several processes; see `bft_nas.training.processes.Processes`.
             trained: where such folders are.
@@ -92,10 +96,8 @@ class Trained:
             UserError: no folder can have the name, or there is one already.
             RunError: it cannot be written.
         """
-        check_name(name)
+        check_new(name, trained)
         folder = trained / name
-        if os.path.lexists(folder):
-            raise _taken(name, folder)
         content = {
             "command": command,
             **({"launch": launch} if launch else {}),
@@ -104,6 +106,7 @@ class Trained:
             "data": data,
             "recipe": plan,
             "teacher": teacher,
+            "teacher_first": teacher_first,
             "protocol_hash": protocol.hash,
             "protocol": protocol.to_dict(),
             "data_facts": {key: list(value) for key, value in asdict(facts).items()},
@@ -150,6 +153,7 @@ class Trained:
             content = yaml.safe_load((self.folder / TRAINING_FILE).read_text(encoding="utf-8"))
             return {
                 "teacher": None,
+                "teacher_first": False,
                 **content,
                 "data": str(content["data"]),
                 "network": str(content["network"]),
@@ -251,19 +255,53 @@ class Trained:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Train it meanwhile; UserError when another process does."""
-        with writing(self.folder / ".lock"):
-            lock = (self.folder / ".lock").open("w")
+        with writing(self.folder / LOCK):
+            lock = (self.folder / LOCK).open("w")
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(
-                    f"trained network '{self.name}': another process trains it; expected its end"
-                ) from None
+            # Whoever only looks whether somebody is at work holds it for a moment.
+            for wait in (0.02, 0.2, None):
+                if _locks(lock, fcntl.LOCK_EX):
+                    break
+                if wait is None:
+                    raise UserError(
+                        f"trained network '{self.name}': another process trains it; expected its end"
+                    )
+                time.sleep(wait)
             yield
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process of this machine is training it."""
+        try:
+            with (self.folder / LOCK).open() as lock:
+                return not _locks(lock, fcntl.LOCK_SH)
+        except OSError:
+            return False
 
     def _unreadable(self, file: str, error: Exception) -> UserError:
         return UserError(f"trained network '{self.folder}': {file} cannot be read ({one_line(error)[:120]})")
+
+
+def candidate_source(run: str, number: int) -> str:
+    """What a network is that is a candidate of a run, in words; see `candidate_of`."""
+    return f"candidate {number} of {run}"
+
+
+def candidate_of(source: str) -> tuple[str, int] | None:
+    """The run and the number that `candidate_source` was told; None of any other network.
+
+    >>> candidate_of("candidate 7 of mobile-50M"), candidate_of("mobilenet_v3_small within 50M")
+    (('mobile-50M', 7), None)
+    """
+    found = re.fullmatch(r"candidate (\d+) of (.+)", source, re.DOTALL)
+    return None if found is None else (found[2], int(found[1]))
+
+
+def check_new(name: str, trained: Path = TRAINED) -> None:
+    """UserError unless a network that is about to be trained can have a name."""
+    check_name(name)
+    if os.path.lexists(trained / name):
+        raise _taken(name, trained / name)
 
 
 def trained_names(trained: Path = TRAINED) -> tuple[str, ...]:
@@ -278,6 +316,14 @@ def trained_names(trained: Path = TRAINED) -> tuple[str, ...]:
 def is_trained(name: str, *, trained: Path = TRAINED) -> bool:
     """Whether there is a network of that name under ``trained``, or in the folder of that path."""
     return bool(name) and any(is_file(folder / TRAINING_FILE) for folder in (trained / name, Path(name)))
+
+
+def _locks(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _taken(name: str, folder: Path) -> UserError:

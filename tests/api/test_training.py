@@ -282,7 +282,7 @@ def test_a_teacher_that_cannot_teach_is_named(trained: bft_nas.Trained, data: Pa
     two = {name: values[kept[name.replace("images", "labels")] < 2] for name, values in kept.items()}
     np.savez(tmp_path / "two.npz", **two)
     for changes, said in (
-        ({"teacher": "nobody"}, "teacher 'nobody': not found; expected a trained network, or the model.pt2"),
+        ({"teacher": "nobody"}, "teacher 'nobody': not found; expected a trained network, the model.pt2 of"),
         ({"teacher": tmp_path / "torn.pt2"}, "': cannot be read (File is not a zip file)"),
         (
             {"teacher": trained.folder, "data": tmp_path / "two.npz"},
