@@ -13,8 +13,10 @@ from dash.exceptions import PreventUpdate
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard._candidate import CANDIDATE, candidate_values
 from bft_nas.dashboard._front import FRONT, front_values
-from bft_nas.dashboard._layout import fill, lost_page, run_facts, run_page
+from bft_nas.dashboard._layout import TRAINED, lost_page, run_facts, run_page, trained_text
+from bft_nas.dashboard._parts import fill
 from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._trained import trained_page
 from bft_nas.dashboard._view import (
     FILTERS,
     Range,
@@ -47,16 +49,20 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
         return replace(view, run=name, runs=view.runs or together), problems
 
     @app.callback(Output("page", "children"), Input("arrival", "pathname"), State("arrival", "search"))
-    def show_page(_: str, search: str | None) -> Any:
+    def show_page(path: str | None, search: str | None) -> Any:
+        # Who has trained a network and searched for none comes to see that one.
+        if path == TRAINED or (not search and not shown and runs.is_empty and runs.trainings.names()):
+            return trained_page(runs, search or "")
         view, problems = asked(search)
         names = runs.names()
         if not view.run:
             return lost_page(f"There is no run under '{runs.folder}' yet.", names)
         try:
-            version, data = str([runs.signature(view.run)]), runs.read(view.run)
+            version, data = _version(runs, [view.run]), runs.read(view.run)
         except UserError as error:
             return lost_page(str(error), names)
-        page = html.Div(run_page(data, view, version, names, problems))
+        trained = len(runs.trainings.names())
+        page = html.Div(run_page(data, view, version, names, problems, trained))
         fill(page, FRONT, front_values(data, view))
         fill(page, CANDIDATE, candidate_values(runs, data, view))
         fill(page, ("live.children",), (_live(candidates_text(data.results)),))
@@ -233,6 +239,7 @@ def _follow(app: Dash, runs: Runs) -> None:
         Output("gone", "hidden"),
         Output("live", "children"),
         Output("facts", "children"),
+        Output("trained-count", "children"),
         Input("clock", "n_intervals"),
         State("version", "data"),
         State("view", "data"),
@@ -243,15 +250,21 @@ def _follow(app: Dash, runs: Runs) -> None:
         view = View.from_stored(before)
         names = dict.fromkeys([view.run, *(view.runs if view.tab == "search" else ())])
         try:
-            now = str([runs.signature(name) for name in names])
+            now = _version(runs, list(names))
             if now == version and well:
                 raise PreventUpdate
             data = runs.read(view.run)
         except UserError as error:
             if not well:
                 raise PreventUpdate from None
-            return no_update, f"{error}; what is shown is what it was.", False, "", no_update
-        return now, "", True, _live(candidates_text(data.results)), run_facts(data)
+            return no_update, f"{error}; what is shown is what it was.", False, "", no_update, no_update
+        count = trained_text(len(runs.trainings.names()))
+        return now, "", True, _live(candidates_text(data.results)), run_facts(data), count
+
+
+def _version(runs: Runs, names: Sequence[str]) -> str:
+    """What differs when the records of these runs have, or a training to the end has begun or ended."""
+    return str([*(runs.signature(name) for name in names), runs.trainings.standing()])
 
 
 def _live(text: str) -> str:

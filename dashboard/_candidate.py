@@ -11,11 +11,12 @@ from dash import Dash, Input, Output, State, dcc, html
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.units import format_macs, format_pixels
-from bft_nas.dashboard._download import export_command, exported_zip
-from bft_nas.dashboard._layout import EMPTY, long_table, outputs, table
+from bft_nas.dashboard._download import export_command, exported_zip, train_command
+from bft_nas.dashboard._parts import EMPTY, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative, cannot_be_shown, guarded, tell_terminal
+from bft_nas.dashboard._trained import network_link
 from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
@@ -155,7 +156,10 @@ def _shown(runs: Runs, data: RunData, first: Chosen, second: Chosen | None) -> t
         different = [_said("differences", lambda: _differences(first, second))]
     weights = runs.has_weights(data.name, first.number)
     return (
-        _said("card", lambda: _card(data, both)),
+        [
+            html.Div(_said("card", lambda: _card(data, both))),
+            *_said("trained networks", lambda: [_trained(runs, data, one) for one in both]),
+        ],
         curve,
         alternative(curve),
         False,
@@ -204,6 +208,22 @@ def _card(data: RunData, both: list[Chosen]) -> Any:
         *((column.heading, *(column.cell(one.row) for one in both)) for column in columns),
     ]
     return table(rows[0], rows[1:], "Both candidates")
+
+
+def _trained(runs: Runs, data: RunData, one: Chosen) -> Any:
+    """The networks that were trained to the end from a candidate, or how one is."""
+    found = runs.trainings.of_candidate(data.name, one.number, one.architecture)
+    if found:
+        parts: list[Any] = [f"{one.name} trained to the end: "]
+        for each in found:
+            parts += [html.A(each.name, href=network_link(each.name)), f", {each.accuracy}; "]
+        return html.P([*parts, "not to be compared with its accuracy in the search."], className="trained")
+    if one.row["state"] == "failed":
+        return None
+    command = train_command(runs.find(data.name), one.number, runs.trainings.folder)
+    return html.P(
+        [f"{one.name} was not trained to the end yet: ", html.Code(command)], className="trained about"
+    )
 
 
 def _standing(data: RunData, one: Chosen) -> str:

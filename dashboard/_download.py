@@ -1,4 +1,4 @@
-"""A candidate's export as a file to download."""
+"""An export as a file to download, and the commands that do as much."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from threading import Lock
 
 from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.record import RUNS
+from bft_nas.record.trained import TRAINED
 
 # An export takes a core for some seconds and much memory: one at a time.
 _EXPORTING = Lock()
@@ -24,21 +25,50 @@ def export_command(run: Path, number: int) -> str:
     >>> export_command(Path("runs/mobile-50M"), 7)
     'bft-nas export mobile-50M --candidate 7 -o mobile-50M-7'
     """
-    return printable(shlex.join(["bft-nas", *_arguments(run, number, f"{run.name}-{number}")]))
+    return printable(shlex.join(["bft-nas", "export", *_named(run, number), "-o", f"{run.name}-{number}"]))
+
+
+def trained_command(trained: Path) -> str:
+    """The command that exports the trained network in a folder.
+
+    >>> trained_command(Path("trained/shoes"))
+    'bft-nas export trained/shoes -o shoes'
+    """
+    return printable(shlex.join(["bft-nas", "export", str(trained), "-o", trained.name]))
+
+
+def train_command(run: Path, number: int, trained: Path) -> str:
+    """The command that trains a candidate of the run in a folder to the end.
+
+    >>> train_command(Path("runs/mobile-50M"), 7, Path("trained"))
+    'bft-nas train mobile-50M --candidate 7'
+    """
+    where = [] if trained == TRAINED else ["--trained", str(trained)]
+    return printable(shlex.join(["bft-nas", "train", *_named(run, number), *where]))
 
 
 def exported_zip(run: Path, number: int) -> bytes:
-    """An export of a candidate, checked, as a zip with one folder in it.
+    """An export of a candidate, checked, as a zip with one folder in it; see `_zip`."""
+    return _zip(["export", *_named(run, number)], f"{printable(run.name)[:80]}-{number}")
 
-    The export runs in a process of its own: torch neither slows this one nor stays in it.
+
+def trained_zip(trained: Path) -> bytes:
+    """An export of the trained network in a folder, checked, as a zip with one folder in it; see `_zip`."""
+    return _zip(["export", str(trained)], printable(trained.name)[:80])
+
+
+def _zip(arguments: list[str], name: str) -> bytes:
+    """What a command exports.
+
+    It runs in a process of its own: torch neither slows this one nor stays in it.
 
     Raises:
-        UserError: the candidate cannot be exported, or a file does not agree with its network.
+        UserError: there is nothing to export, or a file does not agree with its network.
     """
     with _EXPORTING, TemporaryDirectory() as temporary:
-        folder = Path(temporary) / f"{printable(run.name)[:80]}-{number}"
+        folder = Path(temporary) / name
         done = subprocess.run(
-            [sys.executable, "-m", "bft_nas.cli.main", *_arguments(run, number, str(folder))],
+            [sys.executable, "-m", "bft_nas.cli.main", *arguments, "-o", str(folder)],
             capture_output=True,
             text=True,
             check=False,
@@ -53,6 +83,6 @@ def exported_zip(run: Path, number: int) -> bytes:
         return content.getvalue()
 
 
-def _arguments(run: Path, number: int, output: str) -> list[str]:
+def _named(run: Path, number: int) -> list[str]:
     where = [] if run.parent == RUNS else ["--runs", str(run.parent)]
-    return ["export", run.name, *where, "--candidate", str(number), "-o", output]
+    return [run.name, *where, "--candidate", str(number)]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dash import Dash, Input, Output, Patch, State
 
 from bft_nas.core.units import format_macs
-from bft_nas.dashboard._layout import outputs
+from bft_nas.dashboard._parts import outputs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative, guarded, tell_terminal

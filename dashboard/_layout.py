@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dash_ag_grid as dag
-from dash import Output, dcc, html
+from dash import dcc, html
 
-from bft_nas.core.errors import one_line
 from bft_nas.core.units import format_macs
+from bft_nas.dashboard._parts import Pieces, facts, figure, named
 from bft_nas.dashboard._run_data import RunData
-from bft_nas.dashboard._style import CONFIG
 from bft_nas.dashboard._table import COLUMN_DEFINITIONS, DEFAULT_COLUMN, GRID_OPTIONS
 from bft_nas.dashboard._view import (
     FUSIONS,
@@ -26,11 +24,11 @@ from bft_nas.dashboard._view import (
 )
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 
+TRAINED = "/trained"
+"""The path of the page of trained networks."""
 EVERY = 1500
 """Milliseconds between two looks at whether a run has changed."""
 LIVE: dict[str, Any] = {"aria-live": "polite"}
-EMPTY = {"layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}}
-Pieces = list[Any]
 
 BUTTERFLY_VIEWS = {
     "where": (
@@ -68,20 +66,8 @@ def lost_page(message: str, names: Sequence[str]) -> Pieces:
     ]
 
 
-def outputs(keys: Sequence[str]) -> list[Output]:
-    """What a callback writes, each as ``id.property``."""
-    return [Output(name, prop) for name, _, prop in (key.partition(".") for key in keys)]
-
-
-def fill(page: html.Div, keys: Sequence[str], values: Sequence[Any]) -> None:
-    """Write into a page that is not in the browser yet what a callback would write into it there."""
-    for key, value in zip(keys, values, strict=True):
-        name, prop = key.split(".")
-        setattr(page[name], prop, value)
-
-
 def run_page(
-    data: RunData, view: View, version: str, names: Sequence[str], problems: Sequence[str]
+    data: RunData, view: View, version: str, names: Sequence[str], problems: Sequence[str], trained: int
 ) -> Pieces:
     """The page of a run as a view wants it.
 
@@ -91,6 +77,7 @@ def run_page(
         version: what will differ when the run's records have changed.
         names: of all runs, the newest last.
         problems: what of the address was not understood.
+        trained: how many networks were trained to the end.
     """
     return [
         dcc.Location(id="url", refresh=False),
@@ -105,7 +92,7 @@ def run_page(
         dcc.Store(id="drawn"),
         dcc.Store(id="shapes"),
         html.A("To the candidates", href="#front-section", className="skip"),
-        _header(data, names),
+        _header(data, names, trained),
         html.Div(
             [html.P(problem) for problem in problems], className="problem", role="alert", hidden=not problems
         ),
@@ -115,19 +102,14 @@ def run_page(
     ]
 
 
-def _header(data: RunData, names: Sequence[str]) -> html.Header:
+def _header(data: RunData, names: Sequence[str], trained: int) -> html.Header:
     return html.Header(
         [
             html.Div(
                 [
                     html.H1(data.name),
-                    html.Details(
-                        [
-                            html.Summary(f"{len(names)} run{'' if len(names) == 1 else 's'}"),
-                            html.Ul([html.Li(_run_link(name, data.name)) for name in reversed(names)]),
-                        ],
-                        className="runs",
-                    ),
+                    runs_list(names, data.name),
+                    html.A(trained_text(trained), href=TRAINED, id="trained-count", className="other"),
                     html.Span(id="live", className="live", role="status"),
                 ],
                 className="title",
@@ -142,38 +124,16 @@ def run_facts(data: RunData) -> Pieces:
     return facts(pair for pair in data.facts if pair[0] != "Candidates")
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> Pieces:
-    """The inside of a list of names and values."""
-    return [html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs]
+def runs_list(names: Sequence[str], current: str) -> html.Details:
+    """All runs, the newest first, as links behind their number."""
+    links = [html.Li(_run_link(name, current)) for name in reversed(names)]
+    text = f"{len(names)} run{'' if len(names) == 1 else 's'}"
+    return html.Details([html.Summary(text), html.Ul(links)], className="runs")
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
-    """A table of text whose first column names the row, scrolled in a box."""
-    head = html.Thead(html.Tr([html.Th(heading, scope="col") for heading in headings]))
-    body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *map(html.Td, row[1:])]) for row in rows])
-    return _scrolled(html.Table([head, body]), label)
-
-
-def long_table(headings: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> html.Div:
-    """A table of text with many rows, as one component: each cell of `table` is one, and all of them listen to all."""
-    head, *body = ([_marked(cell) for cell in row] for row in (headings, *rows))
-    lines = (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
-    return _scrolled(dcc.Markdown("\n".join(lines)), label, "tall")
-
-
-def _scrolled(content: Any, label: str, kind: str = "") -> html.Div:
-    """A box that scrolls, with the keyboard too; of a kind that the style knows."""
-    return html.Div(content, className=f"scroll {kind}", role="region", tabIndex="0", **_named(label))
-
-
-def _marked(text: str) -> str:
-    """A text as Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", one_line(text))
-
-
-def _named(label: str) -> dict[str, Any]:
-    """What those hear who do not see."""
-    return {"aria-label": label}
+def trained_text(count: int) -> str:
+    """What leads to the page of trained networks."""
+    return f"{count or 'no'} trained network{'' if count == 1 else 's'}"
 
 
 def _run_link(name: str, current: str) -> html.A:
@@ -218,7 +178,7 @@ def _filters(data: RunData, view: View) -> html.Section:
             ),
         ],
         className="filters",
-        **_named("Filters"),
+        **named("Filters"),
     )
 
 
@@ -229,7 +189,7 @@ def _label(text: str, says: str) -> html.Div:
 
 
 def _labelled(text: str, component: Any) -> html.Div:
-    return html.Div([html.Span(text, className="name"), component], role="group", **_named(text))
+    return html.Div([html.Span(text, className="name"), component], role="group", **named(text))
 
 
 def _front(view: View) -> html.Section:
@@ -239,7 +199,7 @@ def _front(view: View) -> html.Section:
                 [
                     html.H2("Accuracy against MACs"),
                     html.P(id="front-says", className="about"),
-                    _figure("front"),
+                    figure("front"),
                 ],
                 className="front-side",
             ),
@@ -260,7 +220,7 @@ def _front(view: View) -> html.Section:
                         className="switch",
                     ),
                     html.Div(id="card", **LIVE),
-                    _figure("curve"),
+                    figure("curve"),
                     html.Div(
                         [
                             html.Button("Export as PyTorch and ONNX", id="export"),
@@ -271,7 +231,7 @@ def _front(view: View) -> html.Section:
                     ),
                 ],
                 className="card",
-                **_named("The candidate"),
+                **named("The candidate"),
             ),
         ],
         id="front-section",
@@ -303,7 +263,7 @@ def _network() -> html.Section:
         [
             html.H2("The network", id="network-title"),
             html.P(id="network-says", className="about"),
-            html.Div(_figure("strip"), className="wide"),
+            html.Div(figure("strip"), className="wide"),
             html.Div(id="differences"),
             html.Details([html.Summary("Layer by layer"), html.Div(id="layers")]),
             html.Details(
@@ -359,10 +319,10 @@ def panel(tab: str) -> Pieces:
     )
     return [
         html.Div(
-            [html.H3(heading), html.P(about, className="about", hidden=not about), _figure(figure)],
-            className=f"view {figure}{' wide' if figure == 'parallel' else ''}",
+            [html.H3(heading), html.P(about, className="about", hidden=not about), figure(name)],
+            className=f"view {name}{' wide' if name == 'parallel' else ''}",
         )
-        for figure, (heading, about) in views.items()
+        for name, (heading, about) in views.items()
     ]
 
 
@@ -386,9 +346,3 @@ def _table() -> Pieces:
         ),
         html.Div(id="confirmed"),
     ]
-
-
-def _figure(name: str) -> html.Figure:
-    # What a figure shows is said by its label; Plotly's drawings say nothing to whoever does not see them.
-    graph = dcc.Graph(id=name, config=CONFIG, responsive=True, figure=EMPTY)
-    return html.Figure(graph, id=f"{name}-figure", className=name, **_named(""))

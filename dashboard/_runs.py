@@ -7,8 +7,10 @@ from threading import RLock
 
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.dashboard._run_data import RunData, read_run, signature
+from bft_nas.dashboard._trainings import Trainings
 from bft_nas.network import Architecture
 from bft_nas.record import Run, run_names
+from bft_nas.record.trained import TRAINED
 
 EXAMPLE = Path(__file__).parent / "example"
 """A finished search that is bundled, shown where there is no run yet."""
@@ -23,8 +25,10 @@ class Runs:
     ('mobile-20M', 'mobile-50M')
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trained: Path = TRAINED) -> None:
         self.folder = folder
+        self.trainings = Trainings(trained)
+        """What was trained to the end, from a candidate of one of them or otherwise."""
         self._opened: dict[str, tuple[Run, Signature, RunData]] = {}
         # Requests come in threads of their own, and a run reads its journal on from where it was.
         self._lock = RLock()
@@ -33,6 +37,11 @@ class Runs:
         """The newest last; the example alone where the folder has none."""
         names = self._names()
         return tuple(names) or ((EXAMPLE.name,) if (EXAMPLE / "run.yaml").is_file() else ())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the folder has no run, so that at most the example is shown."""
+        return not self._names()
 
     def find(self, name: str) -> Path:
         """The folder of a run; UserError naming the ones there are when there is none of that name."""

@@ -11,12 +11,15 @@ from flask import Flask, Response, abort, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from bft_nas.core.errors import UserError, setting
+from bft_nas.dashboard._layout import TRAINED
+from bft_nas.dashboard._trained import REPORTS
 
 if TYPE_CHECKING:
     from dash import Dash
 
-# What Dash asks its server for; any other path is none of the dashboard's.
-PATHS = ("/_dash-", "/assets/", "/_favicon.ico", "/_reload-hash")
+PAGES = ("/", TRAINED)
+# What Dash asks its server for, and reports; any other path is none of the dashboard's.
+PATHS = ("/_dash-", "/assets/", "/_favicon.ico", "/_reload-hash", REPORTS)
 PORTS_TRIED = 20
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
 # The browser itself refuses whatever would leave this server. Dash begins with a script in its page, and Plotly writes
@@ -89,12 +92,12 @@ def _protect(server: Flask, host: str) -> None:
 
     @server.before_request
     def refuse_other_paths() -> None:
-        if request.path != "/" and not request.path.startswith(PATHS):
-            abort(404, "The dashboard has one page, at /")
+        if request.path not in PAGES and not request.path.startswith(PATHS):
+            abort(404, f"The dashboard has two pages, at {' and '.join(PAGES)}")
 
     @server.after_request
     def let_nothing_in_or_out(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = POLICY
+        response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         return response

@@ -11,7 +11,8 @@ from dash import Dash, Input, Output, State, dcc, html, set_props
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard import _table
 from bft_nas.dashboard._confirmed import HEADINGS, WHAT_IS_CONFIRMED, confirmed_rows, confirmed_title
-from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, fill, outputs, panel, table
+from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, panel
+from bft_nas.dashboard._parts import fill, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative, guarded, tell_terminal

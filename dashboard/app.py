@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dash import Dash, set_props
 
 from bft_nas.core.errors import UserError
-from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs
+from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs, _trained
 from bft_nas.dashboard._layout import shell
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._runs import Runs
@@ -34,7 +34,7 @@ PAGE = f"""<!doctype html>
 
 
 def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
-    """The app of a folder's runs; it loads nothing from any other host.
+    """The app of a folder's runs and trained networks; it loads nothing from any other host.
 
     Args:
         runs: what it may read.
@@ -58,6 +58,7 @@ def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
     _front.register(app, runs)
     _candidate.register(app, runs)
     _tabs.register(app, runs)
+    _trained.register(app, runs)
     return app
 
 

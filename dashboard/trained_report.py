@@ -50,7 +50,7 @@ def write_trained_report(trained: Trained) -> Path:
         RunError: the report cannot be written; an older one is then as it was.
     """
     path = trained.folder / REPORT
-    write_text(path, _page(trained))
+    write_text(path, trained_report(trained))
     return path
 
 
@@ -59,7 +59,7 @@ def curve_figure(curve: Sequence[Mapping[str, float]]) -> go.Figure:
     figure = go.Figure(layout=layout("trained-curve", height=380))
     if not curve:
         return nothing(figure, "No epoch has been recorded yet.")
-    figure.update_xaxes(title_text="Epoch")
+    figure.update_xaxes(title_text="Epoch", dtick=max(1, math.ceil(len(curve) / 10)))
     figure.update_yaxes(title_text="Validation accuracy", ticksuffix="%")
     kinds = {"accuracy": "the weights", "averaged": "their average"}
     said = []
@@ -82,7 +82,7 @@ def loss_figure(curve: Sequence[Mapping[str, float]]) -> go.Figure:
     figure = go.Figure(layout=layout("trained-loss", height=380))
     if not curve:
         return nothing(figure, "No epoch has been recorded yet.")
-    figure.update_xaxes(title_text="Epoch")
+    figure.update_xaxes(title_text="Epoch", dtick=max(1, math.ceil(len(curve) / 10)))
     figure.update_yaxes(title_text="Loss")
     epochs = [row["epoch"] for row in curve]
     for rank, (name, label) in enumerate({"train_loss": "training", "loss": "validation"}.items()):
@@ -151,7 +151,8 @@ def calibration_figure(measures: Measures) -> go.Figure:
     return describe(figure, f"Accuracy against confidence; they are {error} apart on average")
 
 
-def _page(trained: Trained) -> str:
+def trained_report(trained: Trained) -> str:
+    """The page as HTML; UserError when a file of the folder cannot be read."""
     curve, evaluation = trained.curve(), trained.evaluation()
     figures = {"curve": curve_figure(curve), "loss": loss_figure(curve)}
     sections = [

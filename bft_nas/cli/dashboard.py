@@ -1,4 +1,4 @@
-"""``bft-nas dashboard``: runs in a browser, finished or running."""
+"""``bft-nas dashboard``: runs and trained networks in a browser, finished or running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from bft_nas.cli.options import Parser, add_command, add_runs_folder, port, runs_folder
+from bft_nas.cli.options import (
+    Parser,
+    add_command,
+    add_runs_folder,
+    add_trained_folder,
+    port,
+    runs_folder,
+    trained_folder,
+)
 from bft_nas.core import interrupts
 from bft_nas.core.errors import UserError, printable
 from bft_nas.core.extras import require
@@ -18,9 +26,10 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = add_command(
         commands,
         "dashboard",
-        "show runs in a browser, and follow them",
+        "show runs and trained networks in a browser, and follow them",
         "bft-nas dashboard mobile-50M",
-        "Finished runs and running ones; without any, a bundled search.",
+        "Finished runs and running ones, and networks trained to the end or in training; without any, a bundled "
+        "search.",
         run=run,
     )
     parser.add_argument(
@@ -40,17 +49,18 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         help="to listen on, or the next free one (default: %(default)s)",
     )
     add_runs_folder(parser)
+    add_trained_folder(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     require("dashboard", "dashboard")
-    from bft_nas.dashboard._runs import EXAMPLE, Runs
+    from bft_nas.dashboard._runs import Runs
     from bft_nas.dashboard._server import is_local, listen, make_http_server
     from bft_nas.dashboard.app import make_app
 
-    folder = runs_folder(options)
-    runs = Runs(folder)
+    folder, trained = runs_folder(options), trained_folder(options)
+    runs = Runs(folder, trained)
     # A folder is as good a name as any for whoever has their shell complete it.
     asked = (Path(name).name if Path(name).parent == folder else name for name in options.run)
     names = tuple(map(printable, asked))
@@ -67,12 +77,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"port {options.port} is in use; taking {taken}", file=sys.stderr)
     if not is_local(host):
         print(
-            f"warning: whoever reaches this machine on port {taken} can read the runs under '{printable(folder)}'",
+            f"warning: whoever reaches this machine on port {taken} can read the runs under '{printable(folder)}' "
+            f"and the trained networks under '{printable(trained)}'",
             file=sys.stderr,
         )
     shown = f"runs under '{printable(folder)}'"
-    if runs.names() == (EXAMPLE.name,) and not (folder / EXAMPLE.name).exists():
+    if runs.is_empty:
         shown = f"no run under '{printable(folder)}' yet, so a bundled, finished search"
+        if runs.trainings.names():
+            shown = (
+                f"no run under '{printable(folder)}', and the trained networks under '{printable(trained)}'"
+            )
     where = f"[{host}]" if ":" in host else host
     interrupts.listen()
     with listener, server:

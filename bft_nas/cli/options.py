@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from bft_nas.api.request import RunOptions
+from bft_nas.api.training_options import TrainingOptions
 from bft_nas.core.errors import UserError, one_line, setting, settings_spelled
 from bft_nas.core.options import NATURAL, PLACE, POSITIVE, SWITCH, Kind, options_of
 from bft_nas.engines.options import EngineOptions
@@ -211,3 +212,13 @@ def runs_folder(options: argparse.Namespace) -> Path:
     """Where a command looks for runs."""
     given = given_of(options, RunOptions)
     return Path(given.get("runs", options_of(RunOptions)["runs"].default))
+
+
+def add_trained_folder(parser: argparse.ArgumentParser) -> None:
+    """Where a command looks for trained networks."""
+    add_options(parser, TrainingOptions, "trained")
+
+
+def trained_folder(options: argparse.Namespace) -> Path:
+    """Where a command looks for trained networks."""
+    return Path(options.trained or options_of(TrainingOptions)["trained"].default)

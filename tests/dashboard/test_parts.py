@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import dcc
 
-from bft_nas.dashboard._layout import long_table
+from bft_nas.dashboard._parts import long_table
 
 
 def test_a_long_table_shows_texts_as_they_are() -> None:
