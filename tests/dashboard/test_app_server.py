@@ -51,7 +51,14 @@ def ask(
 @pytest.mark.parametrize(
     "path",
     ["/../../etc/passwd", "/..%2f..%2fetc%2fpasswd", "/first/run.yaml", "/runs/first", "/assets/../app.py"]
-    + ["/assets/..%2f_page.py", "/_dash-component-suites/dash/../../../etc/passwd", "/export/first/0.zip"],
+    + ["/assets/..%2f_page.py", "/_dash-component-suites/dash/../../../etc/passwd", "/export/first/0.zip"]
+    + [
+        "/trained/report/..",
+        "/trained/report/..%2felsewhere",
+        "/trained/x",
+        "/trained/report/x/y",
+        "/trainedx",
+    ],
 )
 def test_any_other_path_is_not_found(address: str, path: str) -> None:
     status, text, _ = ask(address, path)
@@ -75,7 +82,7 @@ def test_a_run_that_is_none_of_the_folder_is_not_read(
 
 def test_a_browser_cannot_ask_for_a_run_elsewhere_behind_the_pages_back(address: str) -> None:
     view = {"run": "../elsewhere/secret", "tab": "butterflies"}
-    output = "..version.data...gone.children...gone.hidden...live.children...facts.children.."
+    output = "..version.data...gone.children...gone.hidden...live.children...facts.children...trained-count.children.."
     outputs = [
         {"id": key.split(".")[0], "property": key.split(".")[1]} for key in output.strip(".").split("...")
     ]
