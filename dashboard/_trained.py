@@ -170,7 +170,8 @@ def register(app: Dash, runs: Runs) -> None:
             abort(404, str(error))
         return Response(page, headers={"Content-Security-Policy": APART})
 
-    app.server.add_url_rule(f"{REPORTS}<name>", view_func=report)
+    # With slashes, too, lest Dash answers instead: a name has none, and so there is no such network.
+    app.server.add_url_rule(f"{REPORTS}<path:name>", view_func=report)
 
 
 def _chosen(runs: Runs, asked: str) -> tuple[str, str]:

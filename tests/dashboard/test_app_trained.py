@@ -202,9 +202,7 @@ def test_what_is_none_of_the_folder_is_not_read(run: Run, place: Path, shoes: Ev
         runs.trainings.open(name)
     browser = make_app(runs).server.test_client()
     assert f"trained network '{name}': not found under" in page_of(browser, f"?network={quote(name)}")
-    if "/" not in name:
-        # Where there is a slash, the server answers none of it; see test_app_server.py.
-        assert browser.get(f"/trained/report/{name}").status_code == 404
+    assert browser.get(f"/trained/report/{name}").status_code == 404
 
 
 def page_of(browser: object, search: str = "", path: str = "/trained") -> str:
