@@ -132,9 +132,9 @@ def _teacher(work: Work) -> str:
     teacher, protocol = work.first.trained, work.first.trained.protocol
     ours, theirs = cost(work.trained.architecture), cost(teacher.architecture)
     done = len(teacher.curve())
-    resumed = f", of which {done} are done" if done else ""
+    resumed = f" ({done} of them done)" if done else ""
     return (
         f"{teacher.facts['network']} ({format_macs(theirs.macs)} MACs, {format_params(theirs.params)} parameters), "
-        f"trained first, in {teacher.folder}: {protocol.epochs} epochs of {protocol.train_images:,} images{resumed}, "
+        f"trained first, in {teacher.folder}: {protocol.epochs} epochs{resumed} of {protocol.train_images:,} images, "
         f"with {theirs.macs / ours.macs:.1f} times the MACs of the network itself"
     )
