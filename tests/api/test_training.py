@@ -340,6 +340,9 @@ def test_tensorboard_reads_each_epoch_once(trained: bft_nas.Trained, data: Path,
     # Killed between an epoch's row and its checkpoint, the epoch is there once more.
     with tensorboard_log(tmp_path, ()) as log:
         log((FullEpoch(1, 2.0, 2.0, 0.1, math.nan, 0.1, 1.0),))
+    # Files are read in the order of the seconds in their names, and a training goes on in a later one.
+    (first,) = (tmp_path / "tensorboard").iterdir()
+    first.rename(first.with_name("events.out.tfevents.1000000000.here.1.0"))
     with tensorboard_log(tmp_path, ()) as log:
         log((FullEpoch(1, 1.0, 2.0, 0.1, math.nan, 0.1, 1.0),))
     again = read(tmp_path / "tensorboard")
