@@ -72,6 +72,7 @@ def test_without_any_extra_a_search_a_report_and_an_export_work(tmp_path: Path) 
     [
         (("dashboard",), "dashboard: dash and dash_ag_grid are not installed; expected pip install"),
         (("search", "--flops", "5M", "--engine", "ray"), "--engine ray: ray is not installed; expected pip"),
+        (("data", "hf:beans"), "hf:beans: datasets is not installed; expected pip install 'bft-nas[hf]'"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_in_one_line_what_to_install(

@@ -31,7 +31,7 @@ class TrainingOptions:
     resolution: int | None = option("of a reference in pixels (default: 224)", kind=POSITIVE)
     classes: int | None = option("of a reference (default: as in a search)", kind=POSITIVE)
     data: str | None = option(
-        "fashion-mnist, cifar10, cifar10=FOLDER, a folder of class folders, or a .npz (default: the run's)",
+        "fashion-mnist, cifar10, cifar10=FOLDER, a folder of class folders, a .npz or hf:NAME (default: the run's)",
         metavar="DATA",
     )
     max_unreadable: int | None = option(

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="fashion-mnist, cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
+        help="fashion-mnist, cifar10, cifar10=FOLDER, a folder of class folders, a .npz or hf:NAME",
     )
     parser.add_argument(
         "-o", "--output", type=path, metavar="FILE", help="the page (default: NAME-images.html)"

@@ -11,6 +11,7 @@ EXTRAS = {
     "dashboard": ("dash", "dash_ag_grid"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "timm": ("timm",),
+    "hf": ("datasets",),
 }
 """What is imported of each extra of pyproject.toml."""
 

@@ -1,1 +1,1 @@
-"""Labelled images: the bundled ones, CIFAR-10, folders, arrays; and images on a device."""
+"""Labelled images: the bundled ones, CIFAR-10, folders, arrays, the hub's; and images on a device."""

@@ -1,7 +1,7 @@
-"""Labelled images for the search: the bundled dataset, CIFAR-10, a folder of images or a file of arrays.
+"""Labelled images for the search: the bundled dataset, CIFAR-10, a folder, a file of arrays, or the hub's.
 
-Nothing is downloaded and nothing is unpickled. Which images are held out or left out follows from a hash of
-their names, so that every machine trains and validates on the same ones.
+Nothing is unpickled, and nothing downloaded but what ``hf:NAME`` asks for. Which images are held out or left out
+follows from a hash of their names, so that every machine trains and validates on the same ones.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ from bft_nas.data.division import (
     select,
 )
 from bft_nas.data.folder import has_folder_test, load_folder, load_folder_test
+from bft_nas.data.hub import PREFIX, has_hub_test, load_hub, load_hub_test, place_of
 from bft_nas.data.keeping import Room
 from bft_nas.data.npz import SMALLEST_SIDE
 from bft_nas.data.summary import digest_of
@@ -49,7 +50,8 @@ __all__ = [
 ]
 
 SOURCES = (
-    "fashion-mnist, cifar10, cifar10=FOLDER, a folder with one folder of images per class, or an .npz file"
+    "fashion-mnist, cifar10, cifar10=FOLDER, a folder with one folder of images per class, an .npz file, "
+    "or hf:NAME"
 )
 BENCHMARKS = ("fashion-mnist", "cifar10")
 """Data that stands in for ImageNet, whose networks are counted with ImageNet's classes."""
@@ -108,7 +110,8 @@ def load_dataset(
     proportions of the whole; None uses all of them. Validation images are never left out. ``max_unreadable``
     is how many images of a folder may be left out because they cannot be decoded; None allows 20 or, if that
     is more, a hundredth of them. ``room`` is what the decoded images of a folder may take: those that take more
-    memory are in a file that is mapped, or remain in their files (`Split.files`); None keeps all in memory.
+    memory are in a file that is mapped, or remain in their files (`Split.files`); None keeps all in memory, where
+    those of the hub always are.
 
     Raises UserError naming the file, folder or key at fault and what was expected.
 
@@ -123,6 +126,8 @@ def load_dataset(
             return _dataset(source, _load_npz(_FASHION_MNIST_FILE, images, FASHION_MNIST_CLASSES))
         if _is_cifar10(source):
             return _dataset("cifar10", _load_cifar10(source, images))
+        if source.startswith(PREFIX):
+            return _dataset(Path(place_of(source).name).name, load_hub(source, size, images, max_unreadable))
         path = _existing(source)
         name = path.name if path.name not in ("", "..") else path.resolve().name
         if path.is_dir():
@@ -136,8 +141,10 @@ def is_there(source: str) -> bool:
         return True
     folder = source.removeprefix("cifar10=")
     try:
+        if source.startswith(PREFIX):
+            return bool(place_of(source))
         return source == "cifar10" or (bool(folder) and _path(folder).exists())
-    except OSError:
+    except (OSError, UserError):
         return False
 
 
@@ -148,9 +155,13 @@ def deployment_classes(source: str, own: int) -> int:
 
 def anchored(source: str) -> str:
     """A source by a path that still holds in another directory."""
-    kind, equals, place = source.partition("=")
+    if source.startswith(PREFIX):
+        place = place_of(source)
+        config = "" if place.config is None else f":{place.config}"
+        return f"{PREFIX}{place.name}{config}"
+    kind, equals, folder = source.partition("=")
     if equals and kind in BENCHMARKS:
-        return f"{kind}={Path(place).expanduser().absolute()}"
+        return f"{kind}={Path(folder).expanduser().absolute()}"
     return source if source in BENCHMARKS else str(Path(source).expanduser().absolute())
 
 
@@ -167,6 +178,8 @@ def load_test(source: str, *, size: int, room: Room | None = None) -> Split:
         if _is_cifar10(source):
             archive = _cifar10.find(_cifar10_folder(source))
             return Split(*_cifar10.read(archive, [_cifar10.TEST_BATCH]))
+        if source.startswith(PREFIX):
+            return load_hub_test(source, size)
         path = _existing(source)
         return load_folder_test(path, size, room) if path.is_dir() else Split(*_npz.read_test(path))
 
@@ -176,6 +189,8 @@ def has_test(source: str) -> bool:
     with _user_errors(source):
         if source.partition("=")[0] in BENCHMARKS:
             return True
+        if source.startswith(PREFIX):
+            return has_hub_test(source)
         path = _existing(source)
         return has_folder_test(path) if path.is_dir() else _npz.has_test(path)
 

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm")
+
+Encoded = Path | BytesIO
+"""An image file, or its content."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 # The second frame of a photograph (MPO) is a thumbnail or a depth map, which nobody misses.
@@ -34,13 +38,13 @@ class Picture:
     """Some of it is, and drawn in the colour that lies below."""
 
 
-def decode(path: Path, size: int) -> Picture | str:
+def decode(file: Encoded, size: int) -> Picture | str:
     """The upright image's centre square, antialiased; or in words why it cannot be used."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         # Naming the formats keeps out those that Pillow hands to other programs, such as PostScript.
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(file, formats=_FORMATS) as image:
             # A JPEG can be decoded at a fraction of its size; twice the side leaves the resizing its quality.
             image.draft("RGB", (2 * size, 2 * size))
             image.load()

@@ -1,4 +1,4 @@
-"""Image files decoded side by side: few of them by threads, many by processes, of which each thread has one."""
+"""Images decoded side by side: few of them by threads, many by processes, of which each thread has one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
@@ -19,7 +19,7 @@ from queue import SimpleQueue
 
 from bft_nas.core.machine import usable_cores
 from bft_nas.core.memory import keep_freed_memory
-from bft_nas.data.decode import Picture, decode
+from bft_nas.data.decode import Encoded, Picture, decode
 
 Decoded = list[Picture | str]
 
@@ -35,12 +35,20 @@ TRIES = 2
 """After which a file in whose decoding the process died is taken for the reason."""
 
 
-def decode_all(paths: Sequence[Path], size: int) -> Generator[Picture | str, None, None]:
-    """For each path in turn its picture, or in words why there is none."""
+def the_file(path: Path) -> Encoded:
+    """What is decoded of a path, where it is one."""
+    return path
+
+
+def decode_all(
+    paths: Sequence[Path], size: int, content: Callable[[Path], Encoded] = the_file
+) -> Generator[Picture | str, None, None]:
+    """For each path in turn its picture, or in words why there is none; ``content`` is asked for a few ahead."""
     processes = len(paths) >= MANY
     with _strict_warnings(only=not processes), closing(Decoders(size, processes=processes)) as decoders:
         waiting: deque[Future[Decoded]] = deque()
-        chunks = iter([paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)])
+        starts = range(0, len(paths), CHUNK)
+        chunks = ([content(path) for path in paths[start : start + CHUNK]] for start in starts)
         while True:
             waiting += [decoders.ask(chunk) for chunk in islice(chunks, decoders.ahead - len(waiting))]
             if not waiting:
@@ -68,22 +76,22 @@ class Decoders:
         self._processes: list[_Process] = []
         self._idle: SimpleQueue[_Process] = SimpleQueue()
 
-    def ask(self, paths: Sequence[Path]) -> Future[Decoded]:
-        """For each path its picture, or in words why there is none."""
+    def ask(self, files: Sequence[Encoded]) -> Future[Decoded]:
+        """For each file its picture, or in words why there is none."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self.workers)
             self._processes = [_Process(self.size) for _ in range(self.workers if self._by_processes else 0)]
             self._idle = SimpleQueue()
             for each in self._processes:
                 self._idle.put(each)
-        return self._threads.submit(self._decoded, paths)
+        return self._threads.submit(self._decoded, files)
 
-    def _decoded(self, paths: Sequence[Path]) -> Decoded:
+    def _decoded(self, files: Sequence[Encoded]) -> Decoded:
         if not self._by_processes:
-            return [decode(path, self.size) for path in paths]
+            return [decode(file, self.size) for file in files]
         process = self._idle.get()
         try:
-            return process.decoded([str(path) for path in paths])
+            return process.decoded(files)
         finally:
             self._idle.put(process)
 
@@ -122,24 +130,24 @@ class _Process:
             start_new_session=True,
         )
 
-    def decoded(self, paths: list[str]) -> Decoded:
+    def decoded(self, files: Sequence[Encoded]) -> Decoded:
         """See `Decoders.ask`."""
         for _ in range(TRIES):
             try:
-                return self._exchange(paths)
+                return self._exchange(files)
             except (OSError, EOFError, pickle.UnpicklingError):
                 how = self.end()
                 if self.closed:
                     raise
                 self._start()
-        if len(paths) == 1:
+        if len(files) == 1:
             return [f"cannot be decoded (the process that tried {how}); expected a complete image"]
-        return [picture for path in paths for picture in self.decoded([path])]
+        return [picture for file in files for picture in self.decoded([file])]
 
-    def _exchange(self, paths: list[str]) -> Decoded:
+    def _exchange(self, files: Sequence[Encoded]) -> Decoded:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        pickle.dump(paths, self.process.stdin)
+        pickle.dump(files, self.process.stdin)
         self.process.stdin.flush()
         found: Decoded = pickle.load(self.process.stdout)
         return found
@@ -164,8 +172,8 @@ def serve(size: int) -> None:
     keep_freed_memory()
     with _strict_warnings(), suppress(EOFError, BrokenPipeError):
         while True:
-            paths: list[str] = pickle.load(questions)
-            pickle.dump([decode(Path(path), size) for path in paths], answers, pickle.HIGHEST_PROTOCOL)
+            files: Sequence[Encoded] = pickle.load(questions)
+            pickle.dump([decode(file, size) for file in files], answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
 
 

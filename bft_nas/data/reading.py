@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from bft_nas.core.errors import UserError, one_line
-from bft_nas.data.decode import Picture
-from bft_nas.data.decoders import decode_all
+from bft_nas.data.decode import Encoded, Picture
+from bft_nas.data.decoders import decode_all, the_file
 from bft_nas.data.division import FOR_VALIDATION, Images, Labels, divide
 from bft_nas.data.image_files import scaled
 from bft_nas.data.pixels import EXPECTED, Extent, scaling
@@ -143,6 +143,8 @@ class Reader:
     images: int | None
     limit: int | None
     """Of images that cannot be decoded."""
+    content: Callable[[Path], Encoded] = the_file
+    """What is decoded of a path, which otherwise may be but a name."""
     unreadable: dict[Path, str] = field(default_factory=dict)
     odd: dict[Path, Picture] = field(default_factory=dict)
     """Of the pictures that are used and of which there is anything to say, all but the pixels."""
@@ -183,7 +185,7 @@ class Reader:
         extents = extents_of(self.odd.values())
         again = False
         # Closed, so that after too many unreadable ones nobody waits for the others.
-        with closing(decode_all(new, self.size)) as pictures:
+        with closing(decode_all(new, self.size, self.content)) as pictures:
             for path, found in zip(new, pictures, strict=True):
                 if isinstance(found, str):
                     self._leave_out(path, found)

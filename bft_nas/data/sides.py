@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
 from bft_nas.core.errors import UserError
 from bft_nas.data import npz
 from bft_nas.data.dataset import BENCHMARKS
-from bft_nas.data.decode import EXTENSIONS
+from bft_nas.data.decode import EXTENSIONS, Encoded
+from bft_nas.data.hub import PREFIX, first_images
 
 GLANCE = 20
-"""Images of a folder that are looked at."""
+"""Images of a folder, or of a data set of the hub, that are looked at."""
 
 
 def side_of(source: str) -> int | None:
-    """The larger side in pixels of the images of a file of arrays, or of the largest of the first images of a folder.
+    """The larger side in pixels of the images of a file of arrays, or of the largest of the first images of a folder or
+    of a data set of the hub.
 
     None for the benchmarks, which stand in for larger images, and where there is nothing to see.
 
@@ -24,21 +27,27 @@ def side_of(source: str) -> int | None:
     if source.partition("=")[0] in BENCHMARKS:
         return None
     try:
+        if source.startswith(PREFIX):
+            return _largest(first_images(source, GLANCE))
         path = Path(source).expanduser()
-        return _of_folder(path) if path.is_dir() else npz.side_of(path)
+        return _largest(_first_files(path)) if path.is_dir() else npz.side_of(path)
     # What is wrong with a source is told by whoever loads it.
     except (OSError, UserError, RuntimeError, ValueError):
         return None
 
 
-def _of_folder(folder: Path) -> int | None:
+def _first_files(folder: Path) -> Iterable[Path]:
+    files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower().lstrip(".") in EXTENSIONS)
+    return islice(files, GLANCE)
+
+
+def _largest(images: Iterable[Encoded]) -> int | None:
     from PIL import Image
 
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower().lstrip(".") in EXTENSIONS)
     sides = []
-    for path in islice(files, GLANCE):
+    for encoded in images:
         try:
-            with Image.open(path) as image:
+            with Image.open(encoded) as image:
                 sides.append(max(image.size))
         except Exception:
             # Files that are damaged in any way are named when they are loaded.

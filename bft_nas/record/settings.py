@@ -47,7 +47,7 @@ class Settings:
         unsaid=None,
     )
     data: str = option(
-        "{default} (default, bundled), cifar10, cifar10=FOLDER, a folder of class folders, or a .npz",
+        "{default} (default, bundled), cifar10, cifar10=FOLDER, a folder of class folders, a .npz or hf:NAME",
         metavar="DATA",
         default="fashion-mnist",
     )
