@@ -1,4 +1,4 @@
-"""Searches on images as people have them: what the plan says of them, and where they are when a run is resumed."""
+"""Searches and trainings on images as people have them: what the plan says, and where they are on resuming."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import yaml
 from bft_nas.cli.main import main
 from bft_nas.data.dataset import load_dataset
 from bft_nas.record import Run
+from bft_nas.record.trained import Trained
 from tests.conftest import SPACE, tiny_run
 from tests.conftest import tiny_prepared as prepared
+from tests.data.odd_images import write_odd_images
 from tests.data.samples import write_class_folders, write_every_mode
 
 REAL = load_dataset("fashion-mnist", size=28, images=60).train
@@ -71,6 +73,33 @@ def test_images_of_every_mode_are_searched_and_the_plan_counts_what_was_left_out
     assert "more than 7 images that cannot be used" in err
     assert len(err.splitlines()) == 1
     assert not (folder / "runs" / "strict").exists()
+
+
+def test_three_hundred_odd_files_are_trained_on_upright_and_in_their_colours(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = write_odd_images(folder / "photos")
+    assert sum(path.is_file() for path in odd.root.rglob("*")) == 300
+    small = ("mobilenet_v3_small", "--flops", "3M", "--resolution", "64", "--epochs", "1")
+    code, out, err = command(capsys, "train", *small, "--data", "photos", "--name", "odd")
+    assert (code, err) == (0, "")
+    assert " 14 of 300 images cannot be decoded and are left out: " in out
+    trained = Trained.open("odd")
+    left_out = dict(line.split(": ", 1) for line in trained.data.left_out)
+    assert sorted(left_out) == sorted(odd.damaged)
+    assert {name.partition("/")[2] for name, why in left_out.items() if "decompression bomb" in why} == {
+        "bomb.png",
+        "small bomb.png",
+    }
+    # The same pixels as it was trained on, by their digest.
+    dataset = load_dataset("photos", size=73)
+    assert dataset.digest == trained.protocol.data_digest
+    seen = [
+        odd.check(image, int(label))
+        for part in (dataset.train, dataset.validation)
+        for image, label in zip(part.images, part.labels, strict=True)
+    ]
+    assert sorted(seen) == list(range(286))
 
 
 def test_a_run_remembers_how_many_images_may_be_unreadable(

@@ -134,7 +134,7 @@ def _images_below(folder: Path, above: set[tuple[int, int]], found: _Found) -> l
                 found.below += place != folder
             else:
                 found.others[entry.suffix.lower() or "without any"] += 1
-    return sorted(images, key=lambda image: tuple(map(composed, image.relative_to(folder).parts)))
+    return sorted(images, key=lambda image: _order(image.relative_to(folder)))
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -153,7 +153,12 @@ def _is_image(entry: Path) -> bool:
 
 def _visible(folder: Path) -> list[Path]:
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    return sorted(entries, key=lambda entry: composed(entry.name))
+    return sorted(entries, key=lambda entry: _order(Path(entry.name)))
+
+
+def _order(path: Path) -> tuple[tuple[str, ...], Path]:
+    # One name may be there in two ways of composing its accents.
+    return tuple(map(composed, path.parts)), path
 
 
 def _check_same_classes(
