@@ -29,6 +29,7 @@ from bft_nas.core.files import is_file
 from bft_nas.data.dataset import (
     Room,
     anchored,
+    check_test,
     is_there,
     load_dataset,
     with_margin,
@@ -221,7 +222,7 @@ def _begun(
                 teaching.name, teaching.architecture, teaching.protocol, teaching.images, teaching.said
             )
             stack.enter_context(begun.at_work())
-            first = Work(begun, teaching.images, None, processes, cluster)
+            first = Work(begun, teaching.images, begun.facts["data"], None, processes, cluster)
         made = make(
             name,
             architecture,
@@ -233,7 +234,7 @@ def _begun(
             launch=processes.launch,
         )
         stack.enter_context(made.at_work())
-        work = Work(made, images, teacher, processes, cluster, first)
+        work = Work(made, images, made.facts["data"], teacher, processes, cluster, first)
         work.announce(given)
         yield work
 
@@ -283,7 +284,7 @@ def _resumed(
             work = resumed(trained, given, processes=processes, cluster=cluster)
         else:
             stack.enter_context(first.trained.at_work())
-            work = Work(trained, images_of(trained, given), None, processes, cluster, first)
+            work = Work(trained, *images_of(trained, given), None, processes, cluster, first)
         work.announce(given)
         yield work
 
@@ -299,7 +300,7 @@ def _teacher_on_the_way(
     if is_complete(teacher):
         return None
     _check_alone(processes)
-    return Work(teacher, images_of(teacher, given), None, processes, cluster)
+    return Work(teacher, *images_of(teacher, given), None, processes, cluster)
 
 
 def evaluate(
@@ -324,10 +325,10 @@ def evaluate(
                 f"trained network '{found.name}': not trained to the end; expected {setting('resume')} first"
             )
         return known
-    images = images_of(found, {"data": str(data)}, checked=False)
+    images, source = images_of(found, {"data": str(data)}, checked=False)
     if images.dataset.classes != found.data.classes:
         raise UserError(f"{setting('data')} '{data}': its classes are others than those of the training")
-    return evaluated(found, images, data=str(data))
+    return evaluated(found, images, source, tested=True)
 
 
 def _load(source: Source, options: TrainingOptions) -> Dataset:
@@ -339,6 +340,7 @@ def _load(source: Source, options: TrainingOptions) -> Dataset:
     )
     if len(dataset.train.labels) < 2:
         raise UserError(f"{setting('data')} '{data}': one image to train on; expected 2 or more")
+    check_test(data)
     return dataset
 
 

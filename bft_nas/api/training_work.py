@@ -43,6 +43,8 @@ class Work:
 
     trained: Trained
     images: Images
+    data: str
+    """Where they are, and the test images with them."""
     teacher: Teacher | None
     processes: Processes
     cluster: Cluster | None = None
@@ -63,7 +65,7 @@ class Work:
             self.train(watcher)
         evaluation = trained.evaluation()
         if evaluation is None:
-            evaluation = evaluated(trained, self.images)
+            evaluation = evaluated(trained, self.images, self.data)
             trained.write_evaluation(evaluation)
         write_card(trained)
         trained.report()
@@ -136,7 +138,7 @@ class Work:
             "folder": str(self.trained.folder.absolute()),
             "finished": self.trained.finished,
             "files": self.trained.description(),
-            "data": anchored(str(given.get("data") or self.trained.facts["data"])),
+            "data": self.data,
             "max_unreadable": given.get("max_unreadable"),
         }
         self.processes.from_first(json.dumps(content).encode())
@@ -181,13 +183,13 @@ def resumed(
     Raises:
         UserError: images or teacher are not what they were.
     """
-    images, teacher = images_of(trained, given), None
+    (images, data), teacher = images_of(trained, given), None
     if trained.facts["teacher"] is not None and not trained.finished:
         place = Path(given.get("trained") or TRAINED)
         teacher = load_teacher(
             trained.facts["teacher"], trained.data.classes, trained=place, device=images.device
         )
-    return Work(trained, images, teacher, processes, cluster)
+    return Work(trained, images, data, teacher, processes, cluster)
 
 
 def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
@@ -204,15 +206,14 @@ def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
         raise RunError(f"'{work.trained.folder}': the training failed: {failure}") from failure
 
 
-def evaluated(trained: Trained, images: Images, *, data: str = "") -> Evaluation:
-    """Predict the test images of some data, or where it has none those for validation; see `evaluate`."""
+def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = False) -> Evaluation:
+    """Predict the test images of some data, or where it has none (but for ``tested``) those for validation."""
     from bft_nas.data.feed import feed_of
     from bft_nas.training.finish import predict
     from bft_nas.training.measures import measures_of
 
-    source = data or trained.facts["data"]
     size = trained.architecture.resolution
-    if data or has_test(source):
+    if tested or has_test(source):
         split, test = "test", load_test(source, size=with_margin(size), room=Room.here())
     else:
         split, test = "validation", images.dataset.validation
@@ -230,9 +231,9 @@ def on_device(dataset: Dataset) -> Images:
     return Images(dataset, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = True) -> Images:
-    """The images of a training that there is already; where they are now may be given."""
-    data = str(given.get("data") or trained.facts["data"])
+def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = True) -> tuple[Images, str]:
+    """The images of a training that there is already, and where they are now, which may be given."""
+    data = anchored(str(given["data"])) if given.get("data") else trained.facts["data"]
     if not is_there(data):
         raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
     dataset = load_dataset(
@@ -244,4 +245,4 @@ def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = Tru
     if checked and dataset.digest != trained.protocol.data_digest:
         raise UserError(f"{setting('data')} '{data}': other images than the training began with")
     dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std))
-    return on_device(dataset)
+    return on_device(dataset), data

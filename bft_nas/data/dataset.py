@@ -25,7 +25,7 @@ from bft_nas.data.division import (
     divide,
     select,
 )
-from bft_nas.data.folder import has_folder_test, load_folder, load_folder_test
+from bft_nas.data.folder import folder_test_classes, has_folder_test, load_folder, load_folder_test
 from bft_nas.data.hub import PREFIX, has_hub_test, load_hub, load_hub_test, place_of
 from bft_nas.data.keeping import Room
 from bft_nas.data.npz import SMALLEST_SIDE
@@ -41,6 +41,7 @@ __all__ = [
     "Room",
     "Split",
     "anchored",
+    "check_test",
     "deployment_classes",
     "has_test",
     "is_there",
@@ -193,6 +194,21 @@ def has_test(source: str) -> bool:
             return has_hub_test(source)
         path = _existing(source)
         return has_folder_test(path) if path.is_dir() else _npz.has_test(path)
+
+
+def check_test(source: str) -> None:
+    """UserError where a source has test images that a training could not be tried on, as far as a listing tells.
+
+    They are read when it ends, which is late to learn that they have other classes.
+    """
+    if not has_test(source) or source.startswith(PREFIX) or source.partition("=")[0] in BENCHMARKS:
+        return
+    with _user_errors(source):
+        path = _existing(source)
+        if path.is_dir():
+            folder_test_classes(path)
+        else:
+            _npz.read_test(path)
 
 
 def with_margin(resolution: int) -> int:

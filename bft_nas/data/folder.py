@@ -9,7 +9,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.data.decode import EXTENSIONS
 from bft_nas.data.division import Parts, Split, check_images, composed
 from bft_nas.data.keeping import Room, read, read_all
-from bft_nas.data.reading import NAMED, Reader, count_of, names_of
+from bft_nas.data.reading import NAMED, Classes, Reader, count_of, names_of
 
 _VALIDATION_FOLDERS = ("val", "valid", "validation")
 _TEST_FOLDER = "test"
@@ -39,15 +39,21 @@ def has_folder_test(root: Path) -> bool:
     return (root / _TEST_FOLDER).is_dir()
 
 
-def load_folder_test(root: Path, size: int, room: Room | None = None) -> Split:
-    """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
+def folder_test_classes(root: Path) -> Classes:
+    """The test images of each class, in the order of the labels. UserError unless the classes are those of training."""
     test_folder = root / _TEST_FOLDER
     if not has_folder_test(root):
         raise UserError(f"{root}: no test images; expected a folder test/ with one folder per class")
     train_folder, _ = _find_parts(root)
     train, test = _list_classes(train_folder, root, _Found()), _list_classes(test_folder, root, _Found())
     _check_same_classes(train_folder, train, test_folder, test)
-    return read_all(Reader(root, test_folder, None, test, None, size, None, 0), room)
+    return test
+
+
+def load_folder_test(root: Path, size: int, room: Room | None = None) -> Split:
+    """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
+    test = folder_test_classes(root)
+    return read_all(Reader(root, root / _TEST_FOLDER, None, test, None, size, None, 0), room)
 
 
 # Which files there are
