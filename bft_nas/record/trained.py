@@ -267,6 +267,9 @@ class Trained:
                         f"trained network '{self.name}': another process trains it; expected its end"
                     )
                 time.sleep(wait)
+            # What a process that was killed amid writing has left.
+            for begun in self.folder.glob(".*.tmp"):
+                begun.unlink(missing_ok=True)
             yield
 
     @property
