@@ -61,7 +61,7 @@ def test_without_any_extra_a_search_a_report_and_an_export_work(tmp_path: Path) 
         "model.onnx: left out, as onnx and onnxscript and onnxruntime are not installed; "
         "expected pip install 'bft-nas[export]'\n"
     )
-    names = {"architecture.json", "weights.safetensors", "model.pt2", "model.py"}
+    names = {"architecture.json", "weights.safetensors", "model.pt2", "model.py", "prepare.py"}
     assert {path.name for path in (tmp_path / "winner").iterdir()} == names
     assert "largest difference" in exported.stdout
     assert "onnx" not in exported.stdout

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bft_nas.api.evaluation import evaluated
 from bft_nas.api.sources import Source, architecture_of, source_of
 from bft_nas.api.teachers import WEIGHT, load_teacher, place_of, trained_teacher
 from bft_nas.api.teaching import is_complete, teacher_source, teaching_of
@@ -17,7 +18,6 @@ from bft_nas.api.training_progress import TrainingWatcher, shown
 from bft_nas.api.training_work import (
     Work,
     check_shares,
-    evaluated,
     images_of,
     on_device,
     resumed,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bft_nas.api.evaluation import evaluated
 from bft_nas.api.teachers import load_teacher, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
@@ -18,10 +19,8 @@ from bft_nas.core.errors import RunError, UserError, setting
 from bft_nas.data.dataset import (
     Room,
     anchored,
-    has_test,
     is_there,
     load_dataset,
-    load_test,
     with_margin,
 )
 from bft_nas.record.card import accuracy_text, write_card
@@ -204,23 +203,6 @@ def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
         return work.run(watcher)
     except TrainingFailed as failure:
         raise RunError(f"'{work.trained.folder}': the training failed: {failure}") from failure
-
-
-def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = False) -> Evaluation:
-    """Predict the test images of some data, or where it has none (but for ``tested``) those for validation."""
-    from bft_nas.data.feed import feed_of
-    from bft_nas.training.finish import predict
-    from bft_nas.training.measures import measures_of
-
-    size = trained.architecture.resolution
-    if tested or has_test(source):
-        split, test = "test", load_test(source, size=with_margin(size), room=Room.here())
-    else:
-        split, test = "validation", images.dataset.validation
-    model = trained.model().to(images.device)
-    with feed_of(test, images.device) as feed:
-        logits = predict(model, trained.protocol, images, feed, size)
-    return Evaluation(split, source, measures_of(logits.numpy(), test.labels))
 
 
 def on_device(dataset: Dataset) -> Images:

@@ -32,6 +32,7 @@ from bft_nas.export.checks import (
     trained,
 )
 from bft_nas.export.graphs import write_graphs
+from bft_nas.export.preparation import prepare_source
 from bft_nas.export.source import Normalisation, model_source
 from bft_nas.network import Architecture
 
@@ -40,7 +41,11 @@ __all__ = ["CONTENTS", "TOLERANCE", "ExportError", "ExportReport", "ExportedFile
 Watcher = Callable[[str, Literal["written", "checked"]], None]
 """Called with the name of a file, and what has just been done with it."""
 
-CONTENTS = ("architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py")
+CONTENTS = ("architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py", "prepare.py")
+
+
+CHANNELS = 3
+"""That images are prepared with, be they grey."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def export(
 ) -> ExportReport:
     """Write a trained network to a folder of its own, and check each file against the network.
 
-    The graphs and ``model.py`` multiply butterflies stage by stage, so that their MACs are the counted ones.
+    The graphs and ``model.py`` multiply butterflies stage by stage, so that their MACs are the counted ones. Where the
+    normalisation is known, ``prepare.py`` makes their input of an image file.
 
     Args:
         architecture: the network.
@@ -111,6 +117,11 @@ def export(
         source = model_source(architecture, modules, classes=classes, normalisation=normalisation)
         (staging / "model.py").write_text(source, encoding="utf-8")
         written("model.py")
+        if normalisation is not None and architecture.in_channels == CHANNELS:
+            text = prepare_source(architecture, normalisation)
+            (staging / "prepare.py").write_text(text, encoding="utf-8")
+            written("prepare.py")
+            checked(checks.file("prepare.py", None, None))
         checked(checks.check("weights.safetensors", lambda: run_weights(staging, images)))
         write_graphs(network, architecture, staging, written)
         checked(checks.check("model.pt2", lambda: other.answer("model.pt2")))

@@ -66,8 +66,11 @@ def card_of(trained: Trained) -> str:
 |---|---|
 {table}
 
-An image is resized to {architecture.resolution}x{architecture.resolution}, its pixels divided by 255, and from each \
-channel its mean {_numbers(trained.data.mean)} is taken; what is left is divided by {_numbers(trained.data.std)}.
+An image file is turned upright, and the centre square of its RGB pixels is resized to \
+{architecture.resolution}x{architecture.resolution} (bicubic, antialiased); an array of pixels is resized as it is \
+(bilinear, antialiased). They are divided by 255, from each channel its mean {_numbers(trained.data.mean)} is taken, \
+and what is left is divided by {_numbers(trained.data.std)}. `prepare.py` of an export does this with Pillow and numpy \
+alone.
 
 ```python
 import bft_nas

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,17 +128,16 @@ def test_it_is_exported_with_its_best_weights(trained: bft_nas.Trained, exported
 def test_an_exported_graph_predicts_every_test_image_as_it_does(
     trained: bft_nas.Trained, exported: Path, data: Path
 ) -> None:
-    test, size = load_test(str(data), size=32), 32
-    pixels = torch.from_numpy(test.images).permute(0, 3, 1, 2).float().expand(-1, 3, -1, -1)
-    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (trained.data.mean, trained.data.std))
-    images = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True).round()
-    images = (images / 255 - mean) / std
+    prepare = runpy.run_path(str(exported / "prepare.py"))["prepare"]
+    with np.load(data) as arrays:
+        images = torch.from_numpy(np.concatenate([prepare(image) for image in arrays["test_images"]]))
+        labels = arrays["test_labels"]
     graph = torch.export.load(exported / "model.pt2").module()
     evaluation = trained.evaluation()
     assert evaluation is not None
     with torch.no_grad():
         assert torch.equal(graph(images).argmax(1), trained.model()(images).argmax(1))
-        right = int((graph(images).argmax(1).numpy() == test.labels).sum())
+        right = int((graph(images).argmax(1).numpy() == labels).sum())
     assert right == evaluation.measures.right
 
 
@@ -172,31 +170,6 @@ def test_interrupted_and_resumed_it_is_the_same(trained: bft_nas.Trained, data: 
     before = (resumed.folder / "evaluation.json").stat().st_mtime_ns
     bft_nas.train(resume="cut", trained=tmp_path, progress=False)
     assert (resumed.folder / "evaluation.json").stat().st_mtime_ns == before
-
-
-def test_killed_and_resumed_by_the_command_it_is_the_same(
-    trained: bft_nas.Trained, data: Path, tmp_path: Path
-) -> None:
-    line = [sys.executable, "-m", "bft_nas.cli.main", "train"]
-    begin = [
-        *(NAME, "--flops", "2M", "--resolution", "32", "--data", str(data), "--name", "cut"),
-        *("--epochs", "2", "--batch-size", "32"),
-    ]
-    process = subprocess.Popen([*line, *begin], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for told in process.stdout:
-        if told.startswith("epoch 1/2"):
-            break
-    process.kill()
-    process.wait()
-    assert (tmp_path / "trained/cut/checkpoint.pt").is_file()
-    again = subprocess.run(
-        [*line, "--resume", "trained/cut"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "goes on after epoch 1/2" in again.stdout
-    assert "test images (95 %: " in again.stdout
-    assert "export   bft-nas export trained/cut -o cut" in again.stdout
-    assert same_weights(tmp_path / "trained/cut/last.safetensors", trained.folder / "last.safetensors")
 
 
 def test_a_candidate_of_a_run_is_trained_on_its_data(data: Path, tmp_path: Path) -> None:

@@ -66,8 +66,10 @@ def definitions(source: str) -> dict[str, ast.stmt]:
 def test_the_report_has_every_file_with_its_check(exported: Exported) -> None:
     files = {file.name: file for file in exported.report.files}
     macs = cost(exported.case.architecture).macs
-    assert tuple(files) == CONTENTS
-    assert {path.name for path in exported.folder.iterdir()} >= set(CONTENTS)
+    # How images are prepared is not known of every network.
+    written = [name for name in CONTENTS if name != "prepare.py" or exported.case.labelled]
+    assert list(files) == written
+    assert {path.name for path in exported.folder.iterdir()} - {"__pycache__"} == set(written)
     assert all(file.size == (exported.folder / name).stat().st_size > 0 for name, file in files.items())
     assert files["weights.safetensors"].difference == 0
     for name in ("model.pt2", "model.onnx", "model.py"):

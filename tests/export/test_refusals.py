@@ -15,10 +15,11 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+import bft_nas.export.write
 from bft_nas.cli.export import show_export
 from bft_nas.core.errors import UserError
 from bft_nas.export.checks import Answer, OtherPython, run_weights
-from bft_nas.export.write import CONTENTS, ExportError, export
+from bft_nas.export.write import ExportError, export
 from bft_nas.network import Architecture
 from tests.export.examples import (
     DENSE,
@@ -28,6 +29,8 @@ from tests.export.examples import (
 )
 
 Written = Callable[[str], None]
+CONTENTS = tuple(name for name in bft_nas.export.write.CONTENTS if name != "prepare.py")
+"""Of an export that is not told how images were normalised."""
 
 
 class Agreeing:
@@ -143,6 +146,12 @@ def test_each_file_is_told_of_when_it_is_written_and_when_it_is_checked(tmp_path
         assert told.index((name, "written")) < told.index((name, "checked"))
     # What takes longest comes last, and what can be said before it is.
     assert told.index(("model.py", "checked")) < told.index(("model.onnx", "written"))
+
+
+@pytest.mark.usefixtures("no_graphs")
+def test_how_images_of_other_channels_are_prepared_is_not_written(tmp_path: Path) -> None:
+    report = export(DENSE, trained(DENSE).state_dict(), tmp_path / "export", normalisation=((0.5,), (0.2,)))
+    assert tuple(file.name for file in report.files) == CONTENTS
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -1,0 +1,44 @@
+"""One image as a trained network is tried on it. An export copies these functions into its ``prepare.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+
+def opened(file: str | Path | BinaryIO, size: int) -> npt.NDArray[np.uint8]:
+    """The centre square of an image file, upright and in RGB, as bytes (size, size, 3).
+
+    Raises ValueError for an image of more than 8 bits a channel: what is white in it is not in the file.
+    """
+    with Image.open(file) as image:
+        # A JPEG is decoded at a fraction of its size; twice the side leaves the resizing its quality.
+        image.draft("RGB", (2 * size, 2 * size))
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith(("I", "F")):
+            raise ValueError(f"{file}: more than 8 bits a channel; expected an image that is scaled to 8")
+        square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(square)
+
+
+def resized(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Bytes (n, height, width, channels) at size x size: bilinear and antialiased."""
+    if images.shape[1:3] == (size, size):
+        return images
+    rows, columns = (weights(old, size) for old in images.shape[1:3])
+    exact = rows @ np.moveaxis(images, 3, 1).astype(np.float64) @ columns.T
+    # A little more than a half, so that halves are rounded up whatever the order was in which they were summed.
+    return np.moveaxis(np.floor(exact + 0.500001), 1, 3).astype(np.uint8)
+
+
+def weights(old: int, new: int) -> npt.NDArray[np.float64]:
+    """What each of the old pixels of a row weighs in each of the new ones, (new, old)."""
+    scale = old / new
+    away = (np.arange(old) + 0.5) - (np.arange(new)[:, None] + 0.5) * scale
+    triangle = np.clip(1 - np.abs(away) / max(scale, 1), 0, None)
+    shares: npt.NDArray[np.float64] = triangle / triangle.sum(1, keepdims=True)
+    return shares
