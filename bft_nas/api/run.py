@@ -68,6 +68,7 @@ class Run(bft_nas.record.run.Run):
             UserError: there is no such candidate, or the folder holds something else than an export.
             ExportError: a file does not do what the trained network does; nothing is left behind.
         """
+        from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.write import export
 
         number = self.number_or_winner(number)
@@ -77,6 +78,7 @@ class Run(bft_nas.record.run.Run):
             Path(folder),
             classes=self.data.classes,
             normalisation=(self.data.mean, self.data.std),
+            arrays=is_of_arrays(self.settings.data),
             watcher=watcher,
         )
 

@@ -30,6 +30,7 @@ class Trained(bft_nas.record.trained.Trained):
 
     def export(self, folder: str | Path, *, watcher: ExportWatcher = lambda name, done: None) -> ExportReport:
         """Write it as files that need nothing of this package, and check each; see `bft_nas.Run.export`."""
+        from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.write import export
 
         return export(
@@ -38,6 +39,7 @@ class Trained(bft_nas.record.trained.Trained):
             Path(folder),
             classes=self.data.classes,
             normalisation=(self.data.mean, self.data.std),
+            arrays=is_of_arrays(self.facts["data"]),
             watcher=watcher,
         )
 

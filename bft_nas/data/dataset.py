@@ -44,6 +44,7 @@ __all__ = [
     "check_test",
     "deployment_classes",
     "has_test",
+    "is_of_arrays",
     "is_there",
     "load_dataset",
     "load_test",
@@ -152,6 +153,11 @@ def is_there(source: str) -> bool:
 def deployment_classes(source: str, own: int) -> int:
     """How many classes a network for a source is made for: those of ImageNet at the benchmarks, elsewhere its own."""
     return IMAGENET_CLASSES if source.partition("=")[0] in BENCHMARKS else own
+
+
+def is_of_arrays(source: str) -> bool:
+    """Whether a source has arrays of pixels, which keep their size, and not image files."""
+    return source.partition("=")[0] in BENCHMARKS or source.lower().endswith(".npz")
 
 
 def anchored(source: str) -> str:

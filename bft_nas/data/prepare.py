@@ -10,19 +10,22 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 
-def opened(file: str | Path | BinaryIO, size: int) -> npt.NDArray[np.uint8]:
-    """The centre square of an image file, upright and in RGB, as bytes (size, size, 3).
+def opened(file: str | Path | BinaryIO, size: int | None) -> npt.NDArray[np.uint8]:
+    """The centre square of an image file, upright and in RGB, as bytes (size, size, 3); the whole for no size.
 
     Raises ValueError for an image of more than 8 bits a channel: what is white in it is not in the file.
     """
     with Image.open(file) as image:
         # A JPEG is decoded at a fraction of its size; twice the side leaves the resizing its quality.
-        image.draft("RGB", (2 * size, 2 * size))
+        if size is not None:
+            image.draft("RGB", (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith(("I", "F")):
             raise ValueError(f"{file}: more than 8 bits a channel; expected an image that is scaled to 8")
-        square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(square)
+        pixels = upright.convert("RGB")
+        if size is not None:
+            pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(pixels)
 
 
 def resized(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

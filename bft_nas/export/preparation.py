@@ -34,7 +34,7 @@ STD = {std}
 
 def prepare(image: str | Path | BinaryIO | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """An image file, or the bytes of an image (height, width, 1 or 3 channels), as float32 (1, 3, SIZE, SIZE)."""
-    pixels = image if isinstance(image, np.ndarray) else opened(image, SIZE)
+    pixels = image if isinstance(image, np.ndarray) else opened(image, {side})
     pixels = resized(pixels.reshape(1, *pixels.shape[:2], -1), SIZE).transpose(0, 3, 1, 2)
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) * np.float32(255) for each in (MEAN, STD))
     return (pixels.astype(np.float32) - mean) / std
@@ -44,15 +44,19 @@ def prepare(image: str | Path | BinaryIO | npt.NDArray[np.uint8]) -> npt.NDArray
 '''
 
 
-def prepare_source(architecture: Architecture, normalisation: Normalisation) -> str:
+def prepare_source(architecture: Architecture, normalisation: Normalisation, *, arrays: bool = False) -> str:
     """The text of ``prepare.py``.
 
     Args:
         architecture: the network, of three input channels.
         normalisation: what the images were normalised by in training.
+        arrays: whether it was trained on arrays, which are resized as they are, and not on centre squares of files.
     """
     mean, std = (tuple(map(float, values)) for values in normalisation)
     functions = "\n\n".join(
         inspect.getsource(each) for each in (prepare.opened, prepare.resized, prepare.weights)
     )
-    return TEMPLATE.format(size=architecture.resolution, mean=mean, std=std, functions=functions.rstrip())
+    side = "None" if arrays else "SIZE"
+    return TEMPLATE.format(
+        size=architecture.resolution, mean=mean, std=std, side=side, functions=functions.rstrip()
+    )

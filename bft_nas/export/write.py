@@ -65,6 +65,7 @@ def export(
     *,
     classes: Sequence[str] = (),
     normalisation: Normalisation | None = None,
+    arrays: bool = False,
     watcher: Watcher = lambda name, done: None,
 ) -> ExportReport:
     """Write a trained network to a folder of its own, and check each file against the network.
@@ -78,6 +79,7 @@ def export(
         folder: where to; made if missing. A previous export there is replaced, other files in it are kept.
         classes: names of the trained outputs, which are the first ones.
         normalisation: mean and standard deviation of each channel, as in training, for images in [0, 1].
+        arrays: whether it was trained on arrays of pixels, and not on image files.
         watcher: is told of each file when it is written and when it is checked.
 
     Raises:
@@ -118,7 +120,7 @@ def export(
         (staging / "model.py").write_text(source, encoding="utf-8")
         written("model.py")
         if normalisation is not None and architecture.in_channels == CHANNELS:
-            text = prepare_source(architecture, normalisation)
+            text = prepare_source(architecture, normalisation, arrays=arrays)
             (staging / "prepare.py").write_text(text, encoding="utf-8")
             written("prepare.py")
             checked(checks.file("prepare.py", None, None))

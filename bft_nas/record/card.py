@@ -9,6 +9,7 @@ import yaml
 
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_duration, format_macs, format_params, format_percent
+from bft_nas.data.dataset import is_of_arrays
 from bft_nas.network import cost
 from bft_nas.record.trained import Evaluation, Trained
 
@@ -54,7 +55,6 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
 
 def card_of(trained: Trained) -> str:
     """The card's text."""
-    architecture = trained.architecture
     table = "\n".join(f"| {name} | {value} |" for name, value in facts_of_trained(trained))
     return f"""---
 {yaml.safe_dump(_front_matter(trained), sort_keys=False).strip()}
@@ -66,11 +66,9 @@ def card_of(trained: Trained) -> str:
 |---|---|
 {table}
 
-An image file is turned upright, and the centre square of its RGB pixels is resized to \
-{architecture.resolution}x{architecture.resolution} (bicubic, antialiased); an array of pixels is resized as it is \
-(bilinear, antialiased). They are divided by 255, from each channel its mean {_numbers(trained.data.mean)} is taken, \
-and what is left is divided by {_numbers(trained.data.std)}. `prepare.py` of an export does this with Pillow and numpy \
-alone.
+{_preparation(trained)} They are divided by 255, from each channel its mean {_numbers(trained.data.mean)} is \
+taken, and what is left is divided by {_numbers(trained.data.std)}. `prepare.py` of an export does this with Pillow \
+and numpy alone.
 
 ```python
 import bft_nas
@@ -119,6 +117,16 @@ def _config(trained: Trained) -> dict[str, Any]:
         "mean": list(trained.data.mean),
         "std": list(trained.data.std),
     }
+
+
+def _preparation(trained: Trained) -> str:
+    side = trained.architecture.resolution
+    if is_of_arrays(trained.facts["data"]):
+        return f"The pixels of an image are resized to {side}x{side} (bilinear, antialiased)."
+    return (
+        "An image file is turned upright, and the centre square of its RGB pixels is resized to "
+        f"{side}x{side} (bicubic, antialiased)."
+    )
 
 
 def _numbers(values: tuple[float, ...]) -> str:

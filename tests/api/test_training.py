@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
 import bft_nas
@@ -126,12 +127,15 @@ def test_it_is_exported_with_its_best_weights(trained: bft_nas.Trained, exported
 
 
 def test_an_exported_graph_predicts_every_test_image_as_it_does(
-    trained: bft_nas.Trained, exported: Path, data: Path
+    trained: bft_nas.Trained, exported: Path, data: Path, tmp_path: Path
 ) -> None:
     prepare = runpy.run_path(str(exported / "prepare.py"))["prepare"]
     with np.load(data) as arrays:
-        images = torch.from_numpy(np.concatenate([prepare(image) for image in arrays["test_images"]]))
-        labels = arrays["test_labels"]
+        pixels, labels = arrays["test_images"], arrays["test_labels"]
+    images = torch.from_numpy(np.concatenate([prepare(image) for image in pixels]))
+    # They may come as files, too.
+    Image.fromarray(pixels[0, :, :, 0]).save(tmp_path / "first.png")
+    assert torch.equal(torch.from_numpy(prepare(tmp_path / "first.png")), images[:1])
     graph = torch.export.load(exported / "model.pt2").module()
     evaluation = trained.evaluation()
     assert evaluation is not None
