@@ -10,6 +10,7 @@ Changed is only what takes minutes or another machine:
 - what is trained to the end is trained for one epoch on 40 images;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
+- the data set of the hub is a folder, which goes before the hub's own of that name;
 - the dashboard listens where no other test does, and is stopped as soon as it serves.
 """
 
@@ -85,6 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = rng.integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
     labels = np.arange(40) % 2
     write_class_folders(folder / "photos", images, labels, ["cats", "dogs"])
+    write_class_folders(folder / "AI-Lab-Makerere/beans/train", images, labels, ["healthy", "rust"])
     np.savez(
         folder / "pneumonia.npz",
         train_images=images,
@@ -117,6 +119,8 @@ def few_to_validate(make: Callable[[str, Parts], Dataset], name: str, parts: Par
 @pytest.fixture
 def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder / "cache"))
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("bft_nas.data.dataset._dataset", partial(few_to_validate, dataset._dataset))
     monkeypatch.setattr("bft_nas.searching.references.REFERENCES", REFERENCES[:2])
     monkeypatch.setattr("bft_nas.searching.references.USUAL", REFERENCES[:2])
