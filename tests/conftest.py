@@ -43,7 +43,6 @@ stages:
 
 LONGEST_FILES = (
     "test_ray.py",
-    "test_ray_train.py",
     "test_end_to_end.py",
     "test_confirmation.py",
     "test_app.py",

@@ -222,7 +222,8 @@ def _begun(
                 teaching.name, teaching.architecture, teaching.protocol, teaching.images, teaching.said
             )
             stack.enter_context(begun.at_work())
-            first = Work(begun, teaching.images, begun.facts["data"], None, processes, cluster)
+            where = anchored(options.data or source.data)
+            first = Work(begun, teaching.images, where, None, processes, cluster)
         made = make(
             name,
             architecture,

@@ -57,6 +57,8 @@ def of_two_nodes() -> Iterator[TwoNodes]:
         )
         yield address, lambda: kill_all(nodes[1].pid)
     finally:
+        # Whoever has joined it ends soon after it.
+        leave()
         for node in reversed(nodes):
             try:
                 os.killpg(node.pid, signal.SIGKILL)
