@@ -113,7 +113,7 @@ def test_a_search_from_another_directory_with_the_installed_wheel(wheel: Path, t
     )
     assert done.returncode == 0, done.stderr
     assert "winner within 50M" in done.stdout
-    assert (work / "runs" / "mobile-50M" / "report.html").is_file()
+    assert (work / "runs" / "tiny-50M" / "report.html").is_file()
     where = subprocess.run(
         [str(python), "-c", "import bft_nas; print(bft_nas.__file__)"],
         cwd=work,

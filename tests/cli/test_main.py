@@ -442,7 +442,7 @@ def test_export_writes_the_winner(
     monkeypatch.chdir(folder)
     code, out, _ = cli("export", "first", "-o", "winner")
     assert code == 0
-    names = {"architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py"}
+    names = {"architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py", "prepare.py"}
     assert {path.name for path in (folder / "winner").iterdir()} == names
     for name in names:
         assert name in out

@@ -81,6 +81,7 @@ def test_a_candidate_is_exported_from_the_page(
             names = {name.partition("/")[2] for name in archive.namelist()}
             assert names == {
                 "architecture.json",
+                "prepare.py",
                 "weights.safetensors",
                 "model.pt2",
                 "model.onnx",

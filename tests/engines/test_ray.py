@@ -20,7 +20,6 @@ import pytest
 import torch
 
 import bft_nas
-import bft_nas.api.training_progress
 from bft_nas.core.errors import UserError
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import Images
@@ -30,7 +29,6 @@ from bft_nas.record import Run
 from bft_nas.searching.confirmation import Confirmations, confirm, contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.training.confirmation import Confirmation
-from bft_nas.training.curve import FullCurve
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.clusters import TwoNodes, leave, of_two_nodes
 from tests.engines.watching import Meddler, record, record_of_one
@@ -291,51 +289,44 @@ def cluster() -> Iterator[TwoNodes]:
             yield nodes
 
 
-class Ends(bft_nas.api.training_progress.Silent):
-    """Sends SIGTERM to this process after the first epoch."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def epoch(self, curve: FullCurve) -> None:
-        if len(curve) == 1:
-            signal.raise_signal(signal.SIGTERM)
+TO_THE_END = [
+    *(sys.executable, "-m", "bft_nas", "train", NETWORK, "--flops", "2M", "--resolution", "32"),
+    *("--batch-size", "25", "--engine", "ray", "--workers", "2"),
+]
 
 
 def test_two_workers_train_as_one_process_does_which_goes_on_where_they_were_interrupted(
     cluster: TwoNodes, data: Path, tmp_path: Path
 ) -> None:
-    given: dict[str, Any] = {
-        "flops": "2M",
-        "resolution": 32,
-        "data": data,
-        "batch_size": 25,
-        "sync_norms": True,
-    }
-    given |= {"epochs": 8, "trained": tmp_path}
-    watcher = Ends()
-    with pytest.raises(KeyboardInterrupt) as raised:
-        bft_nas.train(
-            NETWORK,
-            name="cluster",
-            engine="ray",
-            ray_address=cluster[0],
-            workers=2,
-            progress=watcher,
-            **given,
-        )
-    leave()
-    assert getattr(raised.value, "number", None) == signal.SIGTERM
-    assert watcher.said == ["2 workers"]
+    given = ("--data", str(data), "--epochs", "8", "--sync-norms", "--ray-address", cluster[0])
+    training = subprocess.Popen(
+        [*TO_THE_END, *given, "--name", "cluster", "--trained", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    said: list[str] = []
+    assert training.stdout is not None
+    for line in training.stdout:
+        said.append(line.strip())
+        if line.startswith("epoch 1/8"):
+            training.send_signal(signal.SIGTERM)
+    assert training.wait(100) == 128 + signal.SIGTERM, said
+    assert "2 workers" in said
     files = {path.name for path in (tmp_path / "cluster").iterdir()}
     assert {"checkpoint.pt", "model.safetensors", "curve.csv"} <= files
     assert not {"last.safetensors", ".ray"} & files
     found = bft_nas.train(resume="cluster", trained=tmp_path, progress=False)
     assert [row["epoch"] for row in found.curve()] == list(range(1, 9))
-    alone = bft_nas.train(NETWORK, name="alone", progress=False, **given)
+    same: dict[str, Any] = {
+        "flops": "2M",
+        "resolution": 32,
+        "batch_size": 25,
+        "epochs": 8,
+        "sync_norms": True,
+    }
+    alone = bft_nas.train(NETWORK, name="alone", data=data, trained=tmp_path, progress=False, **same)
     # Rounding grows from step to step: the first epoch is the same.
     assert found.curve()[0]["train_loss"] == pytest.approx(alone.curve()[0]["train_loss"], rel=1e-3)
     assert found.curve()[-1]["train_loss"] == pytest.approx(alone.curve()[-1]["train_loss"], rel=0.2)
@@ -354,11 +345,7 @@ def test_a_node_that_is_lost_costs_a_training_to_the_end_no_more_than_the_epoch_
 ) -> None:
     address, kill_second = cluster
     training = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "bft_nas", "train", NETWORK, "--flops", "2M", "--resolution", "32"),
-            *("--data", str(data), "--epochs", "6", "--batch-size", "25", "--name", "lost"),
-            *("--engine", "ray", "--ray-address", address, "--workers", "2"),
-        ],
+        [*TO_THE_END, "--data", str(data), "--epochs", "6", "--name", "lost", "--ray-address", address],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -240,7 +240,7 @@ def test_the_text_of_a_space_reads_back_as_the_same_space(name: str) -> None:
         ("block: separable, channels: 32, ", "block: separable, ", r"stages\[0\]: missing key 'channels'"),
         ("stride: 2", "stride: [1, 2]", "stride: no choice here"),
         ("stem: {channels: 16}", "stem: 16", "stem: expected keys and values, got 16"),
-        ("family: tiny", "family: [tiny, tiny]", "neither a bundled space nor a file"),
+        ("family: tiny", "family: [unknown, unknown]", "neither a bundled space nor a file"),
         ("family: tiny", "family: []", "family: empty list"),
         ("family: tiny", "family: ../../etc/passwd", "family: expected a name"),
         ("min: 0.25", "min: 5", "expected min to be at most max"),
