@@ -1,7 +1,7 @@
 """Every ``bft-nas`` line of README.md, of docs/ and of ``make search`` runs, as a newcomer would type it.
 
 They run one after the other in one directory, which holds what their pages speak of: photos/, pneumonia.npz,
-cifar10 and tiny.yaml, the space that docs/spaces.md prints. What stands on several pages runs for the first of them.
+cifar10 and mine.yaml, the space that docs/spaces.md prints. What stands on several pages runs for the first of them.
 Changed is only what takes minutes or another machine:
 
 - a search trains 1 candidate (a resumed one 2) for 1 epoch of 200 images and validates it with as many, by one worker
@@ -96,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_files(folder / "data/cifar10", cifar10_files("cifar-10-batches-bin"))
     spaces = (ROOT / "docs/spaces.md").read_text(encoding="utf-8")
-    (folder / "tiny.yaml").write_text(spaces.partition("```yaml\n")[2].partition("```")[0])
+    (folder / "mine.yaml").write_text(spaces.partition("```yaml\n")[2].partition("```")[0])
     return folder
 
 
