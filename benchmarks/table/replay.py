@@ -33,7 +33,7 @@ from bft_nas.space.space import SearchSpace
 
 WORTH = (10, 20, 35, 50)
 """Whole short trainings of which a search has the epochs."""
-CONFIRMED = 4
+CONFIRMED = (1, 4)
 SEEDS, SEED_SPREAD = 3, 0.006
 """Of a confirmation: how many, and how far two of them are apart (benchmarks/results/table.md)."""
 
@@ -234,6 +234,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["proxy", "zero"])
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=SAMPLERS)
     parser.add_argument("--orders", type=int, default=50)
+    parser.add_argument(
+        "--confirmed", nargs="+", type=int, default=CONFIRMED, help="of the best; 1 takes the first as it is"
+    )
     parser.add_argument("--by-short", action="store_true", help="take the short training for the truth")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -252,7 +255,7 @@ def main() -> None:
                 for seed in range(options.orders):
                     pick = SAMPLERS[sampler](known, seed, options.budget)
                     ended.append(list(searched(known, pick, eta)))
-                for confirmed in (1,) if options.by_short else (1, CONFIRMED):
+                for confirmed in (1,) if options.by_short else options.confirmed:
                     means = []
                     for place in range(min(map(len, ended))):
                         winners = [

@@ -18,6 +18,8 @@ from bft_nas.network.layer import Array
 from bft_nas.network.low_rank import low_rank_plan
 from bft_nas.network.widths import width_grid
 
+BITS = 20
+"""Of a width, more than any has: three of them are one number."""
 AT_ROOT = 1
 """Stands for the radix `ROOT` among numbers: there is no radix of 1."""
 
@@ -129,10 +131,14 @@ def _each(function: Callable[..., int], *arrays: Array) -> Array:
     """A function of whole numbers for each place of some arrays, called once for what is there several times."""
     import numpy as np
 
-    given = np.stack([each.ravel() for each in np.broadcast_arrays(*arrays)], 1)
-    different, which = np.unique(given, axis=0, return_inverse=True)
-    found = np.array([function(*row) for row in different.tolist()])
-    return found[which].reshape(np.broadcast_shapes(*(each.shape for each in arrays)))
+    # One number stands for those of a place: numpy finds what is alike among numbers far sooner than among rows.
+    keys = np.zeros((), np.int64)
+    for each in arrays:
+        keys = (keys << BITS) | each
+    _, places, which = np.unique(keys, return_index=True, return_inverse=True)
+    flat = [np.broadcast_to(each, keys.shape).ravel()[places].tolist() for each in arrays]
+    found = np.array([function(*row) for row in zip(*flat, strict=True)])
+    return found[which].reshape(keys.shape)
 
 
 class _FactorSums:
