@@ -10,16 +10,14 @@ from bft_nas.network.blocks._block import Block
 from bft_nas.network.blocks._choices import (
     KERNELS,
     SQUEEZE_EXCITE,
-    Choice,
     Chosen,
     chosen_fusion,
     fusion_choices,
-    number,
 )
 from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
+from bft_nas.network.blocks._two_fusions import EXPANSION, TwoFusionsBlock
 from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels, squeeze_channels
 from bft_nas.network.checks import Activation, check_count, check_fusion
-from bft_nas.network.fusion import DENSE, Fusion, short_fusion
 from bft_nas.network.layer import Array, Layer, halved, squeezing
 
 CHEAP = 3
@@ -27,7 +25,7 @@ CHEAP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class GhostBlock(Block):
+class GhostBlock(TwoFusionsBlock):
     """Expand, depthwise where there is a stride, squeeze-excite by choice, project.
 
     Each pointwise layer makes half of its channels, and a small depthwise layer the other half of these. Where the
@@ -46,21 +44,14 @@ class GhostBlock(Block):
         "project": "project",
         "project_cheap": "project, cheap half",
     }
-    dialect = "expansion/projection where there are two"
     choices = (
         KERNELS,
         *fusion_choices(),
-        Choice("expansion", number(1, 16), lightens=True),
+        EXPANSION,
         SQUEEZE_EXCITE,
         *fusion_choices("expand_"),
     )
 
-    fusion: Fusion = DENSE
-    """What mixes channels in the projection."""
-    expanded: int = 0
-    """Channels between expansion and projection."""
-    expand_fusion: Fusion = DENSE
-    """What mixes channels in the expansion."""
     squeeze: int = 0
     """Channels in the middle of the squeeze-excite; 0 leaves it out."""
 
@@ -133,6 +124,3 @@ class GhostBlock(Block):
             + pointwise(wide, channels // 2, Mixed.of(chosen, wide, channels // 2), end)
             + depthwise(channels // 2, cheap, end)
         )
-
-    def pattern(self, in_channels: int) -> str:
-        return f"{short_fusion(self.expand_fusion)}/{short_fusion(self.fusion)}"

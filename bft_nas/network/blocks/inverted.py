@@ -10,25 +10,24 @@ from bft_nas.network.blocks._block import Block
 from bft_nas.network.blocks._choices import (
     KERNELS,
     SQUEEZE_EXCITE,
-    Choice,
     Chosen,
     chosen_fusion,
     fusion_choices,
-    number,
 )
 from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
+from bft_nas.network.blocks._two_fusions import EXPANSION, TwoFusionsBlock
 from bft_nas.network.blocks._widths import (
     expanded_channels,
     many_expanded_channels,
     squeeze_channels,
 )
 from bft_nas.network.checks import Activation, check_count, check_fusion
-from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.fusion import DENSE, short_fusion
 from bft_nas.network.layer import Array, Layer, halved, squeezing
 
 
 @dataclass(frozen=True, slots=True)
-class InvertedBlock(Block):
+class InvertedBlock(TwoFusionsBlock):
     """An inverted residual; it does not expand when ``expanded`` equals the input's channels."""
 
     kind = "inverted"
@@ -39,21 +38,14 @@ class InvertedBlock(Block):
         "se.expand": "squeeze-excite expand",
         "project": "project",
     }
-    dialect = "expansion/projection where there are two"
     choices = (
         KERNELS,
         *fusion_choices(),
-        Choice("expansion", number(1, 16), lightens=True),
+        EXPANSION,
         SQUEEZE_EXCITE,
         *fusion_choices("expand_", when=lambda chosen: chosen["expansion"] > 1),
     )
 
-    fusion: Fusion = DENSE
-    """What mixes channels in the projection."""
-    expanded: int = 0
-    """Channels between the two pointwise layers."""
-    expand_fusion: Fusion = DENSE
-    """What mixes channels in the expansion."""
     squeeze: int = 0
     """Channels in the middle of the squeeze-excite; 0 leaves it out."""
 
@@ -109,5 +101,6 @@ class InvertedBlock(Block):
         )
 
     def pattern(self, in_channels: int) -> str:
-        expansion = short_fusion(self.expand_fusion) if self.expanded != in_channels else "-"
-        return f"{expansion}/{short_fusion(self.fusion)}"
+        if self.expanded == in_channels:
+            return f"-/{short_fusion(self.fusion)}"
+        return TwoFusionsBlock.pattern(self, in_channels)

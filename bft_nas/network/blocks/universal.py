@@ -6,24 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from bft_nas.network.blocks._block import Block
 from bft_nas.network.blocks._choices import (
     KERNEL_OR_NONE,
     Choice,
     Chosen,
     chosen_fusion,
     fusion_choices,
-    number,
 )
 from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise
+from bft_nas.network.blocks._two_fusions import EXPANSION, TwoFusionsBlock
 from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels
 from bft_nas.network.checks import Activation, check_count, check_fusion, check_kernel, check_layer
-from bft_nas.network.fusion import DENSE, Fusion, short_fusion
 from bft_nas.network.layer import Array, Layer, halved
 
 
 @dataclass(frozen=True, slots=True)
-class UniversalBlock(Block):
+class UniversalBlock(TwoFusionsBlock):
     """Depthwise, expand, depthwise, project: with the second depthwise layer alone it is MobileNetV2's block, with the
     first one alone ConvNeXt's, with none a transformer's feed-forward layer.
 
@@ -37,21 +35,14 @@ class UniversalBlock(Block):
         "depthwise": "depthwise",
         "project": "project",
     }
-    dialect = "expansion/projection where there are two"
     choices = (
         Choice("start_kernel", KERNEL_OR_NONE, 0, lightens=True),
         Choice("kernel", KERNEL_OR_NONE, 3, lightens=True),
         *fusion_choices(),
-        Choice("expansion", number(1, 16), lightens=True),
+        EXPANSION,
         *fusion_choices("expand_"),
     )
 
-    fusion: Fusion = DENSE
-    """What mixes channels in the projection."""
-    expanded: int = 0
-    """Channels between the two pointwise layers."""
-    expand_fusion: Fusion = DENSE
-    """What mixes channels in the expansion."""
     start_kernel: int = 0
     """Of the depthwise layer before the expansion; 0 leaves it out."""
 
@@ -116,6 +107,3 @@ class UniversalBlock(Block):
             + depthwise(wide, kernel, end).times(kernel > 0)
             + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
         )
-
-    def pattern(self, in_channels: int) -> str:
-        return f"{short_fusion(self.expand_fusion)}/{short_fusion(self.fusion)}"
