@@ -1,11 +1,13 @@
-"""Writing files so that a reader, or a kill at any moment, never finds half of one."""
+"""Writing files so that a reader, or a kill at any moment, never finds half of one; and locking them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from bft_nas.core.errors import RunError, UserError, one_line
 
@@ -62,3 +64,12 @@ def writing(place: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
+
+
+def locks(file: IO[str], kind: int) -> bool:
+    """Lock an open file (``fcntl.LOCK_EX`` or ``LOCK_SH``) without waiting for whoever has it; whether it is."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

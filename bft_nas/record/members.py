@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.files import writing
+from bft_nas.core.files import locks, writing
 
 SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_TILL_DEAD = 60.0
@@ -44,7 +44,7 @@ class Members:
             (self.folder / ".members").mkdir(exist_ok=True)
             lock = (self.folder / ".lock").open("w")
         with lock:
-            if not _locks(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            if not locks(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
                 join = setting("join")
                 other = f"another search is working on it; expected its end, or search {join} to share it"
                 ending = "its references are being trained; expected their end"
@@ -86,7 +86,7 @@ class Members:
             )
             with self._file(member).open() as file:
                 # Its own clock is the file system's, and so the same for every machine.
-                return silent < SECONDS_TILL_DEAD and not _locks(file, fcntl.LOCK_SH)
+                return silent < SECONDS_TILL_DEAD and not locks(file, fcntl.LOCK_SH)
         except OSError:
             return False
 
@@ -94,21 +94,13 @@ class Members:
         """Whether no other process is at work on the run; from then on nobody can join, or this one has left."""
         assert self._lock is not None
         with self.turn():
-            if _locks(self._lock, fcntl.LOCK_EX):
+            if locks(self._lock, fcntl.LOCK_EX):
                 return True
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             return False
 
     def _file(self, member: str) -> Path:
         return self.folder / ".members" / member
-
-
-def _locks(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _beat(own: Path, gone: threading.Event) -> None:

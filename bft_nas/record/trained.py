@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.files import is_file, write_text, writing
+from bft_nas.core.files import is_file, locks, write_text, writing
 from bft_nas.network import Architecture
 from bft_nas.record.run_file import DataFacts, versions
 from bft_nas.record.run_folder import UNFINISHED, check_name, moved
@@ -260,7 +260,7 @@ class Trained:
         with lock:
             # Whoever only looks whether somebody is at work holds it for a moment.
             for wait in (0.02, 0.2, None):
-                if _locks(lock, fcntl.LOCK_EX):
+                if locks(lock, fcntl.LOCK_EX):
                     break
                 if wait is None:
                     raise UserError(
@@ -277,7 +277,7 @@ class Trained:
         """Whether a process of this machine is training it."""
         try:
             with (self.folder / LOCK).open() as lock:
-                return not _locks(lock, fcntl.LOCK_SH)
+                return not locks(lock, fcntl.LOCK_SH)
         except OSError:
             return False
 
@@ -319,14 +319,6 @@ def trained_names(trained: Path = TRAINED) -> tuple[str, ...]:
 def is_trained(name: str, *, trained: Path = TRAINED) -> bool:
     """Whether there is a network of that name under ``trained``, or in the folder of that path."""
     return bool(name) and any(is_file(folder / TRAINING_FILE) for folder in (trained / name, Path(name)))
-
-
-def _locks(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _taken(name: str, folder: Path) -> UserError:
