@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -37,8 +38,15 @@ def side_of(source: str) -> int | None:
 
 
 def _first_files(folder: Path) -> Iterable[Path]:
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower().lstrip(".") in EXTENSIONS)
+    files = (path for path in _in_order(folder) if path.suffix.lower().lstrip(".") in EXTENSIONS)
     return islice(files, GLANCE)
+
+
+def _in_order(folder: Path) -> Iterator[Path]:
+    """All files, of which no folder is listed before one of its files is asked for: there may be millions."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names))
 
 
 def _largest(images: Iterable[Encoded]) -> int | None:
