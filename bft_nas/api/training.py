@@ -18,6 +18,7 @@ from bft_nas.api.training_progress import TrainingWatcher, shown
 from bft_nas.api.training_work import (
     Work,
     check_shares,
+    count_of,
     images_of,
     on_device,
     resumed,
@@ -129,7 +130,7 @@ def open_training(
 
     options, processes = TrainingOptions.of(given), processes or ALONE
     cluster = _cluster(options, processes)
-    count = cluster.share.workers if cluster is not None else processes.count
+    count = count_of(processes, cluster)
     if options.resume is not None:
         if what is not None:
             raise UserError(f"{setting('resume')}: not together with a network; expected one of them")
@@ -172,7 +173,7 @@ def _begun(
     architecture = architecture_of(source, options, dataset)
     images = on_device(dataset)
     on_gpu = cluster.share.gpus > 0 if cluster is not None else images.device.type == "cuda"
-    count = cluster.share.workers if cluster is not None else processes.count
+    count = count_of(processes, cluster)
     plan, protocol = _planned(dataset, options, on_gpu, count)
     name = options.name or source.name
     check_new(name, options.trained)
@@ -280,28 +281,28 @@ def _resumed(
             raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
     with ExitStack() as stack:
         stack.enter_context(trained.at_work())
-        first = _teacher_on_the_way(trained, given, processes, cluster)
-        if first is None:
+        teacher = _teacher_on_the_way(trained)
+        if teacher is None:
             work = resumed(trained, given, processes=processes, cluster=cluster)
         else:
-            stack.enter_context(first.trained.at_work())
-            work = Work(trained, *images_of(trained, given), None, processes, cluster, first)
+            _check_alone(processes)
+            stack.enter_context(teacher.at_work())
+            found = images_of(trained, given)
+            same = teacher.protocol.data_digest == trained.protocol.data_digest
+            theirs = found if same else images_of(teacher, given)
+            first = Work(teacher, *theirs, None, processes, cluster)
+            work = Work(trained, *found, None, processes, cluster, first)
         work.announce(given)
         yield work
 
 
-def _teacher_on_the_way(
-    trained: Trained, given: Mapping[str, Any], processes: Processes, cluster: Cluster | None
-) -> Work | None:
-    """The training of a network's teacher that has to end before its own goes on."""
+def _teacher_on_the_way(trained: Trained) -> Trained | None:
+    """A network's teacher whose training has to end before its own goes on."""
     place = trained.facts["teacher"]
     if place is None or trained.finished or not trained.facts["teacher_first"] or not is_trained(place):
         return None
     teacher = Trained.open(place)
-    if is_complete(teacher):
-        return None
-    _check_alone(processes)
-    return Work(teacher, *images_of(teacher, given), None, processes, cluster)
+    return None if is_complete(teacher) else teacher
 
 
 def evaluate(

@@ -143,6 +143,11 @@ class Work:
         self.processes.from_first(json.dumps(content).encode())
 
 
+def count_of(processes: Processes, cluster: Cluster | None) -> int:
+    """How many processes share a training, at most."""
+    return processes.count if cluster is None else cluster.share.workers
+
+
 def check_shares(protocol: Protocol, count: int) -> None:
     """UserError where so many processes cannot share a batch."""
     if count > 1 and protocol.batch_size // protocol.recipe.accumulation < 2 * count:

@@ -86,6 +86,7 @@ def _train(work: Work) -> int:
 
 def _plan(work: Work) -> Facts:
     """What is about to be done."""
+    from bft_nas.api.training_work import count_of
     from bft_nas.core.units import format_macs, format_params
     from bft_nas.data.division import unevenness
     from bft_nas.network import cost
@@ -93,9 +94,8 @@ def _plan(work: Work) -> Facts:
     trained, protocol = work.trained, work.trained.protocol
     uneven = unevenness(work.images.dataset.train, trained.data.classes)
     how = "evened out" if protocol.recipe.balance else "--balance evens it out"
-    count, kind = work.processes.count, "processes"
-    if work.cluster is not None:
-        count, kind = work.cluster.share.workers, "workers of Ray's at most"
+    count = count_of(work.processes, work.cluster)
+    kind = "processes" if work.cluster is None else "workers of Ray's at most"
     norms = "norms synchronised" if protocol.recipe.sync_norms else "norms each of its share"
     counted, side = cost(trained.architecture), trained.architecture.resolution
     return [
