@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -20,6 +21,17 @@ def start(
         stderr=stderr,
         text=True,
     )
+
+
+def followed(process: subprocess.Popen[str], beginning: str, do: Callable[[], object]) -> list[str]:
+    """All lines that it says; ``do`` is called at each that begins so."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith(beginning):
+            do()
+    return said
 
 
 def children_of(process: int) -> list[int]:

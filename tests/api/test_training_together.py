@@ -16,7 +16,7 @@ from bft_nas.api.training import open_training
 from bft_nas.core.errors import UserError
 from bft_nas.data.dataset import load_dataset
 from bft_nas.training.processes import Processes
-from tests.processes import children_of, kill
+from tests.processes import children_of, followed, kill
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 NETWORK = ("mobilenet_v3_small", "--flops", "2M", "--resolution", "32", "--data", "few.npz", "--name", "two")
@@ -40,12 +40,7 @@ def test_a_killed_process_ends_the_other_in_a_line_and_one_process_goes_on(place
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    said: list[str] = []
-    assert torchrun.stdout is not None
-    for line in torchrun.stdout:
-        said.append(line)
-        if line.startswith("epoch 2/4"):
-            kill(children_of(torchrun.pid)[-1])
+    said = followed(torchrun, "epoch 2/4", lambda: kill(children_of(torchrun.pid)[-1]))
     assert torchrun.wait(120) == 1
     assert sum(line.startswith("epoch 1/4") for line in said) == 1
     assert any(line.startswith("together") and "2 processes" in line for line in said)

@@ -32,6 +32,7 @@ from bft_nas.training.confirmation import Confirmation
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
 from tests.engines.clusters import TwoNodes, leave, of_two_nodes
 from tests.engines.watching import Meddler, record, record_of_one
+from tests.processes import followed
 
 TRIALS = 4
 
@@ -306,14 +307,9 @@ def test_two_workers_train_as_one_process_does_which_goes_on_where_they_were_int
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    said: list[str] = []
-    assert training.stdout is not None
-    for line in training.stdout:
-        said.append(line.strip())
-        if line.startswith("epoch 1/8"):
-            training.send_signal(signal.SIGTERM)
+    said = followed(training, "epoch 1/8", lambda: training.send_signal(signal.SIGTERM))
     assert training.wait(100) == 128 + signal.SIGTERM, said
-    assert "2 workers" in said
+    assert "2 workers" in map(str.strip, said)
     files = {path.name for path in (tmp_path / "cluster").iterdir()}
     assert {"checkpoint.pt", "model.safetensors", "curve.csv"} <= files
     assert not {"last.safetensors", ".ray"} & files
@@ -352,12 +348,7 @@ def test_a_node_that_is_lost_costs_a_training_to_the_end_no_more_than_the_epoch_
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    said: list[str] = []
-    assert training.stdout is not None
-    for line in training.stdout:
-        said.append(line)
-        if line.startswith("epoch 2/6"):
-            kill_second()
+    said = followed(training, "epoch 2/6", kill_second)
     assert training.wait(400) == 0, said
     told = [line for line in said if line.startswith("epoch ")]
     assert [line.partition("/")[0] for line in told] == [f"epoch {number}" for number in range(1, 7)]
