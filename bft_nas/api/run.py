@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -58,11 +59,13 @@ class Run(bft_nas.record.run.Run):
         folder: str | Path,
         number: int | None = None,
         *,
+        runtimes: Sequence[str] = (),
         watcher: ExportWatcher = lambda name, done: None,
     ) -> ExportReport:
         """Write a candidate, by default the winner, as files that need nothing of this package, and check each.
 
-        ``watcher`` is called with the name of a file when it is written and when it is checked.
+        ``runtimes`` are those for which files are written besides, ``onnxruntime`` say; ``watcher`` is called with the
+        name of a file when it is written and when it is checked.
 
         Raises:
             UserError: there is no such candidate, or the folder holds something else than an export.
@@ -79,6 +82,7 @@ class Run(bft_nas.record.run.Run):
             classes=self.data.classes,
             normalisation=(self.data.mean, self.data.std),
             arrays=is_of_arrays(self.settings.data),
+            runtimes=runtimes,
             watcher=watcher,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,13 @@ class Trained(bft_nas.record.trained.Trained):
 
         return trained(self.architecture, self.weights())
 
-    def export(self, folder: str | Path, *, watcher: ExportWatcher = lambda name, done: None) -> ExportReport:
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        runtimes: Sequence[str] = (),
+        watcher: ExportWatcher = lambda name, done: None,
+    ) -> ExportReport:
         """Write it as files that need nothing of this package, and check each; see `bft_nas.Run.export`."""
         from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.write import export
@@ -40,6 +47,7 @@ class Trained(bft_nas.record.trained.Trained):
             classes=self.data.classes,
             normalisation=(self.data.mean, self.data.std),
             arrays=is_of_arrays(self.facts["data"]),
+            runtimes=runtimes,
             watcher=watcher,
         )
 

@@ -17,6 +17,7 @@ from bft_nas.cli.options import (
     runs_folder,
 )
 from bft_nas.core.errors import UserError, setting
+from bft_nas.export.runtimes import RUNTIMES, checked_runtimes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,14 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("run", metavar="RUN", help="name of a run or of a trained network, or its folder")
     add_candidate(parser)
     parser.add_argument("-o", "--output", type=path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--for",
+        dest="runtimes",
+        nargs="+",
+        default=[],
+        metavar="RUNTIME",
+        help=f"write files for runtimes besides: {', '.join(RUNTIMES)}",
+    )
     add_runs_folder(parser)
 
 
@@ -50,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from bft_nas.record.trained import is_trained
 
     console = tables.make_console()
+    runtimes = checked_runtimes(options.runtimes)
     if is_trained(options.run) and not (runs_folder(options) / options.run / RUN_FILE).is_file():
         if options.candidate is not None:
             raise UserError(f"{setting('candidate')}: goes with a run; '{options.run}' is a trained network")
@@ -57,14 +67,14 @@ def run(options: argparse.Namespace) -> int:
         trained.weights()
         console.print(f"{trained.name}: {trained.facts['network']}", highlight=False, markup=False)
         with show_export(console) as watcher:
-            report = trained.export(options.output, watcher=watcher)
+            report = trained.export(options.output, runtimes=runtimes, watcher=watcher)
         return _print(console, report)
     found = Run.open(options.run, runs=runs_folder(options))
     number = found.number_or_winner(options.candidate)
     found.weights(number)
     console.print(f"candidate {number} of {found.name}", highlight=False, markup=False)
     with show_export(console) as watcher:
-        report = found.export(options.output, number, watcher=watcher)
+        report = found.export(options.output, number, runtimes=runtimes, watcher=watcher)
     return _print(console, report)
 
 

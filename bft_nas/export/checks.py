@@ -117,7 +117,6 @@ class Checks:
         self.residuals = sum(
             layer.plan.residual_macs * layer.size**2 for layer in counted.layers if layer.plan
         )
-        self.largest = max(logits.abs().max().item() for logits in expected) or 1.0
 
     def file(self, name: str, difference: float | None, macs: int | None) -> ExportedFile:
         """A file that was checked."""
@@ -131,18 +130,28 @@ class Checks:
             raise
         except Exception as error:
             raise ExportError(f"{name}: cannot be run ({one_line(error)[:300]})") from error
-        pairs = zip(answer.logits, self.expected, strict=True)
-        difference = max((got - wanted).abs().max().item() for got, wanted in pairs) / self.largest
-        # Not-a-number is no agreement either.
-        if not difference <= TOLERANCE:
-            raise ExportError(
-                f"{name}: logits differ from the trained network's by {difference:.1e} of the largest,"
-                f" more than {TOLERANCE:.0e}"
-            )
+        difference = check_logits(name, answer, self.expected)
         macs = None if answer.products is None else answer.products + self.residuals
         if macs not in {None, self.macs}:
             raise ExportError(f"{name}: {macs} MACs where the architecture counts {self.macs}")
         return self.file(name, difference, macs)
+
+
+def check_logits(name: str, answer: Answer, expected: Sequence[Tensor]) -> float:
+    """The largest difference of a file's logits from the network's, relative to the largest of these.
+
+    Raises `ExportError` where it is above `TOLERANCE`.
+    """
+    largest = max(logits.abs().max().item() for logits in expected) or 1.0
+    pairs = zip(answer.logits, expected, strict=True)
+    difference = max((got - wanted).abs().max().item() for got, wanted in pairs) / largest
+    # Not-a-number is no agreement either.
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"{name}: logits differ from the trained network's by {difference:.1e} of the largest,"
+            f" more than {TOLERANCE:.0e}"
+        )
+    return difference
 
 
 class OtherPython:

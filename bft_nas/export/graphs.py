@@ -59,6 +59,21 @@ def write_graphs(
         raise ExportError(f"{name}: cannot be written ({one_line(error)[:300]})") from error
 
 
+def write_onnx(network: nn.Module, architecture: Architecture, path: Path) -> None:
+    """A network as one ONNX file, for any batch from 1.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    try:
+        with _quiet(), _spared(), torch.no_grad():
+            _write_onnx(_trace(network, architecture), path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{path.name}: cannot be written ({one_line(error)[:300]})") from error
+
+
 def _trace(network: nn.Module, architecture: Architecture) -> torch.export.ExportedProgram:
     # A sample of one image would be taken for a constant.
     sample = torch.zeros(2, architecture.in_channels, architecture.resolution, architecture.resolution)

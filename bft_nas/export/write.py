@@ -32,7 +32,9 @@ from bft_nas.export.checks import (
     trained,
 )
 from bft_nas.export.graphs import write_graphs
+from bft_nas.export.inference import inference_network
 from bft_nas.export.preparation import prepare_source
+from bft_nas.export.runtimes import RUNTIMES, Deployment, checked_runtimes
 from bft_nas.export.source import Normalisation, model_source
 from bft_nas.network import Architecture
 
@@ -41,6 +43,7 @@ __all__ = ["CONTENTS", "TOLERANCE", "ExportError", "ExportReport", "ExportedFile
 Watcher = Callable[[str, Literal["written", "checked"]], None]
 """Called with the name of a file, and what has just been done with it."""
 
+_DEPLOYED = tuple(name for runtime in RUNTIMES.values() for name in runtime.files)
 CONTENTS = ("architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py", "prepare.py")
 
 
@@ -66,6 +69,8 @@ def export(
     classes: Sequence[str] = (),
     normalisation: Normalisation | None = None,
     arrays: bool = False,
+    runtimes: Sequence[str] = (),
+    calibration: Tensor | None = None,
     watcher: Watcher = lambda name, done: None,
 ) -> ExportReport:
     """Write a trained network to a folder of its own, and check each file against the network.
@@ -80,6 +85,8 @@ def export(
         classes: names of the trained outputs, which are the first ones.
         normalisation: mean and standard deviation of each channel, as in training, for images in [0, 1].
         arrays: whether it was trained on arrays of pixels, and not on image files.
+        runtimes: names of `bft_nas.export.runtimes.RUNTIMES` for which files are written besides.
+        calibration: normalised training images, for int8 files of these.
         watcher: is told of each file when it is written and when it is checked.
 
     Raises:
@@ -88,6 +95,7 @@ def export(
         ExportError: the state does not fit the architecture, or a file does not agree with the network.
     """
     _check_labels(architecture, classes, normalisation)
+    runtimes = checked_runtimes(runtimes)
     _check_free(folder)
     network = trained(architecture, state)
     images = sample_images(architecture)
@@ -130,8 +138,15 @@ def export(
         without_onnx = lacking("export")
         if not without_onnx:
             checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
+        if runtimes:
+            inference = inference_network(network, architecture)
+            deployment = Deployment(inference, architecture, staging, images, expected, calibration)
+        for runtime in runtimes:
+            for file in RUNTIMES[runtime].write(deployment):
+                checked(file)
     left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
-    return ExportReport(folder, tuple(files[name] for name in CONTENTS if name in files), left_out)
+    order = [*CONTENTS, *_DEPLOYED]
+    return ExportReport(folder, tuple(files[name] for name in order if name in files), left_out)
 
 
 def _check_labels(
@@ -212,7 +227,7 @@ def _swap(staging: Path, target: Path, previous: Path) -> None:
         previous.rename(target)
         raise
     for path in previous.iterdir():
-        if path.name not in {*CONTENTS, "__pycache__"}:
+        if path.name not in {*CONTENTS, *_DEPLOYED, "__pycache__"}:
             path.rename(target / path.name)
 
 

@@ -1,0 +1,98 @@
+"""A butterfly transform for inference, with the norm behind it folded in."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bft_nas.butterfly import ButterflyTransform
+
+InferenceForm = Literal["structured", "dense"]
+"""``structured``: stage by stage, at the MACs that are counted; ``dense``: a 1x1 convolution by the whole matrix."""
+
+
+class FoldedButterfly(nn.Module):
+    """(N, in, H, W) to (N, out, H, W): a butterfly whose outputs are multiplied by a scale and shifted.
+
+    The scale is in the rows of the last stage and, as its residual is not multiplied by any, in ``residual_scale``.
+    """
+
+    bias: Tensor
+    residual_scale: Tensor
+    matrix: Tensor
+
+    def __init__(
+        self,
+        stages: list[Tensor],
+        factors: tuple[int, ...],
+        residual_scale: Tensor,
+        bias: Tensor,
+        matrix: Tensor,
+        form: InferenceForm = "structured",
+    ) -> None:
+        super().__init__()
+        self.factors = factors
+        self.form: InferenceForm = form
+        self.stages = nn.ParameterList(nn.Parameter(stage, requires_grad=False) for stage in stages)
+        self.register_buffer("residual_scale", residual_scale)  # (copies * size), of which `out` are outputs
+        self.register_buffer("bias", bias)  # (out)
+        self.register_buffer("matrix", matrix)  # (out, in)
+
+    @classmethod
+    def of(
+        cls, transform: ButterflyTransform, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Self:
+        """That of a transform of stride 1 without a bias, whose outputs are scaled and shifted, (out) each."""
+        assert transform.stride == 1
+        assert transform.bias is None
+        outputs = transform.out_channels
+        scale = torch.ones(outputs) if scale is None else scale
+        shift = torch.zeros(outputs) if shift is None else shift
+        stages = [stage.detach().clone() for stage in transform.stages]
+        groups, rows, _ = stages[-1].shape
+        residual_scale = F.pad(scale, (0, groups * rows - outputs), value=1.0)
+        stages[-1] = stages[-1] * residual_scale.view(groups, rows, 1)
+        matrix = (transform.dense() * scale[:, None]).detach()
+        return cls(stages, transform.factors, residual_scale, shift, matrix)
+
+    @property
+    def in_channels(self) -> int:
+        return self.matrix.shape[1]
+
+    @property
+    def out_channels(self) -> int:
+        return self.matrix.shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.form == "dense":
+            return F.conv2d(x, self.matrix[:, :, None, None], self.bias)
+        batch, _, height, width = x.shape
+        rows = x.transpose(0, 1).reshape(self.in_channels, -1)
+        y = self._stage_by_stage(rows) + self.bias[:, None]
+        return y.view(self.out_channels, batch, height, width).transpose(0, 1)
+
+    def _stage_by_stage(self, x: Tensor) -> Tensor:
+        """As `bft_nas.butterfly.transform.butterfly`, (in, pixels) to (out, pixels)."""
+        n_in, n_out, pixels = self.in_channels, self.out_channels, x.shape[1]
+        size = min(n_in, n_out)
+        chunks = -(-n_in // size)
+        if n_in % size:
+            x = F.pad(x, (0, 0, 0, chunks * size - n_in))
+        residual = h = x
+        if chunks > 1:
+            x = x.view(chunks, size, pixels)
+            residual = x.sum(0)
+            h = x.transpose(0, 1).reshape(size * chunks, pixels)
+        for weight in self.stages:
+            groups, rows, columns = weight.shape
+            h = torch.bmm(weight, h.view(columns, groups, pixels).transpose(0, 1)).view(groups * rows, pixels)
+        copies = h.shape[0] // size
+        scaled = self.residual_scale.view(copies, size, 1) * residual
+        return (h.view(copies, size, pixels) + scaled).view(copies * size, pixels)[:n_out]
+
+    def extra_repr(self) -> str:
+        factors = "*".join(map(str, self.factors))
+        return f"{self.in_channels}, {self.out_channels}, stages={factors}, {self.form}"

@@ -1,0 +1,80 @@
+"""Files for the runtimes that people deploy with: one module a runtime, and what they all write from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bft_nas.core.errors import UserError, setting
+from bft_nas.core.extras import require
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor, fx
+
+    from bft_nas.export.checks import ExportedFile
+    from bft_nas.network import Architecture
+
+    Session = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+    """One image, (1, channels, height, width), to its logits, (1, classes)."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a runtime's files are written from, and what they are checked against."""
+
+    network: fx.GraphModule
+    """Of `bft_nas.export.inference.inference_network`; a runtime changes a copy of it."""
+    architecture: Architecture
+    folder: Path
+    images: Sequence[Tensor]
+    """Batches that the files are run on, one image first."""
+    expected: Sequence[Tensor]
+    """The trained network's logits of these."""
+    calibration: Tensor | None = None
+    """Normalised training images, (N, channels, resolution, resolution), where int8 is asked for as well."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime that an export can write files for."""
+
+    module: str
+    """Has ``write(deployment)``, which yields an `ExportedFile` for each file that it has written and checked, and
+    ``open_file(path, threads)``, which returns a `Session`."""
+    files: tuple[str, ...]
+    """All that it may write."""
+    extra: str
+    """That brings what it needs."""
+
+    def write(self, deployment: Deployment) -> Iterable[ExportedFile]:
+        """Write the files; ExportError where one cannot be written or does not agree."""
+        found: Iterable[ExportedFile] = import_module(self.module).write(deployment)
+        return found
+
+    def open_file(self, path: Path, threads: int = 1) -> Session:
+        """A file made ready to run with some threads."""
+        session: Session = import_module(self.module).open_file(path, threads)
+        return session
+
+
+RUNTIMES: Mapping[str, Runtime] = {
+    "onnxruntime": Runtime(
+        "bft_nas.export.runtimes.onnx_runtime", ("onnxruntime.onnx", "onnxruntime-int8.onnx"), "export"
+    ),
+}
+"""Each by the name that the command line has for it."""
+
+
+def checked_runtimes(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once; UserError where there is no such runtime, or what it needs is not installed."""
+    names = tuple(dict.fromkeys(names))
+    for name in names:
+        if name not in RUNTIMES:
+            raise UserError(f"{setting('for')}: expected {', '.join(RUNTIMES)}, got '{name}'")
+        require(RUNTIMES[name].extra, f"{setting('for')} {name}")
+    return names
