@@ -1,0 +1,138 @@
+"""docs/results.md from the records: accuracies with intervals, and differences that hold for all of them together.
+
+python benchmarks/proof/page.py
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import records
+from scipy import stats
+from tasks import SEARCHES, TASKS, Task
+
+PAGE = Path(__file__).parents[2] / "docs" / "results.md"
+INTRODUCTION = """\
+# Results: what a search finds, trained to the end, beside what it has to beat
+
+Made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`, which `python
+benchmarks/proof/proof.py run` fills with the commands that users have. *default* is the default search, *dense* the
+same with `--fusion dense` for as many seconds, *random* one of random proposals for as many; the others are
+references as wide as the budget allows. Winners and references are trained by `bft-nas train` with the same recipe
+and as many epochs; test images are read once, at the end.
+
+An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
+after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
+interval; p-values are corrected by Holm over the rows of a table. One search or one training has no interval, and
+proves nothing.
+"""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What was found of a contestant in a task."""
+
+    name: str
+    accuracies: tuple[float, ...]
+    """Points: one of each search, or of each training of a reference."""
+    trainings: int
+    rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+
+def contestants(task: Task, found: Iterable[Mapping[str, Any]]) -> list[Contestant]:
+    """Those of a task that have been trained, the best mean first."""
+    rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in found:
+        if row["task"] == task.name and "accuracy" in row:
+            rows[row["contestant"]].append(row)
+    made = []
+    for name, trained in rows.items():
+        units: dict[Any, list[float]] = defaultdict(list)
+        for row in trained:
+            units[row["searched"] if name in SEARCHES else row["seed"]].append(100 * row["accuracy"])
+        accuracies = tuple(statistics.fmean(values) for values in units.values())
+        made.append(Contestant(name, accuracies, len(trained), tuple(trained)))
+    return sorted(made, key=lambda each: -each.mean)
+
+
+def margin(values: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of a mean; None of a single value."""
+    if len(values) < 2:
+        return None
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return float(stats.t.ppf(0.975, len(values) - 1)) * error
+
+
+def compared(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float] | None:
+    """The 95 % interval of a difference of means and its p-value (Welch); None where one has a single value."""
+    if len(one) < 2 or len(other) < 2:
+        return None
+    result = stats.ttest_ind(one, other, equal_var=False)
+    interval = result.confidence_interval(0.95)
+    return float(interval.low), float(interval.high), float(result.pvalue)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values of several comparisons, corrected so that they hold together (Holm, 1979)."""
+    corrected = [0.0] * len(values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def table(task: Task, found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The lines of a task."""
+    field = contestants(task, found)
+    ours = next((each for each in field if each.name == "default"), None)
+    others = [each for each in field if each is not ours]
+    verdicts = {each.name: compared(ours.accuracies, each.accuracies) if ours else None for each in others}
+    tested = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
+    p_values = dict(zip(tested, holm([verdict[2] for verdict in tested.values()]), strict=True))
+    lines = [
+        "| network | searches | trainings | test accuracy | default less it | p (Holm) | MACs | parameters | fusions |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in field:
+        off = margin(each.accuracies)
+        accuracy = f"{each.mean:.2f}" + ("" if off is None else f" ± {off:.2f}")
+        difference = "" if ours is None or each is ours else f"{ours.mean - each.mean:+.2f}"
+        verdict = tested.get(each.name)
+        if verdict is not None:
+            difference += f" ({verdict[0]:+.2f} to {verdict[1]:+.2f})"
+        searches = str(len(each.accuracies)) if each.name in SEARCHES else ""
+        p_value = f"{p_values[each.name]:.3f}" if each.name in p_values else ""
+        macs = ", ".join(sorted({f"{row['macs'] / 1e6:.1f}M" for row in each.rows}))
+        params = ", ".join(sorted({f"{row['params'] / 1e6:.2f}M" for row in each.rows}))
+        patterns = sorted({f"{row['family']} `{row['fusions']}`" for row in each.rows})
+        fusions = "; ".join(patterns) if each.name in SEARCHES else ""
+        lines.append(
+            f"| {each.name} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} | {macs} "
+            f"| {params} | {fusions} |"
+        )
+    return lines
+
+
+def page() -> str:
+    """The text of docs/results.md."""
+    found = list(records.read().values())
+    parts = [INTRODUCTION]
+    for task in TASKS.values():
+        if any(row["task"] == task.name and "accuracy" in row for row in found):
+            parts += [f"\n## {task.title}\n", f"{task.epochs} epochs each.\n", *table(task, found)]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

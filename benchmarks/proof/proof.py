@@ -1,0 +1,208 @@
+"""The proof: searches, random and dense-only ones beside the default, and references, all trained to the end.
+
+    python benchmarks/proof/proof.py run --cifar10 FOLDER --tasks small-3M      runs what is missing; may be killed
+    python benchmarks/proof/page.py                                             docs/results.md from the records
+
+Several of these may run at once: what is done is skipped, what is under way elsewhere is left alone, and a search or a
+training that was interrupted is resumed. All is done by the commands that users have, in ``.work`` beside this file.
+Test images are read once, at the end of each training, by ``bft-nas train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import records
+from tasks import SEARCHES, TASKS, Search, Task, Training, jobs
+
+from bft_nas import Run, open_run, open_trained
+from bft_nas.data.dataset import load_dataset, load_test
+from bft_nas.record import facts_of
+
+WORK = Path(__file__).parent / ".work"
+WORKERS = 2
+
+
+@contextmanager
+def claimed(name: str) -> Iterator[bool]:
+    """Whether no other process is at a job; none will begin with it meanwhile."""
+    (WORK / "locks").mkdir(parents=True, exist_ok=True)
+    with (WORK / "locks" / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def begin_or_resume(asked: Sequence[str], folder: str, name: str) -> str:
+    """Run a command in the work folder, or resume what it began; what it was, as a user writes it."""
+    resumes = (WORK / folder / name).exists()
+    given = [asked[0], "--resume", name] if resumes else [*asked, "--name", name]
+    subprocess.run([sys.executable, "-m", "bft_nas", *given], cwd=WORK, check=True, stdout=subprocess.DEVNULL)
+    return " ".join(["bft-nas", *asked])
+
+
+def data_of(task: Task, cifar10: str) -> str:
+    """What ``--data`` is for a task."""
+    if task.data == "cifar10":
+        return cifar10
+    if task.data != "rotations":
+        return task.data
+    path = WORK / "rotations.npz"
+    with claimed_and_waited("rotations"):
+        if not path.exists():
+            write_rotations(cifar10, path)
+    return path.name
+
+
+@contextmanager
+def claimed_and_waited(name: str) -> Iterator[None]:
+    """Wait until no other process is at it."""
+    (WORK / "locks").mkdir(parents=True, exist_ok=True)
+    with (WORK / "locks" / name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_rotations(cifar10: str, path: Path) -> None:
+    """CIFAR-10, each image turned by a number of quarters drawn once; class and turn are the label."""
+    dataset = load_dataset(cifar10, size=32)
+    generator = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray[Any, np.dtype[Any]]] = {}
+    splits = {"train": dataset.train, "val": dataset.validation, "test": load_test(cifar10, size=32)}
+    for name, split in splits.items():
+        turns = generator.integers(4, size=len(split.labels))
+        images = np.stack([np.rot90(image, turn) for image, turn in zip(split.images, turns, strict=True)])
+        arrays |= {f"{name}_images": images, f"{name}_labels": split.labels * 4 + turns}
+    partial_path = path.with_suffix(".part.npz")
+    np.savez(partial_path, **arrays)  # type: ignore[arg-type]
+    partial_path.rename(path)
+
+
+def search(job: Search, data: str, done: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Search, or go on with it; None where the search whose seconds it has is not done."""
+    task = job.task
+    asked = ["search", "--flops", task.flops, "--data", data, "--seed", str(job.seed), "--no-references"]
+    asked += ["--workers", str(WORKERS), *SEARCHES[job.contestant]]
+    if job.contestant != "default":
+        first = done.get(Search(task, "default", job.seed).name)
+        if first is None:
+            return None
+        asked += ["--time", f"{math.ceil(first['seconds'])}s"]
+    if task.resolution:
+        asked += ["--resolution", str(task.resolution), "--classes", str(task.classes)]
+    command = begin_or_resume(asked, "runs", job.name)
+    return {"seed": job.seed, "command": command} | told(open_run(job.name, runs=WORK / "runs"))
+
+
+def told(run: Run) -> dict[str, Any]:
+    """What a record keeps of a run; its seconds are those of the candidates' trainings, not of the confirmation."""
+    winner = run.winner()
+    architecture = run.architecture(int(winner["number"]))
+    facts = facts_of(architecture, int(winner["budget"]))
+    results = run.results()
+    return {
+        "candidates": len(results),
+        "seconds": round(float(results["seconds"].sum()) / WORKERS, 1),
+        "proxy": round(float(winner["accuracy"]), 4),
+        **{name: facts[name] for name in ("macs", "params", "butterfly_share", "family", "fusions")},
+        "architecture": architecture.to_dict(),
+    }
+
+
+def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Train to the end, or go on with it; None where its search is not done."""
+    task = job.task
+    if job.searched is None:
+        side = task.resolution or task.reference_resolution
+        network = [
+            job.contestant,
+            "--flops",
+            task.flops,
+            "--resolution",
+            str(side),
+            "--classes",
+            str(task.classes),
+        ]
+    else:
+        searched = Search(task, job.contestant, job.searched).name
+        if searched not in done:
+            return None
+        path = WORK / f"{searched}.json"
+        path.write_text(json.dumps(done[searched]["architecture"]), encoding="utf-8")
+        network = [path.name]
+    asked = ["train", *network, "--data", data, "--seed", str(job.seed), "--epochs", str(task.epochs)]
+    command = begin_or_resume(asked, "trained", job.name)
+    trained = open_trained(job.name, trained=WORK / "trained")
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    measures = evaluation.measures
+    facts = facts_of(trained.architecture, 0)
+    return {
+        "searched": job.searched,
+        "seed": job.seed,
+        "command": command,
+        "accuracy": round(measures.accuracy, 4),
+        "images": measures.images,
+        "split": evaluation.split,
+        "epochs": task.epochs,
+        "protocol": trained.facts["protocol_hash"],
+        **{name: facts[name] for name in ("macs", "params", "butterfly_share", "family", "fusions")},
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run what is missing, until nothing is left that could be run."""
+    WORK.mkdir(exist_ok=True)
+    for task in map(TASKS.__getitem__, options.tasks):
+        data = data_of(task, options.cifar10)
+        every = list(jobs(task))[: options.first]
+        waits = True
+        while waits:
+            waits = False
+            for job in every:
+                if job.name in records.read():
+                    continue
+                with claimed(job.name) as mine:
+                    done = records.read()
+                    if not mine or job.name in done:
+                        continue
+                    make = partial(search, job) if isinstance(job, Search) else partial(train, job)
+                    found = make(data, done)
+                    if found is not None:
+                        records.write(job, found)
+                        print(job.name, found.get("accuracy", found.get("proxy")), flush=True)
+                        waits = True
+                        break
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    running = commands.add_parser("run", help="run what is missing")
+    running.add_argument("--cifar10", default="cifar10", help="cifar10, or cifar10=FOLDER")
+    running.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    running.add_argument("--first", type=int, help="so many jobs of a task alone")
+    running.set_defaults(run=run)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()

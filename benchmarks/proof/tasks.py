@@ -1,0 +1,104 @@
+"""What the proof compares: tasks, and who has to solve each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+REFERENCES = (
+    "mobilenet_v3_small",
+    "mnasnet_small",
+    "fbnet_96",
+    "shufflenet_v2",
+    "mobilenet_v1",
+    "ghostnet",
+    "mobilenet_v1_bft",
+    "shufflenet_v2_bft",
+)
+SMALL_REFERENCES = ("resnet_8", "mobilenet_v3_small", "mobilenet_v2", "shufflenet_v2", "mobilenet_v1_bft")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images and a budget."""
+
+    name: str
+    title: str
+    data: str
+    """``cifar10``, ``rotations`` (CIFAR-10, each image turned by 0 to 3 quarters, class and turn to be told) or what
+    ``--data`` takes."""
+    flops: str
+    resolution: int | None = None
+    """Where it is not the search that chooses; ``classes`` are then counted there, too."""
+    reference_resolution: int = 160
+    """That references have: a usual one where the search chooses, and the same for all."""
+    references: tuple[str, ...] = REFERENCES
+    classes: int = 1000
+    """That are counted: as in the literature, or as many as there are."""
+    epochs: int = 10
+    """Of each training to the end."""
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "small-3M", "CIFAR-10 at 32x32 within 3M MACs", "cifar10", "3M", 32, 32, SMALL_REFERENCES, 10, 40
+        ),
+        Task(
+            "small-12.5M", "CIFAR-10 at 32x32 within 12.5M", "cifar10", "12.5M", 32, 32, SMALL_REFERENCES, 40
+        ),
+        Task("cifar10-10M", "CIFAR-10 within 10M MACs", "cifar10", "10M"),
+        Task("cifar10-15M", "CIFAR-10 within 15M MACs", "cifar10", "15M"),
+        Task("rotations-15M", "CIFAR-10, class and rotation (40 classes), within 15M", "rotations", "15M"),
+        Task("fashion-15M", "The bundled images (Fashion-MNIST) within 15M", "fashion-mnist", "15M"),
+    )
+}
+
+SEARCHES = {"default": (), "dense": ("--fusion", "dense"), "random": ("--sampler", "random")}
+"""Options of the searches that compete, beside budget and data. All but the first one have the seconds it took."""
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search."""
+
+    task: Task
+    contestant: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}-{self.contestant}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training to the end."""
+
+    task: Task
+    contestant: str
+    """A search of `SEARCHES`, or a reference."""
+    searched: int | None
+    """The seed of the search; None of a reference."""
+    seed: int
+
+    @property
+    def name(self) -> str:
+        of = "" if self.searched is None else f"-{self.searched}"
+        return f"{self.task.name}-{self.contestant}{of}-seed{self.seed}"
+
+
+def jobs(task: Task) -> Iterator[Search | Training]:
+    """All of a task, in an order in which a part of them is a fair comparison of all contestants."""
+    for seed in range(SEEDS):
+        for contestant in SEARCHES:
+            yield Search(task, contestant, seed)
+            yield Training(task, contestant, seed, seed)
+        for reference in task.references:
+            yield Training(task, reference, None, seed)
+    for further in range(1, SEEDS):
+        for searched in range(SEEDS):
+            for contestant in SEARCHES:
+                yield Training(task, contestant, searched, (searched + further) % SEEDS)
