@@ -23,6 +23,12 @@ def check_member(where: str, value: object, allowed: Sequence[object]) -> None:
         raise ValueError(f"{where}: expected {' or '.join(map(str, allowed))}, got {value!r}")
 
 
+def check_flag(where: str, value: object) -> None:
+    """True or false, which JSON tells from 1 and 0."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{where}: expected true or false, got {value!r}")
+
+
 def check_kernel(where: str, kernel: int) -> None:
     """The height and width of a convolution, odd so that it has a middle."""
     check_count(where, kernel, 1)

@@ -121,6 +121,10 @@ def test_the_fusion_pattern_tells_stage_by_stage() -> None:
             {"blocks": [{"kind": "inverted", "channels": 8, "expanded": 16, "expand_fusion": "butterfly-4"}]},
             "there is no such layer",
         ),
+        (
+            {"blocks": [{"kind": "fused", "channels": 8, "expanded": 8, "linear": 1}]},
+            r"blocks\[0\]\.linear: expected true or false, got 1",
+        ),
         ({"head": {"fusion": "butterfly-4"}}, "head.fusion: there is no such layer"),
         ({"stem": 5}, "stem: expected a mapping"),
     ],

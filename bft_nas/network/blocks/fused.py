@@ -1,0 +1,78 @@
+"""A full convolution that expands, and a projection: FusedMBConv (arXiv:2003.02838, arXiv:2104.00298), and the rows of
+convolutions that MobileNetV4 begins with (arXiv:2404.10518)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from bft_nas.network.blocks._block import Block
+from bft_nas.network.blocks._choices import (
+    KERNELS,
+    YES_OR_NO,
+    Choice,
+    Chosen,
+    chosen_fusion,
+    fusion_choices,
+)
+from bft_nas.network.blocks._counts import Count, Mixed, convolution, pointwise
+from bft_nas.network.blocks._two_fusions import EXPANSION
+from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels
+from bft_nas.network.checks import Activation, check_count, check_flag, check_fusion
+from bft_nas.network.fusion import DENSE, Fusion, short_fusion
+from bft_nas.network.layer import Array, Layer, halved
+
+
+@dataclass(frozen=True, slots=True)
+class FusedBlock(Block):
+    """An inverted residual whose expansion and depthwise layer are one convolution that mixes all channels."""
+
+    kind = "fused"
+    parts: ClassVar = {"expand": "expanding convolution", "project": "project"}
+    choices = (KERNELS, *fusion_choices(), EXPANSION, Choice("linear", YES_OR_NO, True))
+
+    fusion: Fusion = DENSE
+    """What mixes channels in the projection."""
+    expanded: int = 0
+    """Channels between convolution and projection."""
+    linear: bool = True
+    """Whether the projection is not activated; MobileNetV4-Conv-Small activates it, and has no skip over it."""
+
+    @classmethod
+    def chosen(
+        cls, chosen: Chosen, in_channels: int, channels: int, stride: int, activation: Activation, stage: int
+    ) -> Self:
+        expanded = expanded_channels(in_channels, chosen["expansion"])
+        fusion = chosen_fusion(chosen, expanded, channels)
+        return cls(
+            channels, chosen["kernel"], stride, activation, fusion, expanded, chosen["linear"], stage=stage
+        )
+
+    def check(self, where: str, in_channels: int) -> None:
+        Block.check(self, where, in_channels)
+        check_count(f"{where}.expanded", self.expanded, 1)
+        check_flag(f"{where}.linear", self.linear)
+        check_fusion(f"{where}.fusion", self.fusion, self.expanded, self.channels)
+
+    def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
+        wide, out, end = self.expanded, self.channels, halved(size, self.stride)
+        skips = self.linear and self.stride == 1 and in_channels == out
+        yield Layer("expand", in_channels, wide, end, self.kernel, affine=2, in_size=size)
+        yield Layer(
+            *("project", wide, out, end),
+            fusion=self.fusion, affine=2, in_size=end, held=in_channels * size**2 if skips else 0,
+        )  # fmt: skip
+
+    @classmethod
+    def counts(
+        cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
+    ) -> Count:
+        end = halved(size, stride)
+        wide = many_expanded_channels(in_channels, chosen["expansion"])
+        return convolution(in_channels, wide, chosen["kernel"], end) + pointwise(
+            wide, channels, Mixed.of(chosen, wide, channels), end
+        )
+
+    def pattern(self, in_channels: int) -> str:
+        return short_fusion(self.fusion)
