@@ -5,24 +5,22 @@ They are those of the networks' papers and authors' code; widths are rounded as 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from bft_nas.network.architecture import Head, Stem
 from bft_nas.network.blocks import Block
+from bft_nas.network.blocks.fused import FusedBlock
 from bft_nas.network.blocks.ghost import GhostBlock
 from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.blocks.residual import ResidualBlock
 from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.network.blocks.shuffle import ShuffleBlock
+from bft_nas.network.blocks.universal import UniversalBlock
 from bft_nas.network.checks import Activation
-from bft_nas.network.fusion import DENSE, Fusion, grouped_fusion
+from bft_nas.network.fusion import DENSE, Fusion
+from bft_nas.network.known_inverted import INVERTED_NETWORKS, Build, Parts
 from bft_nas.network.widths import divisible, on_grid
-
-Parts = tuple[Stem, Sequence[Block], Head]
-Build = Callable[[float, Fusion], Parts]
-"""From a width multiplier and a fusion to the parts of a network."""
 
 
 def _mobilenet_v1(width: float, fusion: Fusion) -> Parts:
@@ -42,102 +40,6 @@ def _mobilenet_v1(width: float, fusion: Fusion) -> Parts:
         SeparableBlock(rounded(channels * width), stride=stride, fusion=fusion) for channels, stride in table
     ]
     return Stem(rounded(32 * width)), blocks, Head()
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Repeated inverted residuals; a stride is the first one's, and a squeeze is a part of the block's input."""
-
-    expansion: int
-    """Of the block's input; 0 is a separable block, and 1 has no expanding layer."""
-    channels: int
-    repeats: int
-    stride: int
-    kernel: int
-    squeeze: float
-    groups: int
-    """Of the pointwise layers."""
-
-
-def _rows(table: str) -> tuple[_Row, ...]:
-    """Rows between bars, such as ``e6 k5 c24 n2 s2``: expansion, kernel, channels, repeats, stride; ``q`` is the
-    squeeze, ``g`` the groups. Kernels are 3, everything else 1 or none if not said."""
-    rows = []
-    for row in table.split("|"):
-        said = dict(re.findall(r"([a-z])([\d.]+)", row))
-        whole = {key: int(said.get(key, least)) for key, least in (("n", 1), ("s", 1), ("k", 3), ("g", 1))}
-        squeeze = float(said.get("q", 0))
-        rows.append(
-            _Row(int(said["e"]), int(said["c"]), whole["n"], whole["s"], whole["k"], squeeze, whole["g"])
-        )
-    return tuple(rows)
-
-
-def _inverted(table: str, width: float, channels: int) -> Iterator[Block]:
-    for row in _rows(table):
-        for i in range(row.repeats):
-            out, stride = divisible(row.channels * width), row.stride if i == 0 else 1
-            if row.expansion == 0:
-                yield SeparableBlock(out, row.kernel, stride)
-            else:
-                fusion = grouped_fusion(row.groups) if row.groups > 1 else DENSE
-                yield InvertedBlock(
-                    out,
-                    row.kernel,
-                    stride,
-                    fusion=fusion,
-                    expanded=row.expansion * channels,
-                    expand_fusion=fusion if row.expansion > 1 else DENSE,
-                    squeeze=max(1, int(row.squeeze * channels)) if row.squeeze else 0,
-                )
-            channels = out
-
-
-def _of_inverted(stem: int, table: str, last: int, *, last_scales: str) -> Build:
-    """MobileNetV2, MNasNet and FBNet: ``last_scales`` says when the last layer's width does."""
-
-    def build(width: float, fusion: Fusion) -> Parts:
-        first = Stem(divisible(stem * width))
-        factor = {"never": 1.0, "wider": max(1.0, width), "always": width}[last_scales]
-        return first, list(_inverted(table, width, first.channels)), Head(divisible(last * factor))
-
-    return build
-
-
-_MOBILENET_V2 = "e1 c16 | e6 c24 n2 s2 | e6 c32 n3 s2 | e6 c64 n4 s2 | e6 c96 n3 | e6 c160 n3 s2 | e6 c320"
-_MNASNET_A1 = (
-    "e0 c16 | e6 c24 n2 s2 | e3 k5 c40 n3 s2 q.25 | e6 c80 n4 s2 | e6 c112 n2 q.25 | e6 k5 c160 n3 s2 q.25"
-    " | e6 c320"
-)
-_MNASNET_B1 = (
-    "e0 c16 | e3 c24 n3 s2 | e3 k5 c40 n3 s2 | e6 k5 c80 n3 s2 | e6 c96 n2 | e6 k5 c192 n4 s2 | e6 c320"
-)
-_MNASNET_SMALL = (
-    "e0 c8 | e3 c16 s2 | e6 c16 n2 s2 | e6 k5 c32 n4 s2 q.25 | e6 c32 n3 q.25"
-    " | e6 k5 c88 n3 s2 q.25 | e6 c144"
-)
-# FBNet's skipped blocks are no rows.
-_FBNET_A = (
-    "e3 c24 s2 | e1 c24"
-    " | e6 k5 c32 s2 | e3 c32 | e1 k5 c32 | e3 c32"
-    " | e6 k5 c64 s2 | e3 k5 c64 | e1 k5 c64 g2 | e6 k5 c64"
-    " | e6 c112 | e1 k5 c112 g2 | e3 k5 c112 | e1 c112 g2"
-    " | e6 k5 c184 s2 | e6 k5 c184 | e3 k5 c184 | e6 k5 c184 | e6 k5 c352"
-)
-_FBNET_B = (
-    "e1 c16 | e6 c24 s2 | e1 k5 c24 | e1 c24 n2"
-    " | e6 k5 c32 s2 | e3 k5 c32 | e6 c32 | e6 k5 c32"
-    " | e6 k5 c64 s2 | e6 k5 c64 | e3 k5 c64"
-    " | e6 k5 c112 | e1 c112 | e1 k5 c112 | e3 k5 c112"
-    " | e6 k5 c184 s2 | e1 k5 c184 | e6 k5 c184 n2 | e6 c352"
-)
-_FBNET_C = (
-    "e1 c16 | e6 c24 s2 | e1 c24 n2"
-    " | e6 k5 c32 s2 | e3 k5 c32 | e6 k5 c32 | e6 c32"
-    " | e6 k5 c64 s2 | e3 k5 c64 | e6 k5 c64 n2"
-    " | e6 k5 c112 n3 | e3 k5 c112 | e6 k5 c184 n4 s2 | e6 c352"
-)
-_FBNET_96 = "e1 c8 | e6 c16 n2 s2 | e6 k5 c16 n2 s2 | e6 k5 c24 s2 | e6 c40 | e6 k5 c72 n2 s2 | e6 k5 c128"
 
 
 # Kernel, expanded and output channels, whether squeeze-excite, whether hard-swish, stride.
@@ -293,24 +195,6 @@ def _lcnet(width: float, fusion: Fusion) -> Parts:
     return stem, blocks, Head(hidden=1280, activation="hard_swish")
 
 
-_EFFICIENTNET = (
-    "e1 c16 q.25 | e6 c24 n2 s2 q.25 | e6 k5 c40 n2 s2 q.25 | e6 c80 n3 s2 q.25 | e6 k5 c112 n3 q.25"
-    " | e6 k5 c192 n4 s2 q.25 | e6 c320 q.25"
-)
-
-
-def _tinynet(scale: float, depth: float) -> Build:
-    """EfficientNet-B0 (arXiv:1905.11946) with a width and a depth of its own (arXiv:2010.14819)."""
-
-    def build(width: float, fusion: Fusion) -> Parts:
-        table = re.sub(r"n(\d)", lambda found: f"n{round(int(found[1]) * depth)}", _EFFICIENTNET)
-        blocks = _inverted(table, scale * width, 32)
-        activated = [replace(block, activation="silu") for block in blocks]
-        return Stem(32, activation="silu"), activated, Head(1280, activation="silu")
-
-    return build
-
-
 def _resnet_8(width: float, fusion: Fusion) -> Parts:
     """That of MLPerf Tiny (arXiv:2106.07597), for images of 32x32."""
     widths = [divisible(channels * width) for channels in (16, 32, 64)]
@@ -318,23 +202,43 @@ def _resnet_8(width: float, fusion: Fusion) -> Parts:
     return Stem(widths[0], stride=1), blocks, Head()
 
 
+# Kernels of the first and second depthwise layer, stride, expansion, output channels (arXiv:2404.10518, as
+# MNV4ConvSmall_BLOCK_SPECS in tensorflow/models).
+_V4_CONV_SMALL = (
+    (5, 5, 2, 3, 96),
+    *((0, 3, 1, 2, 96),) * 4,
+    (3, 0, 1, 4, 96),
+    (3, 3, 2, 6, 128),
+    (5, 5, 1, 4, 128),
+    (0, 5, 1, 4, 128),
+    (0, 5, 1, 3, 128),
+    *((0, 3, 1, 4, 128),) * 2,
+)
+
+
+def _mobilenet_v4_conv_small(width: float, fusion: Fusion) -> Parts:
+    # Narrower than in the paper it is timm's, whose stem stays as wide; the hidden layer stays in any.
+    first, second, channels = (divisible(count * width) for count in (32, 96, 64))
+    blocks: list[Block] = [
+        FusedBlock(first, stride=2, expanded=first, linear=False),
+        FusedBlock(channels, stride=2, expanded=second, linear=False),
+    ]
+    for start, kernel, stride, expansion, out in _V4_CONV_SMALL:
+        expanded = divisible(channels * expansion)
+        channels = divisible(out * width)
+        blocks.append(UniversalBlock(channels, kernel, stride, expanded=expanded, start_kernel=start))
+    return Stem(divisible(32 * max(1.0, width))), blocks, Head(divisible(960 * width), hidden=1280)
+
+
 NETWORKS: Mapping[str, Build] = {
     "mobilenet_v1": _mobilenet_v1,
-    "mobilenet_v2": _of_inverted(32, _MOBILENET_V2, 1280, last_scales="wider"),
+    **INVERTED_NETWORKS,
     "mobilenet_v3_small": _mobilenet_v3(_V3_SMALL, 1024),
     "mobilenet_v3_large": _mobilenet_v3(_V3_LARGE, 1280),
+    "mobilenet_v4_conv_small": _mobilenet_v4_conv_small,
     "shufflenet_v2": _shufflenet_v2,
-    "mnasnet_a1": _of_inverted(32, _MNASNET_A1, 1280, last_scales="never"),
-    "mnasnet_b1": _of_inverted(32, _MNASNET_B1, 1280, last_scales="never"),
-    "mnasnet_small": _of_inverted(8, _MNASNET_SMALL, 1280, last_scales="never"),
-    "fbnet_a": _of_inverted(16, _FBNET_A, 1504, last_scales="always"),
-    "fbnet_b": _of_inverted(16, _FBNET_B, 1984, last_scales="always"),
-    "fbnet_c": _of_inverted(16, _FBNET_C, 1984, last_scales="always"),
-    "fbnet_96": _of_inverted(8, _FBNET_96, 1416, last_scales="always"),
     "fd_mobilenet": _fd_mobilenet,
     "ghostnet": _ghostnet,
     "lcnet": _lcnet,
-    "tinynet_d": _tinynet(0.54, 0.695),
-    "tinynet_e": _tinynet(0.51, 0.6),
     "resnet_8": _resnet_8,
 }
