@@ -60,6 +60,7 @@ class Lines:
         self.epochs = self.images = 0
         self.batch = 1
         self.done = 0
+        self.left = ""
         self.first: int | None = None
         self.started = time.monotonic()
 
@@ -76,10 +77,10 @@ class Lines:
         self.done = done
         elapsed = time.monotonic() - self.started
         pace = (done - self.first) / max(elapsed, 1e-9)
-        self.left = format_duration((total - done) / pace)
+        self.left = f", {format_duration((total - done) / pace)} left"
         if self.bar is not None and self.task is not None:
             text = f"epoch {min(self.epochs, done * self.epochs // total + 1)}/{self.epochs}, "
-            text += f"{pace * self.batch:,.0f} images/s, {self.left} left"
+            text += f"{pace * self.batch:,.0f} images/s{self.left}"
             self.bar.update(self.task, completed=done / total, text=text)
 
     def epoch(self, curve: FullCurve) -> None:
@@ -90,7 +91,7 @@ class Lines:
         self.say(
             f"epoch {row.epoch}/{self.epochs}: loss {row.train_loss:.3f}, validation {row.loss:.3f}, "
             f"{format_percent(row.accuracy)}{averaged}, best {format_percent(best)}, "
-            f"{self.images / row.seconds:,.0f} images/s, {self.left} left"
+            f"{self.images / row.seconds:,.0f} images/s{self.left}"
         )
 
     def say(self, text: str) -> None:
