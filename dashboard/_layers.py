@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
 from bft_nas.dashboard._style import INK
+from bft_nas.network.published import BUTTERFLIES, best_within, static_front
 from bft_nas.record.columns import column_named, columns_in
 
 # Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
@@ -28,6 +29,7 @@ CURVE_SYMBOLS = tuple(
     f"{shape}-open-dot"
     for shape in ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon")
 )
+FRONT_NAME, FRONT_SYMBOL = "best static", "octagon"
 # Of names, in pixels.
 LETTER = 6.4
 BOLD_LETTER = 7.7
@@ -133,21 +135,31 @@ def draw_published(figure: go.Figure, published: pd.DataFrame, canvas: Canvas, *
         marker={"symbol": CURVE_SYMBOLS[0], "size": 8},
         hoverinfo="skip",
     )
+    best = static_front(published)
     on_curve = published["curve"] != ""
     # Of the families with curves the curves are enough: most of their other rows are the same networks again.
     others = ~on_curve & ~published["family"].isin(published.loc[on_curve, "family"])
     add(
-        **_points(published[others]),
+        **_points(published[others], best),
         hovertemplate="%{hovertext}<extra></extra>",
         name="other published networks",
         showlegend=False,
         mode="markers",
         marker={"symbol": "circle", "size": 4, "color": PUBLISHED, "opacity": 0.35},
     )
+    add(
+        **_points(best, best),
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=FRONT_NAME,
+        showlegend=False,
+        mode="lines+markers",
+        line={"color": PUBLISHED, "width": 1.5, "shape": "hv"},
+        marker={"symbol": FRONT_SYMBOL, "size": 5},
+    )
     curves = dict(tuple(published[on_curve].sort_values("macs").groupby("curve")))
     # One trace, since a browser takes as long for a trace as for dozens of points.
     add(
-        **_parted([_points(rows) for rows in curves.values()]),
+        **_parted([_points(rows, best) for rows in curves.values()]),
         name="curves",
         showlegend=False,
         mode="lines+markers",
@@ -163,7 +175,8 @@ def draw_published(figure: go.Figure, published: pd.DataFrame, canvas: Canvas, *
         },
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    names = _curve_names(curves, (bottom, top), canvas)
+    named = curves if best.empty else {FRONT_NAME: best, **curves}
+    names = _curve_names(named, (bottom, top), canvas)
     add(
         x=[x for _, x, _ in names],
         y=[y for _, _, y in names],
@@ -195,11 +208,11 @@ def spread(rows: pd.DataFrame) -> dict[str, Any]:
     return {"array": (100 * rows["spread"]).tolist(), "color": INK, "thickness": 1.5, "width": 3}
 
 
-def _points(rows: pd.DataFrame) -> dict[str, list[Any]]:
+def _points(rows: pd.DataFrame, best: pd.DataFrame) -> dict[str, list[Any]]:
     return {
         "x": millions(rows),
         "y": rows["top1"].tolist(),
-        "hovertext": [_published_text(row) for row in rows.to_dict("records")],
+        "hovertext": [_published_text(row, best) for row in rows.to_dict("records")],
     }
 
 
@@ -269,7 +282,7 @@ def network_lines(row: Mapping[Any, Any]) -> list[str]:
     return [f"{column.heading} {escape(cell)}" for column, cell in cells if cell]
 
 
-def _published_text(row: Mapping[Any, Any]) -> str:
+def _published_text(row: Mapping[Any, Any], best: pd.DataFrame) -> str:
     lines = [
         f"{column_named(name).heading} {column_named(name).text(row[name])}" for name in ("macs", "params")
     ]
@@ -280,7 +293,20 @@ def _published_text(row: Mapping[Any, Any]) -> str:
         f"{row['top1']:.1f}% ImageNet top-1, published<br>"
         f"{'<br>'.join(lines[: 1 if pd.isna(row['params']) else 2])}<br>"
         f"resolution {escape(size)}<br>"
+        f"{_standing_text(row, best)}"
         f"<i>{_source_lines(str(row['source']))}</i>"
+    )
+
+
+def _standing_text(row: Mapping[Any, Any], best: pd.DataFrame) -> str:
+    """How far a row with butterflies is from the best static one without, in a line; empty for any other row."""
+    rival = best_within(best, row["macs"]) if row["family"] == BUTTERFLIES else None
+    if rival is None:
+        return ""
+    ahead = row["top1"] - rival["top1"]
+    return (
+        f"{abs(ahead):.1f} points {'above' if ahead > 0 else 'below'} the best static row within its MACs:<br>"
+        f"{rival['top1']:.1f}% at {column_named('macs').text(rival['macs'])}, {escape(str(rival['name']))}<br>"
     )
 
 

@@ -58,8 +58,10 @@ HOW_REFERENCES_ARE_TRAINED = (
 )
 WHAT_IS_PUBLISHED = (
     "They are ImageNet top-1 of full trainings by others and stand on an axis of their own, at the right: they do"
-    " not compare with the accuracy of the proxy training. Dotted lines connect the best rows of a family;"
-    " pointing at a row shows its source."
+    " not compare with the accuracy of the proxy training. Dotted lines connect the best rows of a family. The solid"
+    " line is the best static row within each number of MACs: without butterflies, not quantised, distilled, sparse,"
+    " dynamic, weight-shared or trained on other images besides. Pointing at a row shows its source, and how far a row"
+    " with butterflies is above or below that line."
 )
 
 

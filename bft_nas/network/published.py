@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FILE = Path(__file__).parent / "literature" / "results.csv"
-MARKS = ("quantised", "distilled", "dynamic", "sparse", "weight-shared")
+MARKS = ("quantised", "distilled", "dynamic", "sparse", "weight-shared", "pretrained")
 """What sets a row apart from a network of static float weights that was trained by itself: it computes in 8 bits, was
 taught by a larger network, has weights or activations that depend on the image (attention among them), is counted
-without its zeros, or is a part of a larger network whose weights it shares."""
+without its zeros, is a part of a larger network whose weights it shares, or has seen more images than ImageNet's."""
+BUTTERFLIES = "BFT"
+"""The family of the rows with butterflies."""
 # A curve is of one network and one recipe. These parts of names and sources mark what the authors report, and what
 # papers quote of them; elsewhere the same networks were trained longer, on more data or as other variants.
 _CURVES = {
@@ -64,12 +66,32 @@ def published_results(marks: Collection[str] = ()) -> pd.DataFrame:
         }
     )
     for curve, (name, source) in _CURVES.items():
-        family = "BFT" if curve.endswith("+BFT") else curve
+        family = BUTTERFLIES if curve.endswith("+BFT") else curve
         alike = (table["family"] == family) & (table["marks"] == "")
         alike &= table["name"].str.startswith(name) & table["source"].str.contains(source)
         table.loc[_front(table[alike]), "curve"] = curve
     kept = table["marks"].map(lambda text: {*text.split()} <= {*marks})
     return table[kept].sort_values(["macs", "top1", "name"], ignore_index=True)
+
+
+def static_front(rows: pd.DataFrame) -> pd.DataFrame:
+    """What butterflies have to beat: rows without them and without marks that no other one beats, by rising MACs.
+
+    Args:
+        rows: what `published_results` returns, or some of it.
+    """
+    rivals = rows[(rows["family"] != BUTTERFLIES) & (rows["marks"] == "")]
+    return rivals.loc[_front(rivals)].reset_index(drop=True)
+
+
+def best_within(front: pd.DataFrame, macs: int) -> dict[str, Any] | None:
+    """The most accurate row of a front with at most so many MACs; None where it has none.
+
+    >>> best_within(static_front(published_results()), 41_000_000)["top1"]
+    64.32
+    """
+    within = front[front["macs"] <= macs].to_dict("records")
+    return {str(key): value for key, value in within[-1].items()} if within else None
 
 
 def _front(rows: pd.DataFrame) -> pd.Index:

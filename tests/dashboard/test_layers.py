@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, expect
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard import front_figure, write_report
 from bft_nas.network import Architecture
-from bft_nas.network.published import published_results
+from bft_nas.network.published import best_within, published_results, static_front
 from bft_nas.record.pareto import complete
 from tests.dashboard.browsing import looking
 from tests.dashboard.pages import (
@@ -116,6 +116,36 @@ def test_pointing_at_a_published_result_tells_its_source() -> None:
             for text in told
         )
     assert all("MACs" in text and "<i>" in text for text in texts)
+
+
+def test_the_best_rows_without_butterflies_are_a_solid_line_of_steps() -> None:
+    published = published_results()
+    best = static_front(published)
+    (drawn,) = (trace for trace in layer(draw(published=published)) if trace.name == "best static")
+    assert (drawn.line.shape, drawn.line.dash) == ("hv", None)
+    assert list(drawn.x) == pytest.approx((best["macs"] / 1e6).tolist())
+    assert list(drawn.y) == best["top1"].tolist()
+
+
+def test_pointing_at_a_row_with_butterflies_tells_how_far_from_that_line_it_is() -> None:
+    published = published_results()
+    best = static_front(published)
+    texts = [text for trace in layer(draw(published=published)) for text in trace.hovertext or () if text]
+    told = {text.split("</b>")[0].removeprefix("<b>"): text for text in texts if "static row" in text}
+    rows = published[published["family"] == "BFT"].to_dict("records")
+    assert set(told) == {row["name"] for row in rows}
+    for row in rows:
+        rival = best_within(best, row["macs"])
+        assert rival is not None
+        apart = row["top1"] - rival["top1"]
+        assert (
+            f"{abs(apart):.1f} points {'above' if apart > 0 else 'below'} the best static"
+            in told[row["name"]]
+        )
+        assert rival["name"] in told[row["name"]]
+    # What nobody without butterflies is within the MACs of is said to be nothing.
+    alone = layer(draw(published=published[published["family"] == "BFT"]))
+    assert not any("static row" in str(trace.hovertext) for trace in alone)
 
 
 def test_the_axes_are_those_of_the_run() -> None:

@@ -3,11 +3,19 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bft_nas.network.published import MARKS, published_results
+from bft_nas.network.published import (
+    BUTTERFLIES,
+    MARKS,
+    best_within,
+    published_results,
+    static_front,
+)
 
+DOCS = Path(__file__).parents[2] / "docs" / "references.md"
 CURVES = ("FBNet", "MNasNet", "MobileNetV1+BFT", "MobileNetV3", "MobileNetV3+BFT", "ShuffleNetV2+BFT")
 
 
@@ -44,6 +52,7 @@ def test_rows_rise_in_macs() -> None:
             ("distilled",),
         ),
         ("sparse", {"STR MobileNetV1 89 % (unstructured sparse)"}, ("sparse",)),
+        ("pretrained", {"timm mobilenetv3_large_100.miil_in21k_ft_in1k"}, ("in21k",)),
         ("weight-shared", {"S-ShuffleNet 0.5 (weights shared)"}, ("weights shared",)),
         ("dynamic", {"MicroNet-M1", "ShuffleNetV2 0.5x, meta-ACON (dynamic activation)"}, ()),
     ],
@@ -97,6 +106,42 @@ def test_a_row_that_another_beats_is_on_no_curve() -> None:
     rows = published_results().set_index("name")
     assert rows.loc["MnasNet-A1 1x @96", "curve"] == ""
     assert rows.loc["MnasNet-A1 0.5x @160", "curve"] == "MNasNet"
+
+
+def test_the_static_front_is_what_no_cheaper_plain_network_without_butterflies_reaches() -> None:
+    rows = published_results(MARKS)
+    best = static_front(rows)
+    assert best.equals(static_front(published_results()))
+    assert set(best["marks"]) == {""}
+    assert BUTTERFLIES not in set(best["family"])
+    plain = rows[(rows["marks"] == "") & (rows["family"] != BUTTERFLIES)]
+    for macs in rows["macs"].unique():
+        reached = plain.loc[plain["macs"] <= macs, "top1"]
+        found = best_within(best, macs)
+        assert (None if reached.empty else reached.max()) == (None if found is None else found["top1"])
+    assert best_within(best, 6_000_000) is None
+
+
+def test_the_documented_table_of_butterflies_beside_dense_rows_is_that_of_the_data() -> None:
+    assert butterfly_table() in DOCS.read_text(encoding="utf-8"), f"paste:\n{butterfly_table()}"
+
+
+def butterfly_table() -> str:
+    rows = published_results()
+    lines = [
+        "| network | MACs | top-1 | best of the same network |  | best static row |  |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows[rows["family"] == BUTTERFLIES].to_dict("records"):
+        same = rows[rows["family"] == row["name"].split("-")[0]]
+        cells = [row["name"], f"{row['macs'] / 1e6:.0f}M", f"{row['top1']:.1f}"]
+        for rivals in (same, rows):
+            best = best_within(static_front(rivals), row["macs"])
+            assert best is not None
+            cells.append(f"{best['top1']:.1f}, {best['name']} ({best['macs'] / 1e6:.1f}M)")
+            cells.append(f"{row['top1'] - best['top1']:+.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def test_unknown_parameters_are_not_a_number() -> None:
