@@ -22,6 +22,7 @@ from bft_nas.dashboard._view import (
     stored,
     view_query,
 )
+from bft_nas.dashboard.placement import WHAT_THEY_ARE_WORTH
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 
 TRAINED = "/trained"
@@ -35,6 +36,10 @@ BUTTERFLY_VIEWS = {
         "Fusions over the front",
         "Stage by stage over the networks of the front, from the cheapest to the most accurate: what mixes channels, "
         "and with which radix.",
+    ),
+    "placement": (
+        "What they are worth, family by family",
+        WHAT_THEY_ARE_WORTH,
     ),
     "importance": (
         "Which choices matter",

@@ -51,6 +51,8 @@ class RunData:
     """See `curves`."""
     read_proposals: Callable[[], pd.DataFrame]
     """See `proposals`."""
+    headed: frozenset[str] = frozenset()
+    """Families whose last fusion is that of the head."""
     verdicts: tuple[Verdict, ...] = ()
     """What was confirmed, of each budget for which it was."""
     control: str = ""
@@ -99,6 +101,7 @@ def read_run(run: Run) -> RunData:
     """
     from bft_nas.data.dataset import IMAGENET_CLASSES
     from bft_nas.record.facts import result_facts
+    from bft_nas.record.placement import headed_families
     from bft_nas.record.standings import verdicts
     from bft_nas.searching.control import control_text
     from bft_nas.searching.halving import Halving
@@ -119,6 +122,7 @@ def read_run(run: Run) -> RunData:
         imagenet=run.protocol.data_classes == IMAGENET_CLASSES,
         read_curves=lambda: run.curves(results["number"]),
         read_proposals=lambda: _proposals(trials),
+        headed=headed_families(run, results),
         verdicts=verdicts(results, references, run.confirmations(), settings.budgets),
         control=control_text(run),
     )

@@ -19,6 +19,7 @@ from bft_nas.dashboard._style import alternative, guarded, tell_terminal
 from bft_nas.dashboard._view import TABS, View, select
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
+from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.record.pareto import front
 
@@ -130,6 +131,7 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
 
         figures = [
             draw("butterflies", butterflies),
+            draw("placement", lambda: placement_figure(results, data.headed)),
             draw("importances", lambda: importance_figure(results=results, proposals=proposals)),
             draw("parallel", lambda: parallel_figure(results=results, proposals=proposals)),
         ]

@@ -11,6 +11,7 @@ from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.front import front_figure
 from bft_nas.dashboard.network import comparison_figure, strip_figure
+from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.network.published import published_results
 from bft_nas.record.pareto import front
@@ -47,6 +48,11 @@ class Figures:
         on_front = front(self._data().results)
         numbers = [int(number) for number in on_front["number"]]
         return butterfly_figure(on_front, {number: self._run.architecture(number) for number in numbers})
+
+    def placement(self) -> go.Figure:
+        """What butterflies are worth in each family and stage; see `placement_figure`."""
+        data = self._data()
+        return placement_figure(data.results, data.headed)
 
     def importances(self) -> go.Figure:
         """Which choices of the space decide; see `importance_figure`."""

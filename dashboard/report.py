@@ -23,6 +23,7 @@ from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.front import candidates_text, front_figure
 from bft_nas.dashboard.network import architecture_yaml, bars_of, comparison_figure, strip_figure
+from bft_nas.dashboard.placement import WHAT_THEY_ARE_WORTH, placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.network import Architecture
 from bft_nas.network.blocks import DIALECTS
@@ -196,6 +197,7 @@ def _figures(
         ),
         "curves": lambda: curves_figure(data.curves),
         "butterflies": lambda: butterfly_figure(front(data.results), networks),
+        "placement": lambda: placement_figure(data.results, data.headed),
         "importances": lambda: importance_figure(data.proposals, data.results),
         "parallel": lambda: parallel_figure(data.results, data.proposals),
     }
@@ -261,6 +263,9 @@ def _pay(places: Mapping[str, str]) -> str:
 <p class="about">The lighter a stage, the more of its fusions' MACs are spent in butterflies; the numbers are their
 radices. Below, the same fusions counted over the whole front.</p>
 {places["butterflies"]}
+<h3>What they are worth, family by family</h3>
+<p class="about">{escape(WHAT_THEY_ARE_WORTH)}</p>
+{places["placement"]}
 <h3>Which choices decide</h3>
 <p class="about">How much each choice separates the best tenth of the candidates from all (Optuna's PED-ANOVA).</p>
 {places["importances"]}

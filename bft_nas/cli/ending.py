@@ -102,6 +102,8 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
         tables.print_references(console, run.references(), winners(results, run.settings.budgets))
     with telling("confirmation"):
         tables.print_confirmation(console, run)
+    with telling("butterflies"):
+        tables.print_placement(console, run)
     tables.print_clock(console, clock)
     if len(results) and results["accuracy"].isna().all():
         reason = results["reason"].value_counts().index[0]

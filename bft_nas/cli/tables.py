@@ -33,6 +33,7 @@ from bft_nas.record.columns import (
 )
 from bft_nas.record.facts import Facts, asked_facts, budgets_text, started
 from bft_nas.record.fidelity import fidelity_of
+from bft_nas.record.placement import placement_texts
 from bft_nas.record.standings import (
     UNCONFIRMED,
     candidate_texts,
@@ -196,6 +197,13 @@ def print_confirmation(console: Console, run: Run) -> None:
         console.print(fidelity_of(run).summary, highlight=False)
     if control := control_text(run):
         console.print(control, highlight=False)
+
+
+def print_placement(console: Console, run: Run) -> None:
+    """What butterflies are worth at equal MACs in each family, by the proxy training."""
+    for text in placement_texts(run):
+        console.print("butterflies", style="bold", end=" ")
+        console.print(text, highlight=False)
 
 
 def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -> None:

@@ -143,6 +143,7 @@ def test_the_example_run_has_every_figure() -> None:
     ):
         assert isinstance(figure, go.Figure)
         assert figure.data
+    assert "complete candidates" in figures.placement().layout.meta["alternative"]
     with pytest.raises(UserError, match="no trained candidate within 1M yet"):
         run.winner("1M")
     budget = run.settings.budgets[0]

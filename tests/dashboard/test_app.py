@@ -327,7 +327,7 @@ def test_going_back_undoes_a_step(page: Page, apart: list[int]) -> None:
 
 
 def test_butterflies_have_a_view(seen: Page) -> None:
-    for name in ("where", "importance", "parallel"):
+    for name in ("where", "placement", "importance", "parallel"):
         expect(seen.locator(f"#{name}-figure")).to_have_attribute("aria-label", re.compile(r"\w+"))
         expect(seen.locator(f"#{name} .main-svg").first).to_be_visible()
 

@@ -20,7 +20,7 @@ from bft_nas.record import Run
 from bft_nas.record.pareto import front, winners
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, Page, make_data, make_results
 
-FIGURES = {"front", "curves", "butterflies", "importances", "parallel", *SEARCH_VIEWS}
+FIGURES = {"front", "curves", "butterflies", "placement", "importances", "parallel", *SEARCH_VIEWS}
 
 
 def nowhere(number: int) -> Architecture:
