@@ -141,6 +141,7 @@ def test_an_unknown_name_or_width_is_told_what_was_expected() -> None:
 
 def test_channels_in_groups_meet_before_they_are_fused_again() -> None:
     """FBNet-A's blocks of two groups would otherwise be two networks side by side."""
+    torch.manual_seed(0)
     model = build(reference("fbnet_a", width=0.5, resolution=32, classes=2)).eval()
     grouped = next(
         block for block in model.blocks if isinstance(block, Inverted) and block.project.groups == 2
