@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from bft_nas.kernels import depthwise, norm
 from bft_nas.kernels.depthwise import convolve, is_depthwise
 from bft_nas.kernels.norm import activation_of, is_usual, normalise
-from bft_nas.network.modules import ACTIVATED
+from bft_nas.network.modules import MODULES, Head, Stem
+
+ACTIVATED = (Stem, Head, *MODULES.values())
+"""Modules in which ``NAME_activation`` follows ``NAME_norm``, and ``activation`` follows ``norm``."""
 
 
 @contextmanager
@@ -59,12 +62,12 @@ def _norms(model: nn.Module) -> dict[nn.Module, Callable[[Tensor], Tensor]]:
         if isinstance(module, nn.BatchNorm2d) and is_usual(module):
             forwards[module] = partial(normalise, module, "identity")
     for block in model.modules():
-        activated = [getattr(block, name, None) for name in ACTIVATED.get(type(block), ())]
-        norms = [each for each in activated if isinstance(each, nn.BatchNorm2d)]
-        activation = activation_of(block.activation) if norms else None  # type: ignore[arg-type]
-        if activation is not None and all(map(is_usual, norms)):
-            forwards |= {each: partial(normalise, each, activation) for each in norms}
-            forwards[block.activation] = _nothing  # type: ignore[index]
+        for name, child in block.named_children() if isinstance(block, ACTIVATED) else ():
+            activated = getattr(block, name.removesuffix("activation") + "norm", None)
+            activation = activation_of(child)
+            if activation is not None and activated in forwards:
+                forwards[activated] = partial(normalise, activated, activation)
+                forwards[child] = _nothing
     return forwards
 
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.kernels import depthwise, norm
+from bft_nas.kernels.norm import is_usual
 from bft_nas.network import BLOCKS, DENSE, build, butterfly_fusion, grouped_fusion, reference
-from bft_nas.network.modules import ACTIVATED, MODULES, Head, Stem
+from bft_nas.network.modules import MODULES, Head, Stem
 from bft_nas.network.modules.inverted import Inverted
 from bft_nas.network.modules.separable import Separable
 from bft_nas.network.modules.shuffle import Shuffle
@@ -95,12 +96,25 @@ BLOCKS_OF_EACH_KIND: list[tuple[int, nn.Module]] = [
 ]
 
 
-def test_every_kind_of_block_is_among_them_and_names_norms_that_it_has() -> None:
+def test_every_kind_of_block_is_among_them_and_its_activations_run_with_their_norms() -> None:
     made = [block for _, block in BLOCKS_OF_EACH_KIND]
-    assert {type(block) for block in made} == ACTIVATED.keys() == {Stem, Head, *MODULES.values()}
-    for kind, named in ACTIVATED.items():
-        norms = {name for block in made if isinstance(block, kind) for name, _ in block.named_children()}
-        assert set(named) <= norms
+    assert {type(block) for block in made} == {Stem, Head, *MODULES.values()}
+    for block in made:
+        with trained_fast(block, CLASSES):
+            fast = {name for name, child in block.named_children() if "forward" in vars(child)}
+        activations = {
+            name
+            for name, child in block.named_children()
+            if isinstance(child, nn.ReLU | nn.Hardswish)
+            # Behind a linear layer, and behind a sum, there is no norm.
+            and name not in {"hidden_activation", "sum_activation"}
+        }
+        norms = {name for name, child in block.named_children() if isinstance(child, nn.BatchNorm2d)}
+        usual = {name for name in norms if is_usual(getattr(block, name))}
+        followed = {name for name in activations if name.replace("activation", "norm") in usual}
+        assert {name.replace("activation", "norm") for name in activations} <= norms
+        assert followed | usual <= fast
+        assert not fast & (activations - followed)
 
 
 @pytest.mark.parametrize("training", [True, False])

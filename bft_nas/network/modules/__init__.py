@@ -1,6 +1,8 @@
 """The modules that networks are built from. Plain PyTorch: an export writes the source of what it uses.
 
 The module of a kind of block is in the file of that name, under the name in camel case; see `bft_nas.network.blocks`.
+In it ``NAME_norm`` is the norm behind the layer ``NAME``, and ``NAME_activation`` the activation behind that norm. An
+activation that follows something else has another name.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from bft_nas.network.modules import ends, layers, whole
 from bft_nas.network.modules.ends import Head, Stem
 from bft_nas.network.modules.whole import Network
 
-__all__ = ["ACTIVATED", "MODULES", "RESIDUAL_NORM", "SOURCES", "Head", "Network", "Stem"]
+__all__ = ["MODULES", "RESIDUAL_NORM", "SOURCES", "Head", "Network", "Stem"]
 
 _FILES = {kind: import_module(f"{__name__}.{kind}") for kind in BLOCKS}
 
@@ -24,13 +26,6 @@ MODULES: Mapping[str, type[nn.Module]] = {
     kind: getattr(file, kind.title().replace("_", "")) for kind, file in _FILES.items()
 }
 """The module of each kind of block."""
-
-ACTIVATED: Mapping[type[nn.Module], tuple[str, ...]] = {
-    Stem: ("norm",),
-    Head: ("norm",),
-    **{MODULES[kind]: file.ACTIVATED for kind, file in _FILES.items()},
-}
-"""Of a module with an ``activation``, the norms that it follows; it follows nothing else."""
 
 RESIDUAL_NORM: Mapping[type[nn.Module], str] = {
     MODULES[kind]: file.RESIDUAL_NORM for kind, file in _FILES.items() if hasattr(file, "RESIDUAL_NORM")

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import activate, pointwise
 
-# The norm that `activation` follows, and that it can be computed with; it follows nothing else.
-ACTIVATED = ("expand_norm",)
 # The last one before the skip, where there is a `skip`.
 RESIDUAL_NORM = "project_norm"
 
@@ -31,12 +29,12 @@ class Fused(nn.Module):
         self.skip = linear and stride == 1 and in_channels == channels
         self.expand = nn.Conv2d(in_channels, expanded, kernel, stride, kernel // 2, bias=False)
         self.expand_norm = nn.BatchNorm2d(expanded)
-        self.activation = activate(activation)
+        self.expand_activation = activate(activation)
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
         self.project_activation = nn.Identity() if linear else activate(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.activation(self.expand_norm(self.expand(x)))
+        y = self.expand_activation(self.expand_norm(self.expand(x)))
         y = self.project_activation(self.project_norm(self.project(y)))
         return x + y if self.skip else y  # type: ignore[no-any-return]

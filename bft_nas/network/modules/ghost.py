@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
-# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
-ACTIVATED = ("expand_norm", "expand_cheap_norm")
 # The last ones before the skip end a half of the channels each, and none of them all: there is no RESIDUAL_NORM.
 
 
@@ -38,8 +36,10 @@ class Ghost(nn.Module):
             self.shortcut_pointwise_norm = nn.BatchNorm2d(channels)
         self.expand = pointwise(in_channels, expanded // 2, expand_fusion)
         self.expand_norm = nn.BatchNorm2d(expanded // 2)
+        self.expand_activation = activate(activation)
         self.expand_cheap = depthwise(expanded // 2, 3, 1)
         self.expand_cheap_norm = nn.BatchNorm2d(expanded // 2)
+        self.expand_cheap_activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion, expand_fusion)
         if self.strides:
@@ -50,11 +50,11 @@ class Ghost(nn.Module):
         self.project_norm = nn.BatchNorm2d(channels // 2)
         self.project_cheap = depthwise(channels // 2, 3, 1)
         self.project_cheap_norm = nn.BatchNorm2d(channels // 2)
-        self.activation = activate(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.activation(self.expand_norm(self.expand(x)))
-        y = torch.cat((y, self.activation(self.expand_cheap_norm(self.expand_cheap(y)))), 1)
+        y = self.expand_activation(self.expand_norm(self.expand(x)))
+        cheap = self.expand_cheap_activation(self.expand_cheap_norm(self.expand_cheap(y)))
+        y = torch.cat((y, cheap), 1)
         y = self.interleave(y)
         if self.strides:
             y = self.depthwise_norm(self.depthwise(y))

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
-# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
-ACTIVATED = ("expand_norm", "depthwise_norm")
 # The last one before the skip, where there is a `skip`.
 RESIDUAL_NORM = "project_norm"
 
@@ -34,17 +32,18 @@ class Inverted(nn.Module):
         if self.expands:
             self.expand = pointwise(in_channels, expanded, expand_fusion)
             self.expand_norm = nn.BatchNorm2d(expanded)
+            self.expand_activation = activate(activation)
         self.depthwise = depthwise(expanded, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(expanded)
+        self.depthwise_activation = activate(activation)
         self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
-        self.activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again (FBNet).
         self.interleave = interleave(fusion, expand_fusion)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.activation(self.expand_norm(self.expand(x))) if self.expands else x
-        y = self.activation(self.depthwise_norm(self.depthwise(self.interleave(y))))
+        y = self.expand_activation(self.expand_norm(self.expand(x))) if self.expands else x
+        y = self.depthwise_activation(self.depthwise_norm(self.depthwise(self.interleave(y))))
         y = self.project_norm(self.project(self.se(y)))
         return x + y if self.skip else y  # type: ignore[no-any-return]

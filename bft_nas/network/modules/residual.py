@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import activate, pointwise
 
-# The norms that `activation` follows, and that it can be computed with: it also follows a sum.
-ACTIVATED = ()
 # The last one before the skip, where there is a `skip`.
 RESIDUAL_NORM = "second_norm"
 
@@ -27,12 +25,14 @@ class Residual(nn.Module):
             self.shortcut_norm = nn.BatchNorm2d(channels)
         self.first = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
         self.first_norm = nn.BatchNorm2d(channels)
+        self.first_activation = activate(activation)
         self.second = nn.Conv2d(channels, channels, kernel, 1, kernel // 2, bias=False)
         self.second_norm = nn.BatchNorm2d(channels)
-        self.activation = activate(activation)
+        self.sum_activation = activate(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.second_norm(self.second(self.activation(self.first_norm(self.first(x)))))
+        y = self.first_activation(self.first_norm(self.first(x)))
+        y = self.second_norm(self.second(y))
         if not self.skip:
             x = self.shortcut_norm(self.shortcut(x[:, :, :: self.stride, :: self.stride]))
-        return self.activation(x + y)  # type: ignore[no-any-return]
+        return self.sum_activation(x + y)  # type: ignore[no-any-return]

@@ -7,9 +7,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
-# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
-ACTIVATED = ("depthwise_norm", "pointwise_norm")
-
 
 class Separable(nn.Module):
     """Depthwise convolution and channel fusion (MobileNetV1, arXiv:1704.04861)."""
@@ -27,13 +24,15 @@ class Separable(nn.Module):
         super().__init__()
         self.depthwise = depthwise(in_channels, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(in_channels)
+        self.depthwise_activation = activate(activation)
         self.se = SqueezeExcite(in_channels, squeeze) if squeeze else nn.Identity()
         self.pointwise = pointwise(in_channels, channels, fusion)
         self.pointwise_norm = nn.BatchNorm2d(channels)
-        self.activation = activate(activation)
+        self.pointwise_activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.depthwise_norm(self.depthwise(self.interleave(x))))
-        return self.activation(self.pointwise_norm(self.pointwise(self.se(x))))  # type: ignore[no-any-return]
+        x = self.depthwise_activation(self.depthwise_norm(self.depthwise(self.interleave(x))))
+        x = self.pointwise_norm(self.pointwise(self.se(x)))
+        return self.pointwise_activation(x)  # type: ignore[no-any-return]

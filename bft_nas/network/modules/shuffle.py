@@ -8,9 +8,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
-# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
-ACTIVATED = ("shortcut_pointwise_norm", "expand_norm", "project_norm")
-
 
 class Shuffle(nn.Module):
     """The unit of ShuffleNetV2 (arXiv:1807.11164): half of the channels pass by, then both halves interleave.
@@ -36,25 +33,29 @@ class Shuffle(nn.Module):
             self.shortcut_depthwise_norm = nn.BatchNorm2d(in_channels)
             self.shortcut_pointwise = pointwise(in_channels, half, fusion)
             self.shortcut_pointwise_norm = nn.BatchNorm2d(half)
+            self.shortcut_pointwise_activation = activate(activation)
         self.expand = pointwise(in_channels if self.down else half, half, fusion)
         self.expand_norm = nn.BatchNorm2d(half)
+        self.expand_activation = activate(activation)
         self.depthwise = depthwise(half, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(half)
         self.se = SqueezeExcite(half, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(half, half, fusion)
         self.project_norm = nn.BatchNorm2d(half)
-        self.activation = activate(activation)
+        self.project_activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.down:
             left = self.shortcut_depthwise_norm(self.shortcut_depthwise(x))
-            left = self.activation(self.shortcut_pointwise_norm(self.shortcut_pointwise(left)))
+            left = self.shortcut_pointwise_activation(
+                self.shortcut_pointwise_norm(self.shortcut_pointwise(left))
+            )
             right = x
         else:
             left, right = x.chunk(2, dim=1)
-        right = self.activation(self.expand_norm(self.expand(right)))
+        right = self.expand_activation(self.expand_norm(self.expand(right)))
         right = self.depthwise_norm(self.depthwise(self.interleave(right)))
-        right = self.activation(self.project_norm(self.project(self.se(right))))
+        right = self.project_activation(self.project_norm(self.project(self.se(right))))
         return torch.stack((left, right), dim=2).flatten(1, 2)

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
 
-# The norms that `activation` follows, and that it can be computed with; it follows nothing else.
-ACTIVATED = ("expand_norm", "depthwise_norm")
 # The last one before the skip, where there is a `skip`.
 RESIDUAL_NORM = "project_norm"
 
@@ -36,19 +34,20 @@ class Universal(nn.Module):
             self.start_norm = nn.BatchNorm2d(in_channels)
         self.expand = pointwise(in_channels, expanded, expand_fusion)
         self.expand_norm = nn.BatchNorm2d(expanded)
+        self.expand_activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion, expand_fusion)
         if self.deepens:
             self.depthwise = depthwise(expanded, kernel, stride)
             self.depthwise_norm = nn.BatchNorm2d(expanded)
+            self.depthwise_activation = activate(activation)
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
-        self.activation = activate(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.start_norm(self.start(x)) if self.starts else x
-        y = self.interleave(self.activation(self.expand_norm(self.expand(y))))
+        y = self.interleave(self.expand_activation(self.expand_norm(self.expand(y))))
         if self.deepens:
-            y = self.activation(self.depthwise_norm(self.depthwise(y)))
+            y = self.depthwise_activation(self.depthwise_norm(self.depthwise(y)))
         y = self.project_norm(self.project(y))
         return x + y if self.skip else y  # type: ignore[no-any-return]
