@@ -26,7 +26,7 @@ import bft_nas.export.write
 from bft_nas.export.graphs import RULES
 from bft_nas.export.source import model_source, read_safetensors
 from bft_nas.export.write import CONTENTS, TOLERANCE
-from bft_nas.network import BLOCKS, Architecture, Head, Stem, cost
+from bft_nas.network import Architecture, Head, Stem, cost
 from tests.export.examples import (
     CASES,
     CLASSES,
@@ -36,7 +36,7 @@ from tests.export.examples import (
     Exported,
     trained,
 )
-from tests.network.rows import example_of
+from tests.network.rows import EXAMPLES, Rows
 
 
 @pytest.fixture
@@ -195,9 +195,8 @@ def test_the_model_file_defines_what_it_uses_and_nothing_else(exported: Exported
         assert "squeeze=0" in source or "queeze" not in source
 
 
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_a_block_of_any_kind_is_written_into_the_model_file(kind: str, tmp_path: Path) -> None:
-    rows = example_of(kind)
+@pytest.mark.parametrize("rows", EXAMPLES.values(), ids=EXAMPLES)
+def test_a_block_of_any_kind_is_written_into_the_model_file(rows: Rows, tmp_path: Path) -> None:
     net = Architecture("any", 32, Stem(rows.in_channels), rows.blocks, Head(), classes=3)
     network = trained(net)
     path = tmp_path / "model.py"

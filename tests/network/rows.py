@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from bft_nas.network import BLOCKS, Block, Fusion, grouped_fusion
 from bft_nas.network.blocks import ROOT, Choice, Chosen
+from bft_nas.network.blocks.separable import DEPTHWISE_FORMS
 from bft_nas.network.checks import Activation
 from bft_nas.network.fusion import FUSIONS
 
-VALUES = (1, 2, 3, 4, 5, 7, 8, 1.5, 2.5, 6, False, True, *FUSIONS, ROOT)
+VALUES = (1, 2, 3, 4, 5, 7, 8, 1.5, 2.5, 6, False, True, *FUSIONS, ROOT, *DEPTHWISE_FORMS)
 """Every key of every kind takes some of them."""
 WIDTHS = st.integers(1, 24).map(lambda half: 2 * half)
 
@@ -30,15 +31,32 @@ def options(choice: Choice) -> list[Any]:
     return [value for value in VALUES if choice.check[0](value)]
 
 
-def example_of(kind: str) -> Rows:
-    """A row of a kind, every choice at its default or, where it has none, at the least that there may be."""
+def example_of(kind: str, *, last: bool = False) -> Rows:
+    """A stage of two rows of a kind, every choice at its default or, where it has none, at the least that there may be.
+
+    Args:
+        kind: of the blocks.
+        last: every choice at the last of its values instead.
+    """
     block = BLOCKS[kind]
     chosen: dict[str, Any] = {}
     for choice in block.choices:
         if choice.when is None or choice.when(chosen):
-            chosen[choice.key] = options(choice)[0] if choice.default is None else choice.default
+            default = options(choice)[0] if choice.default is None else choice.default
+            chosen[choice.key] = options(choice)[-1] if last else default
     stride = max(stride for stride in (1, 2) if block.first_stride[0](stride))
-    return Rows(16, (block.chosen(chosen, 16, 24, stride, "relu", stage=0),))
+    first, second = (
+        block.chosen(chosen, *entering, "relu", stage=0) for entering in ((16, 24, stride), (24, 24, 1))
+    )
+    return Rows(16, (first, second))
+
+
+EXAMPLES = {
+    f"{kind}, {'every option' if last else 'as it is'}": example_of(kind, last=last)
+    for kind in BLOCKS
+    for last in (False, True)
+}
+"""Of every kind, by what they are."""
 
 
 @st.composite

@@ -25,6 +25,7 @@ from bft_nas.network import (
     reference,
 )
 from bft_nas.network.blocks.inverted import InvertedBlock
+from bft_nas.network.blocks.universal import UniversalBlock
 from bft_nas.network.fusion import parse_fusion
 from bft_nas.space.space import SearchSpace
 from tests.network.rows import Rows, stages
@@ -74,12 +75,16 @@ def test_the_hash_is_of_the_network_and_not_of_its_labels() -> None:
 def test_the_hash_stays_the_same_across_versions() -> None:
     # Records of old runs are found by it: if this changes, say so in the release notes.
     assert NET.hash == "c9e38c090dab"
-    named = {name: reference(name).hash for name in ("mobilenet_v1_bft", "shufflenet_v2", "fbnet_a")}
-    assert named == {
+    known = {
         "mobilenet_v1_bft": "7870baf46905",
         "shufflenet_v2": "e5dd602d3829",
         "fbnet_a": "e08c1216a8dc",
+        "ghostnet": "9da6cd886224",
+        "resnet_8": "15e59724b095",
     }
+    assert {name: reference(name).hash for name in known} == known
+    universal = UniversalBlock(16, expanded=64, start_kernel=5)
+    assert replace(NET, blocks=(universal,)).hash == "c33b238d66ca"
 
 
 @pytest.mark.parametrize(
@@ -114,6 +119,18 @@ def test_the_fusion_pattern_tells_stage_by_stage() -> None:
         (
             {"blocks": [{"kind": "separable", "channels": 8, "expanded": 8}]},
             "expanded: a separable block has none, expected 0, got 8",
+        ),
+        (
+            {"blocks": [{"kind": "separable", "channels": 8, "depthwise_form": "loose"}]},
+            "depthwise_form: expected activated or linear or residual, got 'loose'",
+        ),
+        (
+            {"blocks": [{"kind": "separable", "channels": 8, "stride": 2, "depthwise_form": "residual"}]},
+            "depthwise_form: residual needs a stride of 1, got 2",
+        ),
+        (
+            {"blocks": [{"kind": "ghost", "channels": 8, "expanded": 16, "cheap_kernel": 4}]},
+            "cheap_kernel: expected",
         ),
         ({"blocks": [{"kind": "shuffle", "channels": 9, "stride": 2}]}, "even number"),
         ({"blocks": [{"kind": "shuffle", "channels": 8}]}, "keeps its 16 channels"),

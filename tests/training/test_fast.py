@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
@@ -12,13 +13,14 @@ from torch import Tensor, nn
 
 from bft_nas.kernels import depthwise, norm
 from bft_nas.kernels.norm import is_usual
-from bft_nas.network import BLOCKS, DENSE, build, butterfly_fusion, grouped_fusion, reference
+from bft_nas.network import DENSE, build, butterfly_fusion, grouped_fusion, reference
 from bft_nas.network.modules import MODULES, Head, Stem
 from bft_nas.network.modules.inverted import Inverted
 from bft_nas.network.modules.separable import Separable
 from bft_nas.network.modules.shuffle import Shuffle
+from bft_nas.network.walk import walk
 from bft_nas.training.fast import trained_fast
-from tests.network.rows import example_of
+from tests.network.rows import EXAMPLES, Rows
 
 CLASSES = 10
 
@@ -75,9 +77,9 @@ def test_without_the_kernel_a_network_trains_as_torch_has_it(monkeypatch: pytest
         assert not any("forward" in vars(module) for module in block.modules())
 
 
-def module_of(kind: str) -> tuple[int, nn.Module]:
-    rows = example_of(kind)
-    return rows.in_channels, MODULES[kind](**rows.blocks[0].arguments(rows.in_channels))
+def modules_of(rows: Rows) -> Iterator[tuple[int, nn.Module]]:
+    for row in walk(rows.blocks, rows.in_channels, 9):
+        yield row.in_channels, MODULES[row.block.kind](**row.block.arguments(row.in_channels))
 
 
 BLOCKS_OF_EACH_KIND: list[tuple[int, nn.Module]] = [
@@ -92,7 +94,7 @@ BLOCKS_OF_EACH_KIND: list[tuple[int, nn.Module]] = [
     (8, Inverted(8, 8, 3, 1, "relu", DENSE, 24, DENSE, 0)),
     (16, Head(16, 32, DENSE, 20, "hard_swish")),
     (16, Head(16, 0, DENSE, 20, "relu")),
-    *map(module_of, BLOCKS),
+    *(module for rows in EXAMPLES.values() for module in modules_of(rows)),
 ]
 
 

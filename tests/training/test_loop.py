@@ -28,6 +28,7 @@ from bft_nas.training.loop import (
     train,
 )
 from bft_nas.training.protocol import Protocol
+from tests.network.rows import EXAMPLES, Rows
 
 NET = Architecture(
     "tiny",
@@ -122,6 +123,31 @@ def test_a_killed_training_goes_on_from_its_last_epoch_as_if_nothing_had_happene
     assert outcome(resumed) == outcome(whole)
     assert all(torch.equal(resumed.weights[name], whole.weights[name]) for name in whole.weights)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("rows", EXAMPLES.values(), ids=EXAMPLES)
+def test_blocks_of_any_kind_train_all_that_they_learn_and_go_on(
+    rows: Rows, images: Images, tmp_path: Path
+) -> None:
+    net = Architecture("any", 32, Stem(rows.in_channels), rows.blocks, Head(), classes=10)
+    # With a last norm that begins at zero, what is before it learns a step later.
+    protocol = protocol_of(images, epochs=2, batch_size=144, zero_residuals=False)
+    whole = evaluate(net, protocol, images)
+    torch.manual_seed(protocol.seed)
+    fresh = build(net).state_dict()
+    still = [name for name in fresh if torch.equal(fresh[name], whole.weights[name])]
+    assert still == []
+    checkpoint = tmp_path / "checkpoint.pt"
+
+    def die(done: int, total: int) -> None:
+        assert total == 4
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        evaluate(net, protocol, images, checkpoint=checkpoint, on_step=die)
+    resumed = evaluate(net, protocol, images, checkpoint=checkpoint)
+    assert all(torch.equal(resumed.weights[name], whole.weights[name]) for name in whole.weights)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"not a checkpoint"])

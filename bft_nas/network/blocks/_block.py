@@ -16,6 +16,14 @@ COLUMNS = ("channels", "kernel", "stride", "activation", "fusion", "expanded", "
 """Of files, in their order; a kind's others come behind them."""
 UNUSED = {"expanded": 0, "expand_fusion": "dense"}
 """Columns that files had in every row when there was one table for all kinds; hashes of architectures hold them."""
+ADDED = {"added": True}
+"""Metadata of a field that came later: at its default, files do not name it and hashes do not hold it."""
+
+
+def written(row: Any) -> dict[str, Any]:
+    """The fields of a dataclass that its files hold, and their values."""
+    values = [(each, getattr(row, each.name)) for each in fields(row)]
+    return {each.name: value for each, value in values if not each.metadata or value != each.default}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +90,16 @@ class Block:
         raise NotImplementedError
 
     def arguments(self, in_channels: int) -> dict[str, Any]:
-        """What its module is constructed with."""
-        return {"in_channels": in_channels, **{name: getattr(self, name) for name in self.columns()}}
-
-    @classmethod
-    def columns(cls) -> list[str]:
-        """The fields that make the network, in the order of files."""
-        return [field.name for field in fields(cls) if field.name != "stage"]
+        """What its module is constructed with; what files do not name has the same default there."""
+        values = {"in_channels": in_channels, **written(self)}
+        del values["stage"]
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         """Words and numbers, the kind included."""
-        values = {name: getattr(self, name) for name in self.columns()}
-        row = {**texts(values), **self.unused}
+        row = {**texts(written(self)), **self.unused}
         ordered = {name: row.pop(name) for name in COLUMNS if name in row}
+        del row["stage"]
         return {"kind": self.kind, **ordered, **row, "stage": self.stage}
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from bft_nas.network.blocks._block import Block
+from bft_nas.network.blocks._block import ADDED, Block
 from bft_nas.network.blocks._choices import (
+    KERNEL,
     KERNELS,
     SQUEEZE_EXCITE,
+    Choice,
     Chosen,
     chosen_fusion,
     fusion_choices,
@@ -17,11 +19,8 @@ from bft_nas.network.blocks._choices import (
 from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
 from bft_nas.network.blocks._two_fusions import EXPANSION, TwoFusionsBlock
 from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels, squeeze_channels
-from bft_nas.network.checks import Activation, check_count, check_fusion
+from bft_nas.network.checks import Activation, check_count, check_fusion, check_kernel
 from bft_nas.network.layer import Array, Layer, halved, squeezing
-
-CHEAP = 3
-"""Height and width of the depthwise layers that make the copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,13 @@ class GhostBlock(TwoFusionsBlock):
         EXPANSION,
         SQUEEZE_EXCITE,
         *fusion_choices("expand_"),
+        Choice("cheap_kernel", KERNEL, 3, lightens=True),
     )
 
     squeeze: int = 0
     """Channels in the middle of the squeeze-excite; 0 leaves it out."""
+    cheap_kernel: int = field(default=3, metadata=ADDED)
+    """Height and width of the depthwise layers that make the copies."""
 
     @classmethod
     def chosen(
@@ -69,6 +71,7 @@ class GhostBlock(TwoFusionsBlock):
             expanded,
             chosen_fusion(chosen, in_channels, expanded // 2, prefix="expand_"),
             squeeze_channels(expanded) if chosen["squeeze_excite"] else 0,
+            chosen["cheap_kernel"],
             stage=stage,
         )
 
@@ -76,6 +79,7 @@ class GhostBlock(TwoFusionsBlock):
         Block.check(self, where, in_channels)
         check_count(f"{where}.expanded", self.expanded, 1)
         check_count(f"{where}.squeeze", self.squeeze, 0)
+        check_kernel(f"{where}.cheap_kernel", self.cheap_kernel)
         for name, count in (("channels", self.channels), ("expanded", self.expanded)):
             if count % 2:
                 raise ValueError(f"{where}.{name}: a ghost block needs an even number, got {count}")
@@ -83,7 +87,7 @@ class GhostBlock(TwoFusionsBlock):
         check_fusion(f"{where}.fusion", self.fusion, self.expanded, self.channels // 2)
 
     def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
-        wide, out, end = self.expanded, self.channels, halved(size, self.stride)
+        wide, out, end, cheap = self.expanded, self.channels, halved(size, self.stride), self.cheap_kernel
         skip = in_channels * size**2
         if self.stride > 1 or in_channels != out:
             yield Layer(
@@ -96,13 +100,13 @@ class GhostBlock(TwoFusionsBlock):
         yield Layer(
             "expand", in_channels, half, size, fusion=self.expand_fusion, affine=2, in_size=size, held=skip
         )
-        yield Layer("expand_cheap", half, half, size, CHEAP, half, affine=2, in_size=size, held=skip)
+        yield Layer("expand_cheap", half, half, size, cheap, half, affine=2, in_size=size, held=skip)
         if self.stride > 1:
             yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=size, held=skip)
         yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
         half = out // 2
         yield Layer("project", wide, half, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
-        yield Layer("project_cheap", half, half, end, CHEAP, half, affine=2, in_size=end, held=skip)
+        yield Layer("project_cheap", half, half, end, cheap, half, affine=2, in_size=end, held=skip)
 
     @classmethod
     def counts(
@@ -110,7 +114,7 @@ class GhostBlock(TwoFusionsBlock):
     ) -> Count:
         import numpy as np
 
-        end, kernel, cheap = halved(size, stride), chosen["kernel"], np.full_like(channels, CHEAP)
+        end, kernel, cheap = halved(size, stride), chosen["kernel"], chosen["cheap_kernel"]
         wide = many_expanded_channels(in_channels, chosen["expansion"])
         dense = Mixed.dense(channels)
         shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, channels, dense, end)

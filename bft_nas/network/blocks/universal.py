@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
+from bft_nas.network.blocks._block import ADDED
 from bft_nas.network.blocks._choices import (
     KERNEL_OR_NONE,
+    SQUEEZE_EXCITE,
     Choice,
     Chosen,
     chosen_fusion,
     fusion_choices,
 )
-from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise
+from bft_nas.network.blocks._counts import Count, Mixed, depthwise, pointwise, squeeze_excite
 from bft_nas.network.blocks._two_fusions import EXPANSION, TwoFusionsBlock
-from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels
+from bft_nas.network.blocks._widths import expanded_channels, many_expanded_channels, squeeze_channels
 from bft_nas.network.checks import Activation, check_count, check_fusion, check_kernel, check_layer
-from bft_nas.network.layer import Array, Layer, halved
+from bft_nas.network.layer import Array, Layer, halved, squeezing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class UniversalBlock(TwoFusionsBlock):
     """Depthwise, expand, depthwise, project: with the second depthwise layer alone it is MobileNetV2's block, with the
     first one alone ConvNeXt's, with none a transformer's feed-forward layer.
 
-    ``kernel`` is that of the second one; 0 leaves it out. The stride is the last one's that there is.
+    ``kernel`` is that of the second one; 0 leaves it out. The stride is the last one's that there is. A squeeze-excite
+    by choice stands before the projection, as in MobileNetV3.
     """
 
     kind = "universal"
@@ -33,6 +36,8 @@ class UniversalBlock(TwoFusionsBlock):
         "start": "first depthwise",
         "expand": "expand",
         "depthwise": "depthwise",
+        "se.reduce": "squeeze-excite reduce",
+        "se.expand": "squeeze-excite expand",
         "project": "project",
     }
     choices = (
@@ -41,10 +46,13 @@ class UniversalBlock(TwoFusionsBlock):
         *fusion_choices(),
         EXPANSION,
         *fusion_choices("expand_"),
+        SQUEEZE_EXCITE,
     )
 
     start_kernel: int = 0
     """Of the depthwise layer before the expansion; 0 leaves it out."""
+    squeeze: int = field(default=0, metadata=ADDED)
+    """Channels in the middle of the squeeze-excite; 0 leaves it out."""
 
     @classmethod
     def chosen(
@@ -61,6 +69,7 @@ class UniversalBlock(TwoFusionsBlock):
             expanded,
             chosen_fusion(chosen, in_channels, expanded, prefix="expand_"),
             start,
+            squeeze_channels(expanded) if chosen["squeeze_excite"] else 0,
             stage=stage,
         )
 
@@ -72,6 +81,7 @@ class UniversalBlock(TwoFusionsBlock):
         if self.stride > 1 and not (self.kernel or self.start_kernel):
             raise ValueError(f"{where}.stride: needs a depthwise layer, expected a kernel or a start_kernel")
         check_count(f"{where}.expanded", self.expanded, 1)
+        check_count(f"{where}.squeeze", self.squeeze, 0)
         check_fusion(f"{where}.expand_fusion", self.expand_fusion, in_channels, self.expanded)
         check_fusion(f"{where}.fusion", self.fusion, self.expanded, self.channels)
 
@@ -90,6 +100,7 @@ class UniversalBlock(TwoFusionsBlock):
         )  # fmt: skip
         if self.kernel:
             yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=middle, held=skip)
+        yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
         yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
 
     @classmethod
@@ -105,5 +116,6 @@ class UniversalBlock(TwoFusionsBlock):
             depthwise(in_channels, start, middle).times(start > 0)
             + pointwise(in_channels, wide, Mixed.of(chosen, in_channels, wide, prefix="expand_"), middle)
             + depthwise(wide, kernel, end).times(kernel > 0)
+            + squeeze_excite(wide).times(chosen["squeeze_excite"])
             + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
         )

@@ -25,6 +25,7 @@ class Ghost(nn.Module):
         expanded: int,
         expand_fusion: Fusion,
         squeeze: int,
+        cheap_kernel: int = 3,
     ) -> None:
         super().__init__()
         self.same = stride == 1 and in_channels == channels
@@ -37,7 +38,7 @@ class Ghost(nn.Module):
         self.expand = pointwise(in_channels, expanded // 2, expand_fusion)
         self.expand_norm = nn.BatchNorm2d(expanded // 2)
         self.expand_activation = activate(activation)
-        self.expand_cheap = depthwise(expanded // 2, 3, 1)
+        self.expand_cheap = depthwise(expanded // 2, cheap_kernel, 1)
         self.expand_cheap_norm = nn.BatchNorm2d(expanded // 2)
         self.expand_cheap_activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again.
@@ -48,7 +49,7 @@ class Ghost(nn.Module):
         self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(expanded, channels // 2, fusion)
         self.project_norm = nn.BatchNorm2d(channels // 2)
-        self.project_cheap = depthwise(channels // 2, 3, 1)
+        self.project_cheap = depthwise(channels // 2, cheap_kernel, 1)
         self.project_cheap_norm = nn.BatchNorm2d(channels // 2)
 
     def forward(self, x: Tensor) -> Tensor:

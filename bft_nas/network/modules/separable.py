@@ -9,7 +9,10 @@ from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, i
 
 
 class Separable(nn.Module):
-    """Depthwise convolution and channel fusion (MobileNetV1, arXiv:1704.04861)."""
+    """Depthwise convolution and channel fusion (MobileNetV1, arXiv:1704.04861).
+
+    The depthwise layer may have no activation, or a skip of its own, as ConvMixer's (arXiv:2201.09792).
+    """
 
     def __init__(
         self,
@@ -20,19 +23,27 @@ class Separable(nn.Module):
         activation: str,
         fusion: Fusion,
         squeeze: int,
+        depthwise_form: str = "activated",
     ) -> None:
         super().__init__()
         self.depthwise = depthwise(in_channels, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(in_channels)
-        self.depthwise_activation = activate(activation)
+        if depthwise_form != "linear":
+            self.depthwise_activation = activate(activation)
         self.se = SqueezeExcite(in_channels, squeeze) if squeeze else nn.Identity()
         self.pointwise = pointwise(in_channels, channels, fusion)
         self.pointwise_norm = nn.BatchNorm2d(channels)
         self.pointwise_activation = activate(activation)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion)
+        self.form = depthwise_form
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.depthwise_activation(self.depthwise_norm(self.depthwise(self.interleave(x))))
-        x = self.pointwise_norm(self.pointwise(self.se(x)))
+        x = self.interleave(x)
+        y = self.depthwise_norm(self.depthwise(x))
+        if self.form != "linear":
+            y = self.depthwise_activation(y)
+        if self.form == "residual":
+            y = x + y
+        x = self.pointwise_norm(self.pointwise(self.se(y)))
         return self.pointwise_activation(x)  # type: ignore[no-any-return]

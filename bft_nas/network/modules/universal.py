@@ -5,14 +5,17 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.modules.layers import activate, depthwise, interleave, pointwise
+from bft_nas.network.modules.layers import SqueezeExcite, activate, depthwise, interleave, pointwise
 
 # The last one before the skip, where there is a `skip`.
 RESIDUAL_NORM = "project_norm"
 
 
 class Universal(nn.Module):
-    """Depthwise, expand, depthwise, project, either depthwise layer by choice (MobileNetV4, arXiv:2404.10518)."""
+    """Depthwise, expand, depthwise, squeeze-excite, project (MobileNetV4, arXiv:2404.10518).
+
+    Depthwise layers and squeeze-excite are there by choice.
+    """
 
     def __init__(
         self,
@@ -25,6 +28,7 @@ class Universal(nn.Module):
         expanded: int,
         expand_fusion: Fusion,
         start_kernel: int,
+        squeeze: int = 0,
     ) -> None:
         super().__init__()
         self.skip = stride == 1 and in_channels == channels
@@ -41,6 +45,7 @@ class Universal(nn.Module):
             self.depthwise = depthwise(expanded, kernel, stride)
             self.depthwise_norm = nn.BatchNorm2d(expanded)
             self.depthwise_activation = activate(activation)
+        self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
 
@@ -49,5 +54,5 @@ class Universal(nn.Module):
         y = self.interleave(self.expand_activation(self.expand_norm(self.expand(y))))
         if self.deepens:
             y = self.depthwise_activation(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
+        y = self.project_norm(self.project(self.se(y)))
         return x + y if self.skip else y  # type: ignore[no-any-return]
