@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.network import Architecture
+from bft_nas.network.modules.layers import AconC
 
 
 def inference_network(network: nn.Module, architecture: Architecture) -> fx.GraphModule:
@@ -53,7 +54,7 @@ def inference_network(network: nn.Module, architecture: Architecture) -> fx.Grap
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, ButterflyTransform) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, ButterflyTransform | AconC) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _folded(layer: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from bft_nas.network.fusion import DENSE, Fusion, checked_fusion
 
-Activation = Literal["relu", "hard_swish", "silu"]
+Activation = Literal["relu", "hard_swish", "silu", "acon_c"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 
 

@@ -1,9 +1,9 @@
 """What a network costs: MACs, parameters and peak activation memory, layer by layer. Needs no torch.
 
 The rule. A convolution or linear layer costs its multiply-accumulates. A butterfly costs, per pixel and square
-transform of n channels, n * sum(factors), and n more accumulates for its residual. Bias, batch norm, activation,
-pooling, the scaling of a squeeze-excite and the addition of a skip connection are not counted: this is what the
-field's papers call FLOPs. Everything is for one image at the deployment resolution.
+transform of n channels, n * sum(factors), and n more accumulates for its residual. Bias, batch norm, activation (one
+with learned values, too), pooling, the scaling of a squeeze-excite and the addition of a skip connection are not
+counted: this is what the field's papers call FLOPs. Everything is for one image at the deployment resolution.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bft_nas.network.architecture import Architecture, Head
-from bft_nas.network.layer import Layer, halved
+from bft_nas.network.layer import Layer, halved, learned
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def _layers(net: Architecture) -> Iterator[Layer]:
     stem = net.stem
     size = halved(net.resolution, stem.stride)
     yield Layer(
-        "stem.conv", net.in_channels, stem.channels, size, stem.kernel, affine=2, in_size=net.resolution
-    )
+        *("stem.conv", net.in_channels, stem.channels, size, stem.kernel),
+        affine=2 + learned(stem.activation), in_size=net.resolution,
+    )  # fmt: skip
     for i, row in enumerate(net.walk()):
         for layer in row.block.layers(row.in_channels, row.size):
             yield Layer._make((f"blocks.{i}.{layer.name}", *layer[1:]))
@@ -71,10 +72,14 @@ def _layers(net: Architecture) -> Iterator[Layer]:
 
 def head_layers(head: Head, in_channels: int, size: int, classes: int) -> Iterator[Layer]:
     """The layers behind the blocks."""
+    learns = learned(head.activation)
     if head.channels:
-        yield Layer("head.conv", in_channels, head.channels, size, fusion=head.fusion, affine=2, in_size=size)
+        yield Layer(
+            *("head.conv", in_channels, head.channels, size),
+            fusion=head.fusion, affine=2 + learns, in_size=size,
+        )  # fmt: skip
         in_channels = head.channels
     if head.hidden:
-        yield Layer("head.hidden", in_channels, head.hidden, 1, affine=1, in_size=1)
+        yield Layer("head.hidden", in_channels, head.hidden, 1, affine=1 + learns, in_size=1)
         in_channels = head.hidden
     yield Layer("classifier", in_channels, classes, 1, affine=1, in_size=1)

@@ -32,7 +32,8 @@ class Layer(NamedTuple):
     fusion: Fusion | None = None
     """What mixes channels in a pointwise layer; None in every other layer."""
     affine: int = 0
-    """Learned values per output channel beside the weights: 2 with batch norm, 1 with a bias."""
+    """Learned values per output channel beside the weights: 2 with batch norm, 1 with a bias, and what the activation
+    behind it has."""
     in_size: int = 0
     held: int = 0
     """Activations kept meanwhile for a skip connection or another branch."""
@@ -78,6 +79,11 @@ class Layer(NamedTuple):
         """Bytes of float32 activations alive while the layer runs on one image: input, output, what is held."""
         values = self.in_channels * self.in_size**2 + self.out_channels * self.size**2 + self.held
         return BYTES_PER_ACTIVATION * values
+
+
+def learned(activation: str) -> int:
+    """Learned values per channel of an activation."""
+    return 3 if activation == "acon_c" else 0
 
 
 def squeezing(channels: int, squeeze: int, held: int) -> Iterator[Layer]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bft_nas.network.blocks import Block, Count, Mixed, chosen_arrays, convolution, linear, pointwise
 from bft_nas.network.cost import cost
-from bft_nas.network.layer import Array, halved
+from bft_nas.network.layer import Array, halved, learned
 from bft_nas.network.widths import grid_steps, width_grid
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile
 from bft_nas.space.solver import (
@@ -133,7 +133,7 @@ def _rows_of(structures: Sequence[Structure], sizes: Array) -> tuple[_Rows, ...]
     alike: dict[tuple[type[Block], int], list[tuple[int, int, Array, Array, Mapping[str, Array]]]] = {}
     for i, file in enumerate(structures[0].family.stages):
         stages = [structure.stages[i] for structure in structures]
-        chosen = chosen_arrays(file.kind.choices, [stage.chosen for stage in stages])
+        chosen = chosen_arrays(file.kind.choices, [stage.chosen for stage in stages], file.activation)
         repeats = np.array([stage.depth - 1 for stage in stages])
         first = (i, i + 1, sizes[i + 1], np.ones_like(repeats), chosen)
         alike.setdefault((file.kind, file.stride), []).append(first)
@@ -266,15 +266,16 @@ class _Batch:
     def _count(self, places: Array) -> Count:
         """See `WidthSolver.macs`."""
         family, widths = self.family, self.scale.grid[places]
-        total = convolution(3, widths[0], family.stem.kernel, self.sizes[0])
+        stem, learns = family.stem, learned(family.head_activation)
+        total = convolution(3, widths[0], stem.kernel, self.sizes[0], learned(stem.activation))
         for rows in self.rows:
             total += rows.count(widths)
         last, head, hidden = widths[-3:]
         if family.head_channels:
-            total += pointwise(last, head, Mixed.of(self.head_chosen, last, head), self.sizes[-1])
+            total += pointwise(last, head, Mixed.of(self.head_chosen, last, head), self.sizes[-1], learns)
             last = head
         if family.head_hidden:
-            total += linear(last, hidden)
+            total += linear(last, hidden, learns)
             last = hidden
         return total + linear(last, self.classes)
 

@@ -67,8 +67,9 @@ LOW_RANK = Architecture(
         SeparableBlock(24, fusion=grouped_fusion(4), stride=2),
         ShuffleBlock(32, fusion=low_rank_fusion(2), stride=2),
         InvertedBlock(32, fusion=grouped_fusion(2), expanded=64, expand_fusion=low_rank_fusion(4)),
+        SeparableBlock(32, 7, activation="acon_c", depthwise_form="residual"),
     ),
-    Head(48, low_rank_fusion(1)),
+    Head(48, low_rank_fusion(1), hidden=40, activation="acon_c"),
     classes=10,
 )
 
@@ -93,7 +94,7 @@ CASES = {
     "grouped": Case(GROUPED, frozenset(COMMON | {"Inverted"})),
     "low rank": Case(
         LOW_RANK,
-        frozenset(COMMON | {"Separable", "Shuffle", "Inverted", "LowRankGrouped", "LowRankPlan"}),
+        frozenset(COMMON | {"Separable", "Shuffle", "Inverted", "LowRankGrouped", "LowRankPlan", "AconC"}),
     ),
 }
 

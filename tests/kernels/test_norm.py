@@ -200,5 +200,5 @@ def test_no_other_norm_is_taken_for_one(layer: nn.BatchNorm2d) -> None:
 
 
 def test_activations_of_a_network_are_known_and_no_others() -> None:
-    assert [activation_of(activate(name)) for name in ("relu", "hard_swish")] == ["relu", "hard_swish"]
+    assert [activation_of(activate(name, 16)) for name in ("relu", "hard_swish")] == ["relu", "hard_swish"]
     assert activation_of(nn.Identity()) is activation_of(nn.SiLU()) is None

@@ -36,7 +36,7 @@ def example_of(kind: str, *, last: bool = False) -> Rows:
 
     Args:
         kind: of the blocks.
-        last: every choice at the last of its values instead.
+        last: every choice at the last of its values instead, and the activation that learns.
     """
     block = BLOCKS[kind]
     chosen: dict[str, Any] = {}
@@ -44,9 +44,10 @@ def example_of(kind: str, *, last: bool = False) -> Rows:
         if choice.when is None or choice.when(chosen):
             default = options(choice)[0] if choice.default is None else choice.default
             chosen[choice.key] = options(choice)[-1] if last else default
+    activation: Activation = "acon_c" if last else "relu"
     stride = max(stride for stride in (1, 2) if block.first_stride[0](stride))
     first, second = (
-        block.chosen(chosen, *entering, "relu", stage=0) for entering in ((16, 24, stride), (24, 24, 1))
+        block.chosen(chosen, *entering, activation, stage=0) for entering in ((16, 24, stride), (24, 24, 1))
     )
     return Rows(16, (first, second))
 

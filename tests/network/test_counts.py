@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from bft_nas.network import BLOCKS, Block
 from bft_nas.network.blocks import chosen_arrays
+from bft_nas.network.checks import Activation
 from bft_nas.network.widths import width_grid
 from tests.network.rows import chosen_for
 
@@ -28,10 +31,11 @@ def test_the_closed_form_of_a_kind_counts_what_its_layers_do(kind: type[Block], 
         # Rows behind the first one of a stage keep its channels.
         stride, drawn = 1, [(chosen, channels, channels, size) for chosen, _, channels, size in drawn]
     chosen, in_channels, channels, sizes = zip(*drawn, strict=True)
-    arrays = chosen_arrays(kind.choices, chosen)
+    activation = data.draw(st.sampled_from(get_args(Activation)))
+    arrays = chosen_arrays(kind.choices, chosen, activation)
     count = kind.counts(arrays, np.array(in_channels), np.array(channels), stride, np.array(sizes))
     for row, (each, entering, leaving, size) in enumerate(drawn):
-        block = kind.chosen(each, entering, leaving, stride, "relu", stage=0)
+        block = kind.chosen(each, entering, leaving, stride, activation, stage=0)
         layers = list(block.layers(entering, size))
         assert count.macs[row] == sum(layer.macs for layer in layers)
         assert count.params[row] == sum(layer.params for layer in layers)

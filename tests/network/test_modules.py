@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from bft_nas.network import grouped_fusion
-from bft_nas.network.modules.layers import SqueezeExcite
+from bft_nas.network.modules.layers import SqueezeExcite, activate
 from bft_nas.network.modules.residual import Residual
 from bft_nas.network.modules.separable import Separable
 
@@ -22,6 +22,21 @@ def test_the_forms_of_a_separable_blocks_depthwise_layer(form: str) -> None:
     deep = {"activated": F.relu(deep), "linear": deep, "residual": mixed + F.relu(deep)}[form]
     wanted = F.relu(block.pointwise_norm(block.pointwise(block.se(deep))))
     torch.testing.assert_close(block(x), wanted)
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 9, 9), (4, 16)])
+@torch.no_grad()
+def test_acon_c_is_the_formula_of_its_paper(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    activation = activate("acon_c", 16, pixels=len(shape) == 4)
+    found = activation(x)
+    learned = dict(activation.named_parameters())
+    assert learned["p1"].std() > 0.3 < learned["p2"].std()
+    for channel in range(16):
+        p1, p2, beta = (learned[name][channel] for name in ("p1", "p2", "beta"))
+        each = x[:, channel]
+        wanted = (p1 - p2) * each * torch.sigmoid(beta * (p1 - p2) * each) + p2 * each
+        torch.testing.assert_close(found[:, channel], wanted)
 
 
 @torch.no_grad()

@@ -45,8 +45,19 @@ stages:
      radix: [4, sqrt], groups: [2, 3, 8], narrowing: [1, 2, 4]}
   - {block: inverted, channels: 24, stride: 1, expansion: [1, 3], fusion: [grouped, low_rank_grouped], groups: [2, 4],
      narrowing: [2, 8], expand_fusion: [butterfly, grouped], expand_radix: sqrt, expand_groups: [2, 8]}
-  - {block: separable, channels: 96, stride: 2, depth: 2, fusion: [butterfly, grouped], radix: sqrt, groups: 4}
+  - {block: separable, channels: 96, stride: 2, depth: 2, fusion: [butterfly, grouped], radix: sqrt, groups: 4,
+     depthwise_form: [linear, residual]}
 head: {channels: 120, fusion: [dense, butterfly, grouped, low_rank_grouped], radix: [sqrt, 2], groups: [2, 4]}
+"""
+LEARNED_ACTIVATIONS = """
+family: learned
+resolution: [32, 64]
+stem: {channels: 16, activation: acon_c}
+stages:
+  - {block: separable, channels: 48, activation: acon_c, depth: [1, 3], depthwise_form: [activated, linear]}
+  - {block: separable, channels: 48, activation: silu, kernel: [3, 7]}
+  - {block: ghost, channels: 48, activation: acon_c, expansion: [1, 3], cheap_kernel: [1, 5]}
+head: {channels: 120, hidden: 80, activation: acon_c}
 """
 ONE_NETWORK = """
 family: dot
@@ -84,7 +95,7 @@ def test_many_at_once_are_what_they_are_one_by_one(name: str, magnitude: float, 
         check(drawn, space)
 
 
-@pytest.mark.parametrize("text", [NARROW, VAST, EVERY_FUSION, ONE_NETWORK])
+@pytest.mark.parametrize("text", [NARROW, VAST, EVERY_FUSION, LEARNED_ACTIVATIONS, ONE_NETWORK])
 def test_spaces_at_the_limits(text: str) -> None:
     space = parse(text)
     reach = space.reach

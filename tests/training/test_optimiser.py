@@ -37,6 +37,16 @@ def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay() -> N
     assert rates["blocks.0.pointwise.stages.0"] == (0.5 * 16 * 64 / (4 * 2 * 16 * 4), 0)
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_what_an_activation_learns_does_not_decay(optimiser: str) -> None:
+    recipe = Recipe(optimiser=optimiser, weight_decay=0.05)  # type: ignore[arg-type]
+    net = Architecture("tiny", 24, Stem(16), (SeparableBlock(64, activation="acon_c"),), Head())
+    rates = rates_and_decays(build(net), recipe)
+    learned = {name: rate for name, rate in rates.items() if "activation" in name}
+    assert len(learned) == 2 * 3
+    assert set(learned.values()) == {(1, 0)}
+
+
 def test_adamw_gives_every_layer_the_same_rate() -> None:
     recipe = Recipe(optimiser="adamw", learning_rate=0.001, weight_decay=0.05)
     model = build(

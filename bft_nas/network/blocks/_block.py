@@ -10,7 +10,7 @@ from bft_nas.network.blocks._choices import Check, Choice, Chosen, whole
 from bft_nas.network.blocks._counts import Count
 from bft_nas.network.checks import Activation, check_kernel, check_layer
 from bft_nas.network.fusion import Fusion
-from bft_nas.network.layer import Array, Layer
+from bft_nas.network.layer import Array, Layer, learned
 
 COLUMNS = ("channels", "kernel", "stride", "activation", "fusion", "expanded", "expand_fusion", "squeeze")
 """Of files, in their order; a kind's others come behind them."""
@@ -77,7 +77,8 @@ class Block:
         """What `layers` of many rows come to, each as `chosen` makes it; a kind can do without.
 
         Args:
-            chosen: see `bft_nas.network.blocks._counts.chosen_arrays`.
+            chosen: see `bft_nas.network.blocks._counts.chosen_arrays`; ``learned`` has what the activation of each
+                row learns for a channel.
             in_channels: of the input of each row.
             channels: of its output.
             stride: of all of them.
@@ -88,6 +89,11 @@ class Block:
     def pattern(self, in_channels: int) -> str:
         """Its fusions in short, as in `Architecture.fusion_pattern`; empty if it has none."""
         raise NotImplementedError
+
+    @property
+    def activated(self) -> int:
+        """Learned values per channel of a batch norm and the activation behind it."""
+        return 2 + learned(self.activation)
 
     def arguments(self, in_channels: int) -> dict[str, Any]:
         """What its module is constructed with; what files do not name has the same default there."""

@@ -14,7 +14,8 @@ from typing import Any, Self
 from bft_nas.butterfly.plan import factorize, root_radix
 from bft_nas.network.blocks._choices import LARGEST_RADIX, ROOT, Choice, Chosen
 from bft_nas.network.blocks._widths import many_squeeze_channels
-from bft_nas.network.layer import Array
+from bft_nas.network.checks import Activation
+from bft_nas.network.layer import Array, learned
 from bft_nas.network.low_rank import low_rank_plan
 from bft_nas.network.widths import width_grid
 
@@ -41,19 +42,22 @@ class Count:
         return Count(self.macs * repeats, self.params * repeats)
 
 
-def chosen_arrays(choices: Sequence[Choice], rows: Sequence[Chosen]) -> dict[str, Array]:
+def chosen_arrays(
+    choices: Sequence[Choice], rows: Sequence[Chosen], activation: Activation = "relu"
+) -> dict[str, Array]:
     """By key what many rows chose, 0 where a choice did not come up; a fusion is told by its number alone.
 
-    The radix that follows the width is `AT_ROOT`.
+    The radix that follows the width is `AT_ROOT`. ``learned`` has what the activation learns for a channel.
     """
     import numpy as np
 
     keys = [choice.key for choice in choices if not choice.fusion]
     found = ([row.get(key, 0) for row in rows] for key in keys)
-    return {
+    arrays = {
         key: np.array([AT_ROOT if value == ROOT else value for value in values])
         for key, values in zip(keys, found, strict=True)
     }
+    return arrays | {"learned": np.full(len(rows), learned(activation))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +87,24 @@ class Mixed:
         return cls(radix, groups, narrowing)
 
 
-def convolution(in_channels: Any, channels: Any, kernel: Any, size: Any) -> Count:
-    """A convolution that mixes all channels, with batch norm; ``size`` is that of its output."""
+def convolution(in_channels: Any, channels: Any, kernel: Any, size: Any, learns: Any = 0) -> Count:
+    """A convolution that mixes all channels, with batch norm; ``size`` is that of its output.
+
+    ``learns``, here and in what follows: how many values a channel the activation behind it has.
+    """
     weights = kernel * kernel * in_channels * channels
-    return Count(weights * size * size, weights + 2 * channels)
+    return Count(weights * size * size, weights + (2 + learns) * channels)
 
 
-def depthwise(channels: Array, kernel: Array, size: Array) -> Count:
+def depthwise(channels: Array, kernel: Array, size: Array, learns: Any = 0) -> Count:
     """A depthwise convolution with batch norm."""
-    return convolution(1, channels, kernel, size)
+    return convolution(1, channels, kernel, size, learns)
 
 
-def linear(in_channels: Any, channels: Any) -> Count:
+def linear(in_channels: Any, channels: Any, learns: Any = 0) -> Count:
     """A linear layer with a bias."""
     weights = in_channels * channels
-    return Count(weights, weights + channels)
+    return Count(weights, weights + (1 + learns) * channels)
 
 
 def squeeze_excite(channels: Array) -> Count:
@@ -106,7 +113,7 @@ def squeeze_excite(channels: Array) -> Count:
     return linear(channels, squeezed) + linear(squeezed, channels)
 
 
-def pointwise(in_channels: Array, channels: Array, mixed: Mixed, size: Array) -> Count:
+def pointwise(in_channels: Array, channels: Array, mixed: Mixed, size: Array, learns: Any = 0) -> Count:
     """A channel fusion with batch norm."""
     import numpy as np
 
@@ -120,7 +127,7 @@ def pointwise(in_channels: Array, channels: Array, mixed: Mixed, size: Array) ->
     if mixed.narrowing.any():
         low = _each(_low_rank_weights, in_channels, channels, np.maximum(mixed.narrowing, 1))
         weights = np.where(mixed.narrowing > 0, low, weights)
-    return Count((weights + copies * butterfly) * (size * size), weights + 2 * channels)
+    return Count((weights + copies * butterfly) * (size * size), weights + (2 + learns) * channels)
 
 
 def _low_rank_weights(n_in: int, n_out: int, narrowing: int) -> int:

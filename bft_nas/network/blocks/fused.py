@@ -76,24 +76,24 @@ class FusedBlock(Block):
         wide, out, end = self.expanded, self.channels, halved(size, self.stride)
         skips = self.linear and self.stride == 1 and in_channels == out
         held = in_channels * size**2 if skips else 0
-        yield Layer("expand", in_channels, wide, end, self.kernel, affine=2, in_size=size)
+        yield Layer("expand", in_channels, wide, end, self.kernel, affine=self.activated, in_size=size)
         yield from squeezing(wide, self.squeeze, wide * end**2 + held)
         yield Layer(
             *("project", wide, out, end),
-            fusion=self.fusion, affine=2, in_size=end, held=held,
+            fusion=self.fusion, affine=2 if self.linear else self.activated, in_size=end, held=held,
         )  # fmt: skip
 
     @classmethod
     def counts(
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
-        end = halved(size, stride)
+        end, learns = halved(size, stride), chosen["learned"]
         wide = many_expanded_channels(in_channels, chosen["expansion"])
         mixed = Mixed.of(chosen, wide, channels)
         return (
-            convolution(in_channels, wide, chosen["kernel"], end)
+            convolution(in_channels, wide, chosen["kernel"], end, learns)
             + squeeze_excite(wide).times(chosen["squeeze_excite"])
-            + pointwise(wide, channels, mixed, end)
+            + pointwise(wide, channels, mixed, end, learns * (chosen["linear"] == 0))
         )
 
     def pattern(self, in_channels: int) -> str:

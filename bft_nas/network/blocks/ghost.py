@@ -98,9 +98,13 @@ class GhostBlock(TwoFusionsBlock):
             skip = out * end**2
         half = wide // 2
         yield Layer(
-            "expand", in_channels, half, size, fusion=self.expand_fusion, affine=2, in_size=size, held=skip
-        )
-        yield Layer("expand_cheap", half, half, size, cheap, half, affine=2, in_size=size, held=skip)
+            *("expand", in_channels, half, size),
+            fusion=self.expand_fusion, affine=self.activated, in_size=size, held=skip,
+        )  # fmt: skip
+        yield Layer(
+            *("expand_cheap", half, half, size, cheap, half),
+            affine=self.activated, in_size=size, held=skip,
+        )  # fmt: skip
         if self.stride > 1:
             yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=size, held=skip)
         yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
@@ -115,14 +119,14 @@ class GhostBlock(TwoFusionsBlock):
         import numpy as np
 
         end, kernel, cheap = halved(size, stride), chosen["kernel"], chosen["cheap_kernel"]
-        wide = many_expanded_channels(in_channels, chosen["expansion"])
+        wide, learns = many_expanded_channels(in_channels, chosen["expansion"]), chosen["learned"]
         dense = Mixed.dense(channels)
         shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, channels, dense, end)
         expanding = Mixed.of(chosen, in_channels, wide // 2, prefix="expand_")
         return (
             shortcut.times((in_channels != channels) | (stride > 1))
-            + pointwise(in_channels, wide // 2, expanding, size)
-            + depthwise(wide // 2, cheap, size)
+            + pointwise(in_channels, wide // 2, expanding, size, learns)
+            + depthwise(wide // 2, cheap, size, learns)
             + depthwise(wide, kernel, end).times(np.full_like(channels, stride > 1))
             + squeeze_excite(wide).times(chosen["squeeze_excite"])
             + pointwise(wide, channels // 2, Mixed.of(chosen, wide, channels // 2), end)

@@ -80,8 +80,14 @@ class InvertedBlock(TwoFusionsBlock):
         wide, out, end = self.expanded, self.channels, halved(size, self.stride)
         skip = in_channels * size**2 if self.stride == 1 and in_channels == out else 0
         if wide != in_channels:
-            yield Layer("expand", in_channels, wide, size, fusion=self.expand_fusion, affine=2, in_size=size)
-        yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=size, held=skip)
+            yield Layer(
+                *("expand", in_channels, wide, size),
+                fusion=self.expand_fusion, affine=self.activated, in_size=size,
+            )  # fmt: skip
+        yield Layer(
+            *("depthwise", wide, wide, end, self.kernel, wide),
+            affine=self.activated, in_size=size, held=skip,
+        )  # fmt: skip
         yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
         yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
 
@@ -89,13 +95,13 @@ class InvertedBlock(TwoFusionsBlock):
     def counts(
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
-        end = halved(size, stride)
+        end, learns = halved(size, stride), chosen["learned"]
         wide = many_expanded_channels(in_channels, chosen["expansion"])
         expanding = Mixed.of(chosen, in_channels, wide, prefix="expand_")
-        expand = pointwise(in_channels, wide, expanding, size)
+        expand = pointwise(in_channels, wide, expanding, size, learns)
         return (
             expand.times(wide != in_channels)
-            + depthwise(wide, chosen["kernel"], end)
+            + depthwise(wide, chosen["kernel"], end, learns)
             + squeeze_excite(wide).times(chosen["squeeze_excite"])
             + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
         )

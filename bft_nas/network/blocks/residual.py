@@ -62,20 +62,23 @@ class ResidualBlock(Block):
             yield Layer(
                 "shortcut", in_channels, out, end, fusion=self.fusion, affine=2, in_size=end, held=entering
             )
-        yield Layer("first", in_channels, out, end, self.kernel, affine=2, in_size=size, held=skip)
-        yield Layer("second", out, out, end, self.kernel, affine=2, in_size=end, held=skip)
+        yield Layer(
+            "first", in_channels, out, end, self.kernel, affine=self.activated, in_size=size, held=skip
+        )
+        # The activation behind the sum is counted with it.
+        yield Layer("second", out, out, end, self.kernel, affine=self.activated, in_size=end, held=skip)
         yield from squeezing(out, self.squeeze, out * end**2 + skip)
 
     @classmethod
     def counts(
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
-        end, kernel = halved(size, stride), chosen["kernel"]
+        end, kernel, learns = halved(size, stride), chosen["kernel"], chosen["learned"]
         changes = (in_channels != channels) | (stride > 1)
         return (
             pointwise(in_channels, channels, Mixed.of(chosen, in_channels, channels), end).times(changes)
-            + convolution(in_channels, channels, kernel, end)
-            + convolution(channels, channels, kernel, end)
+            + convolution(in_channels, channels, kernel, end, learns)
+            + convolution(channels, channels, kernel, end, learns)
             + squeeze_excite(channels).times(chosen["squeeze_excite"])
         )
 

@@ -64,19 +64,28 @@ class SeparableBlock(OneFusionBlock):
     def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
         end = halved(size, self.stride)
         yield Layer(
-            "depthwise", in_channels, in_channels, end, self.kernel, in_channels, affine=2, in_size=size
-        )
+            *("depthwise", in_channels, in_channels, end, self.kernel, in_channels),
+            affine=2 if self.depthwise_form == "linear" else self.activated, in_size=size,
+        )  # fmt: skip
         yield from squeezing(in_channels, self.squeeze, in_channels * end**2)
-        yield Layer("pointwise", in_channels, self.channels, end, fusion=self.fusion, affine=2, in_size=end)
+        yield Layer(
+            "pointwise",
+            in_channels,
+            self.channels,
+            end,
+            fusion=self.fusion,
+            affine=self.activated,
+            in_size=end,
+        )
 
     @classmethod
     def counts(
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
         end = halved(size, stride)
-        mixed = Mixed.of(chosen, in_channels, channels)
+        mixed, learns = Mixed.of(chosen, in_channels, channels), chosen["learned"]
         return (
-            depthwise(in_channels, chosen["kernel"], end)
+            depthwise(in_channels, chosen["kernel"], end, learns * (chosen["depthwise_form"] != "linear"))
             + squeeze_excite(in_channels).times(chosen["squeeze_excite"])
-            + pointwise(in_channels, channels, mixed, end)
+            + pointwise(in_channels, channels, mixed, end, learns)
         )

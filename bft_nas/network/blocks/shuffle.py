@@ -69,25 +69,28 @@ class ShuffleBlock(OneFusionBlock):
                 in_size=size,
             )
             yield Layer(
-                "shortcut_pointwise", in_channels, half, end, fusion=fusion, affine=2, in_size=end, held=whole
-            )
-        yield Layer("expand", entering, half, size, fusion=fusion, affine=2, in_size=size, held=held)
+                *("shortcut_pointwise", in_channels, half, end),
+                fusion=fusion, affine=self.activated, in_size=end, held=whole,
+            )  # fmt: skip
+        yield Layer(
+            "expand", entering, half, size, fusion=fusion, affine=self.activated, in_size=size, held=held
+        )
         yield Layer("depthwise", half, half, end, kernel, half, affine=2, in_size=size, held=held)
         yield from squeezing(half, self.squeeze, half * end**2 + held)
-        yield Layer("project", half, half, end, fusion=fusion, affine=2, in_size=end, held=held)
+        yield Layer("project", half, half, end, fusion=fusion, affine=self.activated, in_size=end, held=held)
 
     @classmethod
     def counts(
         cls, chosen: Mapping[str, Array], in_channels: Array, channels: Array, stride: int, size: Array
     ) -> Count:
         half, end, kernel = channels // 2, halved(size, stride), chosen["kernel"]
-        mixed = Mixed.of(chosen, *cls.fused(in_channels, channels, stride))
+        mixed, learns = Mixed.of(chosen, *cls.fused(in_channels, channels, stride)), chosen["learned"]
         branch = (
             depthwise(half, kernel, end)
             + squeeze_excite(half).times(chosen["squeeze_excite"])
-            + pointwise(half, half, mixed, end)
+            + pointwise(half, half, mixed, end, learns)
         )
         if stride == 1:
-            return pointwise(half, half, mixed, size) + branch
-        shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, mixed, end)
-        return shortcut + pointwise(in_channels, half, mixed, size) + branch
+            return pointwise(half, half, mixed, size, learns) + branch
+        shortcut = depthwise(in_channels, kernel, end) + pointwise(in_channels, half, mixed, end, learns)
+        return shortcut + pointwise(in_channels, half, mixed, size, learns) + branch

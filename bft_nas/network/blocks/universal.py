@@ -96,10 +96,13 @@ class UniversalBlock(TwoFusionsBlock):
             )  # fmt: skip
         yield Layer(
             *("expand", in_channels, wide, middle),
-            fusion=self.expand_fusion, affine=2, in_size=middle, held=skip,
+            fusion=self.expand_fusion, affine=self.activated, in_size=middle, held=skip,
         )  # fmt: skip
         if self.kernel:
-            yield Layer("depthwise", wide, wide, end, self.kernel, wide, affine=2, in_size=middle, held=skip)
+            yield Layer(
+                *("depthwise", wide, wide, end, self.kernel, wide),
+                affine=self.activated, in_size=middle, held=skip,
+            )  # fmt: skip
         yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
         yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)
 
@@ -111,11 +114,12 @@ class UniversalBlock(TwoFusionsBlock):
         if stride > 1:
             kernel = kernel + 3 * ((kernel == 0) & (start == 0))
         middle = size * (kernel > 0) + end * (kernel == 0)
-        wide = many_expanded_channels(in_channels, chosen["expansion"])
+        wide, learns = many_expanded_channels(in_channels, chosen["expansion"]), chosen["learned"]
+        expanding = Mixed.of(chosen, in_channels, wide, prefix="expand_")
         return (
             depthwise(in_channels, start, middle).times(start > 0)
-            + pointwise(in_channels, wide, Mixed.of(chosen, in_channels, wide, prefix="expand_"), middle)
-            + depthwise(wide, kernel, end).times(kernel > 0)
+            + pointwise(in_channels, wide, expanding, middle, learns)
+            + depthwise(wide, kernel, end, learns).times(kernel > 0)
             + squeeze_excite(wide).times(chosen["squeeze_excite"])
             + pointwise(wide, channels, Mixed.of(chosen, wide, channels), end)
         )

@@ -17,7 +17,7 @@ class Stem(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        self.activation = activate(activation)
+        self.activation = activate(activation, channels)
         self.pool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,9 +36,9 @@ class Head(nn.Module):
         if channels:
             self.conv = pointwise(in_channels, channels, fusion)
         self.norm = nn.BatchNorm2d(channels) if channels else nn.Identity()
-        self.activation = activate(activation) if channels else nn.Identity()
+        self.activation = activate(activation, channels) if channels else nn.Identity()
         self.hidden = nn.Linear(self.channels, hidden) if hidden else nn.Identity()
-        self.hidden_activation = activate(activation) if hidden else nn.Identity()
+        self.hidden_activation = activate(activation, hidden, pixels=False) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(self.fuse(x))

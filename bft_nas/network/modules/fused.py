@@ -30,11 +30,11 @@ class Fused(nn.Module):
         self.skip = linear and stride == 1 and in_channels == channels
         self.expand = nn.Conv2d(in_channels, expanded, kernel, stride, kernel // 2, bias=False)
         self.expand_norm = nn.BatchNorm2d(expanded)
-        self.expand_activation = activate(activation)
+        self.expand_activation = activate(activation, expanded)
         self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
-        self.project_activation = nn.Identity() if linear else activate(activation)
+        self.project_activation = nn.Identity() if linear else activate(activation, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.expand_activation(self.expand_norm(self.expand(x)))

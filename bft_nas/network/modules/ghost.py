@@ -37,10 +37,10 @@ class Ghost(nn.Module):
             self.shortcut_pointwise_norm = nn.BatchNorm2d(channels)
         self.expand = pointwise(in_channels, expanded // 2, expand_fusion)
         self.expand_norm = nn.BatchNorm2d(expanded // 2)
-        self.expand_activation = activate(activation)
+        self.expand_activation = activate(activation, expanded // 2)
         self.expand_cheap = depthwise(expanded // 2, cheap_kernel, 1)
         self.expand_cheap_norm = nn.BatchNorm2d(expanded // 2)
-        self.expand_cheap_activation = activate(activation)
+        self.expand_cheap_activation = activate(activation, expanded // 2)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion, expand_fusion)
         if self.strides:

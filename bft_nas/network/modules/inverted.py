@@ -32,10 +32,10 @@ class Inverted(nn.Module):
         if self.expands:
             self.expand = pointwise(in_channels, expanded, expand_fusion)
             self.expand_norm = nn.BatchNorm2d(expanded)
-            self.expand_activation = activate(activation)
+            self.expand_activation = activate(activation, expanded)
         self.depthwise = depthwise(expanded, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(expanded)
-        self.depthwise_activation = activate(activation)
+        self.depthwise_activation = activate(activation, expanded)
         self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from bft_nas.butterfly.transform import ButterflyTransform
@@ -23,6 +24,26 @@ class LowRankGrouped(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.widen(self.interleave(self.narrow(x)))  # type: ignore[no-any-return]
+
+
+class AconC(nn.Module):
+    """A smooth switch between two slopes, both learned for each channel, as is how sharp it is (arXiv:2009.04759).
+
+    It begins as in the authors' code: slopes at random, and a sharpness of 1.
+    """
+
+    def __init__(self, channels: int, pixels: bool) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self.p1 = nn.Parameter(torch.randn(channels))
+        self.p2 = nn.Parameter(torch.randn(channels))
+        self.beta = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        learned = self.p1, self.p2, self.beta
+        p1, p2, beta = (each[:, None, None] if self.pixels else each for each in learned)
+        difference = (p1 - p2) * x
+        return difference * torch.sigmoid(beta * difference) + p2 * x
 
 
 class SqueezeExcite(nn.Module):
@@ -61,8 +82,10 @@ def interleave(*fusions: Fusion) -> nn.Module:
     return nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
 
 
-def activate(name: str) -> nn.Module:
-    """The activation of that name."""
+def activate(name: str, channels: int, pixels: bool = True) -> nn.Module:
+    """The activation of that name, for that many channels of images or, without pixels, of vectors."""
+    if name == "acon_c":
+        return AconC(channels, pixels)
     if name == "hard_swish":
         return nn.Hardswish(inplace=True)
     return nn.SiLU(inplace=True) if name == "silu" else nn.ReLU(inplace=True)

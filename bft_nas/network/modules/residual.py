@@ -32,11 +32,11 @@ class Residual(nn.Module):
             self.shortcut_norm = nn.BatchNorm2d(channels)
         self.first = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
         self.first_norm = nn.BatchNorm2d(channels)
-        self.first_activation = activate(activation)
+        self.first_activation = activate(activation, channels)
         self.second = nn.Conv2d(channels, channels, kernel, 1, kernel // 2, bias=False)
         self.second_norm = nn.BatchNorm2d(channels)
         self.se = SqueezeExcite(channels, squeeze) if squeeze else nn.Identity()
-        self.sum_activation = activate(activation)
+        self.sum_activation = activate(activation, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first_activation(self.first_norm(self.first(x)))

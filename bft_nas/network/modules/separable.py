@@ -29,11 +29,11 @@ class Separable(nn.Module):
         self.depthwise = depthwise(in_channels, kernel, stride)
         self.depthwise_norm = nn.BatchNorm2d(in_channels)
         if depthwise_form != "linear":
-            self.depthwise_activation = activate(activation)
+            self.depthwise_activation = activate(activation, in_channels)
         self.se = SqueezeExcite(in_channels, squeeze) if squeeze else nn.Identity()
         self.pointwise = pointwise(in_channels, channels, fusion)
         self.pointwise_norm = nn.BatchNorm2d(channels)
-        self.pointwise_activation = activate(activation)
+        self.pointwise_activation = activate(activation, channels)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion)
         self.form = depthwise_form

@@ -38,13 +38,13 @@ class Universal(nn.Module):
             self.start_norm = nn.BatchNorm2d(in_channels)
         self.expand = pointwise(in_channels, expanded, expand_fusion)
         self.expand_norm = nn.BatchNorm2d(expanded)
-        self.expand_activation = activate(activation)
+        self.expand_activation = activate(activation, expanded)
         # Groups would never meet: their channels interleave before they are fused again.
         self.interleave = interleave(fusion, expand_fusion)
         if self.deepens:
             self.depthwise = depthwise(expanded, kernel, stride)
             self.depthwise_norm = nn.BatchNorm2d(expanded)
-            self.depthwise_activation = activate(activation)
+            self.depthwise_activation = activate(activation, expanded)
         self.se = SqueezeExcite(expanded, squeeze) if squeeze else nn.Identity()
         self.project = pointwise(expanded, channels, fusion)
         self.project_norm = nn.BatchNorm2d(channels)
