@@ -263,7 +263,7 @@ def _layers(one: Chosen) -> Any:
     rows = [
         (
             layer.name,
-            f"{layer.out_channels}x{format_pixels(layer.size)}",
+            f"{layer.out_channels}x{format_pixels(layer.size, layer.width)}",
             str(layer.fusion or ""),
             f"{layer.macs:,}",
             f"{layer.params:,}",

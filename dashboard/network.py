@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import lru_cache
 from html import escape
 from itertools import accumulate
@@ -14,11 +13,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import yaml
 
-from bft_nas.core.units import format_macs
+from bft_nas.core.units import format_macs, format_pixels
 from bft_nas.dashboard import _style as style
 from bft_nas.dashboard._style import axis, describe, layout, say
 from bft_nas.network import DENSE, Architecture, Block, Head, Stem, cost
-from bft_nas.network.blocks import PARTS
+from bft_nas.network.blocks import PARTS, written
 
 KINDS = {
     "dense": style.DENSE,
@@ -28,8 +27,9 @@ KINDS = {
     "depthwise": style.DEPTHWISE,
 }
 """What the strip distinguishes, and its colours; whatever is no fusion and not depthwise is dense."""
-END_PARTS = {"conv": "conv", "hidden": "hidden", "classifier": "classifier"}
+END_PARTS = {"down": "first conv", "conv": "conv", "hidden": "hidden", "classifier": "classifier"}
 """The parts of the stem and the head in the order in which they run, and what people call them."""
+POINT = "1x1"
 # The stages before and behind those of the blocks, of which no space has as many.
 STEM, HEAD = 0, 1000
 # Between two layers, as a part of the width of all.
@@ -55,9 +55,10 @@ class Bar(NamedTuple):
     inputs: int
     """Channels."""
     outputs: int
-    size: int
+    size: str
     """Height and width of the output in pixels."""
-    kernel: int
+    kernel: str
+    """Its height and width."""
     macs: int
     """For one image."""
     fusion: bool
@@ -94,8 +95,8 @@ def bars_of(architecture: Architecture) -> list[Bar]:
                 text=str(fusion.number or ""),
                 inputs=layer.in_channels,
                 outputs=layer.out_channels,
-                size=layer.size,
-                kernel=layer.kernel,
+                size=format_pixels(layer.size, layer.width),
+                kernel=format_pixels(*layer.window),
                 macs=layer.macs,
                 fusion=layer.fusion is not None,
             )
@@ -202,7 +203,7 @@ def stage_name(stage: int) -> str:
 @lru_cache(maxsize=100_000)
 def _flow(row: Stem | Block | Head) -> str:
     """A row in a line. It holds words, numbers and truth values alone, which PyYAML would take milliseconds for."""
-    values = row.to_dict() if isinstance(row, Block) else {f.name: getattr(row, f.name) for f in fields(row)}
+    values = row.to_dict() if isinstance(row, Block) else written(row)
     words = (
         f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in values.items()
     )
@@ -221,8 +222,8 @@ def _places(architecture: Architecture) -> list[tuple[int, int]]:
 
 def _bar_text(bar: Bar) -> str:
     how = f"{bar.kind} {bar.text}".strip()
-    kernel = f", {bar.kernel}x{bar.kernel}" if bar.kernel > 1 else ""
-    return f"{bar.inputs} to {bar.outputs}, {how}{kernel}, {bar.size}x{bar.size}"
+    kernel = f", {bar.kernel}" if bar.kernel != POINT else ""
+    return f"{bar.inputs} to {bar.outputs}, {how}{kernel}, {bar.size}"
 
 
 def _draw_strips(figure: go.Figure, strips: Sequence[Sequence[Bar]]) -> None:
@@ -258,8 +259,8 @@ def _draw_strips(figure: go.Figure, strips: Sequence[Sequence[Bar]]) -> None:
                     ],
                     hovertemplate=(
                         f"<b>%{{customdata[0]}}</b><br>{kind} %{{text}}<br>"
-                        "%{customdata[1]} to %{customdata[2]} channels, %{customdata[4]}x%{customdata[4]}<br>"
-                        "at %{customdata[3]}x%{customdata[3]} pixels<br>%{customdata[5]:,} MACs<extra></extra>"
+                        "%{customdata[1]} to %{customdata[2]} channels, %{customdata[4]}<br>"
+                        "at %{customdata[3]} pixels<br>%{customdata[5]:,} MACs<extra></extra>"
                     ),
                 )
             )

@@ -303,7 +303,7 @@ def print_layers(console: Console, architecture: Architecture) -> None:
     for layer in counted.layers:
         table.add_row(
             layer.name,
-            f"{layer.out_channels}x{format_pixels(layer.size)}",
+            f"{layer.out_channels}x{format_pixels(layer.size, layer.width)}",
             str(layer.fusion or ""),
             _factors(layer),
             f"{layer.macs:,}",

@@ -137,13 +137,13 @@ def format_bytes(size: float) -> str:
     return f"{size / 1e9:.3g} GB" if size >= 999.5e6 else f"{size / 1e6:.3g} MB"
 
 
-def format_pixels(side: int) -> str:
-    """The size of a square image or feature map.
+def format_pixels(height: int, width: int = 0) -> str:
+    """The size of an image, feature map or kernel, square unless its width is told.
 
-    >>> format_pixels(224)
-    '224x224'
+    >>> format_pixels(224), format_pixels(112, 224)
+    ('224x224', '112x224')
     """
-    return f"{side}x{side}"
+    return f"{height}x{width or height}"
 
 
 def parse_resolutions(text: str) -> tuple[int, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
-from bft_nas.network.blocks import BLOCKS, Block, block_kind, texts
+from bft_nas.network.blocks import ADDED, BLOCKS, Block, block_kind, texts, written
 from bft_nas.network.checks import (
     ACTIVATIONS,
     Activation,
@@ -22,19 +22,30 @@ from bft_nas.network.checks import (
 from bft_nas.network.fusion import DENSE, Fusion, parse_fusion, short_fusion
 from bft_nas.network.layer import halved
 from bft_nas.network.walk import Row, walk
+from bft_nas.network.widths import root_divisor
 
 Described = TypeVar("Described")
 
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """The first convolution, dense in every network, and the max pooling behind it in ShuffleNetV2."""
+    """The first convolution, dense in every network, and the max pooling behind it in ShuffleNetV2.
+
+    A factorised one is two: a column of the kernel that makes about the root of the channels, and rows of it that make
+    several of each (MicroNet, arXiv:2108.05894).
+    """
 
     channels: int
     kernel: int = 3
     stride: int = 2
     activation: Activation = "relu"
     pool: bool = False
+    factorised: bool = field(default=False, metadata=ADDED)
+
+    @property
+    def middle(self) -> int:
+        """Channels between the two layers of a factorised one, as in MicroNet."""
+        return root_divisor(self.channels)
 
     def end(self, resolution: int) -> int:
         """Height and width behind it."""
@@ -82,6 +93,7 @@ class Architecture:
         stem, head = self.stem, self.head
         check_layer("stem", stem.channels, stem.stride, stem.activation)
         check_kernel("stem.kernel", stem.kernel)
+        check_member("stem.factorised", stem.factorised, (False, True))
         if not self.blocks:
             raise ValueError("blocks: expected at least one row")
         seen = None
@@ -131,11 +143,11 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return values | {
-            "stem": asdict(self.stem),
+            "stem": written(self.stem),
             "blocks": [block.to_dict() for block in self.blocks],
-            "head": texts({field.name: getattr(self.head, field.name) for field in fields(Head)}),
+            "head": texts({each.name: getattr(self.head, each.name) for each in fields(Head)}),
         }
 
     def to_json(self) -> str:
@@ -183,22 +195,22 @@ def _block(where: str, content: object) -> Block:
 
 def _read(kind: type[Described], where: str, content: object) -> Described:
     given = _known(kind, where, content)
-    for field in fields(kind):  # type: ignore[arg-type]
-        if isinstance(field.default, Fusion) and field.name in given:
+    for each in fields(kind):  # type: ignore[arg-type]
+        if isinstance(each.default, Fusion) and each.name in given:
             try:
-                given[field.name] = parse_fusion(given[field.name])
+                given[each.name] = parse_fusion(given[each.name])
             except ValueError as error:
-                raise ValueError(f"{where}.{field.name}: {error}") from None
+                raise ValueError(f"{where}.{each.name}: {error}") from None
     return kind(**given)
 
 
 def _known(kind: type[Any], where: str, content: object) -> dict[str, Any]:
     content = _mapping(where, content)
-    declared = {field.name: field for field in fields(kind)}
+    declared = {each.name: each for each in fields(kind)}
     unknown = sorted(set(content) - set(declared))
     if unknown:
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; expected {', '.join(declared)}")
-    required = [name for name, field in declared.items() if field.default is MISSING]
+    required = [name for name, each in declared.items() if each.default is MISSING]
     missing = [name for name in required if name not in content]
     if missing:
         raise ValueError(f"{where}: missing key {missing[0]!r}")

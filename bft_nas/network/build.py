@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from bft_nas.network.architecture import Architecture
+from bft_nas.network.blocks import written
 from bft_nas.network.modules import MODULES, Head, Network, Stem
 from bft_nas.network.modules.layers import init_linear
 
@@ -26,18 +27,10 @@ class Call:
 
 def stem_call(net: Architecture) -> Call:
     """How the stem is constructed."""
-    stem = net.stem
-    return Call(
-        Stem,
-        {
-            "in_channels": net.in_channels,
-            "channels": stem.channels,
-            "kernel": stem.kernel,
-            "stride": stem.stride,
-            "activation": stem.activation,
-            "pool": stem.pool,
-        },
-    )
+    arguments = {"in_channels": net.in_channels, **written(net.stem)}
+    if arguments.pop("factorised", False):
+        arguments["middle"] = net.stem.middle
+    return Call(Stem, arguments)
 
 
 def block_calls(net: Architecture) -> Iterator[Call]:
@@ -80,7 +73,7 @@ def default_cfg(
         "crop_pct": 0.875,
         "mean": tuple(map(float, mean)),
         "std": tuple(map(float, std)),
-        "first_conv": "stem.conv",
+        "first_conv": "stem.down" if net.stem.factorised else "stem.conv",
         "classifier": "classifier",
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from bft_nas.network.architecture import Architecture, Head
+from bft_nas.network.architecture import Architecture, Head, Stem
 from bft_nas.network.layer import Layer, halved, learned
 
 
@@ -58,16 +58,31 @@ def cost(architecture: Architecture) -> Cost:
 
 
 def _layers(net: Architecture) -> Iterator[Layer]:
-    stem = net.stem
-    size = halved(net.resolution, stem.stride)
-    yield Layer(
-        *("stem.conv", net.in_channels, stem.channels, size, stem.kernel),
-        affine=2 + learned(stem.activation), in_size=net.resolution,
-    )  # fmt: skip
+    yield from stem_layers(net.stem, net.in_channels, net.resolution)
     for i, row in enumerate(net.walk()):
         for layer in row.block.layers(row.in_channels, row.size):
             yield Layer._make((f"blocks.{i}.{layer.name}", *layer[1:]))
     yield from head_layers(net.head, row.block.channels, row.end, net.classes)
+
+
+def stem_layers(stem: Stem, in_channels: int, resolution: int) -> Iterator[Layer]:
+    """The layers before the blocks, for images of ``resolution`` x ``resolution`` pixels."""
+    end, affine = halved(resolution, stem.stride), 2 + learned(stem.activation)
+    if not stem.factorised:
+        yield Layer(
+            *("stem.conv", in_channels, stem.channels, end, stem.kernel), affine=affine, in_size=resolution
+        )
+        return
+    middle = stem.middle
+    # Each layer strides along its own kernel: what is between them is wide where images are halved.
+    yield Layer(
+        *("stem.down", in_channels, middle, end, stem.kernel),
+        affine=2, in_size=resolution, lying=False, width=resolution,
+    )  # fmt: skip
+    yield Layer(
+        *("stem.conv", middle, stem.channels, end, stem.kernel, middle),
+        affine=affine, in_size=end, lying=True, in_width=resolution,
+    )  # fmt: skip
 
 
 def head_layers(head: Head, in_channels: int, size: int, classes: int) -> Iterator[Layer]:

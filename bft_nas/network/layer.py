@@ -37,6 +37,12 @@ class Layer(NamedTuple):
     in_size: int = 0
     held: int = 0
     """Activations kept meanwhile for a skip connection or another branch."""
+    lying: bool | None = None
+    """Whether the kernel is a row of pixels, or else a column; None: it is a square."""
+    width: int = 0
+    """Of the output, where it is not its height."""
+    in_width: int = 0
+    """Of the input, where it is not its height."""
 
     @property
     def plan(self) -> ButterflyPlan | None:
@@ -52,7 +58,7 @@ class Layer(NamedTuple):
             each = butterfly_macs(self.in_channels, self.out_channels, fusion.radix)
         else:
             each = self.products
-        return each * self.size * self.size
+        return each * self.size * (self.width or self.size)
 
     @property
     def weights(self) -> int:
@@ -67,7 +73,15 @@ class Layer(NamedTuple):
         if fusion is not None and fusion.narrowing:
             return low_rank_plan(self.in_channels, self.out_channels, fusion.narrowing).weights
         groups = self.groups if fusion is None else fusion.groups
-        return self.kernel * self.kernel * self.in_channels // groups * self.out_channels
+        height, width = self.window
+        return height * width * self.in_channels // groups * self.out_channels
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        if self.lying is None:
+            return self.kernel, self.kernel
+        return (1, self.kernel) if self.lying else (self.kernel, 1)
 
     @property
     def params(self) -> int:
@@ -77,8 +91,9 @@ class Layer(NamedTuple):
     @property
     def memory(self) -> int:
         """Bytes of float32 activations alive while the layer runs on one image: input, output, what is held."""
-        values = self.in_channels * self.in_size**2 + self.out_channels * self.size**2 + self.held
-        return BYTES_PER_ACTIVATION * values
+        entering = self.in_channels * self.in_size * (self.in_width or self.in_size)
+        leaving = self.out_channels * self.size * (self.width or self.size)
+        return BYTES_PER_ACTIVATION * (entering + leaving + self.held)
 
 
 def learned(activation: str) -> int:

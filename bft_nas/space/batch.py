@@ -9,7 +9,16 @@ from typing import Self
 
 import numpy as np
 
-from bft_nas.network.blocks import Block, Count, Mixed, chosen_arrays, convolution, linear, pointwise
+from bft_nas.network.blocks import (
+    Block,
+    Count,
+    Mixed,
+    chosen_arrays,
+    convolution,
+    factorised,
+    linear,
+    pointwise,
+)
 from bft_nas.network.cost import cost
 from bft_nas.network.layer import Array, halved, learned
 from bft_nas.network.widths import grid_steps, width_grid
@@ -120,10 +129,10 @@ class _Rows:
 
 
 def _sizes(structures: Sequence[Structure]) -> Array:
-    """Height and width behind the stem's convolution, in front of each stage, and behind the last one."""
-    family = structures[0].family
-    sizes = [halved(np.array([structure.resolution for structure in structures]), family.stem.stride)]
-    for stride in (2 if family.stem.pool else 1, *(stage.stride for stage in family.stages)):
+    """Height and width of images, behind the stem's convolution, in front of each stage, and behind the last one."""
+    stem, stages = structures[0].family.stem, structures[0].family.stages
+    sizes = [np.array([structure.resolution for structure in structures])]
+    for stride in (stem.stride, 2 if stem.pool else 1, *(stage.stride for stage in stages)):
         sizes.append(halved(sizes[-1], stride))
     return np.array(sizes)
 
@@ -135,10 +144,10 @@ def _rows_of(structures: Sequence[Structure], sizes: Array) -> tuple[_Rows, ...]
         stages = [structure.stages[i] for structure in structures]
         chosen = chosen_arrays(file.kind.choices, [stage.chosen for stage in stages], file.activation)
         repeats = np.array([stage.depth - 1 for stage in stages])
-        first = (i, i + 1, sizes[i + 1], np.ones_like(repeats), chosen)
+        first = (i, i + 1, sizes[i + 2], np.ones_like(repeats), chosen)
         alike.setdefault((file.kind, file.stride), []).append(first)
         if repeats.any():
-            behind = (i + 1, i + 1, sizes[i + 2], repeats, chosen)
+            behind = (i + 1, i + 1, sizes[i + 3], repeats, chosen)
             alike.setdefault((file.kind, 1), []).append(behind)
     found = []
     for (kind, stride), rows in alike.items():
@@ -265,11 +274,15 @@ class _Batch:
 
     def _count(self, places: Array) -> Count:
         """See `WidthSolver.macs`."""
-        family, widths = self.family, self.scale.grid[places]
-        stem, learns = family.stem, learned(family.head_activation)
-        total = convolution(3, widths[0], stem.kernel, self.sizes[0], learned(stem.activation))
+        family, widths, (size, end) = self.family, self.scale.grid[places], self.sizes[:2]
+        stem, learns = family.stem, learned(family.stem.activation)
+        if stem.factorised:
+            total = factorised(3, widths[0], stem.kernel, size, end, learns)
+        else:
+            total = convolution(3, widths[0], stem.kernel, end, learns)
         for rows in self.rows:
             total += rows.count(widths)
+        learns = learned(family.head_activation)
         last, head, hidden = widths[-3:]
         if family.head_channels:
             total += pointwise(last, head, Mixed.of(self.head_chosen, last, head), self.sizes[-1], learns)

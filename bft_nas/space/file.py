@@ -61,6 +61,7 @@ class StemFile:
     stride: int
     activation: Activation
     pool: bool
+    factorised: bool
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ def _family(reader: _Reader) -> FamilyFile:
         stem.one("stride", whole(1, 2), 2),
         stem.one("activation", ACTIVATION, "relu"),
         stem.one("pool", YES_OR_NO, False),
+        stem.one("factorised", YES_OR_NO, False),
     )
     stem.done()
     rows = reader.raw("stages")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from bft_nas.network.architecture import Architecture, Head, Stem
 from bft_nas.network.blocks import Block, Chosen, chosen_fusion
-from bft_nas.network.cost import head_layers
-from bft_nas.network.layer import Layer, halved
+from bft_nas.network.cost import head_layers, stem_layers
+from bft_nas.network.layer import halved
 from bft_nas.network.widths import on_grid, width_grid
 from bft_nas.space.file import FamilyFile, StageFile
 
@@ -67,7 +67,7 @@ class WidthSolver:
         self.classes = classes
         family = structure.family
         stem = family.stem
-        self.stem = Stem(stem.channels, stem.kernel, stem.stride, stem.activation, stem.pool)
+        self.stem = Stem(**asdict(stem))
         self.sizes = [self.stem.end(structure.resolution)]
         for stage in structure.stages:
             self.sizes.append(halved(self.sizes[-1], stage.file.stride))
@@ -122,7 +122,10 @@ class WidthSolver:
 
     def macs(self, widths: Sequence[int]) -> int:
         """What `cost` says of the architecture of these widths, in a few microseconds."""
-        total = self._stem_layer(widths[0]).macs
+        key = (-1, 0, widths[0])
+        total = self._remembered.get(key)
+        if total is None:
+            total = self._remembered[key] = self._stem_macs(widths[0])
         for i, stage in enumerate(self.structure.stages):
             key = (i, widths[i], widths[i + 1])
             known = self._remembered.get(key)
@@ -142,9 +145,9 @@ class WidthSolver:
             known = self._remembered[key] = sum(layer.macs for layer in layers)
         return total + known
 
-    def _stem_layer(self, width: int) -> Layer:
-        size = halved(self.structure.resolution, self.stem.stride)
-        return Layer("stem.conv", 3, width, size, self.stem.kernel)
+    def _stem_macs(self, width: int) -> int:
+        layers = stem_layers(replace(self.stem, channels=width), 3, self.structure.resolution)
+        return sum(layer.macs for layer in layers)
 
     def _head(self, widths: Sequence[int]) -> Head:
         activation = self.structure.family.head_activation

@@ -45,7 +45,7 @@ def test_butterflies_have_their_colour_and_their_radix() -> None:
 
 def test_pointing_at_a_layer_tells_its_shape_and_macs() -> None:
     trace = bars(strip_figure(DENSE))["depthwise"]
-    assert trace.customdata[0] == ["stage 1, block 1, depthwise", 16, 16, 64, 3, 64 * 64 * 9 * 16]
+    assert trace.customdata[0] == ["stage 1, block 1, depthwise", 16, 16, "64x64", "3x3", 64 * 64 * 9 * 16]
     for part in ("customdata[0]", "customdata[1]", "customdata[2]", "customdata[3]", "customdata[5]"):
         assert part in trace.hovertemplate
 

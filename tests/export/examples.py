@@ -62,7 +62,7 @@ GROUPED = reference("fbnet_a", width=0.25, resolution=32, classes=10)
 LOW_RANK = Architecture(
     "low_rank",
     32,
-    Stem(8),
+    Stem(8, activation="acon_c", factorised=True),
     (
         SeparableBlock(24, fusion=grouped_fusion(4), stride=2),
         ShuffleBlock(32, fusion=low_rank_fusion(2), stride=2),

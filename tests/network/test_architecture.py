@@ -70,6 +70,9 @@ def test_the_hash_is_of_the_network_and_not_of_its_labels() -> None:
     assert relabelled.hash == NET.hash
     assert replace(NET, resolution=96).hash != NET.hash
     assert replace(NET, head=Head(96, butterfly_fusion(4))).hash != NET.hash
+    factorised = replace(NET, stem=Stem(16, factorised=True))
+    assert factorised.hash != NET.hash
+    assert Architecture.from_json(factorised.to_json()) == factorised
 
 
 def test_the_hash_stays_the_same_across_versions() -> None:
@@ -144,6 +147,7 @@ def test_the_fusion_pattern_tells_stage_by_stage() -> None:
         ),
         ({"head": {"fusion": "butterfly-4"}}, "head.fusion: there is no such layer"),
         ({"stem": 5}, "stem: expected a mapping"),
+        ({"stem": {"channels": 8, "factorised": 3}}, "stem.factorised: expected False or True, got 3"),
     ],
 )
 def test_what_describes_no_network_is_refused_with_its_place(change: dict[str, Any], message: str) -> None:

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -140,6 +141,18 @@ def test_any_rows_of_a_kind_of_block_are_counted_as_torch_counts_them(kind: str,
     check_the_count(Architecture("any", 24, Stem(rows.in_channels), rows.blocks, Head(), classes=5))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [8, 12, 24, 7])
+def test_a_factorised_stem_is_counted_as_torch_counts_it(channels: int, stride: int) -> None:
+    stem = Stem(channels, 5, stride, "acon_c", pool=True, factorised=True)
+    net = Architecture("any", 23, stem, (InvertedBlock(8, expanded=channels),), Head(), classes=5)
+    check_the_count(net)
+    check_the_memory(net)
+    # About the root of the channels is what it needs less.
+    whole = replace(net, stem=replace(stem, factorised=False))
+    assert cost(net).layers[0].macs + cost(net).layers[1].macs < cost(whole).layers[0].macs
+
+
 def test_every_kind_of_block_is_in_a_space() -> None:
     kinds = {block.kind for space in SPACES for net in covering(space) for block in net.blocks}
     assert kinds == BLOCKS.keys()
@@ -162,22 +175,26 @@ def test_the_peak_memory_is_that_of_the_layer_with_the_largest_input_output_and_
 ) -> None:
     """Inputs and outputs are read off the running network; what a skip holds is checked where it is simple."""
     for architecture in covering(space)[:10]:
-        model, image = built_without_memory(architecture), image_of(architecture)
-        sizes: dict[str, int] = {}
+        check_the_memory(architecture)
 
-        def note(name: str, module: nn.Module, sizes: dict[str, int] = sizes) -> None:
-            def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-                sizes[name] = inputs[0].numel() + output.numel()
 
-            module.register_forward_hook(hook)
+def check_the_memory(architecture: Architecture) -> None:
+    model, image = built_without_memory(architecture), image_of(architecture)
+    sizes: dict[str, int] = {}
 
-        for name, module in model.named_modules():
-            note(name, module)
-        model(image)
-        counted = cost(architecture)
-        for layer in counted.layers:
-            assert layer.memory == 4 * (sizes[layer.name] + layer.held)
-        assert counted.peak_memory == max(layer.memory for layer in counted.layers)
+    def note(name: str, module: nn.Module) -> None:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            sizes[name] = inputs[0].numel() + output.numel()
+
+        module.register_forward_hook(hook)
+
+    for name, module in model.named_modules():
+        note(name, module)
+    model(image)
+    counted = cost(architecture)
+    for layer in counted.layers:
+        assert layer.memory == 4 * (sizes[layer.name] + layer.held)
+    assert counted.peak_memory == max(layer.memory for layer in counted.layers)
 
 
 def test_a_skip_holds_the_blocks_input() -> None:

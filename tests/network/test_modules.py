@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from bft_nas.network import grouped_fusion
+from bft_nas.network.modules.ends import Stem
 from bft_nas.network.modules.layers import SqueezeExcite, activate
 from bft_nas.network.modules.residual import Residual
 from bft_nas.network.modules.separable import Separable
@@ -22,6 +23,18 @@ def test_the_forms_of_a_separable_blocks_depthwise_layer(form: str) -> None:
     deep = {"activated": F.relu(deep), "linear": deep, "residual": mixed + F.relu(deep)}[form]
     wanted = F.relu(block.pointwise_norm(block.pointwise(block.se(deep))))
     torch.testing.assert_close(block(x), wanted)
+
+
+@torch.no_grad()
+def test_a_factorised_stem_makes_each_channel_of_a_column_and_a_row() -> None:
+    stem = Stem(3, 12, 3, 2, "relu", pool=False, middle=4)
+    x = torch.randn(2, 3, 15, 15)
+    columns = stem.down_norm(F.conv2d(x, stem.down.weight, stride=(2, 1), padding=(1, 0)))
+    assert columns.shape == (2, 4, 8, 15)
+    made = F.relu(stem.norm(stem.conv(columns)))
+    assert made.shape == (2, 12, 8, 8)
+    # Three channels of each column, and then one of each in turn.
+    torch.testing.assert_close(stem(x), made[:, [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]])
 
 
 @pytest.mark.parametrize("shape", [(4, 16, 9, 9), (4, 16)])

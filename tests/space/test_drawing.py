@@ -51,8 +51,8 @@ head: {channels: 120, fusion: [dense, butterfly, grouped, low_rank_grouped], rad
 """
 LEARNED_ACTIVATIONS = """
 family: learned
-resolution: [32, 64]
-stem: {channels: 16, activation: acon_c}
+resolution: [32, 63]
+stem: {channels: 16, activation: acon_c, factorised: true}
 stages:
   - {block: separable, channels: 48, activation: acon_c, depth: [1, 3], depthwise_form: [activated, linear]}
   - {block: separable, channels: 48, activation: silu, kernel: [3, 7]}

@@ -84,6 +84,7 @@ def modules_of(rows: Rows) -> Iterator[tuple[int, nn.Module]]:
 
 BLOCKS_OF_EACH_KIND: list[tuple[int, nn.Module]] = [
     (3, Stem(3, 16, 3, 2, "hard_swish", pool=True)),
+    (3, Stem(3, 64, 3, 2, "relu", pool=False, middle=16)),
     (16, Separable(16, 24, 3, 1, "relu", butterfly_fusion(4), 0)),
     (16, Separable(16, 24, 5, 2, "hard_swish", DENSE, 8)),
     (32, Shuffle(32, 64, 3, 2, "relu", DENSE, 0)),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 
-from bft_nas.network.blocks._block import Block, texts
+from bft_nas.network.blocks._block import ADDED, Block, texts, written
 from bft_nas.network.blocks._choices import (
     KERNEL,
     ROOT,
@@ -29,12 +29,14 @@ from bft_nas.network.blocks._counts import (
     chosen_arrays,
     convolution,
     depthwise,
+    factorised,
     linear,
     pointwise,
 )
 from bft_nas.network.checks import check_member
 
 __all__ = [
+    "ADDED",
     "BLOCKS",
     "DIALECTS",
     "KERNEL",
@@ -52,6 +54,7 @@ __all__ = [
     "chosen_fusion",
     "convolution",
     "depthwise",
+    "factorised",
     "fusion_choices",
     "linear",
     "member",
@@ -59,6 +62,7 @@ __all__ = [
     "pointwise",
     "texts",
     "whole",
+    "written",
 ]
 
 

@@ -17,7 +17,7 @@ from bft_nas.network.blocks._widths import many_squeeze_channels
 from bft_nas.network.checks import Activation
 from bft_nas.network.layer import Array, learned
 from bft_nas.network.low_rank import low_rank_plan
-from bft_nas.network.widths import width_grid
+from bft_nas.network.widths import root_divisor, width_grid
 
 BITS = 20
 """Of a width, more than any has: three of them are one number."""
@@ -94,6 +94,15 @@ def convolution(in_channels: Any, channels: Any, kernel: Any, size: Any, learns:
     """
     weights = kernel * kernel * in_channels * channels
     return Count(weights * size * size, weights + (2 + learns) * channels)
+
+
+def factorised(
+    in_channels: int, channels: Array, kernel: int, size: Array, end: Array, learns: int = 0
+) -> Count:
+    """A factorised stem with its batch norms, for images of ``size`` pixels; ``end`` is the size of its output."""
+    middle = _each(root_divisor, channels)
+    down, across = in_channels * kernel * middle, kernel * channels
+    return Count(down * end * size + across * end * end, down + 2 * middle + across + (2 + learns) * channels)
 
 
 def depthwise(channels: Array, kernel: Array, size: Array, learns: Any = 0) -> Count:
