@@ -17,6 +17,7 @@ from bft_nas.butterfly import ButterflyTransform
 from bft_nas.core.errors import one_line
 from bft_nas.core.extras import lacking
 from bft_nas.export.checks import ExportError
+from bft_nas.export.sums import fold_sums
 from bft_nas.network import Architecture
 
 RULES = "_DEFAULT_REWRITE_RULES"
@@ -25,7 +26,7 @@ RULES = "_DEFAULT_REWRITE_RULES"
 def write_graphs(
     network: nn.Module, architecture: Architecture, folder: Path, written: Callable[[str], None]
 ) -> None:
-    """``model.pt2`` and ``model.onnx``, for any batch from 1; leaves the butterflies in structured form.
+    """``model.pt2`` and ``model.onnx``, for any batch from 1; leaves butterflies in structured form and sums folded.
 
     Without the packages of the extra ``export`` there is no ``model.onnx``.
 
@@ -38,6 +39,7 @@ def write_graphs(
     Raises:
         ExportError: one of them cannot be written.
     """
+    fold_sums(network)
     for module in network.modules():
         if isinstance(module, ButterflyTransform):
             module.form = "structured"

@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.export.folded_butterfly import FoldedButterfly
+from bft_nas.export.sums import fold_sums
 from bft_nas.network import Architecture
 from bft_nas.network.modules.layers import AconC
 
@@ -27,6 +28,7 @@ def inference_network(network: nn.Module, architecture: Architecture) -> fx.Grap
         architecture: what it was built from.
     """
     network = copy.deepcopy(network)
+    fold_sums(network)
     graph = _Tracer().trace(network)
     modules: dict[str, nn.Module] = dict(network.named_modules())
     layers: dict[str, nn.Module] = {}

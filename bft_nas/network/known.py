@@ -11,7 +11,7 @@ from dataclasses import replace
 from bft_nas.network.architecture import Head, Stem
 from bft_nas.network.blocks import Block
 from bft_nas.network.blocks.fused import FusedBlock
-from bft_nas.network.blocks.ghost import GhostBlock
+from bft_nas.network.blocks.ghost import CheapForm, GhostBlock
 from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.blocks.residual import ResidualBlock
 from bft_nas.network.blocks.separable import SeparableBlock
@@ -157,18 +157,22 @@ _GHOSTNET = (
 )
 
 
-def _ghostnet(width: float, fusion: Fusion) -> Parts:
-    blocks = [
-        GhostBlock(
-            divisible(channels * width, 4),
-            kernel,
-            stride,
-            expanded=(wide := divisible(expanded * width, 4)),
-            squeeze=divisible(wide / 4, 4) if squeezes else 0,
-        )
-        for kernel, expanded, channels, squeezes, stride in _GHOSTNET
-    ]
-    return Stem(divisible(16 * width, 4)), blocks, Head(divisible(960 * width, 4), hidden=1280)
+def _ghostnet(cheap_form: CheapForm) -> Build:
+    """GhostNet, or RepGhostNet (arXiv:2211.06088), whose blocks have half of the channels in their middle."""
+
+    def build(width: float, fusion: Fusion) -> Parts:
+        blocks = []
+        for kernel, expanded, channels, squeezes, stride in _GHOSTNET:
+            half = 120 if expanded == 184 else expanded // 2
+            wide = divisible((half if cheap_form == "added" else expanded) * width, 4)
+            squeeze = divisible(wide / 4, 4) if squeezes else 0
+            out = divisible(channels * width, 4)
+            blocks.append(
+                GhostBlock(out, kernel, stride, expanded=wide, squeeze=squeeze, cheap_form=cheap_form)
+            )
+        return Stem(divisible(16 * width, 4)), blocks, Head(divisible(960 * width, 4), hidden=1280)
+
+    return build
 
 
 # Kernel, output channels, stride, whether squeeze-excite (arXiv:2109.15099, table 1).
@@ -238,7 +242,8 @@ NETWORKS: Mapping[str, Build] = {
     "mobilenet_v4_conv_small": _mobilenet_v4_conv_small,
     "shufflenet_v2": _shufflenet_v2,
     "fd_mobilenet": _fd_mobilenet,
-    "ghostnet": _ghostnet,
+    "ghostnet": _ghostnet("concatenated"),
+    "repghostnet": _ghostnet("added"),
     "lcnet": _lcnet,
     "resnet_8": _resnet_8,
 }

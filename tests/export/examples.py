@@ -20,6 +20,7 @@ from bft_nas.network import (
     low_rank_fusion,
     reference,
 )
+from bft_nas.network.blocks.ghost import GhostBlock
 from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.network.blocks.shuffle import ShuffleBlock
@@ -68,6 +69,7 @@ LOW_RANK = Architecture(
         ShuffleBlock(32, fusion=low_rank_fusion(2), stride=2),
         InvertedBlock(32, fusion=grouped_fusion(2), expanded=64, expand_fusion=low_rank_fusion(4)),
         SeparableBlock(32, 7, activation="acon_c", depthwise_form="residual"),
+        GhostBlock(33, stride=2, expanded=48, expand_fusion=butterfly_fusion(4), cheap_form="added"),
     ),
     Head(48, low_rank_fusion(1), hidden=40, activation="acon_c"),
     classes=10,
@@ -94,7 +96,12 @@ CASES = {
     "grouped": Case(GROUPED, frozenset(COMMON | {"Inverted"})),
     "low rank": Case(
         LOW_RANK,
-        frozenset(COMMON | {"Separable", "Shuffle", "Inverted", "LowRankGrouped", "LowRankPlan", "AconC"}),
+        frozenset(
+            COMMON
+            | {"Separable", "Shuffle", "Inverted", "LowRankGrouped", "LowRankPlan", "AconC"}
+            | {"Ghost", "NormedSum"}
+            | BUTTERFLY
+        ),
     ),
 }
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from bft_nas.network import BLOCKS, Block, Fusion, grouped_fusion
 from bft_nas.network.blocks import ROOT, Choice, Chosen
+from bft_nas.network.blocks.ghost import CHEAP_FORMS
 from bft_nas.network.blocks.separable import DEPTHWISE_FORMS
 from bft_nas.network.checks import Activation
 from bft_nas.network.fusion import FUSIONS
 
-VALUES = (1, 2, 3, 4, 5, 7, 8, 1.5, 2.5, 6, False, True, *FUSIONS, ROOT, *DEPTHWISE_FORMS)
+VALUES = (1, 2, 3, 4, 5, 7, 8, 1.5, 2.5, 6, False, True, *FUSIONS, ROOT, *DEPTHWISE_FORMS, *CHEAP_FORMS)
 """Every key of every kind takes some of them."""
 WIDTHS = st.integers(1, 24).map(lambda half: 2 * half)
 

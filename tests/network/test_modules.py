@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bft_nas.network import grouped_fusion
+from bft_nas.network import DENSE, grouped_fusion
 from bft_nas.network.modules.ends import Stem
-from bft_nas.network.modules.layers import SqueezeExcite, activate
+from bft_nas.network.modules.ghost import Ghost
+from bft_nas.network.modules.layers import NormedSum, SqueezeExcite, activate
 from bft_nas.network.modules.residual import Residual
 from bft_nas.network.modules.separable import Separable
 
@@ -50,6 +51,22 @@ def test_acon_c_is_the_formula_of_its_paper(shape: tuple[int, ...]) -> None:
         each = x[:, channel]
         wanted = (p1 - p2) * each * torch.sigmoid(beta * (p1 - p2) * each) + p2 * each
         torch.testing.assert_close(found[:, channel], wanted)
+
+
+@torch.no_grad()
+def test_the_added_form_of_a_ghost_block_is_repghosts() -> None:
+    block = Ghost(16, 16, 3, 1, "relu", DENSE, 24, DENSE, 0, 3, "added")
+    assert block.project.weight.shape == (16, 24, 1, 1)
+    x = torch.randn(4, 16, 9, 9)
+
+    def summed(module: object, y: torch.Tensor) -> torch.Tensor:
+        assert isinstance(module, NormedSum)
+        deep: torch.Tensor = module.layer_norm(module.layer(y))
+        return deep + F.batch_norm(y, None, None, training=True)
+
+    y = summed(block.expand_cheap, F.relu(block.expand_norm(block.expand(x))))
+    y = summed(block.project_cheap, block.project_norm(block.project(F.relu(y))))
+    torch.testing.assert_close(block(x), x + y)
 
 
 @torch.no_grad()

@@ -56,7 +56,9 @@ stem: {channels: 16, activation: acon_c, factorised: true}
 stages:
   - {block: separable, channels: 48, activation: acon_c, depth: [1, 3], depthwise_form: [activated, linear]}
   - {block: separable, channels: 48, activation: silu, kernel: [3, 7]}
-  - {block: ghost, channels: 48, activation: acon_c, expansion: [1, 3], cheap_kernel: [1, 5]}
+  - {block: ghost, channels: 48, activation: acon_c, expansion: [1, 3], cheap_kernel: [1, 5],
+     cheap_form: [concatenated, added], fusion: [grouped, low_rank_grouped], groups: 16,
+     expand_fusion: [grouped, butterfly]}
 head: {channels: 120, hidden: 80, activation: acon_c}
 """
 ONE_NETWORK = """

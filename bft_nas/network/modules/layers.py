@@ -46,6 +46,19 @@ class AconC(nn.Module):
         return difference * torch.sigmoid(beta * difference) + p2 * x
 
 
+class NormedSum(nn.Module):
+    """A depthwise layer with its norm, added to another norm of its input: one layer in the end (arXiv:2211.06088)."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.layer = depthwise(channels, kernel, 1)
+        self.layer_norm = nn.BatchNorm2d(channels)
+        self.skip_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer_norm(self.layer(x)) + self.skip_norm(x)  # type: ignore[no-any-return]
+
+
 class SqueezeExcite(nn.Module):
     """Scale each channel by what the whole image says of it (arXiv:1709.01507, as in MobileNetV3)."""
 
