@@ -14,6 +14,7 @@ from bft_nas.network.checks import (
     ACTIVATIONS,
     Activation,
     check_count,
+    check_flag,
     check_fusion,
     check_kernel,
     check_layer,
@@ -93,7 +94,7 @@ class Architecture:
         stem, head = self.stem, self.head
         check_layer("stem", stem.channels, stem.stride, stem.activation)
         check_kernel("stem.kernel", stem.kernel)
-        check_member("stem.factorised", stem.factorised, (False, True))
+        check_flag("stem.factorised", stem.factorised)
         if not self.blocks:
             raise ValueError("blocks: expected at least one row")
         seen = None

@@ -11,12 +11,13 @@ from typing import Any
 
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file, read_text
-from bft_nas.core.units import format_macs
+from bft_nas.core.units import format_macs, parse_macs
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.blocks import ROOT
 from bft_nas.network.fusion import FUSIONS
 from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
+from bft_nas.space.limits import check_halvings, check_limits
 from bft_nas.space.restriction import fusions_of, with_fusion
 from bft_nas.space.solver import Stage, Structure, WidthSolver
 
@@ -92,15 +93,21 @@ class SearchSpace:
             resolutions: the deployment resolutions to choose from, instead of those of the file.
             classes: outputs of the classifier at deployment.
         """
-        path = find_space(str(name_or_path))
-        return cls.parse(
+        path, where = find_space(str(name_or_path)), str(name_or_path)
+        space = cls.parse(
             read_text(path),
-            where=str(name_or_path),
+            where=where,
             name=path.stem,
             beside=path.parent,
             resolutions=resolutions,
             classes=classes,
         )
+        # Recorded runs are read back by `parse`, with whatever they were searched with.
+        for family in space.families:
+            check_limits(family, where if len(space.families) == 1 else f"{where}: family {family.name}")
+        pixels = setting("resolution") if resolutions else f"{where}: resolution"
+        check_halvings(space.families, space.resolutions, pixels)
+        return space
 
     @classmethod
     def parse(
@@ -164,11 +171,14 @@ class SearchSpace:
             raise self._outside(budget)
 
     def _outside(self, budget: int) -> UserError:
-        reach = self.reach
+        smallest, largest = self.reach.smallest, self.reach.largest
+        low, high = format_macs(smallest, up=True), format_macs(largest)
+        if parse_macs(low) > parse_macs(high):
+            # Rounded to what is within them, they have passed each other.
+            low, high = str(smallest), str(largest)
         return UserError(
             f"{setting('flops')} {format_macs(budget)}: outside the MAC range of space '{self.name}' at "
-            f"{self._resolution_text()} and {self.classes} classes; expected {format_macs(reach.smallest, up=True)}"
-            f" to {format_macs(reach.largest)}"
+            f"{self._resolution_text()} and {self.classes} classes; expected {low} to {high}"
         )
 
     def sample(self, rng: random.Random, budget: int) -> Proposal:

@@ -147,7 +147,7 @@ def test_the_fusion_pattern_tells_stage_by_stage() -> None:
         ),
         ({"head": {"fusion": "butterfly-4"}}, "head.fusion: there is no such layer"),
         ({"stem": 5}, "stem: expected a mapping"),
-        ({"stem": {"channels": 8, "factorised": 3}}, "stem.factorised: expected False or True, got 3"),
+        ({"stem": {"channels": 8, "factorised": 3}}, "stem.factorised: expected true or false, got 3"),
     ],
 )
 def test_what_describes_no_network_is_refused_with_its_place(change: dict[str, Any], message: str) -> None:

@@ -270,6 +270,82 @@ def test_a_mistake_is_one_line_that_names_file_key_and_expectation(old: str, new
     assert len(str(caught.value).splitlines()) == 1
 
 
+# Of 16 channels in the stem and 32 in the stages, at most four times as wide.
+STAGES = """
+family: few
+resolution: 32
+width: {min: 0.5, max: 4}
+stem: {channels: 16}
+"""
+
+
+@pytest.mark.parametrize(
+    ("stages", "key", "most"),
+    [
+        ("[{block: separable, channels: 32, fusion: [dense, butterfly], radix: [4, NUMBER]}]", "radix", 64),
+        ("[{block: separable, channels: 32, depth: [1, 2], fusion: butterfly, radix: NUMBER}]", "radix", 128),
+        ("[{block: shuffle, channels: 16, fusion: low_rank_grouped, narrowing: NUMBER}]", "narrowing", 32),
+        ("[{block: inverted, channels: 8, expansion: 2, fusion: grouped, groups: NUMBER}]", "groups", 32),
+        (
+            "[{block: inverted, channels: 8, expansion: 1.5, expand_fusion: butterfly, expand_radix: NUMBER}]",
+            "expand_radix",
+            64,
+        ),
+        (
+            "[{block: ghost, channels: 32, expansion: 1, expand_fusion: butterfly, expand_radix: NUMBER}]",
+            "expand_radix",
+            32,
+        ),
+    ],
+)
+def test_a_fusion_wider_than_any_layer_of_its_stage_is_a_mistake(
+    stages: str, key: str, most: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "few.yaml"
+
+    def load(number: int) -> SearchSpace:
+        path.write_text(f"{STAGES}stages: {stages.replace('NUMBER', str(number))}\n")
+        return SearchSpace.load(path)
+
+    assert load(most).reach.smallest > 0
+    message = (
+        rf"few\.yaml: stages\[0\]: {key}: expected {most} or less, the channels of its widest layer, got"
+    )
+    with pytest.raises(UserError, match=message):
+        load(most + 4)
+    # What was searched before is read back as it was.
+    assert parse(path.read_text()).families
+
+
+def test_groups_that_no_width_has_are_a_mistake() -> None:
+    stages = "stages: [{block: separable, channels: 32, fusion: grouped, groups: 7}]"
+    with pytest.raises(
+        UserError, match=r"groups: expected a whole number .* product of 2, 3 and 5, as widths"
+    ):
+        parse(f"{STAGES}{stages}")
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("mobile", 17), ("mobilenet_v1", 17), ("modern", 17), ("tiny", 8)]
+)
+def test_a_space_does_not_halve_single_pixels(name: str, least: int) -> None:
+    assert SearchSpace.load(name, resolutions=(224, least)).resolutions == (224, least)
+    if least > 8:
+        message = (
+            rf"halves images 5 times; expected {least} pixels or more, or a space .* tiny, got {least - 1}"
+        )
+        with pytest.raises(UserError, match=message):
+            SearchSpace.load(name, resolutions=(224, least - 1))
+
+
+def test_a_range_of_a_single_network_is_told_to_the_last_mac() -> None:
+    space = parse(f"{STAGES.replace('min: 0.5', 'min: 4')}stages: [{{block: separable, channels: 8}}]")
+    (macs,) = {space.reach.smallest, space.reach.largest}
+    with pytest.raises(UserError, match=f"expected {macs} to {macs}"):
+        space.within(macs - 1)
+    assert space.within(macs).sample(random.Random(0), macs).macs == macs
+
+
 @pytest.mark.parametrize("name", ["on", "yes", "no", "y"])
 def test_a_name_that_older_yaml_takes_for_a_truth_is_a_name(name: str) -> None:
     space = parse(SMALL.replace("family: tiny", f"family: {name}"))

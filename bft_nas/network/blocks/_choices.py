@@ -58,6 +58,10 @@ RADIX: Check = (
     lambda value: value == ROOT or whole(2, LARGEST_RADIX)[0](value),
     f"{whole(2, LARGEST_RADIX)[1]}, or {ROOT}",
 )
+GROUPS: Check = (
+    lambda value: whole(2, 64)[0](value) and 60**6 % value == 0,
+    f"{whole(2, 64)[1]} that is a product of 2, 3 and 5, as widths are",
+)
 KERNEL: Check = (lambda value: whole(1, 15)[0](value) and value % 2 == 1, "an odd number from 1 to 15")
 
 KERNEL_OR_NONE: Check = (
@@ -96,7 +100,7 @@ def fusion_choices(prefix: str = "", when: Callable[[Chosen], bool] | None = Non
     return (
         Choice(fusion, member(*FUSIONS), DENSE.kind, when, fusion=True),
         Choice(f"{prefix}radix", RADIX, 4, if_it_is("butterfly")),
-        Choice(f"{prefix}groups", whole(2, 64), 2, if_it_is("grouped")),
+        Choice(f"{prefix}groups", GROUPS, 2, if_it_is("grouped")),
         Choice(f"{prefix}narrowing", whole(1, 64), 4, if_it_is("low_rank_grouped")),
     )
 
