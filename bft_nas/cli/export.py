@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bft_nas.cli.options import (
@@ -17,11 +19,13 @@ from bft_nas.cli.options import (
     runs_folder,
 )
 from bft_nas.core.errors import UserError, setting
+from bft_nas.core.units import format_macs, format_pixels
 from bft_nas.export.runtimes import RUNTIMES, checked_runtimes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bft_nas.export.checks import ExportedFile, FormTimes
     from bft_nas.export.write import ExportReport, Watcher
 
 
@@ -82,9 +86,40 @@ def _print(console: Console, report: ExportReport) -> int:
     from bft_nas.cli import tables
 
     tables.print_export(console, report)
+    for file in report.files:
+        if file.layers:
+            _print_forms(console, file)
+        for note in file.notes:
+            console.print(f"{file.name}: {note}", highlight=False, markup=False)
     for reason in report.left_out:
         print(reason, file=sys.stderr)
     return 0
+
+
+def _print_forms(console: Console, file: ExportedFile) -> None:
+    """Each butterfly as it is written, beside its dense form and that of the fewest MACs; a row for all alike."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=f"Butterflies of {file.name}", title_justify="left")
+    for heading in ("butterflies", "images", "form", "MACs", "kB"):
+        table.add_column(heading, justify="left" if heading in {"butterflies", "form"} else "right")
+    for form in ("dense", "as counted"):
+        for heading in (f"{form}: MACs", "kB", "time"):
+            table.add_column(heading, justify="right")
+    for layer, count in Counter(replace(layer, name="") for layer in file.layers).items():
+        forms = {each.form: each for each in layer.forms}
+        chosen = forms[layer.form]
+        cells = [f"{count} x {layer.in_channels} to {layer.out_channels}", format_pixels(layer.side)]
+        cells += [layer.form, *_macs_and_bytes(chosen)]
+        for other in (forms["dense"], min(layer.forms, key=lambda each: each.macs)):
+            ratio = f"{other.seconds / chosen.seconds:.2f}" if chosen.seconds else ""
+            cells += [*_macs_and_bytes(other), ratio]
+        table.add_row(*cells)
+    console.print(table)
+
+
+def _macs_and_bytes(form: FormTimes) -> tuple[str, str]:
+    return format_macs(form.macs), f"{form.size / 1e3:.0f}"
 
 
 @contextmanager

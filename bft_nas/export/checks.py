@@ -58,6 +58,34 @@ class ExportError(RunError):
 
 
 @dataclass(frozen=True)
+class FormTimes:
+    """One way to write a butterfly in a runtime's file."""
+
+    form: str
+    macs: int
+    """For one image."""
+    size: int
+    """Bytes of its weights in float32."""
+    seconds: float
+    """Of one image with one thread, with the layers beside it that it was timed between."""
+
+
+@dataclass(frozen=True)
+class LayerForm:
+    """How a butterfly is written in a runtime's file, and what else was timed."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    side: int
+    """Height and width of its images."""
+    form: str
+    """That the file has."""
+    forms: tuple[FormTimes, ...]
+    """The fastest first."""
+
+
+@dataclass(frozen=True)
 class ExportedFile:
     """One file of an export, and how it was checked."""
 
@@ -68,6 +96,10 @@ class ExportedFile:
     """Multiply-accumulates for one image, counted in the file; None where there is nothing to count."""
     size: int
     """Bytes."""
+    layers: tuple[LayerForm, ...] = ()
+    """Its butterflies, where each has a form of its own."""
+    notes: tuple[str, ...] = ()
+    """What else was found of it: a sentence each."""
 
 
 @dataclass(frozen=True)

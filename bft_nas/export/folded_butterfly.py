@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
@@ -59,6 +60,29 @@ class FoldedButterfly(nn.Module):
         return cls(stages, transform.factors, residual_scale, shift, matrix)
 
     @property
+    def is_scaled(self) -> bool:
+        """Whether the residual is multiplied by anything but 1."""
+        return bool((self.residual_scale != 1).any())
+
+    def merged(self, cut: Sequence[int]) -> list[Tensor]:
+        """Its stages, each ``cut[i]`` neighbours of them multiplied into one: fewer and larger matrix products.
+
+        A stage of r1 x c1 before one of r2 x c2 is one of (r1 r2) x (c1 c2), (groups, outputs, inputs).
+
+        >>> butterfly = FoldedButterfly.of(ButterflyTransform(64, 64, radix=4))
+        >>> [tuple(stage.shape) for stage in butterfly.merged((2, 1))]
+        [(4, 16, 16), (16, 4, 4)]
+        """
+        stages = iter(self.stages)
+        merged = []
+        for count in cut:
+            stage: Tensor = next(stages)
+            for _ in range(count - 1):
+                stage = _merged(stage, next(stages))
+            merged.append(stage)
+        return merged
+
+    @property
     def in_channels(self) -> int:
         return self.matrix.shape[1]
 
@@ -96,3 +120,18 @@ class FoldedButterfly(nn.Module):
     def extra_repr(self) -> str:
         factors = "*".join(map(str, self.factors))
         return f"{self.in_channels}, {self.out_channels}, stages={factors}, {self.form}"
+
+
+def _merged(first: Tensor, second: Tensor) -> Tensor:
+    """One stage that does what two do one after the other.
+
+    The first makes channel (b, rest, r1) of (a, b, rest), the second (rest, r1, r2) of that; its groups are (rest, r1),
+    those of the first (b, rest), and those of the merged stage rest.
+    """
+    _, r1, c1 = first.shape
+    groups, r2, c2 = second.shape
+    rest = groups // r1
+    of_first = first.view(c2, rest, r1, c1)
+    of_second = second.view(rest, r1, r2, c2)
+    merged = torch.einsum("gija,agic->gijca", of_second, of_first)  # (rest, r1, r2, c1, c2)
+    return merged.reshape(rest, r1 * r2, c1 * c2)

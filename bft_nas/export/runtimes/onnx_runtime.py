@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import fx, nn
 
-from bft_nas.export.checks import Answer, ExportedFile, check_logits
+from bft_nas.export.checks import Answer, ExportedFile, LayerForm, check_logits
+from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.graphs import write_onnx
+from bft_nas.export.residual_scale import absorb_scales
 from bft_nas.export.runtimes import Deployment
+from bft_nas.export.runtimes.onnx_choice import choose_forms
+from bft_nas.export.runtimes.onnx_forms import OnnxForm, dense_form, replaced, structured_form
+from bft_nas.export.runtimes.onnx_session import cpu_seconds, runner, session_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,26 +26,76 @@ if TYPE_CHECKING:
 
     from bft_nas.export.runtimes import Session
 
+ROUNDS = 15
+
 
 def write(deployment: Deployment) -> Iterator[ExportedFile]:
-    """``onnxruntime.onnx``, with norms folded."""
+    """``onnxruntime.onnx``, with norms folded and each butterfly in the form that is the fastest here."""
     path = deployment.folder / "onnxruntime.onnx"
-    write_onnx(deployment.network, deployment.architecture, path)
+    network, butterflies = with_dense_butterflies(deployment.network)
+    write_onnx(network, deployment.architecture, path)
+    layers: tuple[LayerForm, ...] = ()
+    notes: tuple[str, ...] = ()
+    if butterflies:
+        layers, notes = _write_fastest(path, butterflies, deployment.images[0].numpy())
     session = open_file(path)
     answer = Answer([torch.from_numpy(session(batch.numpy())) for batch in deployment.images])
-    yield ExportedFile(
-        path.name, check_logits(path.name, answer, deployment.expected), None, path.stat().st_size
+    difference = check_logits(path.name, answer, deployment.expected)
+    yield ExportedFile(path.name, difference, None, path.stat().st_size, layers, notes)
+
+
+def with_dense_butterflies(
+    network: fx.GraphModule,
+) -> tuple[fx.GraphModule, dict[str, tuple[FoldedButterfly, int]]]:
+    """A copy with butterflies as 1x1 convolutions, and the butterflies, each with the side of its images."""
+    network = copy.deepcopy(network)
+    absorb_scales(network)
+    butterflies: dict[str, tuple[FoldedButterfly, int]] = {}
+    modules = dict(network.named_modules())
+    for node in network.graph.nodes:
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, FoldedButterfly):
+            butterflies[node.target] = module, int(node.meta["tensor_meta"].shape[-1])
+    for name, (butterfly, _) in butterflies.items():
+        network.set_submodule(name, _convolution(butterfly))
+    return network, butterflies
+
+
+def _convolution(butterfly: FoldedButterfly) -> nn.Conv2d:
+    convolution = nn.Conv2d(butterfly.in_channels, butterfly.out_channels, 1)
+    convolution.weight = nn.Parameter(butterfly.matrix[:, :, None, None].clone(), requires_grad=False)
+    convolution.bias = nn.Parameter(butterfly.bias.clone(), requires_grad=False)
+    return convolution
+
+
+def _write_fastest(
+    path: Path, butterflies: Mapping[str, tuple[FoldedButterfly, int]], image: npt.NDArray[np.float32]
+) -> tuple[tuple[LayerForm, ...], tuple[str, ...]]:
+    """Write the fastest forms in place of dense butterflies: a mixture, or all dense, or all structured."""
+    import onnx
+
+    dense = onnx.load(path)
+    chosen, layers = choose_forms(butterflies)
+    mixtures: dict[str, dict[str, OnnxForm]] = {
+        "chosen": chosen,
+        "dense": {name: dense_form(butterfly) for name, (butterfly, _) in butterflies.items()},
+        "structured": {name: structured_form(butterfly) for name, (butterfly, _) in butterflies.items()},
+    }
+    models = {name: replaced(dense, butterflies, forms) for name, forms in mixtures.items()}
+    seconds = cpu_seconds({name: runner(model, image) for name, model in models.items()}, ROUNDS)
+    best = min(seconds, key=lambda name: seconds[name])
+    onnx.save(models[best], path)
+    forms = mixtures[best]
+    layers = tuple(replace(layer, form=str(forms[layer.name])) for layer in layers)
+    ratios = ", ".join(
+        f"{seconds[best] / seconds[name]:.2f} of all {name}" for name in ("dense", "structured")
     )
+    return layers, (f"one image, one thread: {seconds[best] * 1e3:.1f} ms, {ratios}",)
 
 
 def open_file(path: Path, threads: int = 1) -> Session:
     """A file made ready to run with some threads."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = session_of(path, threads)
 
     def run(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         logits: npt.NDArray[np.float32] = session.run(["logits"], {"images": images})[0]
