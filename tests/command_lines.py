@@ -111,6 +111,7 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
         "RUN": RUN_NAMES,
         "--candidate": ("0", "1", "7"),
         "-o": ("out", "photos", "tiny.yaml/x"),
+        "--int8": None,
         **RUNS,
     },
     "compare": {"RUN": RUN_NAMES, **ENGINE, **RUNS},

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bft_nas.api.trained import Trained
-from bft_nas.data.dataset import Room, has_test, load_test
+from bft_nas.core.errors import UserError, setting
+from bft_nas.data.dataset import Room, Split, has_test, is_there, load_dataset, load_test, with_margin
+from bft_nas.record.run_file import DataFacts
 from bft_nas.record.trained import Evaluation
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bft_nas.api.trained import Trained
     from bft_nas.data.images import Images
+
+CALIBRATION_IMAGES = 400
+"""Half of them for the ranges of values, half to try the result on."""
 
 
 def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = False) -> Evaluation:
     """Predict the test images of some data, or where it has none (but for ``tested``) those for validation."""
     import torch
 
-    from bft_nas.data.feed import batches_of, feed_of
-    from bft_nas.data.prepare import resized
-    from bft_nas.training.finish import BATCH, predict
+    from bft_nas.training.finish import predict
     from bft_nas.training.measures import measures_of
 
     size = trained.architecture.resolution
@@ -27,10 +33,36 @@ def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = F
     else:
         split, test = "validation", images.dataset.validation
     model = trained.model().to(images.device)
-    logits = []
-    with feed_of(test, torch.device("cpu")) as feed:
-        for batch in batches_of(feed, BATCH):
-            # As an export's prepare.py resizes them, to the bit, which torch does not.
-            pixels = torch.from_numpy(resized(batch.permute(0, 2, 3, 1).numpy(), size)).permute(0, 3, 1, 2)
-            logits.append(predict(model, trained.protocol, images, pixels, size))
+    logits = [predict(model, trained.protocol, images, pixels, size) for pixels in prepared(test, size)]
     return Evaluation(split, source, measures_of(torch.cat(logits).numpy(), test.labels))
+
+
+def prepared(split: Split, size: int) -> Iterator[Tensor]:
+    """Images in batches, uint8 (n, channels, size, size), to the bit as an export's prepare.py makes them."""
+    import torch
+
+    from bft_nas.data.feed import batches_of, feed_of
+    from bft_nas.data.prepare import resized
+    from bft_nas.training.finish import BATCH
+
+    with feed_of(split, torch.device("cpu")) as feed:
+        for batch in batches_of(feed, BATCH):
+            yield torch.from_numpy(resized(batch.permute(0, 2, 3, 1).numpy(), size)).permute(0, 3, 1, 2)
+
+
+def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor:
+    """Some images that a network was trained on, as it takes them: (n, 3, resolution, resolution), normalised.
+
+    Raises:
+        UserError: the data is not there any more.
+    """
+    import torch
+
+    if not is_there(source):
+        raise UserError(
+            f"{setting('int8')}: no data at {source} any more; expected the images of the training there"
+        )
+    size = with_margin(resolution)
+    dataset = load_dataset(source, size=size, images=CALIBRATION_IMAGES, room=Room.here())
+    mean, std = (torch.tensor(values).view(-1, 1, 1) * 255 for values in (facts.mean, facts.std))
+    return torch.cat([(pixels - mean) / std for pixels in prepared(dataset.train, resolution)])

@@ -60,29 +60,40 @@ class Run(bft_nas.record.run.Run):
         number: int | None = None,
         *,
         runtimes: Sequence[str] = (),
+        int8: bool = False,
         watcher: ExportWatcher = lambda name, done: None,
     ) -> ExportReport:
         """Write a candidate, by default the winner, as files that need nothing of this package, and check each.
 
-        ``runtimes`` are those for which files are written besides, ``onnxruntime`` say; ``watcher`` is called with the
-        name of a file when it is written and when it is checked.
+        ``runtimes`` are those for which files are written besides, ``onnxruntime`` say, and with ``int8`` their files
+        of int8 too, whose ranges are those of training images; ``watcher`` is called with the name of a file when it
+        is written and when it is checked.
 
         Raises:
-            UserError: there is no such candidate, or the folder holds something else than an export.
+            UserError: there is no such candidate, the folder holds something else than an export, or the images for
+                ``int8`` are gone.
             ExportError: a file does not do what the trained network does; nothing is left behind.
         """
+        from bft_nas.api.evaluation import calibration_images
         from bft_nas.data.dataset import is_of_arrays
+        from bft_nas.export.runtimes import checked_int8
         from bft_nas.export.write import export
 
         number = self.number_or_winner(number)
+        architecture = self.architecture(number)
+        calibration = None
+        if int8:
+            checked_int8(runtimes)
+            calibration = calibration_images(self.settings.data, architecture.resolution, self.data)
         return export(
-            self.architecture(number),
+            architecture,
             self.weights(number),
             Path(folder),
             classes=self.data.classes,
             normalisation=(self.data.mean, self.data.std),
             arrays=is_of_arrays(self.settings.data),
             runtimes=runtimes,
+            calibration=calibration,
             watcher=watcher,
         )
 

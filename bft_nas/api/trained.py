@@ -34,12 +34,19 @@ class Trained(bft_nas.record.trained.Trained):
         folder: str | Path,
         *,
         runtimes: Sequence[str] = (),
+        int8: bool = False,
         watcher: ExportWatcher = lambda name, done: None,
     ) -> ExportReport:
         """Write it as files that need nothing of this package, and check each; see `bft_nas.Run.export`."""
+        from bft_nas.api.evaluation import calibration_images
         from bft_nas.data.dataset import is_of_arrays
+        from bft_nas.export.runtimes import checked_int8
         from bft_nas.export.write import export
 
+        calibration = None
+        if int8:
+            checked_int8(runtimes)
+            calibration = calibration_images(self.facts["data"], self.architecture.resolution, self.data)
         return export(
             self.architecture,
             self.weights(),
@@ -48,6 +55,7 @@ class Trained(bft_nas.record.trained.Trained):
             normalisation=(self.data.mean, self.data.std),
             arrays=is_of_arrays(self.facts["data"]),
             runtimes=runtimes,
+            calibration=calibration,
             watcher=watcher,
         )
 

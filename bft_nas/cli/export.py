@@ -20,7 +20,7 @@ from bft_nas.cli.options import (
 )
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.units import format_macs, format_pixels
-from bft_nas.export.runtimes import RUNTIMES, checked_runtimes
+from bft_nas.export.runtimes import RUNTIMES, checked_int8, checked_runtimes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +51,11 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="RUNTIME",
         help=f"write files for runtimes besides: {', '.join(RUNTIMES)}",
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="and their files of int8, from ranges of training images",
+    )
     add_runs_folder(parser)
 
 
@@ -64,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
     console = tables.make_console()
     runtimes = checked_runtimes(options.runtimes)
+    if options.int8:
+        checked_int8(runtimes)
     if is_trained(options.run) and not (runs_folder(options) / options.run / RUN_FILE).is_file():
         if options.candidate is not None:
             raise UserError(f"{setting('candidate')}: goes with a run; '{options.run}' is a trained network")
@@ -71,14 +78,14 @@ def run(options: argparse.Namespace) -> int:
         trained.weights()
         console.print(f"{trained.name}: {trained.facts['network']}", highlight=False, markup=False)
         with show_export(console) as watcher:
-            report = trained.export(options.output, runtimes=runtimes, watcher=watcher)
+            report = trained.export(options.output, runtimes=runtimes, int8=options.int8, watcher=watcher)
         return _print(console, report)
     found = Run.open(options.run, runs=runs_folder(options))
     number = found.number_or_winner(options.candidate)
     found.weights(number)
     console.print(f"candidate {number} of {found.name}", highlight=False, markup=False)
     with show_export(console) as watcher:
-        report = found.export(options.output, number, runtimes=runtimes, watcher=watcher)
+        report = found.export(options.output, number, runtimes=runtimes, int8=options.int8, watcher=watcher)
     return _print(console, report)
 
 
@@ -111,7 +118,9 @@ def _print_forms(console: Console, file: ExportedFile) -> None:
         chosen = forms[layer.form]
         cells = [f"{count} x {layer.in_channels} to {layer.out_channels}", format_pixels(layer.side)]
         cells += [layer.form, *_macs_and_bytes(chosen)]
-        for other in (forms["dense"], min(layer.forms, key=lambda each: each.macs)):
+        # Of two forms of as few MACs the one that multiplies stage by stage is that which was counted.
+        counted = min(layer.forms, key=lambda each: (each.macs, not each.form.startswith("matmul")))
+        for other in (forms["dense"], counted):
             ratio = f"{other.seconds / chosen.seconds:.2f}" if chosen.seconds else ""
             cells += [*_macs_and_bytes(other), ratio]
         table.add_row(*cells)

@@ -64,8 +64,11 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bft_nas.Tra
 def exported(trained: bft_nas.Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its export."""
     folder = tmp_path_factory.mktemp("export") / "out"
-    report = trained.export(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bft_nas.export.runtimes.onnx_int8.SECONDS", 1.0)
+        report = trained.export(folder, runtimes=["onnxruntime"], int8=True)
     assert {"model.py", "model.pt2", "weights.safetensors"} <= {file.name for file in report.files}
+    assert {"onnxruntime.onnx", "onnxruntime-int8.onnx"} <= {path.name for path in folder.iterdir()}
     return folder
 
 
@@ -159,6 +162,20 @@ class Stopping(Silent):
 def same_weights(one: Path, other: Path) -> bool:
     a, b = load_file(one), load_file(other)
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_its_int8_file_needs_the_images_of_the_training(
+    trained: bft_nas.Trained, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = shutil.copytree(trained.folder, tmp_path / "moved")
+    described = copied / "training.yaml"
+    described.write_text(described.read_text().replace(str(data), "/nowhere/few.npz"))
+    command = ["export", str(copied), "-o", str(tmp_path / "out"), "--for", "onnxruntime", "--int8"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "--int8: no data at /nowhere/few.npz any more; expected the images of the training there" in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_interrupted_and_resumed_it_is_the_same(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ RUNTIMES: Mapping[str, Runtime] = {
 """Each by the name that the command line has for it."""
 
 
+def checked_int8(names: Iterable[str]) -> None:
+    """UserError unless one of the runtimes has files of int8."""
+    able = [name for name, runtime in RUNTIMES.items() if any("int8" in file for file in runtime.files)]
+    if not set(able) & set(names):
+        raise UserError(f"{setting('int8')}: expected {setting('for')} {' or '.join(able)} as well")
+
+
 def checked_runtimes(names: Iterable[str]) -> tuple[str, ...]:
     """The names, each once; UserError where there is no such runtime, or what it needs is not installed."""
     names = tuple(dict.fromkeys(names))

@@ -70,6 +70,11 @@ def forms_of(butterfly: FoldedButterfly) -> tuple[OnnxForm, ...]:
     return tuple(form for form in found if form is dense or form.products < dense.products)
 
 
+def grouped_form(butterfly: FoldedButterfly, form: OnnxForm) -> OnnxForm:
+    """The same stages as convolutions, which can be quantised."""
+    return _form(butterfly, "grouped", form.cut) if form.kind == "matmul" else form
+
+
 def _form(butterfly: FoldedButterfly, kind: Literal["matmul", "grouped"], cut: tuple[int, ...]) -> OnnxForm:
     stages, total, weights = [], _padded(butterfly), 0
     first = 0
@@ -247,7 +252,7 @@ def replaced(
         writer.butterfly(node.input[0], forms[name], butterfly, side, node.output[0])
         nodes += writer.nodes
         graph.initializer.extend(writer.weights)
-        gone.add(node.input[1])
+        gone.update(node.input[1:])
     kept = [weight for weight in graph.initializer if weight.name not in gone]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept)

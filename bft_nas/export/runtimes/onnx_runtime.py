@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
-from bft_nas.export.checks import Answer, ExportedFile, LayerForm, check_logits
+from bft_nas.export.checks import Answer, ExportedFile, check_logits
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.graphs import write_onnx
 from bft_nas.export.residual_scale import absorb_scales
 from bft_nas.export.runtimes import Deployment
 from bft_nas.export.runtimes.onnx_choice import choose_forms
-from bft_nas.export.runtimes.onnx_forms import OnnxForm, dense_form, replaced, structured_form
+from bft_nas.export.runtimes.onnx_forms import (
+    OnnxForm,
+    dense_form,
+    grouped_form,
+    replaced,
+    structured_form,
+)
+from bft_nas.export.runtimes.onnx_int8 import write_int8
 from bft_nas.export.runtimes.onnx_session import cpu_seconds, runner, session_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import onnx
 
     from bft_nas.export.runtimes import Session
 
@@ -30,18 +38,34 @@ ROUNDS = 15
 
 
 def write(deployment: Deployment) -> Iterator[ExportedFile]:
-    """``onnxruntime.onnx``, with norms folded and each butterfly in the form that is the fastest here."""
+    """``onnxruntime.onnx``, with norms folded and each butterfly in the form that is the fastest here.
+
+    With images for calibration ``onnxruntime-int8.onnx`` too, whose butterflies are convolutions.
+    """
+    import onnx
+
     path = deployment.folder / "onnxruntime.onnx"
     network, butterflies = with_dense_butterflies(deployment.network)
     write_onnx(network, deployment.architecture, path)
-    layers: tuple[LayerForm, ...] = ()
+    dense = onnx.load(path)
+    chosen, layers = choose_forms(butterflies)
     notes: tuple[str, ...] = ()
     if butterflies:
-        layers, notes = _write_fastest(path, butterflies, deployment.images[0].numpy())
+        forms, notes = _write_fastest(path, dense, butterflies, chosen, deployment.images[0].numpy())
+        layers = tuple(replace(layer, form=str(forms[layer.name])) for layer in layers)
     session = open_file(path)
     answer = Answer([torch.from_numpy(session(batch.numpy())) for batch in deployment.images])
     difference = check_logits(path.name, answer, deployment.expected)
     yield ExportedFile(path.name, difference, None, path.stat().st_size, layers, notes)
+    if deployment.calibration is None:
+        return
+    variants = {"dense" if butterflies else "": dense}
+    grouped = {name: grouped_form(butterflies[name][0], form) for name, form in chosen.items()}
+    if any(form.kind != "dense" for form in grouped.values()):
+        variants["grouped"] = replaced(dense, butterflies, grouped)
+    yield write_int8(
+        deployment.folder / "onnxruntime-int8.onnx", path, variants, deployment.calibration.numpy()
+    )
 
 
 def with_dense_butterflies(
@@ -69,14 +93,16 @@ def _convolution(butterfly: FoldedButterfly) -> nn.Conv2d:
 
 
 def _write_fastest(
-    path: Path, butterflies: Mapping[str, tuple[FoldedButterfly, int]], image: npt.NDArray[np.float32]
-) -> tuple[tuple[LayerForm, ...], tuple[str, ...]]:
+    path: Path,
+    dense: onnx.ModelProto,
+    butterflies: Mapping[str, tuple[FoldedButterfly, int]],
+    chosen: Mapping[str, OnnxForm],
+    image: npt.NDArray[np.float32],
+) -> tuple[Mapping[str, OnnxForm], tuple[str, ...]]:
     """Write the fastest forms in place of dense butterflies: a mixture, or all dense, or all structured."""
     import onnx
 
-    dense = onnx.load(path)
-    chosen, layers = choose_forms(butterflies)
-    mixtures: dict[str, dict[str, OnnxForm]] = {
+    mixtures: dict[str, Mapping[str, OnnxForm]] = {
         "chosen": chosen,
         "dense": {name: dense_form(butterfly) for name, (butterfly, _) in butterflies.items()},
         "structured": {name: structured_form(butterfly) for name, (butterfly, _) in butterflies.items()},
@@ -85,12 +111,10 @@ def _write_fastest(
     seconds = cpu_seconds({name: runner(model, image) for name, model in models.items()}, ROUNDS)
     best = min(seconds, key=lambda name: seconds[name])
     onnx.save(models[best], path)
-    forms = mixtures[best]
-    layers = tuple(replace(layer, form=str(forms[layer.name])) for layer in layers)
     ratios = ", ".join(
         f"{seconds[best] / seconds[name]:.2f} of all {name}" for name in ("dense", "structured")
     )
-    return layers, (f"one image, one thread: {seconds[best] * 1e3:.1f} ms, {ratios}",)
+    return mixtures[best], (f"{seconds[best] * 1e3:.1f} ms an image with one thread, {ratios} butterflies",)
 
 
 def open_file(path: Path, threads: int = 1) -> Session:
