@@ -22,16 +22,17 @@ from bft_nas.core.timing import medians
 from bft_nas.export.checks import ExportedFile, sample_images, trained
 from bft_nas.export.graphs import write_graphs
 from bft_nas.export.inference import inference_network
-from bft_nas.export.runtimes import RUNTIMES, Deployment
+from bft_nas.export.runtimes import RUNTIMES, Deployment, onnx_int8
 from bft_nas.export.runtimes.onnx_session import session_of
 from bft_nas.network import Architecture, build, cost
 from bft_nas.network.references import widest
 
+FILES = ("before", "after", "int8")
 BUDGETS = {"mobilenet_v1": 50_000_000, "shufflenet_v2": 39_950_000, "mobilenet_v3_small": 15_000_000}
 
 
 def exported(architecture: Architecture, folder: Path) -> ExportedFile:
-    """Write ``model.onnx`` and ``onnxruntime.onnx``."""
+    """Write ``model.onnx``, ``onnxruntime.onnx`` and, of noise, ``onnxruntime-int8.onnx``."""
     torch.manual_seed(0)
     network = trained(architecture, build(architecture).state_dict())
     images = sample_images(architecture)
@@ -39,7 +40,9 @@ def exported(architecture: Architecture, folder: Path) -> ExportedFile:
         expected = [network(batch) for batch in images]
     write_graphs(network, architecture, folder, lambda name: None)
     inference = inference_network(network, architecture)
-    (file,) = RUNTIMES["onnxruntime"].write(Deployment(inference, architecture, folder, images, expected))
+    noise = torch.randn(8, 3, architecture.resolution, architecture.resolution)
+    deployment = Deployment(inference, architecture, folder, images, expected, noise)
+    file, _ = RUNTIMES["onnxruntime"].write(deployment)
     return file
 
 
@@ -58,6 +61,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(BUDGETS), choices=list(BUDGETS))
     parser.add_argument("--rounds", type=int, default=60)
     options = parser.parse_args()
+    onnx_int8.SECONDS = 0.0
     rows, forms = [], []
     for name in options.networks:
         pair = {}
@@ -73,20 +77,17 @@ def main() -> None:
                 file = exported(architecture, folder)
                 runs[f"{kind} before"] = session(folder / "model.onnx")
                 runs[f"{kind} after"] = session(folder / "onnxruntime.onnx")
+                runs[f"{kind} int8"] = session(folder / "onnxruntime-int8.onnx")
             forms.append((name, file))
             times = medians(runs, options.rounds, clock=time.thread_time)
         macs = {kind: cost(architecture).macs / 1e6 for kind, architecture in pair.items()}
-        before = times["butterfly before"] / times["dense before"]
-        after = times["butterfly after"] / times["dense after"]
-        cells = [f"{macs['butterfly']:.1f}M", f"{macs['dense']:.1f}M"]
-        cells += [f"{times[key] * 1e3:.2f}" for key in runs]
-        rows.append(" | ".join([name, *cells, f"{before:.2f}", f"{after:.2f}"]))
-    print(
-        "| network | MACs | of its rival | rival ms, model.onnx | onnxruntime.onnx | butterflies ms, model.onnx ",
-        end="",
-    )
-    print("| onnxruntime.onnx | ratio before | after |")
-    print("|---|---|---|---|---|---|---|---|---|")
+        for kind, count in macs.items():
+            cells = [f"{times[f'{kind} {file}'] * 1e3:.2f}" for file in FILES]
+            rows.append(" | ".join([name, kind, f"{count:.1f}M", *cells]))
+        ratios = [f"{times[f'butterfly {file}'] / times[f'dense {file}']:.2f}" for file in FILES]
+        rows.append(" | ".join([name, "butterfly over dense", "", *ratios]))
+    print("| network | fusions | MACs | model.onnx, ms | onnxruntime.onnx, ms | onnxruntime-int8.onnx, ms |")
+    print("|---|---|---|---|---|---|")
     print(*(f"| {row} |" for row in rows), sep="\n")
     for name, file in forms:
         print(f"\n{name}: {'; '.join(file.notes)}")
