@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 import onnxruntime
 import pytest
@@ -17,9 +19,14 @@ from bft_nas.export.residual_scale import absorb_scales
 from bft_nas.export.runtimes import onnx_choice
 from bft_nas.export.runtimes.onnx_choice import choose_forms
 from bft_nas.export.runtimes.onnx_forms import OnnxForm, Writer, forms_of, replaced, structured_form
-from tests.export.examples import CASES, trained
+from bft_nas.network import butterfly_fusion
+from bft_nas.network.blocks.separable import SeparableBlock
+from tests.export.examples import CASES, SEPARABLE, trained
 
 SIDE = 3
+ARCHITECTURES = {name: CASES[name].architecture for name in ("separable", "shuffle", "inverted")}
+SQUARE = SeparableBlock(8, fusion=butterfly_fusion(4))
+ARCHITECTURES["square"] = replace(SEPARABLE, blocks=(SQUARE, *SEPARABLE.blocks))
 
 
 def folded(n_in: int, n_out: int, radix: int, *, plain: bool = False) -> FoldedButterfly:
@@ -63,16 +70,16 @@ def test_forms_are_merged_neighbours_with_fewer_macs_than_the_matrix() -> None:
     assert [str(form) for form in forms_of(folded(47, 47, 4))] == ["dense"]
 
 
-@pytest.mark.parametrize("kind", ["separable", "shuffle", "inverted"])
+@pytest.mark.parametrize("kind", list(ARCHITECTURES))
 @pytest.mark.parametrize("sign", [1, -1])
 def test_scales_go_where_a_neighbour_takes_them_and_the_network_stays(kind: str, sign: int) -> None:
-    network = trained(CASES[kind].architecture)
+    net = ARCHITECTURES[kind]
+    network = trained(net)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
         for norm in norms:
             norm.weight.copy_(sign * (0.5 + torch.rand_like(norm.weight)))
-    inference = inference_network(network, CASES[kind].architecture)
-    net = CASES[kind].architecture
+    inference = inference_network(network, net)
     images = torch.randn(2, net.in_channels, net.resolution, net.resolution)
     before = inference(images)
     absorb_scales(inference)
@@ -81,6 +88,7 @@ def test_scales_go_where_a_neighbour_takes_them_and_the_network_stays(kind: str,
     scaled = sum(module.is_scaled for module in butterflies)
     # No negative scale goes through a ReLU; that of a projection without one goes into the next convolution.
     absorbed = {
+        ("square", 1): 2,
         ("separable", 1): 1,
         ("shuffle", 1): 2,
         ("shuffle", -1): 1,
