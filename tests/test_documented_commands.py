@@ -124,7 +124,8 @@ def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("bft_nas.data.dataset._dataset", partial(few_to_validate, dataset._dataset))
     monkeypatch.setattr("bft_nas.searching.references.REFERENCES", REFERENCES[:2])
     monkeypatch.setattr("bft_nas.searching.references.USUAL", REFERENCES[:2])
-    monkeypatch.setattr("bft_nas.export.runtimes.onnx_int8.SECONDS", 1.0)
+    monkeypatch.setattr("bft_nas.export.runtimes.onnx_int8.SECONDS", 0.0)
+    monkeypatch.setattr("bft_nas.api.evaluation.CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(
         "bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)
     )

@@ -66,6 +66,7 @@ def exported(trained: bft_nas.Trained, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("export") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bft_nas.export.runtimes.onnx_int8.SECONDS", 1.0)
+        patch.setattr("bft_nas.api.evaluation.CALIBRATION_IMAGES", 80)
         report = trained.export(folder, runtimes=["onnxruntime"], int8=True)
     assert {"model.py", "model.pt2", "weights.safetensors"} <= {file.name for file in report.files}
     assert {"onnxruntime.onnx", "onnxruntime-int8.onnx"} <= {path.name for path in folder.iterdir()}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
-from bft_nas.export.checks import Answer, ExportedFile, check_logits
+from bft_nas.core.errors import one_line
+from bft_nas.export.checks import Answer, ExportedFile, ExportError, check_logits
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.graphs import write_onnx
 from bft_nas.export.residual_scale import absorb_scales
@@ -63,9 +64,14 @@ def write(deployment: Deployment) -> Iterator[ExportedFile]:
     grouped = {name: grouped_form(butterflies[name][0], form) for name, form in chosen.items()}
     if any(form.kind != "dense" for form in grouped.values()):
         variants["grouped"] = replaced(dense, butterflies, grouped)
-    yield write_int8(
-        deployment.folder / "onnxruntime-int8.onnx", path, variants, deployment.calibration.numpy()
-    )
+    quantised = deployment.folder / "onnxruntime-int8.onnx"
+    try:
+        file = write_int8(quantised, path, variants, deployment.calibration.numpy())
+    except OSError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{quantised.name}: cannot be written ({one_line(error)[:300]})") from error
+    yield file
 
 
 def with_dense_butterflies(
