@@ -41,6 +41,8 @@ class FoldedButterfly(nn.Module):
         self.register_buffer("residual_scale", residual_scale)  # (copies * size), of which `out` are outputs
         self.register_buffer("bias", bias)  # (out)
         self.register_buffer("matrix", matrix)  # (out, in)
+        # As numbers: what is traced would round a division of a shape otherwise.
+        self.out_channels, self.in_channels = map(int, matrix.shape)
 
     @classmethod
     def of(
@@ -81,14 +83,6 @@ class FoldedButterfly(nn.Module):
                 stage = _merged(stage, next(stages))
             merged.append(stage)
         return merged
-
-    @property
-    def in_channels(self) -> int:
-        return self.matrix.shape[1]
-
-    @property
-    def out_channels(self) -> int:
-        return self.matrix.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.form == "dense":

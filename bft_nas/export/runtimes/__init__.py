@@ -37,6 +37,8 @@ class Deployment:
     """The trained network's logits of these."""
     calibration: Tensor | None = None
     """Normalised training images, (N, channels, resolution, resolution), where int8 is asked for as well."""
+    for_timing: bool = False
+    """The files are timed and thrown away: written as soon as can be, for one image at a time, and not checked."""
 
 
 @dataclass(frozen=True)
