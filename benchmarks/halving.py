@@ -6,7 +6,7 @@ random stopping as a control, which stops as many without looking. Prints the hy
 candidates, after so many epochs: mean and spread over the orders.
 
     bft-nas search --flops 10M --sampler random --trials 64 --epochs 9 --images 3000 --resolution 96 --workers 2 \\
-        --no-references --no-confirm --name curves
+        --no-references --no-confirm --no-timing --name curves
     python benchmarks/halving.py --from runs/curves        writes benchmarks/halving_curves.csv and replays it
     python benchmarks/halving.py                           replays it
 """

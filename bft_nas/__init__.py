@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bft_nas.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from bft_nas.api.latency import measure_latency
     from bft_nas.api.run import Run, open_run
     from bft_nas.api.searching import compare, fidelity, search
     from bft_nas.api.trained import Trained, open_trained
@@ -18,6 +19,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "fidelity",
+    "measure_latency",
     "open_run",
     "open_trained",
     "search",
@@ -34,6 +36,7 @@ __getattr__ = lazy_exports(
         "create_model": "bft_nas.network.models",
         "evaluate": "bft_nas.api.training",
         "fidelity": "bft_nas.api.searching",
+        "measure_latency": "bft_nas.api.latency",
         "open_run": "bft_nas.api.run",
         "open_trained": "bft_nas.api.trained",
         "search": "bft_nas.api.searching",

@@ -19,7 +19,7 @@ from bft_nas.dashboard.front import RING
 from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, architecture_yaml, bars_of
 from bft_nas.network import Architecture
 from bft_nas.record import COLUMNS, RESULT_NAMES, Column
-from bft_nas.record.columns import CONFIRMED, CONFIRMED_COLUMNS, columns_for
+from bft_nas.record.columns import LATER, LATER_COLUMNS, columns_for
 from bft_nas.record.pareto import front
 
 
@@ -53,14 +53,14 @@ def embedded(
         ],
         "columns": {
             column.name: _described(column)
-            for column in (*COLUMNS, *(each for each in CONFIRMED_COLUMNS if each.name in data.results))
+            for column in (*COLUMNS, *(each for each in LATER_COLUMNS if each.name in data.results))
         },
         "views": {
             view: [column.name for column in columns_for(view, data.results)]
             for view in ("candidates", "card")
         },
         "rows": {
-            name: _column(data.results[name]) for name in (*RESULT_NAMES, *CONFIRMED) if name in data.results
+            name: _column(data.results[name]) for name in (*RESULT_NAMES, *LATER) if name in data.results
         },
         "curves": _curves(data.curves),
         "bars": _bars(architectures),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bft_nas.record import Column
-from bft_nas.record.columns import CODE, CONFIRMED, columns_for
+from bft_nas.record.columns import CODE, LATER, columns_for
 
 
 def _definition(column: Column) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def _defined(column: Column) -> dict[str, Any]:
     return {key: value for key, value in _definition(column).items() if value}
 
 
-_FIRST, *_OTHERS = columns_for("candidates", CONFIRMED)
+_FIRST, *_OTHERS = columns_for("candidates", LATER)
 COLUMN_DEFINITIONS = [
     {**_defined(_FIRST), "pinned": "left", "maxWidth": 90},
     *({**_defined(column), **({"sort": "desc"} if column.name == "accuracy" else {})} for column in _OTHERS),

@@ -92,6 +92,7 @@ SEARCH: dict[str, Sequence[str] | None] = {
     "--references": ("all", "two"),
     "--no-references": None,
     "--no-confirm": None,
+    "--no-timing": None,
     "--storage": (
         "sqlite:///study.db",
         "sqlite:////nowhere/x.db",
@@ -140,6 +141,14 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
         **RUNS,
     },
     "report": {"RUN": RUN_NAMES, "-o": ("mine.html", ".", "photos", "nowhere/mine.html", "a/.."), **RUNS},
+    "latency": {
+        "RUN": (*RUN_NAMES, "tiny.yaml", "nowhere.onnx"),
+        "--runtime": ("pytorch", "onnxruntime", "tensorrt"),
+        "--threads": ("0", "1", "2"),
+        "--queries": ("1", "2"),
+        "--seconds": ("0", "0.01"),
+        **RUNS,
+    },
     "runs": {**RUNS},
     "references": {"--flops": ("50M", "1k", "1e99", "50G"), "--resolution": ("224", "128,160", "8")},
     "spaces": {},
@@ -156,6 +165,7 @@ BASE = {
     "--epochs": "1",
     "--no-references": "",
     "--no-confirm": "",
+    "--no-timing": "",
     "--workers": "1",
 }
 """A search that begins within a moment."""

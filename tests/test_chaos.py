@@ -22,7 +22,17 @@ from tests.processes import children_of, kill
 
 ROUNDS = int(os.environ.get("BFT_NAS_CHAOS_ROUNDS", "3"))
 TRIALS = 4 + ROUNDS
-TRAINING = ("--trials", str(TRIALS), "--workers", "2", "--retries", "1000", "--no-references", "--no-confirm")
+TRAINING = (
+    "--trials",
+    str(TRIALS),
+    "--workers",
+    "2",
+    "--retries",
+    "1000",
+    "--no-references",
+    "--no-confirm",
+    "--no-timing",
+)
 SEARCH = (
     *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--seed", "7"),
     *("--images", "1500", "--epochs", "4", "--batch-size", "32", "--classes", "10"),

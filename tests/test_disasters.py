@@ -20,10 +20,20 @@ from tests.conftest import SPACE
 TRIALS = 4
 SEARCH = (
     *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--name", "run"),
-    *("--images", "1500", "--epochs", "3", "--trials", str(TRIALS), "--no-references", "--no-confirm"),
+    *(
+        "--images",
+        "1500",
+        "--epochs",
+        "3",
+        "--trials",
+        str(TRIALS),
+        "--no-references",
+        "--no-confirm",
+        "--no-timing",
+    ),
 )
 ALONE = ("--workers", "1")
-RESUME = ("search", "--resume", "run", "--no-references", "--no-confirm", *ALONE)
+RESUME = ("search", "--resume", "run", "--no-references", "--no-confirm", "--no-timing", *ALONE)
 
 
 def start(folder: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:

@@ -64,9 +64,11 @@ def made_small(line: str, folder: Path, port: int) -> list[str]:
         words += [] if "--trials" in words else ["--trials", "1"]
         # A run's own protocol stays.
         words += [] if again else ["--epochs", "1", "--images", "200"]
-        words += [] if "--no-confirm" in words else ["--no-confirm"]
+        words += [each for each in ("--no-confirm", "--no-timing") if each not in words]
     if words[0] in ("search", "compare"):
         words += [] if "--workers" in words else ["--workers", "1"]
+    if words[0] == "latency":
+        words += ["--queries", "8", "--seconds", "0"]
     if words[0] == "train":
         words += ["--epochs", "1", "--data", "pneumonia.npz"]
     if words[0] == "dashboard" and "--port" not in words:
@@ -175,6 +177,7 @@ def test_every_page_of_commands_is_read() -> None:
             "train",
             "evaluate",
             "export",
+            "latency",
             "compare",
             "fidelity",
             "dashboard",

@@ -19,6 +19,7 @@ SEARCH = (
     *("search", "--flops", "5M,10M", "--trials", "4", "--images", "2000", "--epochs", "2", "--seed", "4"),
     "--no-references",
     "--no-confirm",
+    "--no-timing",
 )
 
 
@@ -60,7 +61,7 @@ def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     before = Run.open("first", runs=folder / "runs").results()
     resumed = subprocess.run(
         [sys.executable, "-m", "bft_nas.cli.main", "search", "--resume", "first"]
-        + ["--no-references", "--no-confirm", "--workers", "1"],
+        + ["--no-references", "--no-confirm", "--no-timing", "--workers", "1"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -48,6 +48,7 @@ def test_without_any_extra_a_search_a_report_and_an_export_work(tmp_path: Path) 
         "1",
         "--no-references",
         "--no-confirm",
+        "--no-timing",
     )
     searched = without_extras(
         tmp_path, "search", "--flops", "3M", "--space", "tiny.yaml", "--name", "a", *small

@@ -28,6 +28,7 @@ SEARCH = (
     "1",
     "--no-references",
     "--no-confirm",
+    "--no-timing",
     "--workers",
     "1",
     "--trials",
@@ -120,6 +121,7 @@ def test_a_run_remembers_how_many_images_may_be_unreadable(
         "2",
         "--no-references",
         "--no-confirm",
+        "--no-timing",
         "--workers",
         "1",
     )
@@ -162,6 +164,7 @@ class TestMovedData:
             "first",
             "--no-references",
             "--no-confirm",
+            "--no-timing",
             "--workers",
             "1",
             "--trials",
@@ -210,6 +213,7 @@ class TestMovedData:
             "copy",
             "--no-references",
             "--no-confirm",
+            "--no-timing",
             "--workers",
             "1",
         )

@@ -26,11 +26,23 @@ SEARCH = (
         "2",
         "--no-references",
         "--no-confirm",
+        "--no-timing",
         "--workers",
         "1",
     ),
 )
-RESUME = ("search", "--resume", "run", "--no-references", "--no-confirm", "--workers", "1", "--trials", "3")
+RESUME = (
+    "search",
+    "--resume",
+    "run",
+    "--no-references",
+    "--no-confirm",
+    "--no-timing",
+    "--workers",
+    "1",
+    "--trials",
+    "3",
+)
 
 
 def command(
@@ -212,6 +224,7 @@ def test_a_search_that_runs_out_of_memory_records_it_and_gives_advice(workers: s
             "2",
             "--no-references",
             "--no-confirm",
+            "--no-timing",
         ),
         *arguments,
         memory=2_000_000_000,

@@ -100,6 +100,7 @@ def test_a_search_from_another_directory_with_the_installed_wheel(wheel: Path, t
             "1",
             "--no-references",
             "--no-confirm",
+            "--no-timing",
             "--workers",
             "1",
         ]

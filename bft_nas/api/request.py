@@ -28,6 +28,11 @@ class RunOptions:
         kind=FLAG,
         default=True,
     )
+    timing: bool = option(
+        "do not measure the latency of the front at the end, which takes some seconds",
+        kind=FLAG,
+        default=True,
+    )
     name: str | None = option("of the run (default: made from space and budget)", metavar="NAME", kept=True)
     resume: str | None = option(
         "resume a run; {trials} and {time} may be given again, and {data} with where its data are now",

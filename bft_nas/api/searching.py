@@ -40,6 +40,7 @@ def search(
     storage: str | None = None,
     references: bool | Literal["all"] | None = None,
     confirm: bool | None = None,
+    timing: bool | None = None,
     workers: int | None = None,
     retries: int | None = None,
     trial_timeout: str | float | None = None,

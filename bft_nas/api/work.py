@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -81,15 +82,17 @@ class Work:
         return confirmation_text(self.run, cost, self.clock.workers)
 
     def conclude(self, show: Show, say: Say) -> None:
-        """What comes after a search: `compare`, then `confirm`, unless others are still at work on the run."""
+        """What comes after a search: `compare`, `confirm`, `time_front`, unless others are still at work on the run."""
         asked, run = self.options, self.run
-        if run.results().empty or not (asked.references or asked.confirm):
+        if run.results().empty or not (asked.references or asked.confirm or asked.timing):
             return
         if not run.members.leave_unless_last():
-            what = " and ".join(
-                (["trains the references"] if asked.references else [])
-                + (["confirms the winner"] if asked.confirm else [])
-            )
+            parts = {
+                "trains the references": asked.references,
+                "confirms the winner": asked.confirm,
+                "measures the front": asked.timing,
+            }
+            what = " and ".join(part for part, is_asked in parts.items() if is_asked)
             say(f"others are still at work on the run: the last one {what}")
             return
         names = references.asked_names(asked.references)
@@ -97,6 +100,10 @@ class Work:
             self.compare(show, say, (*names, *(n for n in run.references()["name"] if n not in names)))
         if asked.confirm:
             self.confirm(show, say, names)
+        if asked.timing:
+            started = time.perf_counter()
+            time_front(run, say)
+            self.clock.timing += time.perf_counter() - started
 
     def confirm(self, show: Show, say: Say, names: Sequence[str]) -> None:
         """Confirm the winner, and compare it with these references; see `bft_nas.searching.confirmation.confirm`."""
@@ -168,6 +175,18 @@ class Work:
             noun="reference",
         ) as watcher:
             references.compare(run, compared, self.engine, watcher, self.clock)
+
+
+def time_front(run: Run, say: Say) -> None:
+    """Measure the latency of a run's front, within seconds; the run is what it was where that fails."""
+    from bft_nas.latency.front import measure_front
+
+    try:
+        text = measure_front(run)
+    except Exception as error:
+        text = f"not measured ({one_line(error)[:200]})"
+    if text:
+        say(f"latency: {text}")
 
 
 def confirmation_text(run: Run, cost: Cost, workers: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from bft_nas.api.request import RunOptions
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.core.errors import UserError, one_line, setting, settings_spelled
-from bft_nas.core.options import NATURAL, PLACE, POSITIVE, SWITCH, Kind, options_of
+from bft_nas.core.options import AMOUNT, NATURAL, PLACE, POSITIVE, SWITCH, Kind, options_of
 from bft_nas.engines.options import EngineOptions
 
 
@@ -88,6 +88,11 @@ def natural(text: str) -> int:
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
     return int(_reading(POSITIVE)(text))
+
+
+def amount(text: str) -> float:
+    """A number of 0 or more."""
+    return float(_reading(AMOUNT)(text))
 
 
 def port(text: str) -> int:

@@ -24,6 +24,7 @@ from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.fusion import FUSIONS_IN_SHORT
 from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
 from bft_nas.record.columns import (
+    LATENCY_COLUMNS,
     REFERENCE_COLUMNS,
     Column,
     column_named,
@@ -33,6 +34,7 @@ from bft_nas.record.columns import (
 )
 from bft_nas.record.facts import Facts, asked_facts, budgets_text, started
 from bft_nas.record.fidelity import fidelity_of
+from bft_nas.record.latency import measured_on
 from bft_nas.record.placement import placement_texts
 from bft_nas.record.standings import (
     UNCONFIRMED,
@@ -121,6 +123,8 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
             f"{FUSIONS_IN_SHORT}; {DIALECTS}; the head's fusion last",
             style="dim",
         )
+    if setup := measured_on(results):
+        console.print(f"latency of one image (half of the queries) in {setup}", style="dim")
     for row in best.to_dict("records"):
         console.print("winner", style="bold", end=" ")
         console.print(winner_text(row), highlight=False)
@@ -263,8 +267,9 @@ def print_scaled_references(console: Console, budget: int, resolution: int) -> N
 def print_clock(console: Console, clock: Clock) -> None:
     """Where the seconds went."""
     whole = clock.whole
-    outside = max(0.0, 1 - clock.training / (whole * clock.workers)) if whole else 0.0
-    parts = ("preparing", "proposing", "training", "recording")
+    searching = whole - clock.timing
+    outside = max(0.0, 1 - clock.training / (searching * clock.workers)) if searching else 0.0
+    parts = ["preparing", "proposing", "training", "recording", *(["timing"] if clock.timing else [])]
     each = ", ".join(f"{part} {getattr(clock, part):.1f} s" for part in parts)
     at_once = f" by {clock.workers} workers" if clock.workers > 1 else ""
     console.print(
@@ -282,7 +287,11 @@ def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:
         ("accuracy", f"{outcome} (protocol {run.protocol_hash})"),
         ("confirmed", column_named("confirmed").cell(row) or UNCONFIRMED),
         *(("compared", text) for text in candidate_texts(verdicts_of(run), int(row["number"]))),
-        *((each.heading, each.cell(row)) for each in columns_in("card")),
+        *(
+            (each.heading, each.cell(row))
+            for each in (*columns_in("card"), *LATENCY_COLUMNS)
+            if each.cell(row)
+        ),
     ]
 
 

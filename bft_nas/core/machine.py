@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,16 @@ def usable_cores(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
             if int(quota) > 0:
                 cores = min(cores, int(quota) / int(period))
     return max(1, int(cores))
+
+
+def processor_name(*, proc: Path = PROC) -> str:
+    """The model of this machine's processor, or its architecture where nobody says."""
+    with suppress(OSError, ValueError):
+        for line in (proc / "cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return " ".join(value.split())
+    return platform.processor() or platform.machine()
 
 
 def usable_memory(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:

@@ -99,6 +99,15 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def format_milliseconds(seconds: float) -> str:
+    """A latency in seconds, for people.
+
+    >>> format_milliseconds(0.00512)
+    '5.12 ms'
+    """
+    return f"{1000 * seconds:.2f} ms"
+
+
 def format_percent(part: float, digits: int = 2) -> str:
     """A part of 1, such as an accuracy, as people read it.
 

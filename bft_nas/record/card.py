@@ -50,7 +50,7 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
         error = format_percent(evaluation.measures.calibration_error)
         facts["accuracy"] = accuracy_text(evaluation)
         facts["calibration"] = f"{error} expected calibration error"
-    return list(facts.items())
+    return [*facts.items(), *(("latency", latency.text) for latency in trained.latencies())]
 
 
 def card_of(trained: Trained) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bft_nas.core.units import (
     format_macs,
     format_megabytes,
+    format_milliseconds,
     format_params,
     format_percent,
     format_pixels,
@@ -21,6 +22,7 @@ from bft_nas.core.units import (
 from bft_nas.network import Architecture, Cost, cost
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.fusion import FUSIONS_IN_SHORT
+from bft_nas.record.latency import SETUP_COLUMN
 
 Direction = Literal["up", "down", "none"]
 """Which way a value gets better."""
@@ -57,6 +59,7 @@ PARAMS = Format("params", format_params, scale=1e-6, axis_unit="M", logarithmic=
 MEGABYTES = Format("megabytes", format_megabytes, scale=1e-6, axis_unit="MB", logarithmic=True)
 PIXELS = Format("pixels", lambda value: format_pixels(int(value)))
 SECONDS = Format("seconds", lambda value: f"{value:.1f}")
+MILLISECONDS = Format("milliseconds", format_milliseconds, scale=1e3, axis_unit="ms", logarithmic=True)
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,25 @@ CONFIRMED_COLUMNS = (
     ),
 )  # fmt: skip
 """What results and references have besides, once the run has confirmations; NaN where a network was not confirmed."""
+LATENCY_COLUMNS = (
+    Column(
+        "latency", "latency", MILLISECONDS, "s", "down",
+        hover="for one image, of half of the queries; measured as the column measured on says",
+        views=("summary", "front", "references", "candidates", "card", "point"),
+    ),
+    Column(
+        "latency_p90", "latency p90", MILLISECONDS, "s", "down",
+        hover="for one image, of nine tenths of the queries",
+        views=("candidates", "card"),
+    ),
+    Column(
+        SETUP_COLUMN, "measured on", TEXT,
+        hover="runtime, threads and machine of the latency, which compares with no other",
+        views=("candidates", "card"),
+    ),
+)  # fmt: skip
+"""What results and references have besides, once any network of the run was measured; NaN and empty where a network was
+not."""
 REFERENCE_COLUMNS = (
     Column("name", "name", TEXT, views=("references",)),
     Column("width", "width", FACTOR, hover="multiplier of the channels", views=("references",)),
@@ -206,7 +228,10 @@ REFERENCE_COLUMNS = (
 RESULT_NAMES = tuple(column.name for column in COLUMNS)
 REFERENCE_NAMES = tuple(column.name for column in REFERENCE_COLUMNS)
 CONFIRMED = tuple(column.name for column in CONFIRMED_COLUMNS)
-_BY_NAME = {column.name: column for column in (*COLUMNS, *REFERENCE_COLUMNS, *CONFIRMED_COLUMNS)}
+LATER_COLUMNS = (*CONFIRMED_COLUMNS, *LATENCY_COLUMNS)
+"""What results have besides `COLUMNS`, as soon as it is known."""
+LATER = tuple(column.name for column in LATER_COLUMNS)
+_BY_NAME = {column.name: column for column in (*COLUMNS, *REFERENCE_COLUMNS, *LATER_COLUMNS)}
 _RANKS: dict[Direction, int] = {"up": 0, "down": 1, "none": 2}
 
 
@@ -229,9 +254,9 @@ def columns_in(view: View, columns: Sequence[Column] = COLUMNS) -> tuple[Column,
 
 
 def columns_for(view: View, names: Iterable[Any], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
-    """The columns of a view, with `CONFIRMED_COLUMNS` where they are among the names that a table has."""
-    confirmed = [column for column in CONFIRMED_COLUMNS if column.name in set(names)]
-    return columns_in(view, (*columns, *confirmed))
+    """The columns of a view, with those of `LATER_COLUMNS` that are among the names that a table has."""
+    known = set(names)
+    return columns_in(view, (*columns, *(column for column in LATER_COLUMNS if column.name in known)))
 
 
 def facts_of(architecture: Architecture, budget: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@
                               confirmed.safetensors (of the best seed of its confirmation)
               references.csv                outcomes of the references, once they were compared
               confirmations.csv             outcomes of the longer trainings that name the winner, by seed
+              latency.json                  how long networks take for one image, and on what
               results.csv, report.html
 """
 
@@ -35,6 +36,7 @@ from bft_nas.record.confirmations import (
     write_confirmations,
 )
 from bft_nas.record.journal_repair import repair_journal
+from bft_nas.record.latency import Latency, add_latencies, read_latencies, with_latency
 from bft_nas.record.ledger import Ledger
 from bft_nas.record.members import Members
 from bft_nas.record.pareto import OBJECTIVES, front, winners
@@ -172,13 +174,22 @@ class Run:
     def results(self) -> pd.DataFrame:
         """One row a candidate with an outcome, in order of number.
 
-        The columns are `RESULT_NAMES`, and those of `bft_nas.record.columns.CONFIRMED_COLUMNS` once any network of the
-        run was confirmed.
+        The columns are `RESULT_NAMES`, those of `bft_nas.record.columns.CONFIRMED_COLUMNS` once any network of the run
+        was confirmed, and `bft_nas.record.columns.LATENCY_COLUMNS` once one was measured.
         """
         import pandas as pd
 
         rows = self.ledger.history.rows()
-        return with_confirmed(pd.DataFrame(rows, columns=list(RESULT_NAMES)), self._confirmed())
+        confirmed = with_confirmed(pd.DataFrame(rows, columns=list(RESULT_NAMES)), self._confirmed())
+        return with_latency(confirmed, self.latencies())
+
+    def latencies(self) -> tuple[Latency, ...]:
+        """What was measured of its networks, in every setup."""
+        return read_latencies(self.folder)
+
+    def record_latencies(self, latencies: Iterable[Latency]) -> None:
+        """Keep what was measured of networks."""
+        add_latencies(self.folder, latencies)
 
     def confirmations(self) -> pd.DataFrame:
         """One row a network and seed of the confirmation; the columns are `CONFIRMATION_NAMES`."""
@@ -220,9 +231,9 @@ class Run:
     def references(self) -> pd.DataFrame:
         """One row a reference and budget, in the order of training.
 
-        The columns are `REFERENCE_NAMES`, and those of `bft_nas.record.columns.CONFIRMED_COLUMNS` as in `results`.
+        The columns are `REFERENCE_NAMES`, and as in `results` those that are known later.
         """
-        return with_confirmed(self._references(), self._confirmed())
+        return with_latency(with_confirmed(self._references(), self._confirmed()), self.latencies())
 
     def _references(self) -> pd.DataFrame:
         import pandas as pd

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ import yaml
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file, locks, write_text, writing
 from bft_nas.network import Architecture
+from bft_nas.record.latency import Latency, add_latencies, read_latencies
 from bft_nas.record.run_file import DataFacts, versions
 from bft_nas.record.run_folder import UNFINISHED, check_name, moved
 from bft_nas.training.curve import BEST, LAST
@@ -53,7 +54,7 @@ class Trained:
 
     Its files: ``training.yaml`` (network, data, protocol), ``architecture.json``, ``curve.csv``, ``checkpoint.pt``
     while the training lasts, ``model.safetensors`` (the best weights by validation accuracy), ``last.safetensors``,
-    ``evaluation.json`` and the model card.
+    ``evaluation.json``, ``latency.json`` once it was measured, and the model card.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -251,6 +252,14 @@ class Trained:
             "measures": evaluation.measures.to_dict(),
         }
         write_text(self.folder / EVALUATION, json.dumps(content, indent=1) + "\n")
+
+    def latencies(self) -> tuple[Latency, ...]:
+        """What was measured of it, in every setup."""
+        return read_latencies(self.folder)
+
+    def record_latencies(self, latencies: Iterable[Latency]) -> None:
+        """Keep what was measured of it."""
+        add_latencies(self.folder, latencies)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

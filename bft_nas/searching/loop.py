@@ -66,6 +66,8 @@ class Clock:
     proposing: float = 0.0
     training: float = 0.0
     recording: float = 0.0
+    timing: float = 0.0
+    """Of networks, at the end."""
     workers: int = 1
     """Trainings at once, whose seconds add up."""
     started: float = field(default_factory=time.perf_counter)

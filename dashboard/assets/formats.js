@@ -26,6 +26,7 @@ const FORMATS = {
   megabytes: (size) => `${fixed(size / 1e6, 2)} MB`,
   pixels: (side) => `${side}x${side}`,
   seconds: (value) => fixed(value, 1),
+  milliseconds: (value) => `${fixed(1000 * value, 2)} ms`,
 };
 const isMissing = (value) => value === null || value === undefined;
 const shown = (value, format) => (isMissing(value) ? "" : FORMATS[format](value));

@@ -21,7 +21,15 @@ from bft_nas.record.settings import Settings
 from tests.conftest import Silent, tiny_prepared, tiny_run
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"trials": 1, "images": 64, "epochs": 1, "workers": 1, "references": False, "confirm": False}
+SMALL = {
+    "trials": 1,
+    "images": 64,
+    "epochs": 1,
+    "workers": 1,
+    "references": False,
+    "confirm": False,
+    "timing": False,
+}
 
 
 def test_the_page_on_python_runs_from_top_to_bottom(
@@ -94,7 +102,7 @@ def test_a_watcher_of_the_callers_is_notified_and_nothing_is_printed(
     with pytest.raises(UserError, match="space: a resumed run keeps its own; expected resume without it"):
         bft_nas.search(resume=run.folder, space="mobile")
     resumed = bft_nas.search(
-        resume=run.name, runs=tmp_path / "runs", progress=False, references=False, confirm=False
+        resume=run.name, runs=tmp_path / "runs", progress=False, references=False, confirm=False, timing=False
     )
     assert len(resumed.results()) == 1
 

@@ -25,6 +25,7 @@ COMMANDS = [
         "train",
         "evaluate",
         "export",
+        "latency",
         "compare",
         "fidelity",
         "report",
@@ -37,7 +38,7 @@ COMMANDS = [
 ]
 SMALL = (
     *("--sampler", "random", "--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32"),
-    *("--no-references", "--no-confirm", "--workers", "1"),
+    *("--no-references", "--no-confirm", "--no-timing", "--workers", "1"),
 )
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -349,7 +350,16 @@ def test_resume_goes_on_and_refuses_another_protocol(
     assert "--space: a resumed run keeps its own" in err
     assert (folder / "runs/first/results.csv").read_text() == before
     code, out, _ = cli(
-        "search", "--resume", "first", "--trials", "3", "--no-references", "--no-confirm", "--workers", "1"
+        "search",
+        "--resume",
+        "first",
+        "--trials",
+        "3",
+        "--no-references",
+        "--no-confirm",
+        "--no-timing",
+        "--workers",
+        "1",
     )
     assert code == 0
     assert "candidate 3/3" in out
@@ -363,7 +373,16 @@ def test_a_run_is_resumed_from_another_directory(
 ) -> None:
     run = searched[0] / "runs" / "first"
     code, out, err = cli(
-        "search", "--resume", str(run), "--trials", "2", "--no-references", "--no-confirm", "--workers", "1"
+        "search",
+        "--resume",
+        str(run),
+        "--trials",
+        "2",
+        "--no-references",
+        "--no-confirm",
+        "--no-timing",
+        "--workers",
+        "1",
     )
     assert code == 0, err
     assert f"bft-nas show {run}" in out
@@ -402,7 +421,7 @@ def test_compare_trains_the_references_at_the_runs_budgets_and_adds_them(
     assert "shufflenet_v2_bft" in (folder / "runs/first/results.csv").read_text()
     assert "shufflenet_v2_bft" in (folder / "runs/first/report.html").read_text()
     # All of them are known by now.
-    code, out, _ = cli("search", "--resume", "first", "--trials", "2", "--no-confirm")
+    code, out, _ = cli("search", "--resume", "first", "--trials", "2", "--no-confirm", "--no-timing")
     assert (code, "epoch 1/1" in out) == (0, False)
     assert "References under the same protocol" in out
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bft_nas.core.machine import usable_cores, usable_memory
+from bft_nas.core.machine import processor_name, usable_cores, usable_memory
 
 GIB = 1 << 30
 
@@ -85,3 +85,12 @@ def test_a_machine_that_says_nothing_has_a_core_and_unknown_memory(tmp_path: Pat
     nowhere = {"proc": tmp_path / "none", "cgroups": tmp_path / "neither"}
     assert usable_cores(**nowhere) >= 1
     assert usable_memory(**nowhere) is None
+
+
+def test_the_processor_has_the_name_that_the_system_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A  Model @ 2 GHz\nmodel name\t: other\n")
+    assert processor_name(proc=tmp_path) == "A Model @ 2 GHz"
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nBogoMIPS\t: 50\n")
+    named = processor_name(proc=tmp_path)
+    assert named
+    assert named == processor_name(proc=tmp_path / "nowhere")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from playwright.sync_api import BrowserContext, Page
 
 from bft_nas.dashboard.report import SCRIPTS
-from bft_nas.record.columns import COLUMNS, REFERENCE_COLUMNS, Format
+from bft_nas.record.columns import COLUMNS, LATER_COLUMNS, REFERENCE_COLUMNS, Format
 
-FORMATS = {column.format.name: column.format for column in (*COLUMNS, *REFERENCE_COLUMNS)}
+FORMATS = {column.format.name: column.format for column in (*COLUMNS, *REFERENCE_COLUMNS, *LATER_COLUMNS)}
 # Ties between two digits included: those are decimal numbers that have a last bit.
 PARTS = st.floats(0, 1) | st.integers(0, 800).map(lambda hits: hits / 800)
 COUNTS = st.integers(0, 10**11) | st.integers(1, 9999).map(lambda count: 125 * count)
@@ -33,7 +33,7 @@ def test_every_format_is_the_same_in_the_browser(page: Page, parts: list[float],
     def values(form: Format) -> list[float] | list[int] | list[str]:
         if not form.numeric:
             return ["mobilenet_v1", "d/d b4/d", "<b>"]
-        return parts if form.name in ("percent", "share", "factor", "seconds") else counts
+        return parts if form.name in ("percent", "share", "factor", "seconds", "milliseconds") else counts
 
     given = [(name, value) for name, form in FORMATS.items() for value in values(form)]
     shown = page.evaluate("given => given.map(([name, value]) => shown(value, name))", given)
@@ -42,5 +42,10 @@ def test_every_format_is_the_same_in_the_browser(page: Page, parts: list[float],
 
 def test_what_there_is_not_is_empty_in_the_browser_as_in_the_terminal(page: Page) -> None:
     empty = page.evaluate("names => names.map((name) => shown(null, name))", list(FORMATS))
-    assert empty == [column.text(None) for column in chain(COLUMNS, REFERENCE_COLUMNS[:2])][: len(empty)]
+    assert (
+        empty
+        == [column.text(None) for column in chain(COLUMNS, REFERENCE_COLUMNS[:2], LATER_COLUMNS)][
+            : len(empty)
+        ]
+    )
     assert set(empty) == {""}

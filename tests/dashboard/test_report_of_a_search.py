@@ -15,7 +15,7 @@ from tests.test_end_to_end import start, wait_for_line
 
 SEARCH = (
     "search", "--flops", "3M", "--space", "tiny.yaml", "--classes", "10", "--images", "200", "--epochs", "2",
-    "--workers", "1", "--name", "first", "--no-references", "--no-confirm", "--trials", "4",
+    "--workers", "1", "--name", "first", "--no-references", "--no-confirm", "--no-timing", "--trials", "4",
 )  # fmt: skip
 
 
@@ -49,7 +49,15 @@ def test_the_reports_of_an_interrupted_and_of_a_finished_search(
         is_complete(page, interrupted)
 
     again = start(
-        tmp_path, "search", "--resume", "first", "--no-references", "--no-confirm", "--workers", "1"
+        tmp_path,
+        "search",
+        "--resume",
+        "first",
+        "--no-references",
+        "--no-confirm",
+        "--no-timing",
+        "--workers",
+        "1",
     )
     again.communicate(timeout=240)
     assert again.returncode == 0

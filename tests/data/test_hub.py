@@ -225,7 +225,17 @@ def test_every_command_takes_them(place: Path, capsys: pytest.CaptureFixture[str
     assert "photos (digest " in said.out
     assert "there are test images" in said.out
     assert said.err == ""
-    few = ("--workers", "1", "--no-references", "--no-confirm", "--epochs", "1", "--trials", "1")
+    few = (
+        "--workers",
+        "1",
+        "--no-references",
+        "--no-confirm",
+        "--no-timing",
+        "--epochs",
+        "1",
+        "--trials",
+        "1",
+    )
     assert (
         main(["search", "--space", "tiny.yaml", "--flops", "3M", "--data", "hf:photos", "--name", "s", *few])
         == 0

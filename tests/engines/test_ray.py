@@ -229,7 +229,7 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(two_nodes: TwoNodes, tm
     epochs = 6
     arguments = (
         *("search", "--flops", "2M", "--space", "tiny.yaml", "--sampler", "random", "--trials", "3"),
-        *("--images", "1500", "--epochs", str(epochs), "--no-references", "--no-confirm"),
+        *("--images", "1500", "--epochs", str(epochs), "--no-references", "--no-confirm", "--no-timing"),
     )
 
     def start(*more: str) -> subprocess.Popen[str]:

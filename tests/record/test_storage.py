@@ -136,7 +136,7 @@ def test_a_writer_keeps_others_waiting_and_no_longer_when_it_is_killed(finished:
 def test_resume_repairs_the_journal_says_so_and_goes_on(
     bft_nas: Command, tiny_space: Path, tmp_path: Path
 ) -> None:
-    alone = ("--workers", "1", "--no-references", "--no-confirm")
+    alone = ("--workers", "1", "--no-references", "--no-confirm", "--no-timing")
     new = ("--flops", "2M", "--space", "tiny.yaml", "--name", "torn", "--images", "64", "--epochs", "1")
     first = bft_nas("search", *new, "--trials", "3", *alone)
     assert first.returncode == 0, first.stderr
@@ -222,6 +222,7 @@ def test_two_processes_share_a_study_in_postgresql(server: str, tmp_path: Path) 
                 *arguments,
                 "--no-references",
                 "--no-confirm",
+                "--no-timing",
                 "--workers",
                 "1",
             ],

@@ -270,7 +270,19 @@ def test_a_file_of_something_else_is_a_mistake(run: Run) -> None:
 def search_line(data: Path, name: str, *more: str) -> tuple[str, ...]:
     return (
         *("search", "--flops", "2M", "--space", "tiny.yaml", "--data", str(data), "--sampler", "random"),
-        *("--epochs", "1", "--trials", "3", "--batch-size", "32", "--name", name, "--no-references", *more),
+        *(
+            "--epochs",
+            "1",
+            "--trials",
+            "3",
+            "--batch-size",
+            "32",
+            "--name",
+            name,
+            "--no-references",
+            "--no-timing",
+            *more,
+        ),
     )
 
 
@@ -295,7 +307,7 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     process.send_signal(signal.SIGKILL)
     process.wait(60)
     assert len(confirmations(tmp_path, "killed")) == 2
-    resumed = bft_nas("search", "--resume", "killed", "--no-references", "--workers", "1")
+    resumed = bft_nas("search", "--resume", "killed", "--no-references", "--no-timing", "--workers", "1")
     assert resumed.returncode == 0, resumed.stderr
     # From its last epoch: the first one is not trained again.
     assert "confirmation 3/9: candidate" in resumed.stdout

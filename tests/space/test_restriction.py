@@ -95,7 +95,9 @@ def test_a_space_without_such_a_fusion_is_refused_in_one_line(text: str, fusion:
 
 
 def test_a_search_says_so_and_keeps_it(tiny_space: Path, tmp_path: Path) -> None:
-    begin = partial(search, runs=tmp_path, references=False, confirm=False, workers=1, progress=False)
+    begin = partial(
+        search, runs=tmp_path, references=False, confirm=False, timing=False, workers=1, progress=False
+    )
     run = begin("2M", space=tiny_space, fusion="dense", name="control", images=64, epochs=1, trials=2)
     assert dict(asked_facts(run))["space"].endswith("tiny.yaml, dense fusions only")
     resumed = begin(resume="control", trials=4)

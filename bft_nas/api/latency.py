@@ -1,0 +1,127 @@
+"""`bft_nas.measure_latency`: how long networks take for one image, kept with their run or trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bft_nas.api.run import Run
+from bft_nas.api.trained import Trained, open_trained
+from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.files import is_file
+from bft_nas.latency.networks import (
+    RUNTIME_OF,
+    Subject,
+    check_installed,
+    checked_names,
+    default_runtime,
+    file_at,
+    network_of_trained,
+    networks_of_run,
+)
+from bft_nas.latency.single_stream import Rule
+from bft_nas.record.card import CARD, write_card
+from bft_nas.record.run_file import RUN_FILE
+from bft_nas.record.run_folder import RUNS
+from bft_nas.record.trained import TRAINED, is_trained
+
+if TYPE_CHECKING:
+    from bft_nas.latency.measure import Measured, Watcher
+    from bft_nas.record.latency import Latency
+
+QUICK = Rule()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What somebody named."""
+
+    subjects: Sequence[Subject]
+    keep: Callable[[Sequence[Latency]], None]
+
+
+def measure_latency(
+    *what: str | Path,
+    runtimes: Sequence[str] = (),
+    threads: Sequence[int] = (1,),
+    queries: int = QUICK.queries,
+    seconds: float = QUICK.seconds,
+    runs: Path = RUNS,
+    trained: Path = TRAINED,
+    watcher: Watcher = lambda text, part: None,
+) -> list[Measured]:
+    """Measure networks in turns, one image at a time, as ``bft-nas latency`` does, and keep what came of it.
+
+    Args:
+        what: runs, of which the front, the references and what was confirmed are measured, trained networks, and
+            files of exports; by name or path.
+        runtimes: ``pytorch`` and names of `bft_nas.export.runtimes.RUNTIMES`; by default ONNX Runtime where it is
+            installed. A file is run by its own.
+        threads: numbers of threads.
+        queries: of each network at least; the rule of MLPerf has 1,024.
+        seconds: in queries of each network at least.
+        runs: where runs are.
+        trained: where trained networks are.
+        watcher: is told how far it is.
+
+    Raises:
+        UserError: something of it is not there, is no file of an export, or needs what is not installed.
+        ExportError: a network cannot be written for a runtime.
+
+    >>> [each.latency.text for each in measure_latency("mobile-50M")]  # doctest: +SKIP
+    """
+    names = checked_names(runtimes) or (default_runtime(),)
+    sources = [_source(str(each), runs, trained, names if runtimes else ()) for each in dict.fromkeys(what)]
+    from bft_nas.latency.measure import measure
+
+    subjects = [subject for source in sources for subject in source.subjects]
+    measured = measure(
+        subjects, names, tuple(dict.fromkeys(threads)), Rule(queries, seconds), watcher=watcher
+    )
+    for source in sources:
+        own = {id(subject) for subject in source.subjects}
+        source.keep([each.latency for each in measured if id(each.subject) in own])
+    return measured
+
+
+def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Source:
+    path = Path(name)
+    if is_file(path) and path.suffix in RUNTIME_OF:
+        file = file_at(path)
+        check_installed(file.runtime, name)
+        if asked and file.runtime not in asked:
+            raise UserError(f"{name}: runs in {file.runtime}; expected it among {setting('runtime')}")
+        return _Source([file], lambda latencies: None)
+    if is_trained(name, trained=trained) and not is_file(runs / name / RUN_FILE):
+        network = open_trained(name, trained=trained)
+        return _Source([network_of_trained(network)], partial(_keep, network))
+    if not is_file(runs / name / RUN_FILE) and not is_file(path / RUN_FILE):
+        known = ""
+        with suppress(UserError):
+            known = _known(runs)
+        raise UserError(
+            f"'{one_line(name)[:80]}': no run, trained network or file of an export "
+            f"({', '.join(RUNTIME_OF)}); expected one{known}"
+        )
+    run = Run.open(name, runs=runs)
+    networks = networks_of_run(run)
+    if not networks:
+        raise UserError(f"run '{run.name}': no trained candidate yet; expected a run with a winner")
+    return _Source(networks, run.record_latencies)
+
+
+def _known(runs: Path) -> str:
+    from bft_nas.record.run_folder import run_names
+
+    names = run_names(runs)
+    return f", such as {', '.join(names[-5:])}" if names else ""
+
+
+def _keep(trained: Trained, latencies: Sequence[Latency]) -> None:
+    trained.record_latencies(latencies)
+    if is_file(trained.folder / CARD):
+        write_card(trained)

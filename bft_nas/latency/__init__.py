@@ -1,0 +1,1 @@
+"""How long networks take for one image, measured on this machine."""

@@ -1,0 +1,90 @@
+"""Measures networks and files in turns, in each of some setups."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bft_nas.latency.networks import Ready, Subject, counts_of
+from bft_nas.latency.single_stream import Rule, single_stream
+from bft_nas.record.latency import Latency
+
+Watcher = Callable[[str, float], None]
+"""Called with what is being done, in words, and the part of it that is done."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of one network in one setup."""
+
+    subject: Subject
+    latency: Latency
+    macs: int | None
+    """None of a file beside which no architecture stands."""
+    params: int | None
+
+
+def measure(
+    subjects: Sequence[Subject],
+    runtimes: Sequence[str],
+    threads: Sequence[int],
+    rule: Rule,
+    *,
+    preparing: float = math.inf,
+    watcher: Watcher = lambda text, part: None,
+) -> list[Measured]:
+    """Latencies for one image, of networks in each runtime and with each number of threads, and of files in theirs.
+
+    Args:
+        subjects: the most important first.
+        runtimes: checked names; files have their own.
+        threads: numbers of them.
+        rule: how long is measured.
+        preparing: seconds after the first network is ready, after which no further one is made ready.
+        watcher: is told how far it is.
+
+    Raises:
+        UserError: a file is none of an export.
+        ExportError: a network cannot be written for a runtime.
+    """
+    ready: list[tuple[Subject, Ready]] = []
+    ends = math.inf
+    with tempfile.TemporaryDirectory() as folder, _threads_kept():
+        for place, subject in enumerate(subjects):
+            if time.perf_counter() >= ends:
+                break
+            watcher(f"{subject.label}: made ready", place / len(subjects))
+            ready += [(subject, each) for each in subject.ready(runtimes, threads, Path(folder))]
+            if place == 0:
+                # What it had to import is no measure of the others.
+                ends = time.perf_counter() + preparing
+        queries = {place: each.query for place, (_, each) in enumerate(ready)}
+        found = single_stream(queries, rule, progress=lambda part: watcher("measured", part))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    measured = []
+    for place, (subject, each) in enumerate(ready):
+        macs, params = counts_of(subject) or (None, None)
+        known = "" if subject.architecture is None else subject.architecture.hash
+        times = found[place]
+        latency = Latency(
+            subject.label, known, each.setup, times.p50, times.p90, times.queries, each.size, now
+        )
+        measured.append(Measured(subject, latency, macs, params))
+    return measured
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,277 @@
+"""What can be measured: networks, made ready for each of some runtimes, and files that were exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.extras import lacking, require
+from bft_nas.core.files import is_file
+from bft_nas.core.machine import processor_name, usable_cores
+from bft_nas.core.units import format_macs
+from bft_nas.export.runtimes import RUNTIMES
+from bft_nas.latency.single_stream import Query
+from bft_nas.network import Architecture, cost
+from bft_nas.network.references import widest
+from bft_nas.record.latency import Setup
+from bft_nas.record.pareto import complete, front, winners
+from bft_nas.training.curve import BEST
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bft_nas.record.run import Run
+    from bft_nas.record.trained import Trained
+
+PYTORCH, ONNX_RUNTIME = "pytorch", "onnxruntime"
+PACKAGES = {PYTORCH: "torch", "litert": "ai-edge-litert"}
+"""Of which the version is that of a runtime, where it is not called as the runtime is."""
+RUNTIME_OF = {Path(name).suffix: runtime for runtime, each in RUNTIMES.items() for name in each.files}
+"""By how the name of a file ends."""
+RUNTIME_OF |= {".pt2": PYTORCH}
+INT8 = "-int8"
+"""How the names of quantised files end."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network that can be asked, in one setup."""
+
+    setup: Setup
+    query: Query
+    size: int | None
+    """Bytes of the file that is run; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a run, or a trained one."""
+
+    label: str
+    architecture: Architecture
+    weights: Callable[[], Mapping[str, Tensor]] | None = None
+    """None where none were kept: it then has random ones, which take as long."""
+
+    def ready(self, runtimes: Sequence[str], threads: Sequence[int], folder: Path) -> list[Ready]:
+        """Build it, and write the files of runtimes into a folder that lasts as long as it is measured.
+
+        Raises:
+            ExportError: a file cannot be written.
+        """
+        network, image = self._built(), _image(_shape(self.architecture))
+        found: list[Ready] = []
+        for runtime in runtimes:
+            if runtime == PYTORCH:
+                found += _in_pytorch(network, image, threads, None)
+                continue
+            for path in self._files(network, image, runtime, folder):
+                found += _of_file(path, runtime, image, threads)
+        return found
+
+    def _built(self) -> nn.Module:
+        import torch
+
+        from bft_nas.export.checks import trained
+        from bft_nas.network import build
+
+        if self.weights is not None:
+            return trained(self.architecture, self.weights())
+        with torch.random.fork_rng(devices=[]):
+            return build(self.architecture).eval()
+
+    def _files(self, network: nn.Module, image: Tensor, runtime: str, folder: Path) -> list[Path]:
+        import torch
+
+        from bft_nas.export.inference import inference_network
+        from bft_nas.export.runtimes import Deployment
+
+        folder /= f"{runtime}-{self.architecture.hash}"
+        folder.mkdir(exist_ok=True)
+        with torch.no_grad():
+            expected = [network(image)]
+        inference = inference_network(network, self.architecture)
+        deployment = Deployment(inference, self.architecture, folder, [image], expected, for_timing=True)
+        return [folder / file.name for file in RUNTIMES[runtime].write(deployment)]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of an export."""
+
+    path: Path
+    architecture: Architecture | None
+    """As it stands beside it."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return str(self.path)
+
+    @property
+    def runtime(self) -> str:
+        """What runs it."""
+        return RUNTIME_OF[self.path.suffix]
+
+    def ready(self, runtimes: Sequence[str], threads: Sequence[int], folder: Path) -> list[Ready]:
+        """Open it; UserError where that, or a first query, fails."""
+        try:
+            shape = _shape(self.architecture) if self.architecture else _shape_in(self.path)
+            found = list(_of_file(self.path, self.runtime, _image(shape), threads))
+            found[0].query()
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{self.path}: cannot be run in {self.runtime} ({one_line(error)[:200]}); expected a file of an export"
+            ) from None
+        return found
+
+
+Subject = Network | File
+
+
+def networks_of_run(run: Run) -> list[Network]:
+    """The winners of a run, the others of its front, its references and what was confirmed, each network once."""
+    results, references = run.results(), run.references()
+    best = winners(results, run.settings.budgets)
+    confirmed = results[results["confirmed"].notna()] if "confirmed" in results else results.head(0)
+
+    def candidates(numbers: Sequence[int]) -> Iterator[Network]:
+        for number in numbers:
+            kept = run.weights_file(number) is not None
+            weights = partial(run.weights, number) if kept else None
+            yield Network(f"candidate {number}", run.architecture(number), weights)
+
+    found = [*candidates(best["number"].tolist()[::-1]), *candidates(front(results)["number"].tolist()[::-1])]
+    for row in complete(references).to_dict("records"):
+        made = widest(row["name"], row["budget"], resolution=row["resolution"], classes=run.settings.classes)
+        # Another version may have made it otherwise.
+        if made is not None and made[1].hash == row["hash"]:
+            found.append(Network(f"{row['name']} within {format_macs(row['budget'])}", made[1]))
+    found += candidates(confirmed["number"].tolist())
+    return list({network.architecture.hash: network for network in reversed(found)}.values())[::-1]
+
+
+def network_of_trained(trained: Trained) -> Network:
+    """A network trained to the end, or on the way there."""
+    weights = trained.weights if is_file(trained.folder / BEST) else None
+    return Network(trained.name, trained.architecture, weights)
+
+
+def file_at(path: Path) -> File:
+    """A file of an export, with the architecture that stands beside it."""
+    architecture = None
+    with suppress(OSError, ValueError):
+        beside = path.with_name("architecture.json").read_text(encoding="utf-8")
+        architecture = Architecture.from_json(beside)
+    return File(path, architecture)
+
+
+def counts_of(subject: Subject) -> tuple[int, int] | None:
+    """MACs and parameters; None of a file beside which no architecture stands."""
+    if subject.architecture is None:
+        return None
+    counted = cost(subject.architecture)
+    return counted.macs, counted.params
+
+
+def default_runtime() -> str:
+    """ONNX Runtime where it is installed, which is what people deploy with."""
+    return PYTORCH if lacking(RUNTIMES[ONNX_RUNTIME].extra) else ONNX_RUNTIME
+
+
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of runtimes, each once; UserError for one that there is not, or that is not installed."""
+    known = (PYTORCH, *RUNTIMES)
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{setting('runtime')}: expected {' or '.join(known)}, got '{one_line(name)[:40]}'"
+            )
+        check_installed(name, f"{setting('runtime')} {name}")
+    return tuple(dict.fromkeys(names))
+
+
+def check_installed(runtime: str, what: str) -> None:
+    """UserError, with what to install, unless a runtime is there."""
+    if runtime != PYTORCH:
+        require(RUNTIMES[runtime].extra, what)
+
+
+def setup_of(runtime: str, threads: int, precision: str = "float32") -> Setup:
+    """What is measured on, here."""
+    import bft_nas
+
+    try:
+        found = version(PACKAGES.get(runtime, runtime))
+    except PackageNotFoundError:
+        # It is written by this package, and has no version of its own.
+        found = bft_nas.__version__
+    return Setup(runtime, found, threads, precision, processor_name(), usable_cores())
+
+
+def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) -> Iterator[Ready]:
+    """A file, opened once for each number of threads."""
+    size = path.stat().st_size
+    if runtime == PYTORCH:
+        import torch
+
+        yield from _in_pytorch(torch.export.load(path).module(), image, threads, size)
+        return
+    pixels = image.numpy()
+    for count in threads:
+        session = RUNTIMES[runtime].open_file(path, count)
+        precision = "int8" if path.stem.endswith(INT8) else "float32"
+        yield Ready(setup_of(runtime, count, precision), partial(session, pixels), size)
+
+
+def _in_pytorch(
+    network: nn.Module, image: Tensor, threads: Sequence[int], size: int | None
+) -> Iterator[Ready]:
+    import torch
+
+    def ask(count: int) -> None:
+        # Of the whole process: whoever measures sets them back.
+        if torch.get_num_threads() != count:
+            torch.set_num_threads(count)
+        with torch.no_grad():
+            network(image)
+
+    for count in threads:
+        yield Ready(setup_of(PYTORCH, count), partial(ask, count), size)
+
+
+def _shape(architecture: Architecture) -> tuple[int, ...]:
+    return architecture.in_channels, architecture.resolution, architecture.resolution
+
+
+def _shape_in(path: Path) -> tuple[int, ...]:
+    """Channels, rows and columns of the images that a file takes."""
+    shape: Sequence[Any]
+    if path.suffix == ".pt2":
+        import torch
+
+        program = torch.export.load(path)
+        name = program.graph_signature.user_inputs[0]
+        shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
+    elif path.suffix == ".onnx":
+        import onnxruntime
+
+        shape = onnxruntime.InferenceSession(path).get_inputs()[0].shape
+    else:
+        raise UserError(
+            f"{path}: expected architecture.json of its export beside it, which says what it takes"
+        )
+    return tuple(int(each) for each in shape[1:])
+
+
+def _image(shape: tuple[int, ...]) -> Tensor:
+    import torch
+
+    return torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,240 @@
+"""Networks, files and runs are measured as they are, what came of it is kept, and nothing else changes."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bft_nas.api.latency import measure_latency
+from bft_nas.api.run import Run
+from bft_nas.api.work import time_front
+from bft_nas.cli.main import main
+from bft_nas.core.errors import UserError
+from bft_nas.export.graphs import write_onnx
+from bft_nas.export.inference import inference_network
+from bft_nas.export.runtimes import RUNTIMES
+from bft_nas.latency import front
+from bft_nas.latency.measure import measure
+from bft_nas.latency.networks import (
+    PYTORCH,
+    RUNTIME_OF,
+    Network,
+    checked_names,
+    file_at,
+    networks_of_run,
+    setup_of,
+)
+from bft_nas.latency.single_stream import Rule
+from bft_nas.network import build, cost
+from bft_nas.record.card import CARD, write_card
+from bft_nas.record.pareto import front as front_of
+from tests.dashboard.made_up_training import end, make_training
+from tests.export.examples import CASES, SEPARABLE, SHUFFLE
+
+EXAMPLE = Path(__file__).parents[2] / "runs/example"
+QUICK = Rule(queries=8, seconds=0)
+NAMES = (PYTORCH, *RUNTIMES)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run with one reference for each budget."""
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "runs/example"))
+    references = pd.read_csv(folder / "references.csv")
+    references[references["name"] == "mobilenet_v1"].to_csv(folder / "references.csv", index=False)
+    return Run(folder)
+
+
+def test_a_network_is_measured_in_every_runtime_with_every_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    subjects = [Network("one", SEPARABLE), Network("other", SHUFFLE)]
+    state = torch.random.get_rng_state()
+    measured = measure(subjects, NAMES, [1, 2], QUICK)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    setups = [each.latency.setup for each in measured if each.subject is subjects[0]]
+    assert set(setups) == {setup_of(name, count) for name in NAMES for count in (1, 2)}
+    assert len(measured) == 2 * len(setups)
+    for each in measured:
+        latency = each.latency
+        assert 0 < latency.p50 <= latency.p90 < 60
+        assert latency.queries >= 8
+        assert (latency.size is None) == (latency.setup.runtime == PYTORCH)
+        assert each.macs == cost(each.subject.architecture or SEPARABLE).macs
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("kind", list(CASES))
+def test_what_a_runtime_writes_for_timing_does_what_the_network_does(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    architecture = CASES[kind].architecture
+    network = build(architecture).eval()
+    (ready,) = Network("it", architecture, network.state_dict).ready([name], [1], tmp_path)
+    side = architecture.resolution
+    image = torch.randn(1, architecture.in_channels, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network(image)
+    found = torch.as_tensor(ready.query())
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_path: Path) -> None:
+    network = inference_network(build(SEPARABLE).eval(), SEPARABLE)
+    write_onnx(network, SEPARABLE, tmp_path / "model.onnx", quickly=True)
+    program = torch.export.export(network, (torch.zeros(1, 3, 32, 32),))
+    torch.export.save(program, tmp_path / "model.pt2")
+    files = [tmp_path / "model.onnx", tmp_path / "model.pt2"]
+    alone = measure_latency(*files, queries=8, seconds=0)
+    assert [each.latency.setup.runtime for each in alone] == ["onnxruntime", PYTORCH]
+    assert [each.latency.size for each in alone] == [file.stat().st_size for file in files]
+    assert {each.macs for each in alone} == {None}
+    (tmp_path / "architecture.json").write_text(SEPARABLE.to_json())
+    (beside,) = measure_latency(files[0], runtimes=["onnxruntime"], queries=8, seconds=0)
+    assert (beside.macs, beside.latency.hash) == (cost(SEPARABLE).macs, SEPARABLE.hash)
+    # Those of another network's images.
+    (tmp_path / "architecture.json").write_text(SHUFFLE.to_json())
+    with pytest.raises(
+        UserError, match=r"model\.onnx: cannot be run in onnxruntime .*; expected a file of an"
+    ):
+        measure([file_at(files[0])], [], [1], QUICK)
+    with pytest.raises(UserError, match=r"model\.pt2: runs in pytorch; expected it among runtime"):
+        measure_latency(files[1], runtimes=["onnxruntime"])
+
+
+def test_a_trained_network_is_measured_and_its_card_says_so(tmp_path: Path) -> None:
+    trained = make_training(tmp_path / "trained", "shoes")
+    end(trained)
+    write_card(trained)
+    (measured,) = measure_latency(
+        "shoes", runtimes=[PYTORCH], queries=8, seconds=0, trained=tmp_path / "trained"
+    )
+    assert trained.latencies() == (measured.latency,)
+    assert f"| latency | {measured.latency.text} |" in (trained.folder / CARD).read_text()
+
+
+def test_of_a_run_winners_front_references_and_what_was_confirmed_are_measured(run: Run) -> None:
+    results = run.results()
+    networks = networks_of_run(run)
+    assert networks[0].label == f"candidate {run.winner()['number']}"
+    labels = [network.label for network in networks]
+    assert {f"candidate {number}" for number in front_of(results)["number"]} <= set(labels)
+    assert {"mobilenet_v1 within 20M", "mobilenet_v1 within 50M"} <= set(labels)
+    assert len({network.architecture.hash for network in networks}) == len(labels)
+    # The example has none, and is measured all the same.
+    assert all(network.weights is None for network in networks)
+
+
+def test_the_end_of_a_search_measures_within_its_seconds_and_says_what_is_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "PREPARING", 0)
+    monkeypatch.setattr(front, "RULE", Rule(8, 0, 0))
+    said: list[str] = []
+    time_front(run, said.append)
+    more = len(networks_of_run(run)) - 1
+    assert said[0].startswith("latency: 1 networks in onnxruntime")
+    assert said[0].endswith(f"bft-nas latency example measures {more} more")
+    rows = run.results().set_index("number")
+    (number,) = rows["latency"].dropna().index
+    assert number == run.winner()["number"]
+    assert rows.loc[number, "latency_on"] == setup_of("onnxruntime", 1).text
+    assert "latency" in run.write_results().read_text().splitlines()[0].split(",")
+
+
+def test_what_cannot_be_measured_is_said_and_the_run_is_as_it_was(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object, **more: object) -> None:
+        raise RuntimeError("no\nroom")
+
+    before = run.results()
+    monkeypatch.setattr(front, "measure", fail)
+    said: list[str] = []
+    time_front(run, said.append)
+    assert said == ["latency: not measured (no room)"]
+    assert run.results().equals(before)
+    assert run.latencies() == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["nowhere"], "'nowhere': no run, trained network or file of an export (.onnx, .pt2"),
+        (["example", "--runtime", "tensorrt"], "--runtime: expected pytorch or onnxruntime"),
+        (["example", "--threads", "0"], "'0': expected a whole number of 1 or more"),
+        (["example", "--queries", "0"], "'0': expected a whole number of 1 or more"),
+        (["example", "--seconds", "soon"], "'soon': expected a number such as 2 or 0.5"),
+        (["torn.onnx"], "torn.onnx: cannot be run in onnxruntime"),
+        (["torn.pt2"], "torn.pt2: cannot be run in pytorch"),
+        (["photo.jpg"], "'photo.jpg': no run, trained network or file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    line: list[str],
+    message: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("torn.onnx", "torn.pt2", "photo.jpg"):
+        (tmp_path / name).write_bytes(b"torn")
+    try:
+        code = main(["latency", *line])
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
+    told = capsys.readouterr()
+    assert code == 2
+    assert message in told.err
+    assert told.err.count("\n") == 1
+    assert not (run.folder / "latency.json").exists()
+
+
+def test_what_is_not_installed_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bft_nas.core.extras.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"runtime onnxruntime: .*pip install 'bft-nas\[export\]'"):
+        checked_names(["onnxruntime"])
+    assert checked_names([PYTORCH, PYTORCH]) == (PYTORCH,)
+
+
+def test_the_command_prints_a_row_for_each_network_and_setup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_training(tmp_path / "trained", "shoes")
+    line = [
+        "latency",
+        "shoes",
+        "--runtime",
+        PYTORCH,
+        "--threads",
+        "1",
+        "2",
+        "--queries",
+        "8",
+        "--seconds",
+        "0",
+    ]
+    assert main(line) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "shoes: made ready"
+    assert shown[1].split() == [
+        *("network", "MACs", "parameters", "file", "runtime", "threads", "p50", "p90")
+    ]
+    assert [row.split()[0] for row in shown[2:4]] == ["shoes", "shoes"]
+    assert [row.split("ms")[0].split()[-2] for row in shown[2:4]] == ["1", "2"]
+    assert shown[4].startswith(setup_of(PYTORCH, 1).machine)
+    assert math.isfinite(float(shown[2].split()[-2]))
+
+
+def test_every_file_of_a_runtime_is_known_by_how_it_ends() -> None:
+    assert RUNTIME_OF[".pt2"] == PYTORCH
+    for name, runtime in RUNTIMES.items():
+        assert {RUNTIME_OF[Path(file).suffix] for file in runtime.files} == {name}
