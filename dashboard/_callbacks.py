@@ -19,6 +19,7 @@ from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._trained import trained_page
 from bft_nas.dashboard._view import (
     FILTERS,
+    MACS,
     Range,
     View,
     budget_stops,
@@ -87,6 +88,7 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
                 "fusion": Input("fusion", "value"),
                 "families": Input("families", "value"),
                 "states": Input("states", "value"),
+                "across": Input("across", "value"),
                 "published": Input("published", "value"),
                 "candidate": Input("candidate", "value"),
                 "beside": Input("beside", "value"),
@@ -111,6 +113,10 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
             _set_controls(view, stops)
         else:
             view = _controlled(old, given, stops)
+            if view.across != old.across:
+                # A zoom along one axis says nothing of another.
+                view = replace(view, x=None)
+                set_props("axes", {"data": {"x": None, "y": view.y}})
         return {
             "search": no_update if view_query(view) == given["search"] else view_query(view),
             "view": no_update if view == old else stored(view),
@@ -124,6 +130,7 @@ def _set_controls(view: View, stops: Sequence[int]) -> None:
         ("fusion", view.fusion or None),
         ("families", list(view.families)),
         ("states", list(view.states)),
+        ("across", view.across),
         ("published", ["yes"] if view.published else []),
         ("candidate", _typed(view.candidate)),
         ("beside", _typed(view.beside)),
@@ -141,6 +148,7 @@ def _controlled(old: View, given: Mapping[str, Any], stops: Sequence[int]) -> Vi
     filters = (given[name] for name in FILTERS)
     return replace(
         filtered(old, stops, *filters),
+        across=given["across"] or MACS,
         published="yes" in given["published"],
         candidate=_number(given["candidate"]),
         beside=_number(given["beside"]),

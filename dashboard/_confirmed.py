@@ -8,9 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bft_nas.core.units import format_macs, format_percent
-from bft_nas.dashboard._layers import REFERENCE, millions
+from bft_nas.dashboard._layers import REFERENCE, scaled
 from bft_nas.dashboard._style import ACCENT
-from bft_nas.record.columns import column_named
+from bft_nas.record.columns import Column, column_named
 from bft_nas.record.standings import Verdict, lead_text
 
 HEADINGS = ("network", "confirmed", "seeds", "proxy", "MACs", "fusions", "the winner's lead")
@@ -63,7 +63,9 @@ def confirmed_reach(points: Sequence[pd.DataFrame]) -> list[float]:
     ]
 
 
-def draw_confirmed(figure: go.Figure, candidates: pd.DataFrame, references: pd.DataFrame) -> None:
+def draw_confirmed(
+    figure: go.Figure, candidates: pd.DataFrame, references: pd.DataFrame, across: Column
+) -> None:
     """Means with their errors, marked as what they are: of another protocol than all other points."""
     for rows, name, colour in (
         (candidates, "confirmed, trained longer", ACCENT),
@@ -75,7 +77,7 @@ def draw_confirmed(figure: go.Figure, candidates: pd.DataFrame, references: pd.D
         cells = [column_named("confirmed").cell(row) for row in rows.to_dict("records")]
         figure.add_trace(
             go.Scatter(
-                x=millions(rows),
+                x=scaled(rows, across),
                 y=[100 * float(value) for value in rows["confirmed"]],
                 error_y={
                     "array": [100 * float(value) for value in rows["confirmed_error"]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,9 @@ from bft_nas.dashboard._parts import outputs
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative, guarded, tell_terminal
-from bft_nas.dashboard._view import FILTERS, View, budget_stops, filtered, select
-from bft_nas.dashboard.front import candidates_text, drawn, front_figure, rings
+from bft_nas.dashboard._view import FILTERS, MACS, View, budget_stops, filtered, select
+from bft_nas.dashboard.front import Against, candidates_text, drawn, front_figure, rings
+from bft_nas.record.latency import setups_of, with_latency
 
 # A change of the figure's property would have Plotly draw thousands of points again, and so would Dash if it heard of
 # a change of shapes alone.
@@ -26,7 +28,16 @@ MOVE_SHAPES = """(shapes) => {
     { sparing: true });
   Plotly.relayout(graph, { shapes });
 }"""
-FRONT = ("front.figure", "front-figure.aria-label", "front-says.children", "macs-says.children", "drawn.data")
+FRONT = (
+    "front.figure",
+    "front-figure.aria-label",
+    "front-says.children",
+    "macs-says.children",
+    "drawn.data",
+    "front-title.children",
+    "across.options",
+    "across-choice.hidden",
+)
 
 
 def register(app: Dash, runs: Runs) -> None:
@@ -37,18 +48,22 @@ def register(app: Dash, runs: Runs) -> None:
         Input("version", "data"),
         # Not the view that they are written into: what waits for that is drawn so much later.
         *(Input(name, "value") for name in FILTERS),
+        Input("across", "value"),
         State("view", "data"),
         prevent_initial_call=True,
     )
     def draw_front(version: str, *given: Any) -> tuple[Any, ...]:
-        *filters, before = given
+        *filters, across, before = given
         view = View.from_stored(before)
+        if across != view.across:
+            view = replace(view, across=across, x=None)
         data = runs.read(view.run)
         return front_values(data, filtered(view, budget_stops(data.budgets), *filters))
 
     def shapes(view: View, places: dict[str, Any]) -> list[Any]:
-        shown = drawn(select(runs.read(view.run).results, view))
-        return [*places["budgets"], *rings(shown, view.ringed)]
+        data = runs.read(view.run)
+        shown = drawn(select(_in_setup(data.results, data, view), view))
+        return [*places["budgets"], *rings(shown, view.ringed, _against(data, view))]
 
     @app.callback(
         Output("shapes", "data"),
@@ -84,17 +99,19 @@ def register(app: Dash, runs: Runs) -> None:
 
 def front_values(data: RunData, view: View) -> tuple[Any, ...]:
     """The values of `FRONT`."""
-    results = select(data.results, view)
+    results, against = select(_in_setup(data.results, data, view), view), _against(data, view)
+    references = select(_in_setup(data.references, data, view), View(macs=view.macs))
     published = _published()
     figure = guarded(tell_terminal)(
         "front",
         lambda: front_figure(
             results,
             [budget for budget in data.budgets if budget <= (view.macs or budget)] or [view.macs or 0],
-            references=select(data.references, View(macs=view.macs)),
+            references=references,
             published=published if view.macs is None else published[published["macs"] <= view.macs],
             show_published=view.published,
             selected=view.ringed,
+            against=against,
         ),
     )
     places = {**_places(figure), "filters": view.filters}
@@ -104,6 +121,8 @@ def front_values(data: RunData, view: View) -> tuple[Any, ...]:
     if view.y:
         figure.update_layout(yaxis={"range": view.y, "autorange": False})
     text = candidates_text(results)
+    if against == "latency":
+        text = f"{text}, {int(results['latency'].notna().sum())} of them measured"
     if len(results) < len(data.results):
         text = f"{text}, of {len(data.results)} candidates without the filters"
     figure.update_layout(height=None)
@@ -113,7 +132,20 @@ def front_values(data: RunData, view: View) -> tuple[Any, ...]:
         f"{text[0].upper()}{text[1:]}.",
         "any" if view.macs is None else f"up to {format_macs(view.macs)}",
         places,
+        f"Accuracy against {'MACs' if against == 'macs' else 'latency'}",
+        {MACS: "MACs", **{setup.key: f"latency: {setup.text}" for setup in setups_of(data.latencies)}},
+        not data.latencies,
     )
+
+
+def _against(data: RunData, view: View) -> Against:
+    """MACs where nothing was measured in the setup that an address asks for."""
+    known = {setup.key for setup in setups_of(data.latencies)}
+    return "latency" if view.across in known else "macs"
+
+
+def _in_setup(frame: pd.DataFrame, data: RunData, view: View) -> pd.DataFrame:
+    return frame if view.across == MACS else with_latency(frame, data.latencies, view.across)
 
 
 def _unpacked(figure: go.Figure) -> dict[str, Any]:

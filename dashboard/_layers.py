@@ -16,13 +16,15 @@ import plotly.graph_objects as go
 from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
 from bft_nas.dashboard._style import INK
 from bft_nas.network.published import BUTTERFLIES, best_within, static_front
-from bft_nas.record.columns import column_named, columns_in
+from bft_nas.record.columns import Column, column_named, columns_for
 
 # Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
 # the winners' orange with any colour vision.
 REFERENCE = "#3b8fd0"
 PUBLISHED = "#b8659b"
 PUBLISHED_GROUP = "published"
+# What a front stands on unless it is one of latencies.
+MACS_ACROSS = column_named("macs")
 # Shapes that no family of candidates has.
 REFERENCE_SYMBOL = "x-thin"
 CURVE_SYMBOLS = tuple(
@@ -45,11 +47,13 @@ def names_width(references: pd.DataFrame) -> float:
     return float(references["name"].astype(str).str.len().clip(upper=32).max() * LETTER + GAP)
 
 
-def draw_references(figure: go.Figure, trained: pd.DataFrame, canvas: Canvas) -> None:
+def draw_references(
+    figure: go.Figure, trained: pd.DataFrame, canvas: Canvas, across: Column = MACS_ACROSS
+) -> None:
     """A cross for each complete reference, and the names for which there is room, the best of a budget first."""
     figure.add_trace(
         go.Scatter(
-            x=millions(trained),
+            x=scaled(trained, across),
             y=percent(trained),
             name="references, same protocol",
             legendgroup="references",
@@ -63,13 +67,14 @@ def draw_references(figure: go.Figure, trained: pd.DataFrame, canvas: Canvas) ->
     names: list[tuple[str, float, float]] = []
     for row in trained.sort_values("accuracy", ascending=False, kind="stable").to_dict("records"):
         # To the right of the budget's line, which would cross the name of a point close to it.
-        close = 0.9 * row["budget"] < row["macs"] <= row["budget"]
-        left = canvas.across(float(row["budget" if close else "macs"]) / 1e6) + GAP
+        close = across is MACS_ACROSS and 0.9 * row["budget"] < row["macs"] <= row["budget"]
+        at = row["budget"] if close else row[across.name]
+        left = canvas.across(on_axis(float(at), across)) + GAP
         box = (left, canvas.up(row["accuracy"]) - LINE / 2, LETTER * len(str(row["name"])), LINE)
         if canvas.clearance(*box) > 0:
             canvas.take_box(left, box[1], box[2] + GAP, LINE)
             names.append((escape(str(row["name"])), canvas.macs(left), 100 * float(row["accuracy"])))
-    canvas.take(millions(trained), trained["accuracy"])
+    canvas.take(scaled(trained, across), trained["accuracy"])
     figure.add_trace(
         go.Scatter(
             x=[x for _, x, _ in names],
@@ -191,9 +196,20 @@ def draw_published(figure: go.Figure, published: pd.DataFrame, canvas: Canvas, *
     )
 
 
+def scaled(rows: pd.DataFrame, across: Column) -> list[float]:
+    """The values of a column as its axis counts them."""
+    return [on_axis(float(value), across) for value in rows[across.name]]
+
+
+def on_axis(value: Any, across: Column) -> Any:
+    """A value of a column, or each of an array of them, as its axis counts it."""
+    # Divided, since a million times a millionth is rounded.
+    return value / (1 / across.format.scale)
+
+
 def millions(rows: pd.DataFrame) -> list[float]:
     """MACs as the axis counts them."""
-    return [float(macs) / 1e6 for macs in rows["macs"]]
+    return scaled(rows, MACS_ACROSS)
 
 
 def percent(rows: pd.DataFrame) -> list[float]:
@@ -278,7 +294,7 @@ def _reference_text(row: Mapping[Any, Any]) -> str:
 
 def network_lines(row: Mapping[Any, Any]) -> list[str]:
     """A trained network and its outcome, in the lines of a label."""
-    cells = ((column, column.cell(row)) for column in columns_in("point"))
+    cells = ((column, column.cell(row)) for column in columns_for("point", row))
     return [f"{column.heading} {escape(cell)}" for column, cell in cells if cell]
 
 

@@ -202,7 +202,16 @@ def _front(view: View) -> html.Section:
         [
             html.Div(
                 [
-                    html.H2("Accuracy against MACs"),
+                    html.H2("Accuracy against MACs", id="front-title"),
+                    html.Div(
+                        _labelled(
+                            "Against",
+                            dcc.Dropdown([], view.across, id="across", clearable=False, searchable=False),
+                        ),
+                        id="across-choice",
+                        className="across",
+                        hidden=True,
+                    ),
                     html.P(id="front-says", className="about"),
                     figure("front"),
                 ],

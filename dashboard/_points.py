@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.dashboard._layers import network_lines, spread
+from bft_nas.dashboard._layers import MACS_ACROSS, network_lines, on_axis, spread
 from bft_nas.dashboard._style import INK, MANY, SHARE_SCALE
-from bft_nas.record.columns import columns_in
+from bft_nas.record.columns import Column, columns_for
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "star")
 SHARE_AXIS = {
@@ -44,7 +44,11 @@ STOPPED_OPACITY = 0.4
 
 
 def draw_candidates(
-    figure: go.Figure, shown: pd.DataFrame, candidates: pd.DataFrame, failed: pd.DataFrame
+    figure: go.Figure,
+    shown: pd.DataFrame,
+    candidates: pd.DataFrame,
+    failed: pd.DataFrame,
+    across: Column = MACS_ACROSS,
 ) -> None:
     """Every candidate a point.
 
@@ -53,6 +57,7 @@ def draw_candidates(
         shown: complete and stopped candidates.
         candidates: the complete ones among them.
         failed: ticks at the bottom.
+        across: what stands on the axis.
     """
     families = sorted({*shown["family"].unique(), *failed["family"].unique()})
     symbols = {name: SYMBOLS[rank % len(SYMBOLS)] for rank, name in enumerate(families)}
@@ -68,10 +73,10 @@ def draw_candidates(
     def add(rows: pd.DataFrame, **arguments: Any) -> None:
         figure.add_trace(
             trace(
-                x=(rows["macs"] / 1e6).to_numpy(float),
+                x=on_axis(rows[across.name], across).to_numpy(float),
                 customdata=rows["number"].to_numpy(),
                 mode="markers",
-                **_hover(rows, brief=many),
+                **_hover(rows, across, brief=many),
                 **arguments,
             )
         )
@@ -137,11 +142,12 @@ def draw_candidates(
         )
 
 
-def _hover(rows: pd.DataFrame, *, brief: bool) -> dict[str, Any]:
+def _hover(rows: pd.DataFrame, across: Column, *, brief: bool) -> dict[str, Any]:
     """What a point says of its candidate, all or what its place in the figure shows.
 
     Args:
         rows: candidates of one family, none of them failed or all.
+        across: what stands on the axis.
         brief: for thousands of points, whose texts would be most of what a page has to load at each update.
     """
     if not brief or rows.empty:
@@ -150,8 +156,9 @@ def _hover(rows: pd.DataFrame, *, brief: bool) -> dict[str, Any]:
     families = rows["family"].unique()
     name = f" {escape(str(families[0]))}" if len(families) == 1 else ""
     accuracy = "failed" if failed else "%{y:.2f}%"
+    place = f"{across.heading} %{{x:.3g}}{across.format.axis_unit}"
     return {
-        "hovertemplate": f"<b>#%{{customdata}}</b>{name}<br>accuracy {accuracy}<br>MACs %{{x:.3g}}M<extra></extra>"
+        "hovertemplate": f"<b>#%{{customdata}}</b>{name}<br>accuracy {accuracy}<br>{place}<extra></extra>"
     }
 
 
@@ -162,7 +169,7 @@ def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
         "state",
         "reason",
         "fusions",
-        *(column.name for column in columns_in("point")),
+        *(column.name for column in columns_for("point", rows)),
     )
     columns = [rows[name] if name in rows else [None] * len(rows) for name in dict.fromkeys(names)]
     texts = [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bft_nas.core.errors import printable
+from bft_nas.record.latency import LATENCY_FILE, Latency
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ PROPOSAL_COLUMNS = ("number", "started", "ended", "proposing", "repeats", "budge
 SECONDS_BETWEEN_LOOKS = 5
 """At a study that is in a database."""
 # What changes when a search or a comparison records something.
-RECORDS = ("study.journal", "references.csv", "confirmations.csv", "results.csv", "run.yaml")
+RECORDS = ("study.journal", "references.csv", "confirmations.csv", LATENCY_FILE, "results.csv", "run.yaml")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class RunData:
     """What was confirmed, of each budget for which it was."""
     control: str = ""
     """What random search would have found, in a sentence; empty where that is not known."""
+    latencies: tuple[Latency, ...] = ()
+    """What was measured, in every setup; results and references have that of the first of `setups_of`."""
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -125,6 +128,7 @@ def read_run(run: Run) -> RunData:
         headed=headed_families(run, results),
         verdicts=verdicts(results, references, run.confirmations(), settings.budgets),
         control=control_text(run),
+        latencies=run.latencies(),
     )
 
 

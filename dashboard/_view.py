@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -22,6 +23,8 @@ TABS = {"butterflies": "Where butterflies pay", "search": "The search itself", "
 STOPS = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 LONGEST_QUERY = 4000
 
+MACS = "macs"
+
 Range = tuple[float, float]
 
 
@@ -38,6 +41,8 @@ class View:
     """Empty for all."""
     states: tuple[str, ...] = ()
     """Some of `STATES`; empty for all."""
+    across: str = MACS
+    """What accuracy stands against in the front: MACs, or the latency in the setup of this key."""
     published: bool = False
     candidate: int | None = None
     beside: int | None = None
@@ -47,7 +52,8 @@ class View:
     runs: tuple[str, ...] = ()
     """The runs of the plots of the search; empty for the run alone."""
     x: Range | None = None
-    """Both ends of the front's axis of MACs, in powers of ten of millions; None for all that there is."""
+    """Both ends of the front's lower axis, in powers of ten of millions of MACs or of milliseconds; None for all that
+    there is."""
     y: Range | None = None
     """Both ends of the front's axis of accuracy, in percent."""
 
@@ -201,6 +207,12 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
+def _setup(text: str) -> str:
+    if text != MACS and not re.fullmatch("[0-9a-f]{8}", text):
+        raise ValueError(f"expected {MACS}, or the key of a setup in which latencies were measured")
+    return text
+
+
 def _yes(text: str) -> bool:
     return _one_of(["yes"])(text) == "yes"
 
@@ -221,6 +233,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "fusion": _one_of(list(FUSIONS)),
     "families": str,
     "states": _one_of(list(STATES)),
+    "across": _setup,
     "published": _yes,
     "candidate": parse_number,
     "beside": parse_number,

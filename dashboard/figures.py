@@ -9,7 +9,7 @@ from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
-from bft_nas.dashboard.front import front_figure
+from bft_nas.dashboard.front import Against, front_figure
 from bft_nas.dashboard.network import comparison_figure, strip_figure
 from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
@@ -28,8 +28,8 @@ class Figures:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def front(self) -> go.Figure:
-        """Accuracy against MACs: candidates, front, budgets, winners and references; see `front_figure`."""
+    def front(self, against: Against = "macs") -> go.Figure:
+        """Accuracy against MACs or latency: candidates, front, budgets, winners, references; see `front_figure`."""
         data = self._data()
         return front_figure(
             data.results,
@@ -37,6 +37,7 @@ class Figures:
             references=data.references,
             published=published_results(),
             show_published=data.imagenet,
+            against=against,
         )
 
     def curves(self, *highlighted: int) -> go.Figure:

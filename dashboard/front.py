@@ -1,10 +1,12 @@
-"""The front: accuracy against MACs, every candidate a point, beside references and published results."""
+"""The front: accuracy against MACs or latency, every candidate a point, beside references and published results."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from html import escape
+from textwrap import wrap
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,11 +14,23 @@ import plotly.graph_objects as go
 from bft_nas.core.units import format_macs
 from bft_nas.dashboard._canvas import WIDTH, Canvas
 from bft_nas.dashboard._confirmed import confirmed_points, confirmed_reach, draw_confirmed
-from bft_nas.dashboard._layers import draw_published, draw_references, millions, names_width, percent
+from bft_nas.dashboard._layers import (
+    MACS_ACROSS,
+    draw_published,
+    draw_references,
+    names_width,
+    on_axis,
+    percent,
+    scaled,
+)
 from bft_nas.dashboard._points import draw_candidates
 from bft_nas.dashboard._style import ACCENT, INK, describe, layout, log_ticks, say
-from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.columns import Column, column_named, is_missing
+from bft_nas.record.latency import measured_on
+from bft_nas.record.pareto import complete, front, objective, winners
 from bft_nas.record.standings import outcome_text
+
+Against = Literal["macs", "latency"]
 
 # As a shape, which Plotly moves without drawing thousands of points again. A circle of 14 pixels as a path: a shape of
 # type circle may not reach to the left of its place on a log axis.
@@ -46,8 +60,9 @@ def front_figure(
     published: pd.DataFrame | None = None,
     show_published: bool = False,
     selected: Sequence[int] = (),
+    against: Against = "macs",
 ) -> go.Figure:
-    """Validation accuracy against MACs: every candidate, the front, the budgets and their winners.
+    """Validation accuracy against MACs, or against latency: every candidate, the front, the budgets and their winners.
 
     Candidates that were stopped early are faint and open, at the accuracy they had; failed ones are ticks at the
     bottom. Every point of a candidate has its number as ``customdata``. The axes show the run: published results
@@ -65,22 +80,30 @@ def front_figure(
         show_published: from the start. Otherwise a click in the legend shows these results; the page has to
             make ``yaxis2`` visible along with them, as the report does.
         selected: numbers of candidates to ring and to name.
+        against: ``latency`` for that of the column, in the one setup that it is of: then only what was measured is
+            drawn, the front is that of accuracy and latency, and there are neither budgets nor published results.
     """
     references = pd.DataFrame() if references is None else references
+    across, best = column_named(against), winners(results, budgets)
+    if against == "latency":
+        results, references, published = _measured(results), _measured(references), None
+        best = _measured(best)
     candidates, trained = complete(results), complete(references)
-    on_front, best = front(candidates), winners(candidates, budgets)
+    on_front = front(candidates, (objective(against), objective("accuracy")))
     counted = candidates_text(results)
-    figure = go.Figure(layout=layout("front", title=title, subtitle=counted, height=560))
-    draw_budgets(figure, budgets)
+    kind = "front" if against == "macs" else f"front {measured_on(results)}"
+    figure = go.Figure(layout=layout(kind, title=title, subtitle=counted, height=560))
+    lines = budgets if against == "macs" else ()
+    draw_budgets(figure, lines)
     shown = drawn(results)
     if candidates.empty:
         say(figure, _nothing_text(results))
     if not shown.empty:
-        _draw_front(figure, on_front)
-        draw_candidates(figure, shown, candidates, results[results["state"] == "failed"])
-        _draw_winners(figure, best)
-    figure.layout.shapes = [*figure.layout.shapes, *rings(shown, selected)]
-    low, high = _ends([*shown.get("macs", ()), *trained.get("macs", ()), *budgets])
+        _draw_front(figure, on_front, across)
+        draw_candidates(figure, shown, candidates, results[results["state"] == "failed"], across)
+        _draw_winners(figure, best, across)
+    figure.layout.shapes = [*figure.layout.shapes, *rings(shown, selected, against)]
+    low, high = _ends([*shown.get(against, ()), *trained.get(against, ()), *lines], across)
     if not trained.empty:
         high *= (high / low) ** (names_width(trained) / WIDTH)
     confirmed = confirmed_points(candidates, trained)
@@ -89,21 +112,35 @@ def front_figure(
     # Given, not left to Plotly, which would look at all points again whenever a shape moves.
     figure.update_yaxes(range=[0, 100] if candidates.empty else [100 * end for end in canvas.up_ends])
     if not shown.empty:
-        canvas.take(shown["macs"] / 1e6, shown["accuracy"])
-        canvas.take_steps(_points(on_front))
+        canvas.take(scaled(shown, across), shown["accuracy"])
+        canvas.take_steps(list(zip(scaled(on_front, across), on_front["accuracy"], strict=True)))
+    for x, accuracy in zip(scaled(best, across), best.get("accuracy", ()), strict=True):
+        # Its number, above it and to its left.
+        canvas.take_box(canvas.across(x) - 40, canvas.up(accuracy) + 6, 34, 20)
     for rows in confirmed:
         if len(rows):
-            canvas.take(millions(rows), rows["confirmed"])
+            canvas.take(scaled(rows, across), rows["confirmed"])
     if not trained.empty:
-        draw_references(figure, trained, canvas)
-    draw_confirmed(figure, *confirmed)
+        draw_references(figure, trained, canvas, across)
+    draw_confirmed(figure, confirmed[0], confirmed[1], across)
     if published is not None:
         draw_published(figure, published, canvas, shown=show_published)
-    log_axis(figure, low, high)
+    log_axis(figure, low, high, across)
+    if against == "latency":
+        setup = measured_on(results) or measured_on(references) or "nothing yet"
+        lines_of_setup = map(escape, wrap(setup, 46))
+        figure.update_xaxes(title_text="<br>".join([f"{across.title} (log scale)", *lines_of_setup]))
+        figure.layout.margin.b = 170
     figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
     if best.empty:
         return describe(figure, _nothing_text(results))
-    return describe(figure, _alternative(counted, on_front, best, len(trained)))
+    return describe(figure, _alternative(counted, on_front, best, len(trained), across))
+
+
+def _measured(results: pd.DataFrame) -> pd.DataFrame:
+    if "latency" not in results:
+        return results.head(0).assign(latency=0.0)
+    return results[results["latency"].notna()]
 
 
 def drawn(results: pd.DataFrame) -> pd.DataFrame:
@@ -131,13 +168,15 @@ def _nothing_text(results: pd.DataFrame) -> str:
     return f"No candidate is complete: {', '.join(_incomplete(results))}."
 
 
-def _alternative(counted: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int) -> str:
+def _alternative(
+    counted: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int, across: Column
+) -> str:
     won = "; ".join(
         f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with {outcome_text(row)}"
         for row in best.to_dict("records")
     )
     beside = f", beside {references} references" if references else ""
-    return f"Validation accuracy against MACs: {counted}{beside}. {len(on_front)} on the front; {won}."
+    return f"Validation accuracy against {across.heading}: {counted}{beside}. {len(on_front)} on the front; {won}."
 
 
 def _reached(rows: pd.DataFrame) -> list[float]:
@@ -148,13 +187,9 @@ def _reached(rows: pd.DataFrame) -> list[float]:
     return [*(rows["accuracy"] - spreads), *(rows["accuracy"] + spreads)]
 
 
-def _points(rows: pd.DataFrame) -> list[tuple[float, float]]:
-    return [(row["macs"] / 1e6, row["accuracy"]) for row in rows.to_dict("records")]
-
-
-def _ends(macs: Sequence[int]) -> tuple[float, float]:
-    """The ends of a log axis in millions, with room on both sides of whatever is drawn."""
-    positive = [float(value) / 1e6 for value in macs if value > 0] or [10.0, 100.0]
+def _ends(values: Sequence[float], across: Column) -> tuple[float, float]:
+    """The ends of a log axis, with room on both sides of whatever is drawn."""
+    positive = [on_axis(float(value), across) for value in values if value > 0] or [10.0, 100.0]
     low, high = min(positive), max(positive)
     room = max((high / low) ** 0.06, 1.1)
     return low / room, high * room
@@ -189,15 +224,16 @@ def draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
         )
 
 
-def log_axis(figure: go.Figure, low: float, high: float) -> None:
-    """MACs across, in millions, with ticks at round numbers."""
+def log_axis(figure: go.Figure, low: float, high: float, across: Column = MACS_ACROSS) -> None:
+    """MACs across in millions, or what else stands there, with ticks at round numbers."""
     ticks = log_ticks(low, high)
+    unit = across.format.axis_unit
     figure.update_xaxes(
-        title_text="MACs (log scale)",
+        title_text=f"{across.title} (log scale)",
         type="log",
         range=[math.log10(low), math.log10(high)],
         tickvals=ticks,
-        ticktext=[f"{tick:g}M" for tick in ticks],
+        ticktext=[f"{tick:g}{unit if unit == 'M' else f' {unit}'}" for tick in ticks],
         # Plotly would draw a grid over the lines of the budgets, which are to be the only upright ones.
         showgrid=False,
         ticks="outside",
@@ -205,12 +241,12 @@ def log_axis(figure: go.Figure, low: float, high: float) -> None:
     )
 
 
-def _draw_front(figure: go.Figure, on_front: pd.DataFrame) -> None:
+def _draw_front(figure: go.Figure, on_front: pd.DataFrame, across: Column) -> None:
     if on_front.empty:
         return
     figure.add_trace(
         go.Scatter(
-            x=millions(on_front),
+            x=scaled(on_front, across),
             y=percent(on_front),
             name="front",
             mode="lines",
@@ -220,14 +256,14 @@ def _draw_front(figure: go.Figure, on_front: pd.DataFrame) -> None:
     )
 
 
-def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
+def _draw_winners(figure: go.Figure, best: pd.DataFrame, across: Column) -> None:
     if best.empty:
         return
     # One candidate may win several budgets; it gets one ring.
     best = best.drop_duplicates("number")
     figure.add_trace(
         go.Scatter(
-            x=millions(best),
+            x=scaled(best, across),
             y=percent(best),
             name="winner",
             mode="markers+text",
@@ -248,17 +284,17 @@ def _draw_winners(figure: go.Figure, best: pd.DataFrame) -> None:
     )
 
 
-def rings(shown: pd.DataFrame, selected: Sequence[int]) -> list[dict[str, Any]]:
+def rings(shown: pd.DataFrame, selected: Sequence[int], against: Against = "macs") -> list[dict[str, Any]]:
     """A named ring around each of the selected candidates that has a place in the figure, as shapes of its layout."""
     rows = shown[shown["number"].isin(selected)] if selected else shown.head(0)
     placed = {row["number"]: row for row in rows.to_dict("records")}
     return [
         {
             **RING,
-            "xanchor": placed[number]["macs"] / 1e6,
+            "xanchor": on_axis(placed[number][against], column_named(against)),
             "yanchor": 100 * placed[number]["accuracy"],
             "label": {**RING["label"], "text": f"#{number}"},
         }
         for number in selected
-        if number in placed
+        if number in placed and not is_missing(placed[number].get(against))
     ]

@@ -30,6 +30,7 @@ from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.published import published_results
 from bft_nas.record import REFERENCE_COLUMNS, Run
 from bft_nas.record.columns import columns_for
+from bft_nas.record.latency import measured_on
 from bft_nas.record.pareto import complete, front, winners
 from bft_nas.record.standings import rival_texts, winner_text
 
@@ -155,7 +156,7 @@ candidate is both cheaper and more accurate (unconfirmed). Dashed lines are budg
 A click on a point shows its network below.</p>
 {_published_text(published, data.imagenet)}
 {places["front"]}
-
+{_latency(data, places)}
 {_section("one", say("one", lambda: _one(data, chosen, places)))}
 {_section("two", say("two", lambda: _two(chosen, places)))}
 {_section("pay", _pay(places))}
@@ -201,6 +202,10 @@ def _figures(
         "importances": lambda: importance_figure(data.proposals, data.results),
         "parallel": lambda: parallel_figure(data.results, data.proposals),
     }
+    if data.latencies:
+        views["latency"] = lambda: front_figure(
+            data.results, data.budgets, references=data.references, against="latency"
+        )
     if networks:
         # The script draws others in their place, that of a chosen candidate whose network is not on disk included.
         any_network = next(iter(networks.values()))
@@ -314,6 +319,17 @@ by stage: {key()}; {DIALECTS}.</p>
 {say("references", lambda: _references(data.references))}
 <h3>All candidates</h3>
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
+
+
+def _latency(data: RunData, places: Mapping[str, str]) -> str:
+    if "latency" not in places:
+        return ""
+    return f"""
+<h2>Accuracy against latency</h2>
+<p class="about">How long one image takes, of half of the queries, in {escape(measured_on(data.results))}. It compares
+with no other machine, runtime or number of threads. Only the front, its references and what was confirmed are
+measured.</p>
+{places["latency"]}"""
 
 
 def _references_text(references: pd.DataFrame) -> str:
