@@ -10,6 +10,7 @@ from bft_nas.core.units import format_duration
 from bft_nas.latency.measure import measure
 from bft_nas.latency.networks import default_runtime, networks_of_run
 from bft_nas.latency.single_stream import Rule
+from bft_nas.record.latency import busy_text
 
 if TYPE_CHECKING:
     from bft_nas.record.run import Run
@@ -32,5 +33,7 @@ def measure_front(run: Run) -> str:
     run.record_latencies([each.latency for each in measured])
     seconds = format_duration(time.perf_counter() - started)
     text = f"{len(measured)} networks in {measured[0].latency.setup.text} ({seconds})"
+    if busy := busy_text(measured[0].latency.share):
+        text = f"{text}; {busy}"
     left = len(networks) - len(measured)
     return text if not left else f"{text}; bft-nas latency {shlex.quote(run.name)} measures {left} more"

@@ -65,7 +65,10 @@ def measure(
                 # What it had to import is no measure of the others.
                 ends = time.perf_counter() + preparing
         queries = {place: each.query for place, (_, each) in enumerate(ready)}
+        started, had = time.perf_counter(), time.thread_time()
         found = single_stream(queries, rule, progress=lambda part: watcher("measured", part))
+        # Whoever waits for threads of its own, waits for a core as well where these do.
+        share = min(1.0, (time.thread_time() - had) / (time.perf_counter() - started))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     measured = []
     for place, (subject, each) in enumerate(ready):
@@ -73,7 +76,7 @@ def measure(
         known = "" if subject.architecture is None else subject.architecture.hash
         times = found[place]
         latency = Latency(
-            subject.label, known, each.setup, times.p50, times.p90, times.queries, each.size, now
+            subject.label, known, each.setup, times.p50, times.p90, times.queries, each.size, now, share
         )
         measured.append(Measured(subject, latency, macs, params))
     return measured

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
-from bft_nas.core.units import format_milliseconds
+from bft_nas.core.units import format_milliseconds, format_percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LATENCY_FILE = "latency.json"
 SETUP_COLUMN = "latency_on"
+QUIET = 0.9
+"""`Latency.share` from which a machine is taken to have done nothing else."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,24 @@ class Latency:
     """Bytes of the file that was run; None where there was none."""
     measured: str
     """When, in UTC."""
+    share: float = 1.0
+    """Of the time, that who measured had a core: well below 1, other work made latencies longer."""
 
     @property
     def text(self) -> str:
         """For people."""
         p90 = format_milliseconds(self.p90)
-        return f"{format_milliseconds(self.p50)} (90 % within {p90}) in {self.setup.text}"
+        found = f"{format_milliseconds(self.p50)} (90 % within {p90}) in {self.setup.text}"
+        return f"{found}; {busy}" if (busy := busy_text(self.share)) else found
+
+
+def busy_text(share: float) -> str:
+    """That a machine did other work meanwhile, in words; empty where it did not. See `Latency.share`."""
+    if share >= QUIET:
+        return ""
+    return (
+        f"measured beside other work, with a core for {format_percent(share, 0)} of the time, and therefore too long"
+    )
 
 
 def read_latencies(folder: Path) -> tuple[Latency, ...]:
@@ -106,6 +120,7 @@ def _read(row: dict[str, Any]) -> Latency:
         int(row["queries"]),
         None if size is None else int(size),
         str(row["measured"]),
+        float(row["share"]),
     )
 
 
@@ -156,8 +171,13 @@ def with_latency(frame: pd.DataFrame, latencies: Sequence[Latency], key: str = "
     return frame.assign(
         latency=[nothing if each is None else each.p50 for each in of_rows],
         latency_p90=[nothing if each is None else each.p90 for each in of_rows],
-        **{SETUP_COLUMN: ["" if each is None else setup.text for each in of_rows]},
+        **{SETUP_COLUMN: ["" if each is None else _on(each) for each in of_rows]},
     )
+
+
+def _on(latency: Latency) -> str:
+    busy = busy_text(latency.share)
+    return f"{latency.setup.text}; {busy}" if busy else latency.setup.text
 
 
 def measured_on(frame: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ from bft_nas.record.card import card_of, facts_of_trained
 from bft_nas.record.columns import LATENCY_COLUMNS, LATER, column_named, columns_for
 from bft_nas.record.latency import (
     LATENCY_FILE,
+    QUIET,
     Latency,
     Setup,
     add_latencies,
@@ -47,6 +48,7 @@ LATENCIES = st.builds(
     st.integers(1, 2000),
     st.none() | st.integers(0, 10**9),
     st.just("2026-11-29T12:00:00+00:00"),
+    st.just(1.0),
 )
 
 
@@ -87,6 +89,15 @@ def test_setups_that_differ_in_anything_have_other_keys_and_other_texts() -> Non
     others = [replace(SETUP, **{name: value}) for name, value in changes.items()]  # type: ignore[arg-type]
     assert len({each.key for each in (SETUP, *others)}) == len({each.text for each in (SETUP, *others)}) == 7
     assert SETUP.text == "onnxruntime 1.32.0, 1 thread, float32, AMD EPYC, 2 cores"
+
+
+@given(share=st.floats(0, 1))
+def test_what_was_measured_beside_other_work_says_so_wherever_it_stands(share: float) -> None:
+    latency = Latency("shoes", "a", SETUP, 0.005, 0.006, 64, None, "2026-11-29", share)
+    on = measured_on(with_latency(pd.DataFrame({"hash": ["a"]}), [latency]))
+    assert on.startswith(SETUP.text)
+    for text in (on, latency.text):
+        assert ("measured beside other work" in text) == (share < QUIET)
 
 
 @pytest.mark.parametrize("text", ["torn", "{}x", '[{"network": "a"}]', "[1]", '{"a": 1}'])
