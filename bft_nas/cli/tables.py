@@ -45,7 +45,6 @@ from bft_nas.record.standings import (
     winner_text,
 )
 from bft_nas.searching.control import control_text
-from bft_nas.space.space import SearchSpace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -337,22 +336,6 @@ def _factors(layer: Layer) -> str:
         return ""
     factors = "*".join(map(str, plan.factors))
     return f"{plan.copies} x {factors}" if plan.copies > 1 else factors
-
-
-def print_spaces(console: Console, spaces: Sequence[SearchSpace]) -> None:
-    """What each space holds."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("space", "families", "choices", "MACs at 1000 classes"):
-        table.add_column(column)
-    for space in spaces:
-        reach = space.reach
-        table.add_row(
-            space.name,
-            ", ".join(family.name for family in space.families),
-            format_count(space.size),
-            f"{format_macs(reach.smallest, up=True)} to {format_macs(reach.largest)}",
-        )
-    console.print(table)
 
 
 def print_runs(console: Console, folders: Sequence[Path]) -> None:
