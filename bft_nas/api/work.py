@@ -179,9 +179,9 @@ class Work:
 
 def time_front(run: Run, say: Say) -> None:
     """Measure the latency of a run's front, within seconds; the run is what it was where that fails."""
-    from bft_nas.latency.front import measure_front
-
     try:
+        from bft_nas.latency.front import measure_front
+
         text = measure_front(run)
     except Exception as error:
         text = f"not measured ({one_line(error)[:200]})"

@@ -92,9 +92,7 @@ def busy_text(share: float) -> str:
     """That a machine did other work meanwhile, in words; empty where it did not. See `Latency.share`."""
     if share >= QUIET:
         return ""
-    return (
-        f"measured beside other work, with a core for {format_percent(share, 0)} of the time, and therefore too long"
-    )
+    return f"measured beside other work, with a core for {format_percent(share, 0)} of the time, and therefore too long"
 
 
 def read_latencies(folder: Path) -> tuple[Latency, ...]:
