@@ -70,6 +70,13 @@ def test_a_network_that_takes_as_long_each_time_has_that_latency_whatever_runs_b
     assert found["one"].p90 == pytest.approx(seconds)
 
 
+def test_a_first_round_is_not_counted() -> None:
+    machine = Machine()
+    cold = machine.network("it", [1.0, 1.0, 1.0, *[0.001] * 1000])
+    found = single_stream({"it": cold}, Rule(8, 0), clock=machine.clock)
+    assert found["it"].p90 == pytest.approx(0.001)
+
+
 def test_what_comes_first_in_a_turn_is_not_counted() -> None:
     machine = Machine()
     last = ""
