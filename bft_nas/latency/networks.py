@@ -82,8 +82,14 @@ class Network:
 
         if self.weights is not None:
             return trained(self.architecture, self.weights())
-        with torch.random.fork_rng(devices=[]):
-            return build(self.architecture).eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = build(self.architecture).train()
+            for module in network.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.momentum = 1.0
+            # Behind norms that have seen no images numbers fade, down to such as processors are slow with.
+            network(torch.randn(2, *_shape(self.architecture)))
+            return network.eval()
 
     def _files(self, network: nn.Module, image: Tensor, runtime: str, folder: Path) -> list[Path]:
         import torch

@@ -30,7 +30,7 @@ from bft_nas.latency.networks import (
     setup_of,
 )
 from bft_nas.latency.single_stream import Rule
-from bft_nas.network import build, cost
+from bft_nas.network import build, cost, reference
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.latency import QUIET
 from bft_nas.record.pareto import front as front_of
@@ -83,6 +83,14 @@ def test_what_a_runtime_writes_for_timing_does_what_the_network_does(
         expected = network(image)
     found = torch.as_tensor(ready.query())
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_random_weights_leave_numbers_of_the_size_that_trained_ones_do(tmp_path: Path) -> None:
+    architecture = reference("lcnet", width=0.5, resolution=64, classes=10)
+    with torch.no_grad():
+        assert build(architecture).eval()(torch.randn(1, 3, 64, 64)).abs().max() < 1e-6
+    (ready,) = Network("it", architecture).ready(["onnxruntime"], [1], tmp_path)
+    assert torch.as_tensor(ready.query()).abs().max() > 1e-3
 
 
 def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_path: Path) -> None:
