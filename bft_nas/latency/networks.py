@@ -103,7 +103,9 @@ class Network:
             expected = [network(image)]
         inference = inference_network(network, self.architecture)
         deployment = Deployment(inference, self.architecture, folder, [image], expected, for_timing=True)
-        return [folder / file.name for file in RUNTIMES[runtime].write(deployment)]
+        # Layers that take the place of others begin at random.
+        with torch.random.fork_rng(devices=[]):
+            return [folder / file.name for file in RUNTIMES[runtime].write(deployment)]
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,8 @@ def replaced(
         nodes += writer.nodes
         graph.initializer.extend(writer.weights)
         gone.update(node.input[1:])
+    # Layers whose biases are equal may share one.
+    gone.difference_update(name for node in nodes for name in node.input)
     kept = [weight for weight in graph.initializer if weight.name not in gone]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept)
