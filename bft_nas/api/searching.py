@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def search(
     flops: str | float | Sequence[str | float] | None = None,
     *,
+    latency: str | float | None = None,
+    latency_runtime: str | None = None,
     space: str | Path | None = None,
     fusion: str | None = None,
     data: str | Path | None = None,

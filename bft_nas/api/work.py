@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bft_nas.api.latency_limits import known_limit, new_limit
 from bft_nas.api.request import RunOptions
 from bft_nas.api.run import Run
 from bft_nas.core.errors import UserError, one_line, setting
@@ -23,6 +24,7 @@ from bft_nas.record.storage import check_database
 from bft_nas.searching import confirmation, loop, references
 from bft_nas.searching.confirmation import Confirmations, Cost
 from bft_nas.searching.jobs import Engine
+from bft_nas.searching.latency_limit import LatencyLimit
 from bft_nas.searching.sampling import of_all_ranks, sample_round
 from bft_nas.searching.wider import confirmation_of
 from bft_nas.space.space import SearchSpace
@@ -50,6 +52,8 @@ class Work:
     clock: loop.Clock
     options: RunOptions
     """What is done at the end."""
+    limit: LatencyLimit | None = None
+    """How fast its networks are to be, where that is predicted."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -70,7 +74,15 @@ class Work:
             best=None if known.empty else float(known.max()),
         ) as watcher:
             told = confirmation.Forewarning(watcher, lambda: self.confirmation, known=len(known))
-            loop.search(run, self.engine, told, self.clock, trials=settings.trials, seconds=settings.seconds)
+            loop.search(
+                run,
+                self.engine,
+                told,
+                self.clock,
+                trials=settings.trials,
+                seconds=settings.seconds,
+                limit=self.limit,
+            )
 
     @property
     def confirmation(self) -> str:
@@ -228,8 +240,9 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
                 say(repaired)
             # Whoever shares a run may have its data in a place of their own.
             prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
+            limit = known_limit(run)
             clock.workers, make_engine = _engine_for(prepared, engine_options)
-            yield Work(run, prepared, make_engine, clock, options)
+            yield Work(run, prepared, make_engine, clock, options, limit)
         return
     settings = _for_small_images(Settings.of(given), given, say)
     loop.check_names(settings)
@@ -242,6 +255,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     dataset, images = prepared.images.dataset, prepared.images
     facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
     clock.workers, make_engine = _engine_for(prepared, engine_options)
+    limit, layer_table = new_limit(prepared, say)
     database = str(given.get("storage", ""))
     if database:
         # Last: what is checked of a file makes it.
@@ -254,10 +268,11 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
         data=facts,
         runs=options.runs,
         command=command,
+        layer_table=layer_table,
     )
     run.database = database
     with run.members.joined(alone=True):
-        yield Work(run, prepared, make_engine, clock, options)
+        yield Work(run, prepared, make_engine, clock, options, limit)
 
 
 def _for_small_images(settings: Settings, given: Mapping[str, Any], say: Say) -> Settings:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.units import parse_duration, parse_macs, parse_resolutions
+from bft_nas.core.units import parse_duration, parse_macs, parse_milliseconds, parse_resolutions
 
 _OPTION = "option"
 
@@ -100,6 +100,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _number(value: Any) -> float:
+    return float(_converter(_is_number, float)(value))
+
+
 def _whole(least: int) -> Kind:
     expected = f"a whole number of {least} or more"
 
@@ -125,6 +129,10 @@ def _seconds(value: Any) -> float:
     if isinstance(value, str):
         return parse_duration(value)
     return float(_converter(lambda given: _is_number(given) and 0 < given < 10**8, float)(value))
+
+
+def _milliseconds(value: Any) -> float:
+    return parse_milliseconds(value if isinstance(value, str) else f"{_number(value):f}")
 
 
 def _timeout(value: Any) -> float:
@@ -177,6 +185,7 @@ AMOUNT = Kind(
 )
 """Of cores or GPUs, parts of one included."""
 SECONDS = Kind("a time such as 30m, or seconds", _seconds)
+MILLISECONDS = Kind("milliseconds such as 3ms, or 0.5", _milliseconds)
 TIMEOUT = Kind(SECONDS.expected, _timeout, _read_timeout)
 BUDGETS = Kind("a number of MACs such as 50M, or several", _budgets)
 RESOLUTIONS = Kind("a number of pixels such as 224, or several", _resolutions)

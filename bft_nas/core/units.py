@@ -9,6 +9,7 @@ from bft_nas.core.errors import UserError, one_line, setting
 
 _MACS = re.compile(r"(\d+\.?\d*|\.\d+)(?:[eE]\+?(\d{1,2}))?\s*([kKmMgG]?)")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_MILLISECONDS = re.compile(r"(\d+\.?\d*|\.\d+)\s*(?:ms)?", re.IGNORECASE)
 _TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
@@ -81,6 +82,23 @@ def parse_duration(text: str) -> float:
             f"{setting('time')} {one_line(text)[:40]}: expected a time above zero such as 90s, 30m or 1h30m"
         )
     return float(total)
+
+
+def parse_milliseconds(text: str) -> float:
+    """Milliseconds, with or without their unit.
+
+    Raises UserError for anything but a number above zero.
+
+    >>> parse_milliseconds("3ms"), parse_milliseconds("0.5 ms"), parse_milliseconds("3")
+    (3.0, 0.5, 3.0)
+    """
+    match = _MILLISECONDS.fullmatch(text.strip()) if text.isascii() and len(text) <= 40 else None
+    milliseconds = float(match[1]) if match else 0.0
+    if not 0 < milliseconds < 10**6:
+        raise UserError(
+            f"{setting('latency')} {one_line(text)[:40]}: expected milliseconds above zero, such as 3ms or 0.5"
+        )
+    return milliseconds
 
 
 def format_duration(seconds: float) -> str:

@@ -29,3 +29,5 @@ class Progress:
     """After each epoch so far."""
     stopped: bool = False
     """It was stopped early, and may resume."""
+    milliseconds: float | None = None
+    """For one image, where they are predicted."""

@@ -200,6 +200,15 @@ CONFIRMED_COLUMNS = (
     ),
 )  # fmt: skip
 """What results and references have besides, once the run has confirmations; NaN where a network was not confirmed."""
+PREDICTED = "predicted_ms"
+PREDICTED_COLUMNS = (
+    Column(
+        PREDICTED, "ms, predicted", FACTOR, "ms", "down",
+        hover="for one image with one thread, predicted from the run's table of layers",
+        views=("summary", "front", "candidates", "card", "point"),
+    ),
+)  # fmt: skip
+"""What results have besides, where the run predicts latencies."""
 LATENCY_COLUMNS = (
     Column(
         "latency", "latency", MILLISECONDS, "s", "down",
@@ -228,7 +237,7 @@ REFERENCE_COLUMNS = (
 RESULT_NAMES = tuple(column.name for column in COLUMNS)
 REFERENCE_NAMES = tuple(column.name for column in REFERENCE_COLUMNS)
 CONFIRMED = tuple(column.name for column in CONFIRMED_COLUMNS)
-LATER_COLUMNS = (*CONFIRMED_COLUMNS, *LATENCY_COLUMNS)
+LATER_COLUMNS = (*CONFIRMED_COLUMNS, *PREDICTED_COLUMNS, *LATENCY_COLUMNS)
 """What results have besides `COLUMNS`, as soon as it is known."""
 LATER = tuple(column.name for column in LATER_COLUMNS)
 _BY_NAME = {column.name: column for column in (*COLUMNS, *REFERENCE_COLUMNS, *LATER_COLUMNS)}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bft_nas.record.run import Run
+    from bft_nas.record.settings import Settings
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order in which they are shown."""
@@ -77,8 +78,17 @@ def asked_facts(
         ),
         *(("data read", note) for note in notes),
         ("protocol", ", ".join([f"{trained.hash}: {trained.epochs} epochs", *protocol])),
+        *latency_facts(settings),
         ("search", f"{settings.sampler}, seed {settings.seed}{limits}"),
     ]
+
+
+def latency_facts(settings: Settings) -> Facts:
+    """The limit of latency, or where it is predicted without one; nothing where it is not."""
+    if settings.latency_runtime is None:
+        return []
+    limit = "" if settings.latency is None else f"at most {settings.latency:g} ms "
+    return [("latency", f"{limit}in {settings.latency_runtime}, predicted for one image and one thread")]
 
 
 def budgets_text(budgets: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.record.candidate import Progress
+from bft_nas.record.columns import PREDICTED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,6 +63,11 @@ class Entry:
         return int(self.facts["macs"]) if self.facts else 0
 
     @property
+    def milliseconds(self) -> float | None:
+        """For one image, where they were predicted."""
+        return self.facts.get(PREDICTED) if self.facts else None
+
+    @property
     def accuracy(self) -> float | None:
         """After the last epoch that there was, 0 to 1; None while it is trained, and where training failed."""
         return self.accuracies[-1] if self.state in ("complete", "stopped") and self.accuracies else None
@@ -103,8 +109,8 @@ class History:
         """The number of each candidate by the hash of its architecture; of several the last one."""
         self.progress: dict[int, Progress] = {}
         """Of the candidates whose epochs are recorded, under early stopping, unless they failed."""
-        self.front: dict[int, tuple[int, float]] = {}
-        """MACs and accuracy of the complete candidates on the Pareto front, by number."""
+        self.front: dict[int, tuple[float, ...]] = {}
+        """Costs of the complete candidates on the Pareto front, by number: MACs, error, and milliseconds if known."""
         self.dominated: list[int] = []
         """Complete candidates that are not on the front (any more), in the order in which that was seen."""
         self.ended = 0
@@ -168,24 +174,30 @@ class History:
         recorded = entry.trial.user_attrs.get("progress")
         if recorded and entry.state != "failed":
             accuracies = tuple(recorded["accuracies"])
-            self.progress[number] = Progress(entry.macs, accuracies, bool(recorded.get("stopped")))
+            stopped = bool(recorded.get("stopped"))
+            self.progress[number] = Progress(entry.macs, accuracies, stopped, entry.milliseconds)
         else:
             self.progress.pop(number, None)
         if entry.state == "complete" and (before is None or before.state != "complete"):
-            self._join_front(number, (entry.macs, entry.accuracies[-1]))
+            timed = () if entry.milliseconds is None else (entry.milliseconds,)
+            self._join_front(number, (entry.macs, -entry.accuracies[-1], *timed))
 
-    def _join_front(self, number: int, point: tuple[int, float]) -> None:
-        """Two objectives and a front of tens: told from its members, in the terms of `bft_nas.record.pareto`."""
-        macs, accuracy = point
-        for other, (m, a) in self.front.items():
-            if m <= macs and a >= accuracy and ((m, a) != point or other < number):
+    def _join_front(self, number: int, point: tuple[float, ...]) -> None:
+        """A front of tens: told from its members, in the terms of `bft_nas.record.pareto`."""
+        for other, costs in self.front.items():
+            if _nowhere_above(costs, point) and (costs != point or other < number):
                 self.dominated.append(number)
                 return
-        beaten = [other for other, (m, a) in self.front.items() if m >= macs and a <= accuracy]
+        beaten = [other for other, costs in self.front.items() if _nowhere_above(point, costs)]
         for other in beaten:
             del self.front[other]
         self.dominated += beaten
         self.front[number] = point
+
+
+def _nowhere_above(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """In what both of them have."""
+    return all(a <= b for a, b in zip(one, other, strict=False))
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:

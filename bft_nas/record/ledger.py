@@ -18,7 +18,7 @@ from bft_nas.core.errors import RunError
 from bft_nas.core.files import write_text, writing
 from bft_nas.network import Architecture
 from bft_nas.record.candidate import Candidate
-from bft_nas.record.columns import facts_of
+from bft_nas.record.columns import PREDICTED, facts_of
 from bft_nas.record.history import Entry, History
 from bft_nas.record.members import Members
 from bft_nas.record.storage import (
@@ -108,11 +108,12 @@ class Ledger:
 
     # Proposals
 
-    def propose(self, proposal: Proposal, started: datetime) -> Candidate:
+    def propose(self, proposal: Proposal, started: datetime, milliseconds: float | None = None) -> Candidate:
         """Record what is about to be trained, in a turn of `Members`: first its architecture, then the trial.
 
         Args:
             started: when the proposer was asked, as this machine tells the time.
+            milliseconds: for one image, where they are predicted.
         """
         architecture = proposal.architecture
         number = len(self.history.entries)
@@ -122,6 +123,7 @@ class Ledger:
         write_text(description, architecture.to_json())
         facts = {
             **facts_of(architecture, proposal.budget),
+            **({} if milliseconds is None else {PREDICTED: round(milliseconds, 4)}),
             "proposing": (datetime.now() - started).total_seconds(),
         }
         self._create(number, proposal, started, {"candidate": facts, "owner": self.members.me})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bft_nas.record.columns import CONFIRMED, column_named
+from bft_nas.record.columns import CONFIRMED, PREDICTED, column_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,8 @@ def objective(name: str) -> Objective:
 
 OBJECTIVES = (objective("macs"), objective("accuracy"))
 """Of every search."""
+OBJECTIVES_IN_TIME = (*OBJECTIVES, objective(PREDICTED))
+"""Of a search that predicts latencies."""
 
 
 def non_dominated(costs: Costs) -> npt.NDArray[np.bool_]:
@@ -160,8 +162,10 @@ def complete(results: pd.DataFrame) -> pd.DataFrame:
     return results[(results["state"] == "complete") & results["accuracy"].notna()]
 
 
-def front(results: pd.DataFrame, objectives: Sequence[Objective] = OBJECTIVES) -> pd.DataFrame:
+def front(results: pd.DataFrame, objectives: Sequence[Objective] | None = None) -> pd.DataFrame:
     """The complete candidates that no other one dominates, in the order of the objectives: by rising MACs first.
+
+    Without any named, these are `OBJECTIVES_IN_TIME` where each of the candidates has all of them.
 
     Of candidates that are equal in all objectives the one with the lowest number stands for all.
 
@@ -175,6 +179,9 @@ def front(results: pd.DataFrame, objectives: Sequence[Objective] = OBJECTIVES) -
     candidates = complete(results)
     if candidates.empty:
         return candidates
+    if objectives is None:
+        timed = PREDICTED in candidates and candidates[PREDICTED].notna().all()
+        objectives = OBJECTIVES_IN_TIME if timed else OBJECTIVES
     columns = [objective.column for objective in objectives]
     costs = candidates[columns].to_numpy(np.float64) * [objective.sign for objective in objectives]
     kept = candidates[non_dominated(costs)].sort_values("number").drop_duplicates(columns)

@@ -7,6 +7,7 @@
               candidates/0007/architecture.json, curve.csv, weights.safetensors (of the front only),
                               checkpoint.pt (as long as it is trained), traceback.txt (if it failed by an error)
                               confirmed.safetensors (of the best seed of its confirmation)
+              layer_table.json                what latencies are predicted from, where they are
               references.csv                outcomes of the references, once they were compared
               confirmations.csv             outcomes of the longer trainings that name the winner, by seed
               latency.json                  how long networks take for one image, and on what
@@ -27,7 +28,7 @@ from bft_nas.core.files import write_text
 from bft_nas.core.options import BUDGETS
 from bft_nas.core.units import format_macs
 from bft_nas.network import Architecture, cost
-from bft_nas.record.columns import REFERENCE_NAMES, RESULT_NAMES, facts_of
+from bft_nas.record.columns import PREDICTED, REFERENCE_NAMES, RESULT_NAMES, facts_of
 from bft_nas.record.confirmations import (
     ConfirmedNetwork,
     confirmed_networks,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from bft_nas.training.protocol import Protocol
 
+LAYER_TABLE = "layer_table.json"
 WEIGHTS = ("confirmed.safetensors", "weights.safetensors")
 """Of a candidate, the better ones first."""
 
@@ -91,12 +93,15 @@ class Run:
         data: DataFacts,
         runs: Path = RUNS,
         command: str = "",
+        layer_table: str = "",
     ) -> Self:
         """Make a new run's directory, complete or not at all; without a name, one is made from the settings."""
 
         def fill(folder: Path) -> None:
             (folder / "candidates").mkdir()
             write_run_file(folder, settings, space, protocol, data, command)
+            if layer_table:
+                write_text(folder / LAYER_TABLE, layer_table)
 
         return cls(make_run_folder(runs, name, settings, fill))
 
@@ -174,13 +179,15 @@ class Run:
     def results(self) -> pd.DataFrame:
         """One row a candidate with an outcome, in order of number.
 
-        The columns are `RESULT_NAMES`, those of `bft_nas.record.columns.CONFIRMED_COLUMNS` once any network of the run
-        was confirmed, and `bft_nas.record.columns.LATENCY_COLUMNS` once one was measured.
+        The columns are `RESULT_NAMES`, those of `bft_nas.record.columns.PREDICTED_COLUMNS` where the run predicts
+        latencies, those of `bft_nas.record.columns.CONFIRMED_COLUMNS` once any network of the run was confirmed, and
+        `bft_nas.record.columns.LATENCY_COLUMNS` once one was measured.
         """
         import pandas as pd
 
         rows = self.ledger.history.rows()
-        confirmed = with_confirmed(pd.DataFrame(rows, columns=list(RESULT_NAMES)), self._confirmed())
+        names = [*RESULT_NAMES, *([PREDICTED] if self.settings.latency_runtime else [])]
+        confirmed = with_confirmed(pd.DataFrame(rows, columns=names), self._confirmed())
         return with_latency(confirmed, self.latencies())
 
     def latencies(self) -> tuple[Latency, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.options import (
     BUDGETS,
+    MILLISECONDS,
     NATURAL,
     POSITIVE,
     RESOLUTIONS,
@@ -20,6 +21,8 @@ from bft_nas.core.options import (
 )
 from bft_nas.network.fusion import FUSIONS
 
+LATENCY_RUNTIMES = ("onnxruntime",)
+"""In which latencies can be predicted: those of `bft_nas.latency.calibration.RUNTIMES`, the default first."""
 TRIALS = 20
 """Candidates of a search that was given no limit."""
 
@@ -35,6 +38,20 @@ class Settings:
         kind=BUDGETS,
         default=(),
         kept=True,
+    )
+    latency: float | None = option(
+        "hard limit such as 3ms, beside {flops}: for one image and one thread, predicted for this machine",
+        metavar="MS",
+        kind=MILLISECONDS,
+        kept=True,
+        unsaid=None,
+    )
+    latency_runtime: str | None = option(
+        f"{LATENCY_RUNTIMES[0]} (default with {{latency}}): predict latencies in it, limit or not",
+        metavar="NAME",
+        kept=True,
+        choices=LATENCY_RUNTIMES,
+        unsaid=None,
     )
     space: str = option(
         "a space's name or a .yaml file (default: {default})", metavar="SPACE", default="mobile", kept=True
@@ -121,6 +138,8 @@ class Settings:
         settings = cls(**values_of(cls, given))
         if settings.trials is None and settings.seconds is None:
             settings = replace(settings, trials=TRIALS)
+        if settings.latency is not None and settings.latency_runtime is None:
+            settings = replace(settings, latency_runtime=LATENCY_RUNTIMES[0])
         if settings.storage:
             from bft_nas.record.storage import without_password
 

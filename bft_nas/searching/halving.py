@@ -1,8 +1,8 @@
 """Early stopping by rank for two objectives: which candidates continue past a rung. Needs no torch.
 
 Asynchronous successive halving (Li et al. 2020) with candidates ranked by non-domination in (MACs down, accuracy at
-the rung up) as MO-ASHA does (Schmucker et al. 2021), ties by crowding. Every decision is a function of the learning
-curves alone, so that it is the same whoever trains.
+the rung up) as MO-ASHA does (Schmucker et al. 2021), ties by crowding; where latencies are predicted, they are a third
+objective. Every decision is a function of the learning curves alone, so that it is the same whoever trains.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bft_nas.record import Progress
-from bft_nas.record.pareto import ranked
+from bft_nas.record.pareto import OBJECTIVES, OBJECTIVES_IN_TIME, ranked
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,16 @@ class Halving:
 
     def _best(self, epochs: int, known: Mapping[int, Progress]) -> list[int]:
         """The best 1/eta of the candidates that have reached a rung, at least one, best first."""
+        there = {number: progress for number, progress in known.items() if len(progress.accuracies) >= epochs}
+        timed = all(progress.milliseconds is not None for progress in there.values())
         at_rung = {
-            number: (progress.macs, progress.accuracies[epochs - 1])
-            for number, progress in known.items()
-            if len(progress.accuracies) >= epochs
+            number: (
+                progress.macs,
+                progress.accuracies[epochs - 1],
+                *((progress.milliseconds or 0.0,) if timed else ()),
+            )
+            for number, progress in there.items()
         }
-        return ranked(at_rung)[: max(1, len(at_rung) // self.eta)]
+        return ranked(at_rung, OBJECTIVES_IN_TIME if timed else OBJECTIVES)[
+            : max(1, len(at_rung) // self.eta)
+        ]

@@ -18,6 +18,7 @@ from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.jobs import Engine, Job, Outcome
+from bft_nas.searching.latency_limit import LatencyLimit, descend
 from bft_nas.searching.named import NAMES
 from bft_nas.searching.proposers import PROPOSERS, Proposer
 from bft_nas.space.space import SearchSpace
@@ -179,6 +180,7 @@ def search(
     *,
     trials: int | None,
     seconds: float | None,
+    limit: LatencyLimit | None = None,
 ) -> None:
     """Propose, train and record candidates until the run has ``trials`` of them or ``seconds`` have passed.
 
@@ -186,25 +188,32 @@ def search(
     epoch and under its own number. Several processes that have joined a run share its proposals and its limits. The
     i-th proposal depends only on the seed and on what is recorded, so that a search which trains one candidate at a
     time proposes the same whether or not it was killed and resumed. ``clock`` is kept up to date throughout, for
-    whoever interrupts.
+    whoever interrupts. Under a ``limit`` no network is trained that is predicted to be slower.
 
     Raises:
         RunError: `ALIKE_IN_A_ROW` candidates in a row failed alike, or something cannot be written.
     """
-    engine(_Search(run, watcher, clock, trials, seconds))
+    engine(_Search(run, watcher, clock, trials, seconds, limit))
 
 
 class _Search:
     """Drives an engine: what is proposed next, and the record of what came of it."""
 
     def __init__(
-        self, run: Run, watcher: Watcher, clock: Clock, trials: int | None, seconds: float | None
+        self,
+        run: Run,
+        watcher: Watcher,
+        clock: Clock,
+        trials: int | None,
+        seconds: float | None,
+        limit: LatencyLimit | None,
     ) -> None:
         self.run = run
         self.watcher = watcher
         self.clock = clock
         self.trials = trials
         self.seconds = seconds
+        self.limit = limit
         self.space = run.space.within(min(run.settings.budgets))
         self.proposer = PROPOSERS[run.settings.sampler]()
         self.running: set[int] = set()
@@ -254,7 +263,7 @@ class _Search:
         if status.orphans:
             orphan = status.orphans[0]
             return run.ledger.claim(orphan, run.architecture(orphan))
-        return propose_new(run, self.space, self.proposer)
+        return propose_new(run, self.space, self.proposer, self.limit)
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -334,15 +343,30 @@ def _on_memory(workers: int, batch_size: int) -> str:
     )
 
 
-def propose_new(run: Run, space: SearchSpace, proposer: Proposer) -> Candidate | None:
-    """The next candidate that was not evaluated before; None when the space seems to hold no other."""
+def propose_new(
+    run: Run, space: SearchSpace, proposer: Proposer, limit: LatencyLimit | None = None
+) -> Candidate | None:
+    """The next candidate that was not evaluated before; None when the space seems to hold no other.
+
+    Where the proposer finds none below the limit, one is sought among fast networks.
+    """
     settings, ledger = run.settings, run.ledger
     for _ in range(REPEATS_IN_A_ROW):
         started, history = datetime.now(), ledger.history
-        proposal = proposer(space, settings.budgets, history, _seed_of(settings.seed, history.proposed))
+        seed = _seed_of(settings.seed, history.proposed)
+        if limit is None:
+            proposal = proposer(space, settings.budgets, history, seed)
+        else:
+            proposal = proposer(space, settings.budgets, history, seed, limit.fits)
+            if proposal is None:
+                _, proposal = descend(limit, space, settings.budgets, seed).fastest
+                if not limit.fits(proposal.architecture):
+                    return None
+        assert proposal is not None
         earlier = history.by_hash.get(proposal.architecture.hash)
         if earlier is None:
-            return ledger.propose(proposal, started)
+            milliseconds = None if limit is None else limit.predict(proposal.architecture)
+            return ledger.propose(proposal, started, milliseconds)
         ledger.repeat(proposal, earlier, started)
     return None
 

@@ -14,23 +14,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bft_nas.network.architecture import Architecture
     from bft_nas.record import History
     from bft_nas.space.space import Proposal, SearchSpace
 
-__all__ = ["PROPOSERS", "Proposer"]
+__all__ = ["PROPOSERS", "Fits", "Proposer", "anything_fits"]
+
+Fits = Callable[["Architecture"], bool]
+"""Whether a network may be proposed."""
+
+
+def anything_fits(network: Architecture) -> bool:
+    """Where no more is asked of a network than its MACs."""
+    return True
 
 
 class Proposer(typing.Protocol):
     """Gives the next architecture of a search."""
 
-    def __call__(self, space: SearchSpace, budgets: Sequence[int], history: History, seed: int) -> Proposal:
-        """One proposal for one of the budgets.
+    def __call__(
+        self,
+        space: SearchSpace,
+        budgets: Sequence[int],
+        history: History,
+        seed: int,
+        fits: Fits = anything_fits,
+    ) -> Proposal | None:
+        """One proposal for one of the budgets; None where none of those that it made was fitting.
 
         Args:
             space: whose every family can stay within the smallest budget.
             budgets: in MACs; with several, the choice among them is part of the proposal, as ``budget``.
             history: all proposals so far with what came of them, those that were stopped early included.
             seed: of this proposal alone: another one for each, whatever was resumed in between.
+            fits: what is asked of a network besides; the proposer makes as many as it can afford.
         """
 
 

@@ -6,11 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.record import Entry, History
+from bft_nas.searching.proposers import Fits, anything_fits
 from bft_nas.space.space import Proposal, SearchSpace
 
 if TYPE_CHECKING:
     import optuna
     from optuna.samplers import BaseSampler
+
+
+ASKED = 40
+"""How often a sampler is asked for a network that fits."""
+SEEDS_APART = 1_000_003
+"""Of the seeds of these, in no relation to those of proposals."""
 
 
 def random(seed: int) -> BaseSampler:
@@ -61,8 +68,24 @@ class OptunaProposer:
         self._asked: set[int] = set()
         """Its trials that were asked for here, and may get another number in the record, or none."""
 
-    def __call__(self, space: SearchSpace, budgets: Sequence[int], history: History, seed: int) -> Proposal:
+    def __call__(
+        self,
+        space: SearchSpace,
+        budgets: Sequence[int],
+        history: History,
+        seed: int,
+        fits: Fits = anything_fits,
+    ) -> Proposal | None:
         """See `bft_nas.searching.proposers.Proposer`."""
+        for attempt in range(ASKED):
+            proposal = self._ask(space, budgets, history, seed + attempt * SEEDS_APART)
+            if fits(proposal.architecture):
+                return proposal
+            # It is in the study, where the record will have none like it.
+            self._study = None
+        return None
+
+    def _ask(self, space: SearchSpace, budgets: Sequence[int], history: History, seed: int) -> Proposal:
         if self._study is None or not self._learns or not self._follow(history):
             self._study = self._new_study()
             if self._learns:

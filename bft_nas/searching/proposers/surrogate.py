@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Container, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from bft_nas.record import Entry, History
+from bft_nas.searching.proposers import Fits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
 from bft_nas.space.choosing import differing
@@ -18,6 +19,10 @@ DRAWN, MUTATED = 1000, 1000
 """Networks in the pool."""
 PARENTS = 8
 """The most accurate networks so far, of which the pool holds mutations."""
+CONSIDERED = 500
+"""Of a pool at most, best first, where not all of it fits."""
+UNIFORM = 100
+"""Uniform proposals at most until one fits."""
 UNLIKE = 3
 """Choices in which a proposal differs from the others of its round, and from all that are still trained."""
 
@@ -31,10 +36,12 @@ def proposed(
     avoided: Sequence[Mapping[str, Any]],
     known: Container[str],
     seed: int,
-) -> Proposal:
+    fits: Fits = anything_fits,
+) -> Proposal | None:
     """What `Accuracy` predicts to be the most accurate within a budget, of a pool that is drawn for this decision.
 
-    The pool holds uniform draws and mutations of the best so far. Several budgets take turns.
+    The pool holds uniform draws and mutations of the best so far. Several budgets take turns. None where nothing that
+    was considered fits.
 
     Args:
         space: whose every family can stay within the smallest budget.
@@ -44,10 +51,11 @@ def proposed(
         avoided: choices of networks that the proposal is to be unlike.
         known: hashes of architectures that are not to be proposed again.
         seed: of this decision.
+        fits: what is asked of a network besides.
     """
     rng = random.Random(seed)
     if is_uniform(position) or len(observed) < FIRST // 2:
-        return _uniform(space, budgets, rng, position)
+        return _uniform(space, budgets, rng, position, fits)
     budget = budgets[position % len(budgets)]
     pool = _pool(space, budgets, budget, observed, rng)
     epochs = max(max(each.accuracies) for each in observed)
@@ -60,17 +68,24 @@ def proposed(
         if all(len(differing(drawn.choices, each) - {"budget_share"}) >= UNLIKE for each in avoided)
     )
     # In a small space nothing may be left that is unlike all of them.
-    for drawn in chain(unlike, best_first):
+    for drawn in islice(chain(unlike, best_first), CONSIDERED):
         proposal: Proposal = drawn.proposal()
-        if proposal.architecture.hash not in known:
+        if proposal.architecture.hash not in known and fits(proposal.architecture):
             return proposal
-    return _uniform(space, budgets, rng, position)
+    return _uniform(space, budgets, rng, position, fits)
 
 
 class Surrogate:
     """The proposer: `proposed`, from the record of a run. The same record and seed give the same proposal."""
 
-    def __call__(self, space: SearchSpace, budgets: Sequence[int], history: History, seed: int) -> Proposal:
+    def __call__(
+        self,
+        space: SearchSpace,
+        budgets: Sequence[int],
+        history: History,
+        seed: int,
+        fits: Fits = anything_fits,
+    ) -> Proposal | None:
         """See `bft_nas.searching.proposers.Proposer`."""
         return proposed(
             space,
@@ -80,6 +95,7 @@ class Surrogate:
             avoided=[entry.choices for entry in _under_way(history)],
             known=history.by_hash,
             seed=seed,
+            fits=fits,
         )
 
 
@@ -111,12 +127,15 @@ def _by_epochs(entry: Entry) -> Iterator[tuple[int, float]]:
         yield from enumerate(entry.accuracies, start=1)
 
 
-def _uniform(space: SearchSpace, budgets: Sequence[int], rng: random.Random, position: int) -> Proposal:
+def _uniform(
+    space: SearchSpace, budgets: Sequence[int], rng: random.Random, position: int, fits: Fits
+) -> Proposal | None:
     def suggest(name: str, values: Sequence[Any]) -> Any:
         by_turns = name == "family" and position < FIRST
         return values[position % len(values)] if by_turns else rng.choice(values)
 
-    return space.propose_for(suggest, budgets)
+    proposals = (space.propose_for(suggest, budgets) for _ in range(UNIFORM))
+    return next((proposal for proposal in proposals if fits(proposal.architecture)), None)
 
 
 def _pool(
