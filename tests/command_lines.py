@@ -21,6 +21,7 @@ from bft_nas.cli.main import main
 from bft_nas.core.errors import RunError
 from bft_nas.record import Run
 from tests.conftest import SPACE
+from tests.latency.stored import stored_predictor
 
 ODD_BYTES = (
     b"\xff\xfe",
@@ -72,6 +73,8 @@ ENGINE = {
 RUNS = {"--runs": ("runs", "elsewhere", "tiny.yaml", "nowhere/deep", "tiny.yaml/runs")}
 SEARCH: dict[str, Sequence[str] | None] = {
     "--flops": ("2M", "3M", "1.5M,3M", "50M", "50G", "1k", "3e6", "0.003G"),
+    "--latency": ("3ms", "0.5", "0.001 ms", "900ms", "3s"),
+    "--latency-runtime": ("onnxruntime", "tensorrt"),
     "--space": ("tiny.yaml", "mobile", "shufflenet_v2", "bad.yaml", "many.yaml", "photos", "nowhere.yaml"),
     "--data": ("fashion-mnist", "photos", "cifar10=photos", "tiny.yaml", "runs", "nowhere.npz"),
     "--trials": COUNTS,
@@ -328,6 +331,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
 
     with (
         patch("bft_nas.searching.loop.search", searched),
+        patch("bft_nas.latency.calibration.predictor_for", lambda *arguments: stored_predictor()),
         patch("bft_nas.searching.references.compare", lambda *arguments, **options: None),
         patch("bft_nas.searching.confirmation.confirm", lambda *arguments, **options: None),
         patch("bft_nas.export.write.export", exported),

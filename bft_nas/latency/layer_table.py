@@ -85,12 +85,13 @@ class LayerTable:
         return self.points[nearest] * _work(point) / _work(nearest)
 
     def with_points(self, points: Mapping[Operation, float]) -> LayerTable:
-        """The table with more that was measured."""
-        return replace(self, points={**self.points, **points}, _known={}, _guessed={})
+        """The table with more that was measured, in millionths of a millisecond, as files have it."""
+        rounded = {point: max(1e-6, round(milliseconds, 6)) for point, milliseconds in points.items()}
+        return replace(self, points={**self.points, **rounded}, _known={}, _guessed={})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `from_dict`."""
-        rows = [[*point, round(milliseconds, 6)] for point, milliseconds in sorted(self.points.items())]
+        rows = [[*point, milliseconds] for point, milliseconds in sorted(self.points.items())]
         return {"runtime": self.runtime, "version": self.version, "machine": self.machine, "points": rows}
 
     @classmethod
@@ -156,52 +157,48 @@ def points_for(operations: Iterable[Operation]) -> set[Operation]:
 
 def grid_around(operation: Operation) -> Weighted:
     """The points of the grid between which an operation lies."""
-    kind = operation.kind
-    if kind == "conv" and not operation.is_depthwise:
-        operation = operation._replace(groups=_power(operation.groups))
-        ins = _channels_around(operation.in_channels, exact_below=BLOCK, grouped=operation.groups > 1)
-        outs = _channels_around(operation.out_channels, grouped=operation.groups > 1)
-        return _corners(
-            operation,
-            (("in_channels", ins), ("out_channels", outs)),
-        )
-    if kind == "linear":
-        ins, outs = _channels_around(operation.in_channels), _channels_around(operation.out_channels)
-        return _corners(operation, (("in_channels", ins), ("out_channels", outs)))
+    kind, grouped = operation.kind, operation.groups > 1
+    if operation.is_depthwise:
+        # One width tells the other ones.
+        operation = operation._replace(in_channels=0, groups=0)
+        return _corners(operation, {"out_channels": _channels_around(operation.out_channels)})
+    if kind in ("conv", "linear"):
+        ins = _channels_around(operation.in_channels, grouped=grouped)
+        if operation.in_channels < BLOCK and not grouped:
+            ins = ((operation.in_channels, 1.0),)
+        outs = _channels_around(operation.out_channels, grouped=grouped)
+        operation = operation._replace(groups=min(_power(operation.groups), ins[0][0], outs[0][0]))
+        return _corners(operation, {"in_channels": ins, "out_channels": outs})
+    operation = operation._replace(in_channels=0, squeeze=0)
     if kind in ("staged", "stage"):
-        operation = operation._replace(in_channels=0)
         channels = _channels_around(operation.out_channels, grouped=True)
-        return _corners(operation, (("out_channels", channels), ("radix", _octave(operation.radix))))
-    # One width tells the other ones.
-    channels = _channels_around(operation.out_channels)
-    operation = operation._replace(in_channels=0, squeeze=0, groups=_power(operation.groups))
-    if kind == "conv":
-        operation = operation._replace(groups=0)
-    return _corners(operation, (("out_channels", channels),))
+        return _corners(operation, {"out_channels": channels, "radix": _octave(operation.radix)})
+    # What has two halves has them in blocks.
+    block = 2 * BLOCK if kind in ("interleave", "concat") else BLOCK
+    channels = _channels_around(operation.out_channels, block, grouped=grouped)
+    operation = operation._replace(groups=min(_power(operation.groups), channels[0][0]))
+    return _corners(operation, {"out_channels": channels})
 
 
 Around = Sequence[tuple[int, float]]
 """Values of the grid around one, with weights."""
 
 
-def _corners(operation: Operation, axes: Sequence[tuple[str, Around]]) -> Weighted:
-    axes = [*axes, ("side", _sides_around(operation.side))]
-    names = [name for name, _ in axes]
+def _corners(operation: Operation, axes: Mapping[str, Around]) -> Weighted:
+    axes = {**axes, "side": _sides_around(operation.side)}
     found = []
-    for corner in product(*(around for _, around in axes)):
-        values: dict[str, Any] = dict(zip(names, (value for value, _ in corner), strict=True))
+    for corner in product(*axes.values()):
+        values: dict[str, Any] = dict(zip(axes, (value for value, _ in corner), strict=True))
         point = operation._replace(**values)
         found.append((point, math.prod(weight for _, weight in corner)))
     return tuple(found)
 
 
-def _channels_around(channels: int, *, exact_below: int = 0, grouped: bool = False) -> Around:
-    if channels < exact_below:
-        return ((channels, 1.0),)
-    if channels % BLOCK == 0 or grouped:
-        return [(BLOCK * value, weight) for value, weight in _octave(max(1.0, channels / BLOCK))]
-    half = BLOCK // 2
-    return [(BLOCK * value - half, weight) for value, weight in _octave(max(1.0, (channels + half) / BLOCK))]
+def _channels_around(channels: int, block: int = BLOCK, *, grouped: bool = False) -> Around:
+    """In whole blocks, or half a block below; in groups always whole, as they divide these."""
+    short = 0 if grouped or channels % block == 0 else block // 2
+    around = _octave(max(1.0, (channels + short) / block))
+    return [(block * value - short, weight) for value, weight in around]
 
 
 def _octave(value: float) -> Around:
@@ -225,23 +222,30 @@ def _power(value: int) -> int:
 
 
 def _kind_of(point: Operation) -> tuple[Any, ...]:
-    """What two points have in common between which times are in proportion to work."""
-    return point.kind, point.kernel, point.groups != 1, point.groups == 0, point.activation
+    """What two points have in common between which times are about in proportion to work."""
+    return point.kind, min(point.groups, 2), point.activation
 
 
 def _work(point: Operation) -> float:
     """About in proportion to its time."""
     channels = max(1, point.in_channels) * point.out_channels / max(1, point.groups)
-    return float(channels * point.side**2 * max(1, point.radix) ** 0.5)
+    return float(channels * (point.kernel * point.side) ** 2 * max(1, point.radix) ** 0.5)
 
 
 def _distance(one: Operation, other: Operation) -> float:
-    pairs = zip(
-        (one.in_channels, one.out_channels, one.side**2, one.radix, one.stride, one.groups),
-        (other.in_channels, other.out_channels, other.side**2, other.radix, other.stride, other.groups),
-        strict=True,
+    numbers = (
+        (
+            each.in_channels,
+            each.out_channels,
+            each.side**2,
+            each.kernel**2,
+            each.radix,
+            each.stride,
+            each.groups,
+        )
+        for each in (one, other)
     )
-    return sum(abs(math.log2((a + 1) / (b + 1))) for a, b in pairs)
+    return sum(abs(math.log2((a + 1) / (b + 1))) for a, b in zip(*numbers, strict=True))
 
 
 def whole(point: Operation) -> Operation:

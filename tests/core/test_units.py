@@ -5,7 +5,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bft_nas.core.errors import UserError
-from bft_nas.core.units import format_count, format_duration, format_macs, parse_duration, parse_macs
+from bft_nas.core.units import (
+    format_count,
+    format_duration,
+    format_macs,
+    parse_duration,
+    parse_macs,
+    parse_milliseconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +59,20 @@ def test_any_text_is_a_budget_above_zero_or_a_user_error(text: str) -> None:
         assert parse_macs(text) > 0
     except UserError as error:
         assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["0.5ms", "0.5 ms", ".5", " 0.50 MS ", "0.5"])
+def test_the_same_latency_in_many_spellings(text: str) -> None:
+    assert parse_milliseconds(text) == 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "0ms", "3s", "ms", "", "1e9", "nan", "3 m s", "3ms,", "٣ms", "9999999"]
+)
+def test_what_is_no_latency_is_refused_in_one_line_that_names_it(text: str) -> None:
+    with pytest.raises(UserError, match=r"latency .*expected milliseconds above zero, such as 3ms") as caught:
+        parse_milliseconds(text)
+    assert "\n" not in str(caught.value)
 
 
 @given(st.integers(1, 10**12))

@@ -1,0 +1,64 @@
+"""Graphs that are timed are those of networks as they are exported, with other weights."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from bft_nas.export.inference import inference_network
+from bft_nas.latency.graphs import network_graph
+from bft_nas.network import Architecture, build
+from bft_nas.space.space import SearchSpace
+
+NODES = {
+    "Conv2d": "Conv",
+    "Linear": "Gemm",
+    "Hardswish": "HardSwish",
+    "Hardsigmoid": "HardSigmoid",
+    "SiLU": "Sigmoid",
+}
+"""Modules of a network for inference, and the nodes that they are exported as."""
+
+
+def network_of(space: str) -> Architecture:
+    return SearchSpace.load(space).sample(random.Random(5), 8_000_000).architecture
+
+
+@pytest.mark.parametrize("space", ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3"])
+def test_a_graph_has_the_layers_of_the_network_that_is_exported(space: str) -> None:
+    import onnx
+
+    network = network_of(space)
+    exported = inference_network(build(network).eval(), network)
+    modules = [
+        exported.get_submodule(node.target) for node in exported.graph.nodes if node.op == "call_module"
+    ]
+    wanted = Counter(NODES.get(type(module).__name__, "") for module in modules)
+    wanted["Conv"] += sum(type(module).__name__ == "FoldedButterfly" for module in modules)
+    graph = onnx.load_from_string(network_graph(network, lambda operation: "dense")).graph
+    found = Counter(node.op_type for node in graph.node)
+    assert {kind: found[kind] for kind in NODES.values()} == {kind: wanted[kind] for kind in NODES.values()}
+
+
+@pytest.mark.parametrize("space", ["shufflenet_v2", "mobilenet_v3", "modern", "tiny"])
+@pytest.mark.parametrize("form", ["dense", "structured"])
+def test_a_graph_runs_in_any_form_of_its_butterflies(space: str, form: str) -> None:
+    import onnxruntime
+
+    network = network_of(space)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        network_graph(network, lambda operation: form), options, providers=["CPUExecutionProvider"]
+    )
+    image = np.random.default_rng(0).standard_normal(
+        (1, 3, network.resolution, network.resolution), np.float32
+    )
+    (logits,) = session.run(["logits"], {"images": image})
+    assert logits.shape == (1, network.classes)
+    # Values that are lost on the way, or too small for the processor, would be timed too.
+    assert np.isfinite(logits).all()
+    assert np.abs(logits).max() > 1e-6
