@@ -10,6 +10,7 @@ Changed is only what takes minutes or another machine:
 - what is trained to the end is trained for one epoch on 40 images;
 - a candidate by number is the winner, as there are not so many;
 - Ray's cluster is one of this machine, and the database a file;
+- latencies are predicted from a stored table, not from layers that are timed;
 - the data set of the hub is a folder, which goes before the hub's own of that name;
 - the dashboard listens where no other test does, and is stopped as soon as it serves.
 """
@@ -35,6 +36,7 @@ from bft_nas.record import Run
 from tests.command_lines import Interrupted
 from tests.conftest import Command, free_port
 from tests.data.samples import cifar10_files, write_class_folders, write_files
+from tests.latency.stored import stored_predictor
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -125,6 +127,7 @@ def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("bft_nas.data.dataset._dataset", partial(few_to_validate, dataset._dataset))
     monkeypatch.setattr("bft_nas.searching.references.REFERENCES", REFERENCES[:2])
+    monkeypatch.setattr("bft_nas.latency.calibration.predictor_for", lambda *arguments: stored_predictor())
     monkeypatch.setattr("bft_nas.searching.references.USUAL", REFERENCES[:2])
     monkeypatch.setattr("bft_nas.export.runtimes.onnx_int8.SECONDS", 0.0)
     monkeypatch.setattr("bft_nas.api.evaluation.CALIBRATION_IMAGES", 40)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bft_nas.butterfly.plan import ButterflyPlan
+from bft_nas.latency.butterfly_forms import DENSE_FORM, Form
 from bft_nas.latency.operations import Operation, run_network
 from bft_nas.network.architecture import Architecture
 
-FormOf = Callable[[Operation], str]
+FormOf = Callable[[Operation], Form]
 """In which form a butterfly runs."""
+Stage = tuple[int, int, int]
+"""Groups of a stage, and the rows and columns of the matrix of each."""
 
 OPSET = 20
 
@@ -28,10 +31,23 @@ def network_graph(net: Architecture, form_of: FormOf) -> bytes:
     return graph.model(run_network(net, graph.run, "images"))
 
 
+class _Residual(NamedTuple):
+    """What is added to the last stage of a butterfly."""
+
+    x: str
+    """(N, size, side, side), or (N, chunks, size, pixels) where there are several."""
+    size: int
+    chunks: int
+    """Of inputs, which are summed."""
+    leaving: int
+    """Outputs, a multiple of the size."""
+    side: int
+
+
 class Graph:
     """An ONNX graph that grows by `run`: see `bft_nas.latency.operations.run_network`."""
 
-    def __init__(self, images: Sequence[int], form_of: FormOf = lambda operation: "dense") -> None:
+    def __init__(self, images: Sequence[int], form_of: FormOf = lambda operation: DENSE_FORM) -> None:
         self._images = (1, *images)
         self._form_of = form_of
         self._nodes: list[Any] = []
@@ -86,43 +102,69 @@ class Graph:
         return self._node("Mul", x, self._node("HardSigmoid", scale, alpha=1 / 6, beta=0.5))
 
     def _butterfly(self, operation: Operation, x: str) -> str:
-        if self._form_of(operation) == "dense":
+        form = self._form_of(operation)
+        if form.kind == "dense":
             return self._conv(operation, x)
         plan = ButterflyPlan(operation.in_channels, operation.out_channels, operation.radix)
-        return self.staged(x, plan, operation.side)
+        return self.staged(x, plan, operation.side, form)
 
-    def staged(self, x: str, plan: ButterflyPlan, side: int, factors: Sequence[int] = ()) -> str:
-        """A butterfly as `bft_nas.export.folded_butterfly.FoldedButterfly` has it, by other stages where given."""
-        pixels, size, copies = side * side, plan.size, plan.copies
-        factors = factors or plan.factors
-        shrinks, grows = plan.n_in > plan.n_out, plan.n_in < plan.n_out
-        x = self._node("Transpose", x, perm=[1, 0, 2, 3])
-        x = self._node("Reshape", x, self._integers(plan.n_in, pixels))
-        if plan.n_in < size * copies and shrinks:
-            x = self._node("Pad", x, self._integers(0, 0, size * copies - plan.n_in, 0))
-        residual = h = x
-        if shrinks:
-            x = self._node("Reshape", x, self._integers(copies, size, pixels))
-            residual = self._node("ReduceSum", x, self._integers(0), keepdims=0)
-            h = self._node("Reshape", self._node("Transpose", x, perm=[1, 0, 2]), self._integers(-1, pixels))
-        last = len(factors) - 1
-        for stage, factor in enumerate(factors):
-            rows = factor * (copies if grows and stage == 0 else 1)
-            columns = factor * (copies if shrinks and stage == last else 1)
-            groups = copies * size * factor // (rows * columns)
-            h = self._node("Reshape", h, self._integers(columns, groups, pixels))
-            h = self._node("Transpose", h, perm=[1, 0, 2])
-            h = self._node("MatMul", self._weight(groups, rows, columns), h)
-            h = self._node("Reshape", h, self._integers(groups * rows, pixels))
-        outputs = copies * size if grows else size
-        scaled = self._node("Mul", self._weight(outputs // size, size, 1, fan_in=1), residual)
-        h = self._node("Add", self._node("Reshape", h, self._integers(-1, size, pixels)), scaled)
-        h = self._node("Reshape", h, self._integers(outputs, pixels))
-        if outputs > plan.n_out:
-            h = self._node("Slice", h, self._integers(0), self._integers(plan.n_out), self._integers(0))
-        h = self._node("Add", h, self._weight(plan.n_out, 1, fan_in=1))
-        h = self._node("Reshape", h, self._integers(plan.n_out, 1, side, side))
-        return self._node("Transpose", h, perm=[1, 0, 2, 3])
+    def staged(self, x: str, plan: ButterflyPlan, side: int, form: Form) -> str:
+        """A butterfly stage by stage, whatever the product of its stages is."""
+        size, copies = plan.size, plan.copies
+        chunks = copies if plan.n_in > plan.n_out else 1
+        leaving = copies * size if plan.n_in < plan.n_out else size
+        if chunks * size > plan.n_in:
+            x = self._node("Pad", x, self._integers(0, 0, 0, 0, 0, chunks * size - plan.n_in, 0, 0))
+        h = x
+        if chunks > 1:
+            x = self._shaped(x, chunks, size, side * side)
+            h = self._node("Transpose", x, perm=[0, 2, 1, 3])
+        last = len(form.factors) - 1
+        stages = []
+        for place, factor in enumerate(form.factors):
+            rows = factor * (leaving // size if place == 0 else 1)
+            columns = factor * (chunks if place == last else 1)
+            stages.append((copies * size * factor // (rows * columns), rows, columns))
+        residual = _Residual(x, size, chunks, leaving, side)
+        y = (self._multiplied if form.kind == "matmul" else self._grouped)(h, stages, residual)
+        if leaving > plan.n_out:
+            y = self._node("Slice", y, *(self._integers(each) for each in (0, plan.n_out, 1)))
+        return y
+
+    def _multiplied(self, h: str, stages: Sequence[Stage], residual: _Residual) -> str:
+        x, size, chunks, leaving, side = residual
+        for groups, rows, columns in stages:
+            h = self._node("Transpose", self._shaped(h, columns, groups, side * side), perm=[0, 2, 1, 3])
+            h = self._node("MatMul", self._weight(groups, rows, columns, fan_in=columns), h)
+        if chunks > 1:
+            x = self._node("ReduceSum", x, self._integers(1), keepdims=1)
+        else:
+            x = self._shaped(x, 1, size, side * side)
+        y = self._node("Add", self._shaped(h, leaving // size, size, side * side), x)
+        y = self._node("Add", y, self._weight(leaving // size, size, 1, fan_in=1))
+        return self._shaped(y, leaving, side, side)
+
+    def _grouped(self, h: str, stages: Sequence[Stage], residual: _Residual) -> str:
+        x, size, chunks, leaving, side = residual
+        if chunks > 1:
+            x = self._shaped(h, chunks * size, side, side)
+        for place, (groups, rows, columns) in enumerate(stages):
+            if groups > 1:
+                h = self._shaped(h, columns, groups, side * side)
+                h = self._node("Transpose", h, perm=[0, 2, 1, 3])
+            inputs = [self._shaped(h, groups * columns, side, side)]
+            inputs.append(self._weight(groups * rows, columns, 1, 1))
+            if place == len(stages) - 1:
+                inputs.append(self._weight(groups * rows, fan_in=1))
+            h = self._node("Conv", *inputs, kernel_shape=[1, 1], group=groups)
+        if leaving > size:
+            x = self._node("Concat", *[x] * (leaving // size), axis=1)
+        if chunks > 1:
+            x = self._node("Conv", x, self._weight(size, chunks, 1, 1), kernel_shape=[1, 1], group=size)
+        return self._node("Add", h, x)
+
+    def _shaped(self, x: str, *shape: int) -> str:
+        return self._node("Reshape", x, self._integers(0, *shape))
 
     # What is no layer
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from bft_nas.butterfly.plan import ButterflyPlan
+from bft_nas.latency.butterfly_forms import Form, forms_of, operations_of
 from bft_nas.latency.operations import Operation
 from bft_nas.network.blocks._widths import squeeze_channels
 
@@ -22,10 +22,6 @@ FREE = frozenset({"split", "mean"})
 mean in a network."""
 BLOCK = 8
 """Channels that a runtime's fast kernels take at a time: other widths are slower, and have points of their own."""
-LEAST_GAIN, MOST_GAIN = 4, 32
-"""MACs of a butterfly folded to a dense layer, over its own: below the first it is never faster stage by stage, above
-the second always."""
-
 SIDES = (1, 2, 3, 4, *(base << octave for octave in range(10) for base in (5, 7)))
 """Heights and widths of the grid: those of networks at 224 and 160 pixels."""
 
@@ -50,20 +46,21 @@ class LayerTable:
         """Of any operation; of a butterfly in its fastest form."""
         if operation not in self._known:
             if operation.kind == "butterfly":
-                found = min(self._of_form(operation, form) for form in forms_of(operation))
+                found = self.of_form(operation, self.form_of(operation))
             else:
-                found = self._of(operation)
+                found = self._between(operation)
             self._known[operation] = found
         return self._known[operation]
 
-    def form_of(self, operation: Operation) -> str:
+    def form_of(self, operation: Operation) -> Form:
         """In which form a butterfly is fastest."""
-        return min(forms_of(operation), key=lambda form: self._of_form(operation, form))
+        return min(forms_of(operation), key=lambda form: self.of_form(operation, form))
 
-    def _of_form(self, operation: Operation, form: str) -> float:
-        return sum(map(self._of, FORMS[form](operation)))
+    def of_form(self, operation: Operation, form: Form) -> float:
+        """Milliseconds of a butterfly in a form."""
+        return sum(map(self.milliseconds, operations_of(operation, form)))
 
-    def _of(self, operation: Operation) -> float:
+    def _between(self, operation: Operation) -> float:
         if is_free(operation):
             return 0.0
         around = grid_around(operation)
@@ -108,37 +105,6 @@ def is_free(operation: Operation) -> bool:
     return operation.kind in FREE or operation.activation == "relu"
 
 
-# Forms of butterflies
-
-
-def _dense(operation: Operation) -> list[Operation]:
-    return [operation._replace(kind="conv", radix=0)]
-
-
-def _structured(operation: Operation) -> list[Operation]:
-    plan = ButterflyPlan(operation.in_channels, operation.out_channels, operation.radix)
-    channels = plan.copies * plan.size
-    first, *others = plan.factors
-    return [
-        Operation("staged", channels, channels, operation.side, radix=first),
-        *(Operation("stage", channels, channels, operation.side, radix=factor) for factor in others),
-    ]
-
-
-FORMS: Mapping[str, Callable[[Operation], list[Operation]]] = {"dense": _dense, "structured": _structured}
-"""What a butterfly is made of in each `bft_nas.export.folded_butterfly.InferenceForm`: ``staged`` is one of a single
-stage, ``stage`` one stage more."""
-
-
-def forms_of(operation: Operation) -> tuple[str, ...]:
-    """The forms in which a butterfly may be fastest."""
-    plan = ButterflyPlan(operation.in_channels, operation.out_channels, operation.radix)
-    gain = operation.in_channels * operation.out_channels / plan.macs
-    if gain < LEAST_GAIN:
-        return ("dense",)
-    return ("structured",) if gain > MOST_GAIN else tuple(FORMS)
-
-
 # The grid
 
 
@@ -148,7 +114,7 @@ def points_for(operations: Iterable[Operation]) -> set[Operation]:
     for operation in set(operations):
         parts = [operation]
         if operation.kind == "butterfly":
-            parts = [part for form in forms_of(operation) for part in FORMS[form](operation)]
+            parts = [part for form in forms_of(operation) for part in operations_of(operation, form)]
         for part in parts:
             if not is_free(part):
                 found.update(point for point, _ in grid_around(part))
@@ -170,7 +136,7 @@ def grid_around(operation: Operation) -> Weighted:
         operation = operation._replace(groups=min(_power(operation.groups), ins[0][0], outs[0][0]))
         return _corners(operation, {"in_channels": ins, "out_channels": outs})
     operation = operation._replace(in_channels=0, squeeze=0)
-    if kind in ("staged", "stage"):
+    if operation.radix:
         channels = _channels_around(operation.out_channels, grouped=True)
         return _corners(operation, {"out_channels": channels, "radix": _octave(operation.radix)})
     # What has two halves has them in blocks.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bft_nas.butterfly.plan import ButterflyPlan
+from bft_nas.latency.butterfly_forms import KINDS, Form
 from bft_nas.latency.graphs import Graph
 from bft_nas.latency.layer_table import whole
 from bft_nas.latency.operations import Operation
@@ -84,8 +85,7 @@ def _graphs_of(operation: Operation) -> tuple[bytes, bytes, int]:
     fewer, more = _CHAINS.get(operation.kind, _CHAINS[""])
     if operation.kind == "subsample":
         count = 1
-    stages = 2 if operation.kind == "stage" else 1
-    return _chain(operation, fewer, count), _chain(operation, more, count), count * stages
+    return _chain(operation, fewer, count), _chain(operation, more, count), count
 
 
 def _count(operation: Operation) -> int:
@@ -147,11 +147,13 @@ def _followed(graph: Graph, operation: Operation, x: str) -> str:
 
 
 def _staged(stages: int) -> Link:
+    """A butterfly of so many stages, all of one size."""
+
     def link(graph: Graph, operation: Operation, x: str) -> str:
-        channels, radix = operation.out_channels, operation.radix
-        plan = ButterflyPlan(channels, channels, radix)
+        channels = operation.out_channels
+        form = Form(operation.kind.partition("_")[0], (operation.radix,) * stages)
         x = _depthwise(graph, operation, x)
-        return graph.staged(x, plan, operation.side, (radix,) * stages)
+        return graph.staged(x, ButterflyPlan(channels, channels, channels), operation.side, form)
 
     return link
 
@@ -177,8 +179,8 @@ def _concatenated(graph: Graph, operation: Operation, x: str) -> str:
 
 
 _CHAINS: Mapping[str, tuple[Link, Link]] = {
-    "staged": (_depthwise, _staged(1)),
-    "stage": (_staged(1), _staged(3)),
+    **{f"{kind}_ends": (_depthwise, _staged(0)) for kind in KINDS},
+    **{f"{kind}_stage": (_staged(1), _staged(2)) for kind in KINDS},
     "interleave": (_half, _interleaved),
     "concat": (_pointwise, _concatenated),
     "": (_depthwise, _followed),

@@ -8,10 +8,9 @@ import random
 
 import pytest
 
+from bft_nas.latency.butterfly_forms import forms_of, operations_of
 from bft_nas.latency.layer_table import (
-    FORMS,
     LayerTable,
-    forms_of,
     grid_around,
     needed,
     points_for,
@@ -47,7 +46,7 @@ def test_the_points_around_an_operation_weigh_one_and_can_be_run(space: str) -> 
     for operation in drawn(space):
         parts = [operation]
         if operation.kind == "butterfly":
-            parts = [part for form in forms_of(operation) for part in FORMS[form](operation)]
+            parts = [part for form in forms_of(operation) for part in operations_of(operation, form)]
         for part in parts:
             around = grid_around(part)
             assert sum(weight for _, weight in around) == pytest.approx(1)
@@ -67,13 +66,28 @@ def test_a_table_that_has_all_points_of_some_layers_needs_none() -> None:
 
 def test_a_butterfly_takes_the_form_that_is_faster() -> None:
     operation = Operation("butterfly", 256, 256, 14, radix=4)
-    dense, structured = (FORMS[form](operation) for form in ("dense", "structured"))
-    for times, form in (((1.0, 0.1), "structured"), ((0.1, 1.0), "dense")):
-        points = dict.fromkeys(points_for(dense), times[0]) | dict.fromkeys(points_for(structured), times[1])
+    forms = forms_of(operation)
+    assert {form.kind for form in forms} == {"dense", "matmul", "grouped"}
+    assert any(len(form.factors) == 2 for form in forms)
+    for fastest in ("dense", "matmul", "grouped"):
+        points = {
+            point: 0.01 if point.kind.partition("_")[0] in (fastest, {"dense": "conv"}.get(fastest)) else 1.0
+            for point in points_for([operation])
+        }
         table = LayerTable("any", "0", "here", points)
-        assert table.form_of(operation) == form
-        each = sum(map(table._of, FORMS[form](operation)))
-        assert table.milliseconds(operation) == pytest.approx(each)
+        chosen = table.form_of(operation)
+        assert chosen.kind == fastest
+        assert table.milliseconds(operation) == pytest.approx(0.01 * len(operations_of(operation, chosen)))
+
+
+@pytest.mark.parametrize(("channels", "radix"), [(64, 2), (96, 4), (512, 8), (1024, 16), (48, 16), (40, 2)])
+def test_the_stages_of_each_form_make_the_whole_transform(channels: int, radix: int) -> None:
+    operation = Operation("butterfly", channels, channels, 7, radix=radix)
+    forms = forms_of(operation)
+    assert forms
+    assert len(set(forms)) == len(forms)
+    for form in forms:
+        assert form.kind == "dense" or math.prod(form.factors) == channels
 
 
 def test_a_point_that_was_not_measured_is_in_proportion_to_the_nearest_one() -> None:

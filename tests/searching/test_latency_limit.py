@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -172,7 +173,7 @@ def test_a_resumed_search_keeps_its_limit_and_its_table(
     times: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
-    options = {
+    options: dict[str, Any] = {
         "space": tmp_path / "tiny.yaml",
         "latency": f"{times[20]:.4f} ms",
         "images": 64,
@@ -189,7 +190,13 @@ def test_a_resumed_search_keeps_its_limit_and_its_table(
         raise AssertionError("a resumed search has its table")
 
     monkeypatch.setattr("bft_nas.latency.calibration.predictor_for", measured_anew)
-    resume = {"progress": False, "confirm": False, "references": False, "runs": tmp_path, "workers": 1}
+    resume: dict[str, Any] = {
+        "progress": False,
+        "confirm": False,
+        "references": False,
+        "runs": tmp_path,
+        "workers": 1,
+    }
     resumed = bft_nas.search(resume="begun", trials=4, **resume)
     assert resumed.results()["hash"].tolist() == whole.results()["hash"].tolist()
     assert (whole.results()[PREDICTED] <= times[20] + 1e-4).all()
