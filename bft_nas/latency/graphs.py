@@ -89,6 +89,18 @@ class Graph:
             group=groups, kernel_shape=[kernel] * 2, pads=pads, strides=strides,
         )  # fmt: skip
 
+    def _column(self, operation: Operation, x: str) -> str:
+        weight = self._weight(operation.out_channels, operation.in_channels, operation.kernel, 1)
+        pad = operation.kernel // 2
+        return self._node("Conv", x, weight, pads=[pad, 0, pad, 0], strides=[operation.stride, 1])
+
+    def _row(self, operation: Operation, x: str) -> str:
+        weight = self._weight(operation.out_channels, 1, 1, operation.kernel)
+        pad, groups = operation.kernel // 2, operation.groups
+        return self._node(
+            "Conv", x, weight, group=groups, pads=[0, pad, 0, pad], strides=[1, operation.stride]
+        )
+
     def _linear(self, operation: Operation, x: str) -> str:
         weight = self._weight(operation.out_channels, operation.in_channels)
         bias = self._weight(operation.out_channels, fan_in=operation.in_channels)
@@ -173,7 +185,16 @@ class Graph:
             return self._node("HardSwish", x)
         if operation.activation == "silu":
             return self._node("Mul", x, self._node("Sigmoid", x))
+        if operation.activation == "acon_c":
+            return self._acon_c(operation, x)
         return self._node("Relu", x)
+
+    def _acon_c(self, operation: Operation, x: str) -> str:
+        pixels = (1, 1) if operation.side > 1 else ()
+        slopes, others, sharpness = (self._weight(operation.in_channels, *pixels, fan_in=2) for _ in range(3))
+        difference = self._node("Mul", slopes, x)
+        switch = self._node("Sigmoid", self._node("Mul", sharpness, difference))
+        return self._node("Add", self._node("Mul", difference, switch), self._node("Mul", others, x))
 
     def _add(self, operation: Operation, x: str, y: str) -> str:
         return self._node("Add", x, y)

@@ -16,6 +16,7 @@ from typing import Any
 from bft_nas.latency.butterfly_forms import Form, forms_of, operations_of
 from bft_nas.latency.operations import Operation
 from bft_nas.network.blocks._widths import squeeze_channels
+from bft_nas.network.widths import root_divisor
 
 FREE = frozenset({"split", "mean"})
 """Kinds of operations that have no time of their own: a split is part of the `interleave` behind it, and there is one
@@ -128,7 +129,7 @@ def grid_around(operation: Operation) -> Weighted:
         # One width tells the other ones.
         operation = operation._replace(in_channels=0, groups=0)
         return _corners(operation, {"out_channels": _channels_around(operation.out_channels)})
-    if kind in ("conv", "linear"):
+    if kind in ("conv", "linear", "column"):
         ins = _channels_around(operation.in_channels, grouped=grouped)
         if operation.in_channels < BLOCK and not grouped:
             ins = ((operation.in_channels, 1.0),)
@@ -136,6 +137,9 @@ def grid_around(operation: Operation) -> Weighted:
         operation = operation._replace(groups=min(_power(operation.groups), ins[0][0], outs[0][0]))
         return _corners(operation, {"in_channels": ins, "out_channels": outs})
     operation = operation._replace(in_channels=0, squeeze=0)
+    if kind == "row":
+        channels = _channels_around(operation.out_channels, grouped=True)
+        return _corners(operation._replace(groups=0), {"out_channels": channels})
     if operation.radix:
         channels = _channels_around(operation.out_channels, grouped=True)
         return _corners(operation, {"out_channels": channels, "radix": _octave(operation.radix)})
@@ -221,6 +225,9 @@ def whole(point: Operation) -> Operation:
         return point._replace(in_channels=channels, squeeze=squeeze_channels(channels))
     if point.kind == "conv" and point.groups == 0:
         return point._replace(in_channels=channels, groups=channels)
+    if point.kind == "row":
+        middle = root_divisor(channels)
+        return point._replace(in_channels=middle, groups=middle)
     if point.in_channels:
         return point
     return point._replace(in_channels=channels)

@@ -80,7 +80,7 @@ def _opened(graph: bytes) -> Callable[[], Any]:
 def _graphs_of(operation: Operation) -> tuple[bytes, bytes, int]:
     """A graph with fewer and one with more of an operation, and how many more."""
     count = _count(operation)
-    if operation.kind in ("conv", "linear"):
+    if operation.kind in ("conv", "linear", "column", "row"):
         return _beside(operation, 1), _beside(operation, 1 + count), count
     fewer, more = _CHAINS.get(operation.kind, _CHAINS[""])
     if operation.kind == "subsample":
@@ -99,10 +99,8 @@ def _count(operation: Operation) -> int:
 def _beside(operation: Operation, count: int) -> bytes:
     """Layers with one input and a sum of outputs, which runtimes add up in the layers themselves."""
     side = operation.side * operation.stride
-    if operation.kind == "linear":
-        graph = Graph((operation.in_channels,))
-    else:
-        graph = Graph((operation.in_channels, side, side))
+    shapes: dict[str, tuple[int, ...]] = {"linear": (), "row": (operation.side, side)}
+    graph = Graph((operation.in_channels, *shapes.get(operation.kind, (side, side))))
     total = graph.run(operation, "images")
     add = Operation("add", operation.out_channels, operation.out_channels, operation.side)
     for _ in range(count - 1):

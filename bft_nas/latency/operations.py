@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from bft_nas.network.architecture import Architecture, Head
-from bft_nas.network.blocks.ghost import CHEAP, GhostBlock
+from bft_nas.network.architecture import Architecture, Head, Stem
+from bft_nas.network.blocks.fused import FusedBlock
+from bft_nas.network.blocks.ghost import GhostBlock
 from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.blocks.residual import ResidualBlock
 from bft_nas.network.blocks.separable import SeparableBlock
@@ -25,7 +26,8 @@ class Operation(NamedTuple):
     """One step of a runtime, for one image."""
 
     kind: str
-    """``conv``, ``butterfly``, ``linear``, ``squeeze_excite`` (whole, with what it scales), or what is no layer."""
+    """``conv``, ``butterfly``, ``linear``, ``squeeze_excite`` (whole, with what it scales), ``column`` and ``row`` of a
+    factorised stem, or what is no layer."""
     in_channels: int
     out_channels: int
     side: int
@@ -42,7 +44,7 @@ class Operation(NamedTuple):
     @property
     def is_depthwise(self) -> bool:
         """Whether it convolves each channel by itself."""
-        return self.groups > 1 and self.groups == self.in_channels
+        return self.kind == "conv" and 1 < self.groups == self.in_channels == self.out_channels
 
 
 Run = Callable[..., Any]
@@ -63,16 +65,27 @@ def operations(net: Architecture) -> list[Operation]:
 
 def run_network(net: Architecture, run: Run, images: Any) -> Any:
     """Run a network on images, and return the output of its last operation."""
-    stem = net.stem
-    side = halved(net.resolution, stem.stride)
-    x = run(Operation("conv", net.in_channels, stem.channels, side, stem.kernel, stem.stride), images)
-    x = _activated(run, x, stem.channels, side, stem.activation)
-    if stem.pool:
-        x = run(Operation("max_pool", stem.channels, stem.channels, halved(side, 2), 3, 2), x)
+    x = _run_stem(net.stem, net.in_channels, net.resolution, run, images)
     for block, in_channels, size in net.walk():
         x = BLOCK_RUNS[block.kind](block, in_channels, size, run, x)
     last = net.blocks[-1].channels
     return _run_head(net.head, last, list(net.walk())[-1].end, net.classes, run, x)
+
+
+def _run_stem(stem: Stem, in_channels: int, resolution: int, run: Run, x: Any) -> Any:
+    channels, side = stem.channels, halved(resolution, stem.stride)
+    if stem.factorised:
+        middle = stem.middle
+        x = run(Operation("column", in_channels, middle, side, stem.kernel, stem.stride), x)
+        x = run(Operation("row", middle, channels, side, stem.kernel, stem.stride, middle), x)
+    else:
+        x = run(Operation("conv", in_channels, channels, side, stem.kernel, stem.stride), x)
+    x = _activated(run, x, channels, side, stem.activation)
+    if stem.factorised:
+        x = run(Operation("channel_shuffle", channels, channels, side, groups=stem.middle), x)
+    if stem.pool:
+        x = run(Operation("max_pool", channels, channels, halved(side, 2), 3, 2), x)
+    return x
 
 
 def _run_head(head: Head, channels: int, side: int, classes: int, run: Run, x: Any) -> Any:
@@ -123,11 +136,27 @@ def _excited(run: Run, x: Any, channels: int, side: int, squeeze: int) -> Any:
 def _separable(block: SeparableBlock, channels: int, size: int, run: Run, x: Any) -> Any:
     end, out = halved(size, block.stride), block.channels
     x = _interleaved(run, x, channels, size, block.fusion)
-    x = _depthwise(run, x, channels, end, block.kernel, block.stride)
-    x = _activated(run, x, channels, end, block.activation)
-    x = _excited(run, x, channels, end, block.squeeze)
-    x = _fused(run, x, channels, out, end, block.fusion)
-    return _activated(run, x, out, end, block.activation)
+    y = _depthwise(run, x, channels, end, block.kernel, block.stride)
+    if block.depthwise_form != "linear":
+        y = _activated(run, y, channels, end, block.activation)
+    if block.depthwise_form == "residual":
+        y = run(Operation("add", channels, channels, end), x, y)
+    y = _excited(run, y, channels, end, block.squeeze)
+    y = _fused(run, y, channels, out, end, block.fusion)
+    return _activated(run, y, out, end, block.activation)
+
+
+def _expanded_at_once(block: FusedBlock, channels: int, size: int, run: Run, x: Any) -> Any:
+    end, wide, out = halved(size, block.stride), block.expanded, block.channels
+    y = run(Operation("conv", channels, wide, end, block.kernel, block.stride), x)
+    y = _activated(run, y, wide, end, block.activation)
+    y = _excited(run, y, wide, end, block.squeeze)
+    y = _fused(run, y, wide, out, end, block.fusion)
+    if not block.linear:
+        return _activated(run, y, out, end, block.activation)
+    if block.stride > 1 or channels != out:
+        return y
+    return run(Operation("add", out, out, end), x, y)
 
 
 def _inverted(block: InvertedBlock, channels: int, size: int, run: Run, x: Any) -> Any:
@@ -156,6 +185,7 @@ def _universal(block: UniversalBlock, channels: int, size: int, run: Run, x: Any
     if block.kernel:
         y = _depthwise(run, y, wide, end, block.kernel, block.stride)
         y = _activated(run, y, wide, end, block.activation)
+    y = _excited(run, y, wide, end, block.squeeze)
     y = _fused(run, y, wide, block.channels, end, block.fusion)
     if block.stride > 1 or channels != block.channels:
         return y
@@ -181,19 +211,23 @@ def _shuffle(block: ShuffleBlock, channels: int, size: int, run: Run, x: Any) ->
 
 
 def _ghost(block: GhostBlock, channels: int, size: int, run: Run, x: Any) -> Any:
-    end, wide, out = halved(size, block.stride), block.expanded, block.channels
-    y = _fused(run, x, channels, wide // 2, size, block.expand_fusion)
-    y = _activated(run, y, wide // 2, size, block.activation)
-    cheap = _depthwise(run, y, wide // 2, size, CHEAP)
-    cheap = _activated(run, cheap, wide // 2, size, block.activation)
-    y = run(Operation("concat", wide // 2, wide, size), y, cheap)
+    end, wide, out, cheap = halved(size, block.stride), block.expanded, block.channels, block.cheap_kernel
+    # What is added to its own input is one layer by then.
+    parts = 1 if block.cheap_form == "added" else 2
+    made = wide // parts
+    y = _fused(run, x, channels, made, size, block.expand_fusion)
+    y = _activated(run, y, made, size, block.activation)
+    copies = _depthwise(run, y, made, size, cheap)
+    copies = _activated(run, copies, made, size, block.activation)
+    y = copies if parts == 1 else run(Operation("concat", made, wide, size), y, copies)
     y = _interleaved(run, y, wide, size, block.fusion, block.expand_fusion)
     if block.stride > 1:
         y = _depthwise(run, y, wide, end, block.kernel, block.stride)
     y = _excited(run, y, wide, end, block.squeeze)
-    y = _fused(run, y, wide, out // 2, end, block.fusion)
-    cheap = _depthwise(run, y, out // 2, end, CHEAP)
-    y = run(Operation("concat", out // 2, out, end), y, cheap)
+    made = out // parts
+    y = _fused(run, y, wide, made, end, block.fusion)
+    copies = _depthwise(run, y, made, end, cheap)
+    y = copies if parts == 1 else run(Operation("concat", made, out, end), y, copies)
     if block.stride > 1 or channels != out:
         x = _depthwise(run, x, channels, end, block.kernel, block.stride)
         x = run(Operation("conv", channels, out, end), x)
@@ -205,6 +239,7 @@ def _residual(block: ResidualBlock, channels: int, size: int, run: Run, x: Any) 
     y = run(Operation("conv", channels, out, end, block.kernel, block.stride), x)
     y = _activated(run, y, out, end, block.activation)
     y = run(Operation("conv", out, out, end, block.kernel), y)
+    y = _excited(run, y, out, end, block.squeeze)
     if block.stride > 1 or channels != out:
         if block.stride > 1:
             x = run(Operation("subsample", channels, channels, end, stride=block.stride), x)
@@ -215,6 +250,7 @@ def _residual(block: ResidualBlock, channels: int, size: int, run: Run, x: Any) 
 
 BLOCK_RUNS: Mapping[str, Callable[[Any, int, int, Run, Any], Any]] = {
     SeparableBlock.kind: _separable,
+    FusedBlock.kind: _expanded_at_once,
     InvertedBlock.kind: _inverted,
     UniversalBlock.kind: _universal,
     ShuffleBlock.kind: _shuffle,

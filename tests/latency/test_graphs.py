@@ -10,9 +10,10 @@ import pytest
 
 from bft_nas.export.inference import inference_network
 from bft_nas.latency.butterfly_forms import DENSE_FORM, Form, forms_of
-from bft_nas.latency.graphs import network_graph
+from bft_nas.latency.graphs import FormOf, network_graph
 from bft_nas.latency.operations import Operation
-from bft_nas.network import Architecture, build
+from bft_nas.network import Architecture, Head, Stem, build
+from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.space.space import SearchSpace
 
 NODES = {
@@ -48,22 +49,32 @@ def test_a_graph_has_the_layers_of_the_network_that_is_exported(space: str) -> N
 @pytest.mark.parametrize("space", ["shufflenet_v2", "mobilenet_v3", "modern", "tiny"])
 @pytest.mark.parametrize("kind", ["dense", "matmul", "grouped"])
 def test_a_graph_runs_in_any_form_of_its_butterflies(space: str, kind: str) -> None:
-    import onnxruntime
-
     def form_of(operation: Operation) -> Form:
         forms = [form for form in forms_of(operation) if form.kind == kind]
         return forms[0] if forms else DENSE_FORM
 
-    network = network_of(space)
+    check_run(network_of(space), form_of)
+
+
+def test_a_factorised_stem_and_an_activation_that_learns_run_too() -> None:
+    stem = Stem(32, activation="acon_c", factorised=True)
+    row = SeparableBlock(32, activation="acon_c", squeeze=8, depthwise_form="residual")
+    head = Head(64, hidden=32, activation="acon_c")
+    check_run(Architecture("any", 32, stem, (row,), head, classes=10), lambda operation: DENSE_FORM)
+
+
+def check_run(network: Architecture, form_of: FormOf) -> None:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
         network_graph(network, form_of), options, providers=["CPUExecutionProvider"]
     )
-    image = np.random.default_rng(0).standard_normal(
-        (1, 3, network.resolution, network.resolution), np.float32
+    shape = (1, network.in_channels, network.resolution, network.resolution)
+    (logits,) = session.run(
+        ["logits"], {"images": np.random.default_rng(0).standard_normal(shape, np.float32)}
     )
-    (logits,) = session.run(["logits"], {"images": image})
     assert logits.shape == (1, network.classes)
     # Values that are lost on the way, or too small for the processor, would be timed too.
     assert np.isfinite(logits).all()

@@ -21,6 +21,10 @@ def macs_of(operation: Operation) -> int:
         return operation.kernel**2 * inputs // operation.groups * outputs * pixels
     if operation.kind == "butterfly":
         return ButterflyPlan(inputs, outputs, operation.radix).macs * pixels
+    if operation.kind == "column":
+        return operation.kernel * inputs * outputs * pixels * operation.stride
+    if operation.kind == "row":
+        return operation.kernel * outputs * pixels
     return 2 * inputs * operation.squeeze
 
 
