@@ -20,7 +20,7 @@ from bft_nas.searching.halving import Halving
 from bft_nas.searching.jobs import Engine, Job, Outcome
 from bft_nas.searching.latency_limit import LatencyLimit, descend
 from bft_nas.searching.named import NAMES
-from bft_nas.searching.proposers import PROPOSERS, Proposer
+from bft_nas.searching.proposers import PROPOSERS, NothingFits, Proposer
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.checkpoint import damage_of
 from bft_nas.training.protocol import Protocol, default_divisor
@@ -357,12 +357,12 @@ def propose_new(
         if limit is None:
             proposal = proposer(space, settings.budgets, history, seed)
         else:
-            proposal = proposer(space, settings.budgets, history, seed, limit.fits)
-            if proposal is None:
+            try:
+                proposal = proposer(space, settings.budgets, history, seed, limit.fits)
+            except NothingFits:
                 _, proposal = descend(limit, space, settings.budgets, seed).fastest
                 if not limit.fits(proposal.architecture):
                     return None
-        assert proposal is not None
         earlier = history.by_hash.get(proposal.architecture.hash)
         if earlier is None:
             milliseconds = None if limit is None else limit.predict(proposal.architecture)

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from bft_nas.record import History
     from bft_nas.space.space import Proposal, SearchSpace
 
-__all__ = ["PROPOSERS", "Fits", "Proposer", "anything_fits"]
+__all__ = ["PROPOSERS", "Fits", "NothingFits", "Proposer", "anything_fits"]
 
 Fits = Callable[["Architecture"], bool]
 """Whether a network may be proposed."""
+
+
+class NothingFits(Exception):  # noqa: N818
+    """None of the networks that a proposer made, or considered, may be proposed."""
 
 
 def anything_fits(network: Architecture) -> bool:
@@ -39,8 +43,8 @@ class Proposer(typing.Protocol):
         history: History,
         seed: int,
         fits: Fits = anything_fits,
-    ) -> Proposal | None:
-        """One proposal for one of the budgets; None where none of those that it made was fitting.
+    ) -> Proposal:
+        """One proposal for one of the budgets.
 
         Args:
             space: whose every family can stay within the smallest budget.
@@ -48,6 +52,9 @@ class Proposer(typing.Protocol):
             history: all proposals so far with what came of them, those that were stopped early included.
             seed: of this proposal alone: another one for each, whatever was resumed in between.
             fits: what is asked of a network besides; the proposer makes as many as it can afford.
+
+        Raises:
+            NothingFits: of what it has made nothing does.
         """
 
 

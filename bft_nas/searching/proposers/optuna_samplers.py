@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.record import Entry, History
-from bft_nas.searching.proposers import Fits, anything_fits
+from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.space.space import Proposal, SearchSpace
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class OptunaProposer:
         history: History,
         seed: int,
         fits: Fits = anything_fits,
-    ) -> Proposal | None:
+    ) -> Proposal:
         """See `bft_nas.searching.proposers.Proposer`."""
         for attempt in range(ASKED):
             proposal = self._ask(space, budgets, history, seed + attempt * SEEDS_APART)
@@ -83,7 +83,7 @@ class OptunaProposer:
                 return proposal
             # It is in the study, where the record will have none like it.
             self._study = None
-        return None
+        raise NothingFits
 
     def _ask(self, space: SearchSpace, budgets: Sequence[int], history: History, seed: int) -> Proposal:
         if self._study is None or not self._learns or not self._follow(history):

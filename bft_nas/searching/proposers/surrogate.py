@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any
 
 from bft_nas.record import Entry, History
-from bft_nas.searching.proposers import Fits, anything_fits
+from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
 from bft_nas.space.choosing import differing
@@ -37,11 +37,10 @@ def proposed(
     known: Container[str],
     seed: int,
     fits: Fits = anything_fits,
-) -> Proposal | None:
+) -> Proposal:
     """What `Accuracy` predicts to be the most accurate within a budget, of a pool that is drawn for this decision.
 
-    The pool holds uniform draws and mutations of the best so far. Several budgets take turns. None where nothing that
-    was considered fits.
+    The pool holds uniform draws and mutations of the best so far. Several budgets take turns.
 
     Args:
         space: whose every family can stay within the smallest budget.
@@ -52,6 +51,9 @@ def proposed(
         known: hashes of architectures that are not to be proposed again.
         seed: of this decision.
         fits: what is asked of a network besides.
+
+    Raises:
+        NothingFits: of what was considered nothing does.
     """
     rng = random.Random(seed)
     if is_uniform(position) or len(observed) < FIRST // 2:
@@ -85,7 +87,7 @@ class Surrogate:
         history: History,
         seed: int,
         fits: Fits = anything_fits,
-    ) -> Proposal | None:
+    ) -> Proposal:
         """See `bft_nas.searching.proposers.Proposer`."""
         return proposed(
             space,
@@ -129,13 +131,16 @@ def _by_epochs(entry: Entry) -> Iterator[tuple[int, float]]:
 
 def _uniform(
     space: SearchSpace, budgets: Sequence[int], rng: random.Random, position: int, fits: Fits
-) -> Proposal | None:
+) -> Proposal:
     def suggest(name: str, values: Sequence[Any]) -> Any:
         by_turns = name == "family" and position < FIRST
         return values[position % len(values)] if by_turns else rng.choice(values)
 
     proposals = (space.propose_for(suggest, budgets) for _ in range(UNIFORM))
-    return next((proposal for proposal in proposals if fits(proposal.architecture)), None)
+    for proposal in proposals:
+        if fits(proposal.architecture):
+            return proposal
+    raise NothingFits
 
 
 def _pool(

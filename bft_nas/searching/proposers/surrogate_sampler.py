@@ -58,7 +58,7 @@ class SurrogateSampler(BaseSampler):
             for each in earlier
             if (accuracies := _accuracies(each))
         ]
-        proposal = proposed(
+        self._proposals[trial.number] = proposed(
             self._space,
             self._budgets,
             observed,
@@ -67,8 +67,6 @@ class SurrogateSampler(BaseSampler):
             known={proposal.architecture.hash for proposal in by_number.values()},
             seed=random.Random(f"{self._seed} {trial.number}").getrandbits(32),
         )
-        assert proposal is not None  # Anything fits.
-        self._proposals[trial.number] = proposal
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Empty: everything is decided before the trial."""
