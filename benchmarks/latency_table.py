@@ -1,8 +1,8 @@
 """How well the table of layers predicts the milliseconds of whole networks, in ONNX Runtime with one thread.
 
 Measures what the table lacks of the default space, then random candidates that had no part in it, and compares. Times
-are the shortest of interleaved runs, by the processor's time. ``--exported`` also writes some of the candidates by the
-exporter, to see whether the graphs that are timed are those that people get; that takes up to a minute each.
+are the shortest of interleaved runs, by the processor's time. ``--exported`` also exports some of the candidates as
+``bft-nas export --for onnxruntime`` does, to see whether what is timed is what people get; that takes a minute each.
 
     python benchmarks/latency_table.py
 """
@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bft_nas.latency.butterfly_forms import DENSE_FORM
 from bft_nas.latency.calibration import AT_ONCE, predictor_for
 from bft_nas.latency.graphs import network_graph
 from bft_nas.latency.layer_table import LayerTable
@@ -88,7 +87,9 @@ def _print_errors(
 
 
 def _rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Spearman's."""
+    """Spearman's; of a single pair it is not known."""
+    if len(xs) < 2:
+        return float("nan")
 
     def ranks(values: Sequence[float]) -> list[int]:
         order = sorted(range(len(values)), key=values.__getitem__)
@@ -98,32 +99,28 @@ def _rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 
 def _print_exported(networks: Sequence[Architecture], predicted: Sequence[float], table: LayerTable) -> None:
-    """Timed as drawn here, and with all butterflies dense as drawn here and as exported, in turns."""
-    from bft_nas.export.folded_butterfly import FoldedButterfly
-    from bft_nas.export.graphs import write_onnx
+    """Timed as drawn here, and as exported, in turns."""
+    import torch
+
     from bft_nas.export.inference import inference_network
+    from bft_nas.export.runtimes import RUNTIMES, Deployment
     from bft_nas.network import build
 
-    print("\n| network | MACs | predicted ms | timed ms | all dense, timed ms | all dense, exported ms |")
-    print("|---|---|---|---|---|---|")
+    print("\n| network | MACs | predicted ms | timed graph ms | exported file ms |")
+    print("|---|---|---|---|---|")
     for net, guess in zip(networks, predicted, strict=False):
-        network = inference_network(build(net).eval(), net)
-        for each in network.modules():
-            if isinstance(each, FoldedButterfly):
-                each.form = "dense"
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.onnx"
-            write_onnx(network, net, path)
-            drawn, dense, exported = shortest(
-                [
-                    network_graph(net, table.form_of),
-                    network_graph(net, lambda butterfly: DENSE_FORM),
-                    path.read_bytes(),
-                ]
+        network = build(net).eval()
+        image = torch.randn(1, net.in_channels, net.resolution, net.resolution)
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            deployment = Deployment(
+                inference_network(network, net), net, Path(folder), [image], [network(image)]
             )
+            (written,) = RUNTIMES["onnxruntime"].write(deployment)
+            exported = (Path(folder) / written.name).read_bytes()
+        drawn, deployed = shortest([network_graph(net, table.form_of), exported])
         print(
             f"| {net.family} {net.fusion_pattern}, {net.resolution} px | {cost(net).macs / 1e6:.1f}M | {guess:.2f} | "
-            f"{drawn:.2f} | {dense:.2f} | {exported:.2f} |",
+            f"{drawn:.2f} | {deployed:.2f} |",
             flush=True,
         )
 

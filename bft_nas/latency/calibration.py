@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bft_nas.core.errors import RunError
+from bft_nas.core.errors import RunError, setting
 from bft_nas.core.extras import require
 from bft_nas.core.files import write_text
 from bft_nas.core.machine import processor_name
@@ -68,7 +68,7 @@ def predictor_for(
     Raises:
         UserError: what the runtime needs is not installed.
     """
-    require(RUNTIMES[runtime], f"a latency of {runtime}")
+    require(RUNTIMES[runtime], f"{setting('latency_runtime')} {runtime}")
     drawn = _drawn(space, budgets, COVERING, seed=0)
     place = (cache_folder() if folder is None else folder) / f"{_key(runtime)}.json"
     known = read_known(place, runtime)

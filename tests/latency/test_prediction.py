@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 
 import pytest
 
@@ -37,11 +38,14 @@ def test_a_fit_finds_the_offset_and_the_slope_of_each_family(networks: list[Arch
 
 
 def test_its_error_is_that_of_networks_which_it_has_not_seen(networks: list[Architecture]) -> None:
-    noise = 0.2
-    predictor = Predictor.of(stored_table(), measured(networks, noise))
+    predictor = Predictor.of(stored_table(), measured(networks, noise=0.2))
     # The median of a uniform error up to 20 % is 10 %.
     assert 0.05 < predictor.error < 0.2
     assert predictor.networks == len(networks)
+    few = measured(networks[:12], noise=0.2)
+    predictor = Predictor.of(stored_table(), few)
+    errors = [abs(predictor.milliseconds(net) / ms - 1) for net, ms in few]
+    assert predictor.error > 1.05 * statistics.median(errors)
 
 
 def test_a_network_that_was_disturbed_counts_little(networks: list[Architecture]) -> None:

@@ -148,12 +148,13 @@ def test_halving_keeps_a_fast_candidate_beside_an_accurate_one() -> None:
 def test_the_record_keeps_the_weights_of_what_is_fast_alone(space: SearchSpace, tmp_path: Path) -> None:
     run = tiny_run(tmp_path, tiny_prepared(latency_runtime="onnxruntime"))
     rng = random.Random(0)
-    for accuracy, milliseconds in ((0.6, 3.0), (0.5, 1.0), (0.4, 2.0)):
-        candidate = run.ledger.propose(space.sample(rng, BUDGET), datetime.now(), milliseconds)
-        run.ledger.finish(replace(candidate, macs=1), [Epoch(1, 2.0, accuracy, 1.0)], 1.0)
-    numbers = sorted(run.ledger.history.front)
-    assert numbers == sorted(run.front()["number"])
-    assert {0, 1} <= set(numbers)
+    proposals = sorted((space.sample(rng, BUDGET) for _ in range(3)), key=lambda proposal: proposal.macs)
+    assert proposals[0].macs < proposals[1].macs < proposals[2].macs
+    # The second one has more MACs than the first and is less accurate; the third is slower than it as well.
+    for proposal, accuracy, milliseconds in zip(proposals, (0.6, 0.5, 0.4), (3.0, 1.0, 2.0), strict=True):
+        candidate = run.ledger.propose(proposal, datetime.now(), milliseconds)
+        run.ledger.finish(candidate, [Epoch(1, 2.0, accuracy, 1.0)], 1.0)
+    assert sorted(run.ledger.history.front) == sorted(run.front()["number"]) == [0, 1]
 
 
 # A run
