@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from bft_nas.core.extras import EXTRAS
+from bft_nas.export.write import CONTENTS
 from tests.conftest import SPACE
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,7 @@ def test_without_any_extra_a_search_a_report_and_an_export_work(tmp_path: Path) 
         "model.onnx: left out, as onnx and onnxscript and onnxruntime are not installed; "
         "expected pip install 'bft-nas[export]'\n"
     )
-    names = {"architecture.json", "weights.safetensors", "model.pt2", "model.py", "prepare.py"}
+    names = set(CONTENTS) - {"model.onnx"}
     assert {path.name for path in (tmp_path / "winner").iterdir()} == names
     assert "largest difference" in exported.stdout
     assert "onnx" not in exported.stdout

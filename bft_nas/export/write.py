@@ -6,8 +6,8 @@ agree is an error, and then nothing is left behind.
 
 from __future__ import annotations
 
+import inspect
 import json
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.extras import lacking
+from bft_nas.export import predict
 from bft_nas.export.checks import (
     TOLERANCE,
     Checks,
@@ -33,6 +34,7 @@ from bft_nas.export.checks import (
 )
 from bft_nas.export.graphs import write_graphs
 from bft_nas.export.inference import inference_network
+from bft_nas.export.labels import labels, metadata, note_in_onnx
 from bft_nas.export.preparation import prepare_source
 from bft_nas.export.runtimes import RUNTIMES, Deployment, checked_runtimes
 from bft_nas.export.source import Normalisation, model_source
@@ -44,7 +46,16 @@ Watcher = Callable[[str, Literal["written", "checked"]], None]
 """Called with the name of a file, and what has just been done with it."""
 
 _DEPLOYED = tuple(name for runtime in RUNTIMES.values() for name in runtime.files)
-CONTENTS = ("architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py", "prepare.py")
+CONTENTS = (
+    "architecture.json",
+    "config.json",
+    "weights.safetensors",
+    "model.pt2",
+    "model.onnx",
+    "model.py",
+    "prepare.py",
+    "predict.py",
+)
 
 
 CHANNELS = 3
@@ -76,7 +87,7 @@ def export(
     """Write a trained network to a folder of its own, and check each file against the network.
 
     The graphs and ``model.py`` multiply butterflies stage by stage, so that their MACs are the counted ones. Where the
-    normalisation is known, ``prepare.py`` makes their input of an image file.
+    normalisation is known, ``prepare.py`` makes their input of an image file, and ``predict.py`` says what is on it.
 
     Args:
         architecture: the network.
@@ -94,7 +105,7 @@ def export(
             standard deviation that does not fit the channels.
         ExportError: the state does not fit the architecture, or a file does not agree with the network.
     """
-    _check_labels(architecture, classes, normalisation)
+    noted = labels(architecture, classes, normalisation)
     runtimes = checked_runtimes(runtimes)
     _check_free(folder)
     network = trained(architecture, state)
@@ -119,62 +130,37 @@ def export(
             files[file.name] = file
             watcher(file.name, "checked")
 
-        (staging / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
-        written("architecture.json")
-        checked(checks.file("architecture.json", None, checks.macs))
-        _write_weights(network, staging, _metadata(architecture, classes, normalisation))
+        def beside(name: str, text: str, macs: int | None = None) -> None:
+            (staging / name).write_text(text, encoding="utf-8")
+            written(name)
+            checked(checks.file(name, None, macs))
+
+        beside("architecture.json", architecture.to_json(), checks.macs)
+        beside("config.json", json.dumps(noted, indent=2) + "\n")
+        _write_weights(network, staging, {"format": "pt"} | metadata(noted))
         written("weights.safetensors")
         source = model_source(architecture, modules, classes=classes, normalisation=normalisation)
         (staging / "model.py").write_text(source, encoding="utf-8")
         written("model.py")
         if normalisation is not None and architecture.in_channels == CHANNELS:
-            text = prepare_source(architecture, normalisation, arrays=arrays)
-            (staging / "prepare.py").write_text(text, encoding="utf-8")
-            written("prepare.py")
-            checked(checks.file("prepare.py", None, None))
+            beside("prepare.py", prepare_source(architecture, normalisation, arrays=arrays))
+            beside("predict.py", inspect.getsource(predict))
         checked(checks.check("weights.safetensors", lambda: run_weights(staging, images)))
         write_graphs(network, architecture, staging, written)
         checked(checks.check("model.pt2", lambda: other.answer("model.pt2")))
         without_onnx = lacking("export")
         if not without_onnx:
+            note_in_onnx(staging / "model.onnx", noted)
             checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
         if runtimes:
             inference = inference_network(network, architecture)
-            deployment = Deployment(inference, architecture, staging, images, expected, calibration)
+            deployment = Deployment(inference, architecture, staging, images, expected, calibration, labels=noted)
         for runtime in runtimes:
             for file in RUNTIMES[runtime].write(deployment):
                 checked(file)
     left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
     order = [*CONTENTS, *_DEPLOYED]
     return ExportReport(folder, tuple(files[name] for name in order if name in files), left_out)
-
-
-def _check_labels(
-    architecture: Architecture, classes: Sequence[str], normalisation: Normalisation | None
-) -> None:
-    if len(classes) > architecture.classes:
-        raise UserError(f"classes: {len(classes)} names for a network of {architecture.classes} outputs")
-    if normalisation is None:
-        return
-    for name, values in zip(("mean", "standard deviation"), normalisation, strict=True):
-        if len(values) != architecture.in_channels or not all(map(math.isfinite, values)):
-            raise UserError(
-                f"normalisation: expected a {name} for each of {architecture.in_channels} channels, got {values}"
-            )
-    if not all(value > 0 for value in normalisation[1]):
-        raise UserError(f"normalisation: expected standard deviations above 0, got {normalisation[1]}")
-
-
-def _metadata(
-    architecture: Architecture, classes: Sequence[str], normalisation: Normalisation | None
-) -> dict[str, str]:
-    metadata = {"format": "pt", "architecture": architecture.hash}
-    if normalisation is not None:
-        mean, std = (list(map(float, values)) for values in normalisation)
-        metadata["normalisation"] = json.dumps({"mean": mean, "std": std})
-    if classes:
-        metadata["classes"] = json.dumps(list(classes))
-    return metadata
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from bft_nas.cli.main import main
+from bft_nas.export.write import CONTENTS
 from bft_nas.searching.references import USUAL
 from tests.conftest import SPACE
 
@@ -465,7 +466,7 @@ def test_export_writes_the_winner(
     monkeypatch.chdir(folder)
     code, out, _ = cli("export", "first", "-o", "winner")
     assert code == 0
-    names = {"architecture.json", "weights.safetensors", "model.pt2", "model.onnx", "model.py", "prepare.py"}
+    names = set(CONTENTS)
     assert {path.name for path in (folder / "winner").iterdir()} == names
     for name in names:
         assert name in out

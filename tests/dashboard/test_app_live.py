@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.engines import local_engine
+from bft_nas.export.write import CONTENTS
 from bft_nas.record import Run
 from bft_nas.record.pareto import front
 from bft_nas.searching.loop import Clock, Prepared, search
@@ -79,14 +80,7 @@ def test_a_candidate_is_exported_from_the_page(
         assert download.value.suggested_filename == f"tiny-{number}.zip"
         with zipfile.ZipFile(download.value.path()) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
-            assert names == {
-                "architecture.json",
-                "prepare.py",
-                "weights.safetensors",
-                "model.pt2",
-                "model.onnx",
-                "model.py",
-            }
+            assert names == set(CONTENTS)
             assert b"import torch" in archive.read(f"tiny-{number}/model.py")
 
 

@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import bft_nas.export.write
 from bft_nas.export.graphs import RULES
+from bft_nas.export.labels import metadata
 from bft_nas.export.source import model_source, read_safetensors
 from bft_nas.export.write import CONTENTS, TOLERANCE
 from bft_nas.network import Architecture, Head, Stem, cost
@@ -33,6 +34,7 @@ from tests.export.examples import (
     DENSE,
     NORMALISATION,
     SEPARABLE,
+    Case,
     Exported,
     trained,
 )
@@ -58,6 +60,17 @@ def counted(network: Callable[[Tensor], Tensor], images: Tensor) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def metadata_of(case: Case) -> dict[str, str]:
+    """What a file of a network has to hold beside its weights."""
+    net = case.architecture
+    size = [net.in_channels, net.resolution, net.resolution]
+    found = {"architecture": net.hash, "input_size": json.dumps(size)}
+    if case.labelled:
+        found["normalisation"] = json.dumps({"mean": list(NORMALISATION[0]), "std": list(NORMALISATION[1])})
+        found["classes"] = json.dumps(list(CLASSES))
+    return found
+
+
 def definitions(source: str) -> dict[str, ast.stmt]:
     tree = ast.parse(source)
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -67,7 +80,8 @@ def test_the_report_has_every_file_with_its_check(exported: Exported) -> None:
     files = {file.name: file for file in exported.report.files}
     macs = cost(exported.case.architecture).macs
     # How images are prepared is not known of every network.
-    written = [name for name in CONTENTS if name != "prepare.py" or exported.case.labelled]
+    of_images = {"prepare.py", "predict.py"}
+    written = [name for name in CONTENTS if name not in of_images or exported.case.labelled]
     assert list(files) == written
     assert {path.name for path in exported.folder.iterdir()} - {"__pycache__"} == set(written)
     assert all(file.size == (exported.folder / name).stat().st_size > 0 for name, file in files.items())
@@ -90,15 +104,19 @@ def test_architecture_and_weights_are_exactly_the_trained_ones(exported: Exporte
     assert state[first].abs().max() > 0.01
     with safe_open(exported.folder / "weights.safetensors", "pt") as file:
         metadata = file.metadata()
-    assert metadata["architecture"] == architecture.hash
-    if exported.case.labelled:
-        assert json.loads(metadata["classes"]) == list(CLASSES)
-        assert json.loads(metadata["normalisation"]) == {
-            "mean": list(NORMALISATION[0]),
-            "std": list(NORMALISATION[1]),
-        }
-    else:
-        assert metadata.keys() == {"format", "architecture"}
+    assert metadata.pop("format") == "pt"
+    assert metadata == metadata_of(exported.case)
+
+
+def test_what_goes_along_stands_beside_the_files_and_in_those_that_have_a_place_for_it(
+    exported: Exported,
+) -> None:
+    import onnx
+
+    config = json.loads((exported.folder / "config.json").read_text(encoding="utf-8"))
+    assert metadata(config) == metadata_of(exported.case)
+    noted = onnx.load(exported.folder / "model.onnx").metadata_props
+    assert {entry.key: entry.value for entry in noted} == metadata_of(exported.case)
 
 
 def test_the_pt2_agrees_at_any_batch_and_costs_what_was_counted(exported: Exported) -> None:

@@ -29,7 +29,7 @@ from tests.export.examples import (
 )
 
 Written = Callable[[str], None]
-CONTENTS = tuple(name for name in bft_nas.export.write.CONTENTS if name != "prepare.py")
+CONTENTS = tuple(name for name in bft_nas.export.write.CONTENTS if name not in {"prepare.py", "predict.py"})
 """Of an export that is not told how images were normalised."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.extras import require
@@ -39,6 +39,8 @@ class Deployment:
     """Normalised training images, (N, channels, resolution, resolution), where int8 is asked for as well."""
     for_timing: bool = False
     """The files are timed and thrown away: written as soon as can be, for one image at a time, and not checked."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """Of `bft_nas.export.labels`, which a file holds where its format has a place for them."""
 
 
 @dataclass(frozen=True)
