@@ -10,6 +10,8 @@ EXTRAS = {
     "ray": ("ray",),
     "dashboard": ("dash", "dash_ag_grid"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "executorch": ("executorch",),
+    "litert": ("litert_torch", "ai_edge_litert"),
     "timm": ("timm",),
     "hf": ("datasets",),
 }

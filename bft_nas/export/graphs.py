@@ -46,14 +46,14 @@ def write_graphs(
             module.form = "structured"
     name = "model.pt2"
     try:
-        with _quiet(), _spared(), torch.no_grad():
+        with quiet(), _spared(), torch.no_grad():
             program = _trace(network, architecture)
             torch.export.save(program, folder / name)
         written(name)
         if lacking("export"):
             return
         name = "model.onnx"
-        with _quiet(), _spared(), torch.no_grad():
+        with quiet(), _spared(), torch.no_grad():
             _write_onnx(program, folder / name)
         written(name)
     except (OSError, ExportError):
@@ -75,7 +75,7 @@ def write_onnx(network: nn.Module, architecture: Architecture, path: Path, *, qu
         ExportError: it cannot be written.
     """
     try:
-        with _quiet(), _spared(), torch.no_grad():
+        with quiet(), _spared(), torch.no_grad():
             if quickly:
                 _write_onnx_quickly(network, architecture, path)
             else:
@@ -167,7 +167,7 @@ def _swap(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporters' progress, advice and deprecations from the user; what they raise is not theirs."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

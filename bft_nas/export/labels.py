@@ -27,7 +27,11 @@ def labels(
         UserError: more names than outputs; a mean or standard deviation that does not fit the channels.
     """
     size = [architecture.in_channels, architecture.resolution, architecture.resolution]
-    found: dict[str, Any] = {"architecture": architecture.hash, "input_size": size}
+    found: dict[str, Any] = {
+        "architecture": architecture.hash,
+        "input_size": size,
+        "outputs": architecture.classes,
+    }
     if normalisation is not None:
         mean, std = (list(map(float, values)) for values in normalisation)
         _check_normalisation(architecture, (mean, std))
@@ -40,7 +44,7 @@ def labels(
 
 
 def metadata(labels: Mapping[str, Any]) -> dict[str, str]:
-    """Labels as formats hold them that have a text for each name; all but the architecture's hash are JSON."""
+    """Labels as formats hold them that have a text for each name; all but the architecture's hash as JSON."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in labels.items()}
 
 

@@ -2,7 +2,8 @@
 
     python predict.py photo.jpg more.png
 
-Needs Pillow, numpy and one runtime: onnxruntime, executorch, ai-edge-litert or torch.
+Needs Pillow, numpy and one runtime: onnxruntime, executorch, ai-edge-litert or torch; or model.so, which is
+model.c after cc -O3 -march=native -shared -fPIC -o model.so model.c -lm.
 """
 
 from __future__ import annotations
@@ -31,6 +32,66 @@ def by_onnxruntime(path: Path) -> Network:
     return lambda image: session.run(None, {"images": image})[0]
 
 
+def by_executorch(path: Path) -> Network:
+    import torch
+    from executorch.runtime import Runtime, Verification
+
+    program = Runtime.get().load_program(path, verification=Verification.Minimal)
+    method = program.load_method("forward")
+
+    def run(image: Any, _kept: Any = program) -> Any:
+        # A method does not keep the program that it is of.
+        return method.execute([torch.from_numpy(image)])[0].numpy()
+
+    return run
+
+
+def by_litert(path: Path) -> Network:
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(image: Any) -> Any:
+        if given["dtype"] == np.int8:
+            scale, zero = given["quantization"]
+            image = np.clip(np.rint(image / scale) + zero, -128, 127).astype(np.int8)
+        interpreter.set_tensor(given["index"], image)
+        interpreter.invoke()
+        logits = interpreter.get_tensor(made["index"])
+        if made["dtype"] == np.int8:
+            scale, zero = made["quantization"]
+            logits = (logits.astype(np.float32) - zero) * scale
+        return logits
+
+    return run
+
+
+def by_c(path: Path) -> Network:
+    import ctypes
+
+    import numpy as np
+
+    library = ctypes.CDLL(str(path))
+    library.model_load.argtypes, library.model_load.restype = [ctypes.c_char_p], ctypes.c_void_p
+    library.model_run.argtypes, library.model_run.restype = [ctypes.c_void_p] * 3, None
+    model = library.model_load(str(path.with_suffix(".bin")).encode())
+    if not model:
+        raise ended(
+            f"{path.name}: of another network than model.bin; expected that of model.c, compiled anew"
+        )
+
+    def run(image: Any) -> Any:
+        image = np.ascontiguousarray(image)
+        logits = np.empty((1, config()["outputs"]), np.float32)
+        library.model_run(model, image.ctypes.data, logits.ctypes.data)
+        return logits
+
+    return run
+
+
 def by_torch(path: Path) -> Network:
     import torch
 
@@ -42,6 +103,11 @@ RUNTIMES: dict[str, tuple[str, str, Callable[[Path], Network]]] = {
     "onnxruntime.onnx": ("onnxruntime", "onnxruntime", by_onnxruntime),
     "onnxruntime-int8.onnx": ("onnxruntime", "onnxruntime", by_onnxruntime),
     "model.onnx": ("onnxruntime", "onnxruntime", by_onnxruntime),
+    "executorch.pte": ("executorch", "executorch", by_executorch),
+    "executorch-int8.pte": ("executorch", "executorch", by_executorch),
+    "litert.tflite": ("ai_edge_litert", "ai-edge-litert", by_litert),
+    "litert-int8.tflite": ("ai_edge_litert", "ai-edge-litert", by_litert),
+    "model.so": ("ctypes", "", by_c),
     "model.py": ("torch", "torch", by_torch),
 }
 """Of each file, the first one first: what is imported to run it, what brings that, and how it is opened."""

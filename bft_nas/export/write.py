@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -155,12 +155,20 @@ def export(
         if runtimes:
             inference = inference_network(network, architecture)
             deployment = Deployment(inference, architecture, staging, images, expected, calibration, labels=noted)
-        for runtime in runtimes:
-            for file in RUNTIMES[runtime].write(deployment):
+            for file in _deployed(deployment, runtimes):
                 checked(file)
     left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
     order = [*CONTENTS, *_DEPLOYED]
     return ExportReport(folder, tuple(files[name] for name in order if name in files), left_out)
+
+
+def _deployed(deployment: Deployment, runtimes: Sequence[str]) -> Iterator[ExportedFile]:
+    for runtime in runtimes:
+        for file in RUNTIMES[runtime].write(deployment):
+            path = deployment.folder / file.name
+            if path.suffix == ".onnx":
+                note_in_onnx(path, deployment.labels)
+            yield replace(file, size=path.stat().st_size)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def metadata_of(case: Case) -> dict[str, str]:
     """What a file of a network has to hold beside its weights."""
     net = case.architecture
     size = [net.in_channels, net.resolution, net.resolution]
-    found = {"architecture": net.hash, "input_size": json.dumps(size)}
+    found = {"architecture": net.hash, "input_size": json.dumps(size), "outputs": str(net.classes)}
     if case.labelled:
         found["normalisation"] = json.dumps({"mean": list(NORMALISATION[0]), "std": list(NORMALISATION[1])})
         found["classes"] = json.dumps(list(CLASSES))

@@ -70,6 +70,12 @@ RUNTIMES: Mapping[str, Runtime] = {
     "onnxruntime": Runtime(
         "bft_nas.export.runtimes.onnx_runtime", ("onnxruntime.onnx", "onnxruntime-int8.onnx"), "export"
     ),
+    "executorch": Runtime(
+        "bft_nas.export.runtimes.executorch_runtime", ("executorch.pte", "executorch-int8.pte"), "executorch"
+    ),
+    "litert": Runtime(
+        "bft_nas.export.runtimes.litert_runtime", ("litert.tflite", "litert-int8.tflite"), "litert"
+    ),
 }
 """Each by the name that the command line has for it."""
 
