@@ -152,7 +152,7 @@ def test_version(cli: Cli) -> None:
         (("show", "nobody"), "run 'nobody': not found under 'runs'; expected a run, but there is none yet"),
         (("export", "nobody", "-o", "x"), "run 'nobody': not found"),
         (("export", "nobody"), "-o/--output"),
-        (("export", "nobody", "-o", "x", "--int8"), "--int8: expected --for onnxruntime as well"),
+        (("export", "nobody", "-o", "x", "--int8"), "--int8: expected --for onnxruntime or"),
         (("compare", "nobody"), "run 'nobody': not found"),
         (("report", "nobody"), "run 'nobody': not found under 'runs'"),
         (("references", "--flops", "lots"), "--flops lots: expected a number of MACs above zero"),
