@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from bft_nas.butterfly import ButterflyTransform
 from bft_nas.core.errors import UserError
 from bft_nas.core.extras import lacking
+from bft_nas.export.butterfly_convolutions import two_stages
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.inference import inference_network
 from bft_nas.export.runtimes import RUNTIMES, Deployment, checked_runtimes
@@ -54,6 +56,18 @@ def test_dense_butterflies_do_the_same_as_structured_ones() -> None:
             if isinstance(module, FoldedButterfly):
                 module.form = "dense"
         assert (inference(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("ends", [(64, 64), (60, 24), (24, 72), (50, 20), (20, 50), (48, 192)])
+def test_a_butterfly_of_two_grouped_convolutions_does_the_same(ends: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scale, shift = (torch.rand(ends[1], generator=generator) + 0.5 for _ in range(2))
+    butterfly = FoldedButterfly.of(ButterflyTransform(*ends, radix=4), scale, shift)
+    grouped = two_stages(butterfly)
+    assert grouped is not None
+    assert len(grouped.stages) == 2
+    images = torch.randn(2, ends[0], 5, 3, generator=generator)
+    assert torch.allclose(grouped(images), butterfly(images), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", INSTALLED)
