@@ -154,7 +154,9 @@ def export(
             checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
         if runtimes:
             inference = inference_network(network, architecture)
-            deployment = Deployment(inference, architecture, staging, images, expected, calibration, labels=noted)
+            deployment = Deployment(
+                inference, architecture, staging, images, expected, calibration, labels=noted
+            )
             for file in _deployed(deployment, runtimes):
                 checked(file)
     left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
