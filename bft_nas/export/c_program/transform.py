@@ -1,0 +1,100 @@
+"""A butterfly as the stages that its kernel runs: their order of rows, weights and tables of channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bft_nas.export.folded_butterfly import FoldedButterfly
+
+MOST_ROWS = 8
+"""Of a block that the kernel has; the rows of larger stages are several blocks."""
+DENSE_GAIN = 1.5
+"""How many times the MACs of a transform its matrix may have and be as fast."""
+
+
+def worth_structure(layer: FoldedButterfly) -> bool:
+    """Whether stages are worth their memory traffic, or the whole matrix is faster."""
+    dense = layer.in_channels * layer.out_channels
+    return dense > DENSE_GAIN * sum(stage.numel() for stage in layer.stages)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, its rows in blocks; see butterfly.h."""
+
+    weights: npt.NDArray[np.float32]
+    """(before, rest, blocks, columns, rows of a block)"""
+    in_place: bool
+
+    @property
+    def rows(self) -> int:
+        """That it writes."""
+        return prod(self.weights.shape[:3]) * self.weights.shape[4]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """All stages, without the rows that no output needs."""
+
+    stages: tuple[Stage, ...]
+    size: int
+    chunks: int
+    inputs: int
+    scale: npt.NDArray[np.float32]
+    """Of the residual, (stored rows)."""
+    bias: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, layer: FoldedButterfly) -> Self:
+        outputs, size = layer.out_channels, min(layer.in_channels, layer.out_channels)
+        weights = [stage.numpy() for stage in layer.stages]
+        total = prod(stage.shape[1] for stage in weights)
+        before, rest = 1, prod(stage.shape[2] for stage in weights)
+        stages: list[Stage] = []
+        for factor, weight in zip(layer.factors, weights, strict=True):
+            _, rows, columns = weight.shape
+            rest //= columns
+            block = max(count for count in range(1, MOST_ROWS + 1) if factor % count == 0)
+            # What begins with a larger e than the last output's is not computed; of the first stage, no further blocks.
+            needed = -(-outputs * before // total)
+            blocks = -(-outputs * rows // (total * block)) if before == 1 else rows // block
+            blocked = weight.reshape(rest, before, rows // block, block, columns)[:, :needed, :blocks]
+            packed = np.ascontiguousarray(blocked.transpose(1, 0, 2, 4, 3))
+            stages.append(Stage(packed, in_place=rows == block))
+            before *= rows
+        stored = stages[-1].rows
+        bias = np.pad(layer.bias.numpy(), (0, stored - outputs))
+        scale = layer.residual_scale.numpy()[:stored]
+        return cls(tuple(stages), size, -(-layer.in_channels // size), layer.in_channels, scale, bias)
+
+    @property
+    def stored_rows(self) -> int:
+        """That the last stage writes: the outputs, and what is left of their last group."""
+        return len(self.bias)
+
+    @property
+    def between(self) -> int:
+        """The most rows that there are between stages."""
+        return max((stage.rows for stage in self.stages[:-1]), default=0)
+
+    @property
+    def scratch_rows(self) -> int:
+        """Twice as many where a stage cannot work in place."""
+        return self.between * (1 if all(stage.in_place for stage in self.stages[1:-1]) else 2)
+
+    def first_channels(self) -> list[int]:
+        """The input channel of each column of the first stage; -1 for those of zeros."""
+        return self._channels(range(self.size))
+
+    def residual_channels(self) -> list[int]:
+        """The input channels that are added to each stored row, those of a row together."""
+        return self._channels([row % self.size for row in range(self.stored_rows)])
+
+    def _channels(self, of: range | list[int]) -> list[int]:
+        channels = [chunk * self.size + c for c in of for chunk in range(self.chunks)]
+        return [channel if channel < self.inputs else -1 for channel in channels]
