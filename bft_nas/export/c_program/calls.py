@@ -14,7 +14,7 @@ from bft_nas.export.c_program.steps import IMAGE, Step, Value
 from bft_nas.export.c_program.transform import Stage, Transform
 from bft_nas.export.checks import ExportError
 
-TILE_BYTES = 96 * 1024
+TILE_BYTES = 64 * 1024
 """Of the rows between the stages of a butterfly, for a tile of pixels."""
 NO_SKIP = "(tensor){NULL, NULL}"
 
@@ -39,7 +39,8 @@ def scratch_of(step: Step) -> int:
         transform = Transform.of(layer)
         return transform.scratch_rows * tile_pixels(transform, step.x.pixels)
     if step.kernel == "convolution":
-        return len(step.x) * layer.kernel_size[0] * layer.stride[0] * phase_step(step)
+        rows: int = len(step.x) * layer.kernel_size[0] * layer.stride[0]
+        return rows * phase_step(step)
     return 0
 
 
@@ -69,7 +70,9 @@ class Calls:
         buffers = {buffer for buffer, _ in value.planes}
         first, index = value.planes[0]
         if len(buffers) == 1 and [c for _, c in value.planes] == list(range(index, index + len(value))):
-            begin = "image" if first.number == IMAGE else f"a + {self.arena.offsets[first] + index * first.step}"
+            begin = (
+                "image" if first.number == IMAGE else f"a + {self.arena.offsets[first] + index * first.step}"
+            )
             return f"(tensor){{{begin}, {self._planes(first.step, len(value))}}}"
         at = [self.arena.offsets[buffer] + index * buffer.step for buffer, index in value.planes]
         return f"(tensor){{a, {self._table('channels', at)}}}"
@@ -151,23 +154,19 @@ class Calls:
         kernel, stride = layer.kernel_size, layer.stride
         name = f"max_pool_{kernel}_{stride}"
         self.kernels[f"MAX_POOL({name}, {kernel}, {stride})"] = None
-        return (
-            f"{name}({self.image(step.x)}, {self.result(step)}, {len(step.y)}, {step.x.height}, {step.x.width});"
-        )
+        return f"{name}({self.image(step.x)}, {self.result(step)}, {len(step.y)}, {step.x.height}, {step.x.width});"
 
     def _butterfly(self, step: Step) -> str:
         layer: Any = step.layer
         transform = Transform.of(layer)
         name = f"stages_{len(self.stages)}"
-        half, source, rest, before, rows = transform.between, 0, len(transform.first_channels()), 1, []
-        begin = self.weights.size
+        source, begin, rows = 0, self.weights.size, []
         for number, stage in enumerate(transform.stages):
-            _, rest_of, blocks, columns, _ = stage.weights.shape
-            target = source if stage.in_place or number == 0 else half - source
+            before, rest, blocks, columns, _ = stage.weights.shape
+            target = source if stage.in_place or number == 0 else transform.between - source
             at = self.weights.append(stage.weights) - begin
             kernel = self._stage_kernel(stage, number == 0, number == len(transform.stages) - 1)
-            count = stage.weights.shape[0]
-            rows.append(f"{{{kernel}, {at}, {count}, {rest_of}, {blocks}, {columns}, {source}, {target}}}")
+            rows.append(f"{{{kernel}, {at}, {before}, {rest}, {blocks}, {columns}, {source}, {target}}}")
             source = target
         self.stages.append(f"static const butterfly_stage {name}[] = {{\n    " + ",\n    ".join(rows) + "};")
         bias, scale = self.weights.append(transform.bias), self.weights.append(transform.scale)

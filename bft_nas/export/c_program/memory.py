@@ -61,5 +61,3 @@ def rounded(count: int) -> int:
 
 def _reads_zeros(steps: Sequence[Step]) -> bool:
     return any(step.kernel == "butterfly" for step in steps)
-
-

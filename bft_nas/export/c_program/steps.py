@@ -121,21 +121,26 @@ class _Reader:
                 image = Buffer(IMAGE, channels, height * width)
                 self.values[node] = Value(tuple((image, c) for c in range(channels)), height, width)
             elif node.op == "output":
-                self.values[node] = self.values[node.args[0]]
+                self.values[node] = self.operand(node)
             else:
                 self.values[node] = self._value(node)
 
     def _value(self, node: fx.Node) -> Any:
         if node.op == "call_module":
             layer = self.network.get_submodule(str(node.target))
-            read = next((read for kind, read in _LAYERS.items() if isinstance(layer, kind)), None)
-            if read is None:
+            of_layer = _LAYERS.get(type(layer))
+            if of_layer is None:
                 raise ExportError(f"model.c: {node.target}: there is no kernel for {type(layer).__name__}")
-            return read(self, node, layer)
-        read = _FUNCTIONS.get(node.target if node.op == "call_function" else str(node.target))
-        if read is None:
+            return of_layer(self, node, layer)
+        of_function = _FUNCTIONS.get(node.target)
+        if of_function is None:
             raise ExportError(f"model.c: {node.name}: there is no kernel for {node.target}")
-        return read(self, node)
+        return of_function(self, node)
+
+    def operand(self, node: fx.Node, position: int = 0) -> Any:
+        """The value, or values, of an argument."""
+        argument: Any = node.args[position]
+        return self.values[argument]
 
     def step(self, node: fx.Node, kernel: str, **parts: Any) -> Value:
         """A step that writes the value of a node to a buffer of its own."""
@@ -148,9 +153,8 @@ class _Reader:
         buffer = Buffer(self.buffers, planes, step)
         self.buffers += 1
         value = Value(tuple((buffer, c) for c in range(shape[1])), height, width)
-        x = parts.pop("x", None) or self.values[node.args[0]]
         self.made_by[node] = len(self.steps)
-        self.steps.append(Step(kernel, str(node.target), x, value, **parts))
+        self.steps.append(Step(kernel, str(node.target), self.operand(node), value, **parts))
         return value
 
     def fuse(self, node: fx.Node, before: fx.Node, kernels: set[str], **parts: Any) -> Value | None:
@@ -172,13 +176,15 @@ class _Reader:
 
 def _activation(reader: _Reader, node: fx.Node, layer: nn.Module) -> Value:
     name = ACTIVATIONS[type(layer)]
-    fused = reader.fuse(node, node.args[0], ACTIVATES, activation=name)  # type: ignore[arg-type]
+    before = node.args[0]
+    assert isinstance(before, fx.Node)
+    fused = reader.fuse(node, before, ACTIVATES, activation=name)
     return fused or reader.step(node, "activate", activation=name)
 
 
 def _convolution(reader: _Reader, node: fx.Node, layer: nn.Module) -> Value:
     assert isinstance(layer, nn.Conv2d)
-    x = reader.values[node.args[0]]
+    x = reader.operand(node)
     (kernel, _), (stride, _), groups = layer.kernel_size, layer.stride, layer.groups
     if all(buffer.step == 1 for buffer in x.buffers):
         return reader.step(node, "linear", layer=layer)
@@ -199,7 +205,7 @@ def _max_pool(reader: _Reader, node: fx.Node, layer: nn.Module) -> Value:
 
 def _shuffle(reader: _Reader, node: fx.Node, layer: nn.Module) -> Value:
     assert isinstance(layer, nn.ChannelShuffle)
-    value: Value = reader.values[node.args[0]]
+    value: Value = reader.operand(node)
     each = len(value) // layer.groups
     return value.of([g * each + c for c in range(each) for g in range(layer.groups)])
 
@@ -215,23 +221,25 @@ def _layer(kernel: str, reader: _Reader, node: fx.Node, layer: nn.Module) -> Val
 
 
 def _add(reader: _Reader, node: fx.Node) -> Value:
-    for before, other in (node.args[::-1], node.args):
-        number = reader.made_by.get(before)  # type: ignore[arg-type]
-        skip = reader.values[other]
+    first, second = node.args
+    for before, other in ((second, first), (first, second)):
+        assert isinstance(before, fx.Node)
+        assert isinstance(other, fx.Node)
+        number, skip = reader.made_by.get(before), reader.values[other]
         if number is None or reader.steps[number].other or not reader.written_before(skip, number):
             continue
-        fused = reader.fuse(node, before, ADDS_A_SKIP, other=skip)  # type: ignore[arg-type]
+        fused = reader.fuse(node, before, ADDS_A_SKIP, other=skip)
         if fused:
             return fused
-    return reader.step(node, "add", other=reader.values[node.args[1]])
+    return reader.step(node, "add", other=reader.operand(node, 1))
 
 
 def _multiply(reader: _Reader, node: fx.Node) -> Value:
-    return reader.step(node, "scale", other=reader.values[node.args[1]])
+    return reader.step(node, "scale", other=reader.operand(node, 1))
 
 
 def _item(reader: _Reader, node: fx.Node) -> Any:
-    value, at = reader.values[node.args[0]], node.args[1]
+    value, at = reader.operand(node), node.args[1]
     if isinstance(at, int):
         return value[at]
     assert isinstance(at, tuple)
@@ -242,14 +250,16 @@ def _item(reader: _Reader, node: fx.Node) -> Any:
 
 
 def _chunk(reader: _Reader, node: fx.Node) -> list[Value]:
-    value: Value = reader.values[node.args[0]]
-    each = -(-len(value) // node.args[1])  # type: ignore[operator]
-    return [value.of(range(len(value))[first : first + each]) for first in range(0, len(value), each)]
+    value: Value = reader.operand(node)
+    count = node.args[1]
+    assert isinstance(count, int)
+    channels, each = range(len(value)), -(-len(value) // count)
+    return [value.of(channels[first : first + each]) for first in range(0, len(value), each)]
 
 
 def _parts(reader: _Reader, node: fx.Node) -> list[Value]:
-    parts: list[Value] = [reader.values[part] for part in node.args[0]]  # type: ignore[union-attr]
-    return parts
+    parts: Any = node.args[0]
+    return [reader.values[part] for part in parts]
 
 
 def _cat(reader: _Reader, node: fx.Node) -> Value:
@@ -259,7 +269,7 @@ def _cat(reader: _Reader, node: fx.Node) -> Value:
 
 def _flatten(reader: _Reader, node: fx.Node) -> Value:
     """Of what was stacked behind each channel."""
-    parts: list[Value] = reader.values[node.args[0]]
+    parts: list[Value] = reader.operand(node)
     planes = zip(*(part.planes for part in parts), strict=True)
     return replace(parts[0], planes=tuple(plane for each in planes for plane in each))
 

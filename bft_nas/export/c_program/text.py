@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -15,7 +15,15 @@ from bft_nas.export.c_program.memory import plan
 from bft_nas.export.c_program.steps import Step, steps_of
 from bft_nas.network import Architecture, cost
 
-KERNELS = ("vectors", "multiply", "convolution", "depthwise", "butterfly", "vector_layers")
+KERNELS: Mapping[str, tuple[str, ...]] = {
+    "multiply": ("pointwise", "convolution"),
+    "pointwise": ("pointwise",),
+    "convolution": ("convolution",),
+    "window": ("depthwise", "max_pool"),
+    "butterfly": ("butterfly",),
+    **{name: (name,) for name in ("mean", "linear", "add", "activate", "scale", "subsample")},
+}
+"""Files of ``kernels/`` in their order, and the steps that need them; ``vectors.h`` is before all."""
 ID_BYTES = 64
 
 HEADER = """\
@@ -28,8 +36,8 @@ HEADER = """\
        model_run(network, image, logits);
        model_free(network);
 
-   image: float [{inputs}][{side}][{side}], normalised as in prepare.py; logits: float [{classes}]. A network is used by one thread
-   at a time; several may be loaded. */
+   image: float [{inputs}][{side}][{side}], normalised as in prepare.py; logits: float [{classes}].
+   A network is used by one thread at a time; several may be loaded. */
 
 #ifndef MODEL_H
 #define MODEL_H
@@ -123,12 +131,13 @@ def program(network: fx.GraphModule, architecture: Architecture) -> Program:
         + "\n".join(lines)
         + f"\n    memcpy(logits, {calls.vector(output)}, sizeof(float) * {len(output)});\n}}\n"
     )
-    used = "\n".join(lines + list(calls.kernels))
+    uses = "".join(f"#define USES_{name}\n" for name in sorted({step.activation for step in steps}))
     parts = [
         f"/* {architecture.family}: see model.h. */\n",
         '#include "model.h"\n\n#include <math.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n'
         "#include <string.h>\n",
-        *_kernels(used),
+        uses,
+        *_kernels(steps),
         "\n".join(calls.kernels) + "\n",
         _tables(calls),
         "\n".join(calls.stages) + "\n",
@@ -138,9 +147,12 @@ def program(network: fx.GraphModule, architecture: Architecture) -> Program:
     return Program("\n".join(parts), header, digest.encode().ljust(ID_BYTES, b"\0") + weights)
 
 
-def _kernels(used: str) -> list[str]:
-    folder = files("bft_nas.export.c_program") / "kernels"
-    return [(folder / f"{name}.h").read_text(encoding="utf-8") for name in KERNELS]
+def _kernels(steps: Sequence[Step]) -> list[str]:
+    """The text of all that the steps need."""
+    used = {step.kernel for step in steps}
+    names = ["vectors", *(name for name, of in KERNELS.items() if used.intersection(of))]
+    folder = files(__package__) / "kernels"
+    return [(folder / f"{name}.h").read_text(encoding="utf-8") for name in names]
 
 
 def _described(step: Step) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Self
@@ -11,30 +12,55 @@ import numpy.typing as npt
 
 from bft_nas.export.folded_butterfly import FoldedButterfly
 
+Array = npt.NDArray[np.float32]
+
 MOST_ROWS = 8
 """Of a block that the kernel has; the rows of larger stages are several blocks."""
+MERGED_MACS = 1.2
+"""How many times the MACs of two stages their product may have and be as fast."""
 DENSE_GAIN = 1.5
 """How many times the MACs of a transform its matrix may have and be as fast."""
 
 
 def worth_structure(layer: FoldedButterfly) -> bool:
     """Whether stages are worth their memory traffic, or the whole matrix is faster."""
-    dense = layer.in_channels * layer.out_channels
-    return dense > DENSE_GAIN * sum(stage.numel() for stage in layer.stages)
+    structured: int = sum(stage.numel() for stage in layer.stages)
+    return layer.in_channels * layer.out_channels > DENSE_GAIN * structured
+
+
+def merged(factors: Sequence[int], weights: Sequence[Array]) -> tuple[list[int], list[Array]]:
+    """Neighbouring stages as one where that has few more MACs: rows of pixels are read and written once less."""
+    factors, weights = list(factors), list(weights)
+    before, rest, s = 1, prod(weight.shape[2] for weight in weights), 0
+    while s < len(weights) - 1:
+        (_, r0, c0), (_, r1, c1) = weights[s].shape, weights[s + 1].shape
+        if factors[s] * factors[s + 1] > MOST_ROWS or r1 * c0 > MERGED_MACS * (c0 + r1):
+            rest //= c0
+            before *= r0
+            s += 1
+            continue
+        below = rest // (c0 * c1)
+        first = weights[s].reshape(c1, below, before, r0, c0)
+        second = weights[s + 1].reshape(below, before, r0, r1, c1)
+        both = np.einsum("dxerc,xerbd->xerbcd", first, second)
+        factors[s : s + 2] = [factors[s] * factors[s + 1]]
+        weights[s : s + 2] = [both.reshape(below * before, r0 * r1, c0 * c1)]
+    return factors, weights
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stage, its rows in blocks; see butterfly.h."""
 
-    weights: npt.NDArray[np.float32]
+    weights: Array
     """(before, rest, blocks, columns, rows of a block)"""
     in_place: bool
 
     @property
     def rows(self) -> int:
         """That it writes."""
-        return prod(self.weights.shape[:3]) * self.weights.shape[4]
+        before, rest, blocks, _, rows = map(int, self.weights.shape)
+        return before * rest * blocks * rows
 
 
 @dataclass(frozen=True)
@@ -45,18 +71,19 @@ class Transform:
     size: int
     chunks: int
     inputs: int
-    scale: npt.NDArray[np.float32]
+    scale: Array
     """Of the residual, (stored rows)."""
-    bias: npt.NDArray[np.float32]
+    bias: Array
 
     @classmethod
     def of(cls, layer: FoldedButterfly) -> Self:
         outputs, size = layer.out_channels, min(layer.in_channels, layer.out_channels)
         weights = [stage.numpy() for stage in layer.stages]
+        factors, weights = merged(layer.factors, weights)
         total = prod(stage.shape[1] for stage in weights)
         before, rest = 1, prod(stage.shape[2] for stage in weights)
         stages: list[Stage] = []
-        for factor, weight in zip(layer.factors, weights, strict=True):
+        for factor, weight in zip(factors, weights, strict=True):
             _, rows, columns = weight.shape
             rest //= columns
             block = max(count for count in range(1, MOST_ROWS + 1) if factor % count == 0)

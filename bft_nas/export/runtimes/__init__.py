@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, setting
@@ -52,8 +53,10 @@ class Runtime:
     ``open_file(path, threads)``, which returns a `Session`."""
     files: tuple[str, ...]
     """All that it may write."""
-    extra: str
-    """That brings what it needs."""
+    extra: str = ""
+    """That brings what it needs, if anything."""
+    program: str = ""
+    """That has to be on the path."""
 
     def write(self, deployment: Deployment) -> Iterable[ExportedFile]:
         """Write the files; ExportError where one cannot be written or does not agree."""
@@ -76,6 +79,7 @@ RUNTIMES: Mapping[str, Runtime] = {
     "litert": Runtime(
         "bft_nas.export.runtimes.litert_runtime", ("litert.tflite", "litert-int8.tflite"), "litert"
     ),
+    "c": Runtime("bft_nas.export.runtimes.c", ("model.c", "model.h", "model.bin"), program="cc"),
 }
 """Each by the name that the command line has for it."""
 
@@ -93,5 +97,11 @@ def checked_runtimes(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if name not in RUNTIMES:
             raise UserError(f"{setting('for')}: expected {', '.join(RUNTIMES)}, got '{name}'")
-        require(RUNTIMES[name].extra, f"{setting('for')} {name}")
+        runtime = RUNTIMES[name]
+        if runtime.extra:
+            require(runtime.extra, f"{setting('for')} {name}")
+        if runtime.program and not which(runtime.program):
+            raise UserError(
+                f"{setting('for')} {name}: '{runtime.program}' is not on the path, expected a C compiler"
+            )
     return names

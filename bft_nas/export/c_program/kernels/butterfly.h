@@ -40,7 +40,6 @@ INLINE void butterfly_group(const int R, const int C, const int V, const int FIR
     float *out[8];
     const int K = C ? C : columns;
     UNROLL for (int r = 0; r < R; r++) out[r] = to + r * out_step;
-    UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) sum[r][v] = (vec){0};
     if (LAST)
         UNROLL for (int r = 0; r < R; r++) {
             float scale = b->scale[row + r];
@@ -56,7 +55,8 @@ INLINE void butterfly_group(const int R, const int C, const int V, const int FIR
     {                                                                                                                  \
         const float *x = FIRST ? from + plane[(k) * in_step] : from + (k) * in_step;                                   \
         UNROLL for (int v = 0; v < V; v++) in[v] = load(x + v * LANES);                                                \
-        UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) sum[r][v] += w[(k) * R + r] * in[v];     \
+        UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++)                                          \
+            sum[r][v] = LAST || (k) ? sum[r][v] + w[(k) * R + r] * in[v] : w[(k) * R + r] * in[v];                     \
     }
     if (C)
         UNROLL for (int k = 0; k < C; k++) ADD_COLUMN(k)

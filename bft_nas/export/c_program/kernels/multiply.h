@@ -10,12 +10,6 @@
 
 enum { BLOCK_ROWS = 6, BLOCK_VECTORS = VECTORS_FOR(BLOCK_ROWS) };
 
-/* Channels of an image, each a plane of its own, and where each begins. */
-typedef struct {
-    const float *at;
-    const int32_t *plane;
-} tensor;
-
 typedef struct {
     const float *weights, *bias;
     const float *x;
@@ -26,18 +20,6 @@ typedef struct {
     tensor skip; /* what is added, or at NULL */
     int activation;
 } block;
-
-INLINE void finish(const int R, const int V, vec sum[][4], int activation, float *const *to) {
-#define FINISH(ACTIVATION) \
-    UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) store(to[r] + v * LANES, activated(ACTIVATION, sum[r][v]));
-    switch (activation) {
-    case RELU: FINISH(RELU) break;
-    case HARD_SWISH: FINISH(HARD_SWISH) break;
-    case HARD_SIGMOID: FINISH(HARD_SIGMOID) break;
-    case SILU: FINISH(SILU) break;
-    default: FINISH(NO_ACTIVATION)
-    }
-}
 
 INLINE void multiply_block(const int R, const int V, const block *b) {
     vec sum[BLOCK_ROWS][4];
@@ -92,17 +74,5 @@ static void multiply_rows(block b, int outputs, int pixels) {
         }
         b.x += now * LANES, b.y += now * LANES;
         if (b.skip.at) b.skip.at += now * LANES;
-    }
-}
-
-/* A 1x1 convolution in groups. */
-static void pointwise(const float *weights, const float *bias, tensor x, float *y, int64_t y_step, tensor skip,
-                      int inputs, int outputs, int groups, int pixels, int activation) {
-    inputs /= groups, outputs /= groups;
-    for (int g = 0; g < groups; g++) {
-        block b = {weights, bias, x.at, x.plane, inputs, y, y_step, skip, activation};
-        multiply_rows(b, outputs, pixels);
-        weights += (int64_t)inputs * outputs, bias += outputs, x.plane += inputs, y += outputs * y_step;
-        if (skip.at) skip.plane += outputs;
     }
 }

@@ -1,7 +1,9 @@
 /* ---- vectors: GCC's extensions, which clang has too ----------------------------------------------------------- */
 
-#if !defined(LANES) && defined(__AVX__)
-#define LANES 8 /* with AVX-512 too: 32 registers of 8; -DLANES=16 for processors whose vectors of 16 are faster */
+#if !defined(LANES) && defined(__AVX512VL__)
+#define LANES 16
+#elif !defined(LANES) && defined(__AVX__)
+#define LANES 8
 #elif !defined(LANES)
 #define LANES 4
 #endif
@@ -16,7 +18,7 @@
 #include <arm_neon.h>
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline, unused))
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpass-failed"
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -86,6 +88,12 @@ INLINE vec load_odd(const float *p) { return SECONDS(load(p), load(p + LANES), 1
 
 /* ---- activations ------------------------------------------------------------------------------------------------ */
 
+/* Channels of an image, each a plane of its own, and where each begins. */
+typedef struct {
+    const float *at;
+    const int32_t *plane;
+} tensor;
+
 enum { NO_ACTIVATION, RELU, HARD_SWISH, HARD_SIGMOID, SILU };
 
 /* e^x to about 1e-7 of it, by 2^n times a polynomial (the coefficients are those of Cephes' expf). */
@@ -112,5 +120,24 @@ INLINE vec activated(int activation, vec v) {
     case HARD_SIGMOID: return smaller(larger(v + 3.0f, zero), splat(6.0f)) * (1.0f / 6.0f);
     case SILU: return v / (1.0f + exponential(-v));
     default: return v;
+    }
+}
+
+/* Sums to memory, R rows by V vectors; a program has the activations that it uses. */
+INLINE void finish(const int R, const int V, vec sum[][4], int activation, float *const *to) {
+#define FINISH(ACTIVATION) \
+    UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) store(to[r] + v * LANES, activated(ACTIVATION, sum[r][v]));
+    switch (activation) {
+    case RELU: FINISH(RELU) break;
+#ifdef USES_HARD_SWISH
+    case HARD_SWISH: FINISH(HARD_SWISH) break;
+#endif
+#ifdef USES_HARD_SIGMOID
+    case HARD_SIGMOID: FINISH(HARD_SIGMOID) break;
+#endif
+#ifdef USES_SILU
+    case SILU: FINISH(SILU) break;
+#endif
+    default: FINISH(NO_ACTIVATION)
     }
 }
