@@ -67,21 +67,29 @@ INLINE vec smaller(vec a, vec b) {
 /* Elements 0, 2, 4, ... of what begins at p, or 1, 3, 5, ...: a row of an image at every second pixel. */
 #if LANES == 16
 #define EVERY_SECOND(I) I, 2 + I, 4 + I, 6 + I, 8 + I, 10 + I, 12 + I, 14 + I, 16 + I, 18 + I, 20 + I, 22 + I, 24 + I, 26 + I, 28 + I, 30 + I
-#define COUNT_UP 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define FIRST_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+#define LAST_LANES 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #elif LANES == 8
 #define EVERY_SECOND(I) I, 2 + I, 4 + I, 6 + I, 8 + I, 10 + I, 12 + I, 14 + I
-#define COUNT_UP 0, 1, 2, 3, 4, 5, 6, 7
+#define FIRST_LANES 0, 1, 2, 3, 4, 5, 6
+#define LAST_LANES 1, 2, 3, 4, 5, 6, 7
 #else
 #define EVERY_SECOND(I) I, 2 + I, 4 + I, 6 + I
-#define COUNT_UP 0, 1, 2, 3
+#define FIRST_LANES 0, 1, 2
+#define LAST_LANES 1, 2, 3
 #endif
+#define COUNT_UP 0, LAST_LANES
 #if defined(__clang__)
-#define SECONDS(A, B, I) __builtin_shufflevector(A, B, EVERY_SECOND(I))
+#define SHUFFLE(A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
 #else
-#define SECONDS(A, B, I) __builtin_shuffle(A, B, (lanes){EVERY_SECOND(I)})
+#define SHUFFLE(A, B, ...) __builtin_shuffle(A, B, (lanes){__VA_ARGS__})
 #endif
-INLINE vec load_even(const float *p) { return SECONDS(load(p), load(p + LANES), 0); }
-INLINE vec load_odd(const float *p) { return SECONDS(load(p), load(p + LANES), 1); }
+INLINE vec load_even(const float *p) { return SHUFFLE(load(p), load(p + LANES), EVERY_SECOND(0)); }
+INLINE vec load_odd(const float *p) { return SHUFFLE(load(p), load(p + LANES), EVERY_SECOND(1)); }
+
+/* Each lane to the next one, or to the one before, and x to the one that is free. */
+INLINE vec moved_up(vec v, float x) { return SHUFFLE(v, splat(x), LANES, FIRST_LANES); }
+INLINE vec moved_down(vec v, float x) { return SHUFFLE(v, splat(x), LAST_LANES, LANES); }
 
 /* Vectors that are worked on at once beside `rows` sums each: as many as leave all sums in registers. */
 #define VECTORS_FOR(ROWS) (REGISTERS == 32 ? ((ROWS) <= 6 ? 4 : 3) : (ROWS) <= 3 ? 3 : (ROWS) <= 6 ? 2 : 1)

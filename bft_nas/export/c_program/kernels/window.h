@@ -11,9 +11,19 @@
 enum { WINDOW_ROWS = 4 };
 
 /* What tap `offset` (0: the pixel itself) of a row sees of columns of y from `column` on; `inside` tells lanes of the image. */
-INLINE vec tap(const int S, const float *row, int column, int offset, lanes inside, vec beside) {
+INLINE vec tap(const int S, const float *row, int column, const int offset, lanes inside, vec beside) {
     const float *p = row + column * S;
-    vec v = S == 1 ? load(p + offset) : offset & 1 ? load_odd(p + offset - 1) : load_even(p + offset);
+    const int odd = offset & 1, shift = (offset - odd) / 2;
+    vec v;
+    if (S == 1)
+        v = load(p + offset);
+    else if (shift < -1 || shift > 1)
+        v = odd ? load_odd(p + offset - 1) : load_even(p + offset);
+    else { /* the same two loads for all taps, moved by a lane */
+        v = odd ? load_odd(p) : load_even(p);
+        if (shift < 0) v = moved_up(v, p[odd - 2]);
+        if (shift > 0) v = moved_down(v, p[2 * LANES + odd]);
+    }
     return offset == 0 ? v : (vec)(((lanes)v & inside) | ((lanes)beside & ~inside));
 }
 
