@@ -177,10 +177,10 @@ class Calls:
         buffer = step.y.planes[0][0]
         tile = tile_pixels(transform, step.x.pixels)
         return (
-            f"butterfly(&(butterfly_layer){{w + {begin}, w + {bias}, w + {scale},\n"
-            f"        {self.image(step.x.of(transform.first_channels()))},\n"
-            f"        {self.image(step.x.of(transform.residual_channels()))}, {transform.chunks},\n"
-            f"        a + {self.arena.offsets[buffer]}, {buffer.step}, {skip}, a + {self.arena.scratch},"
+            f"butterfly(&(butterfly_layer){{w + {begin}, w + {bias}, w + {scale},"
+            f" {self.image(step.x.of(transform.first_channels()))},"
+            f" {self.image(step.x.of(transform.residual_channels()))}, {transform.chunks},"
+            f" a + {self.arena.offsets[buffer]}, {buffer.step}, {skip}, a + {self.arena.scratch},"
             f" {step.x.pixels}, {tile}, {step.activation}}}, {name}, {len(transform.stages)});"
         )
 

@@ -32,7 +32,8 @@ def plan(steps: Sequence[Step], output: Value, scratch: int) -> Arena:
             last[buffer] = number
     for buffer in output.buffers:
         last[buffer] = len(steps)
-    zeros = max((step.x.pixels for step in steps), default=0) if _reads_zeros(steps) else 0
+    # Columns of a butterfly beyond its input channels are read as zeros.
+    zeros = max((step.x.pixels for step in steps if step.kernel == "butterfly"), default=0)
     start = MARGIN + rounded(zeros + ALIGNMENT)
     placed: list[Buffer] = []
     offsets = {ZEROS: MARGIN}
@@ -57,7 +58,3 @@ def size_of(buffer: Buffer) -> int:
 def rounded(count: int) -> int:
     """To whole cache lines."""
     return -(-count // ALIGNMENT) * ALIGNMENT
-
-
-def _reads_zeros(steps: Sequence[Step]) -> bool:
-    return any(step.kernel == "butterfly" for step in steps)

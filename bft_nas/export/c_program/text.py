@@ -100,6 +100,18 @@ model *model_load(const char *path) {{
 """
 
 
+RUN = """\
+/* a + N: images and vectors in the arena; w + N: weights; planes_N: where channels begin that follow each other. */
+void model_run(model *network, const float *image, float *logits) {{
+    const float *w = network->weights;
+    float *a = network->arena;
+{calls}
+    memcpy(logits, {logits}, sizeof(float) * {classes});
+}}
+"""
+WIDTH = 116
+
+
 @dataclass(frozen=True)
 class Program:
     """The contents of its files."""
@@ -114,26 +126,22 @@ def program(network: fx.GraphModule, architecture: Architecture) -> Program:
     steps, output = steps_of(network)
     arena = plan(steps, output, max(map(scratch_of, steps), default=0))
     calls = Calls(arena)
-    lines = [f"    /* {_described(step)} */\n    {calls.call(step)}" for step in steps]
+    lines = [f"    /* {_described(step)} */\n{_wrapped(calls.call(step))}" for step in steps]
     weights = calls.weights.tobytes()
     digest = hashlib.sha256(weights).hexdigest()[:40]
+    name = architecture.family.replace("*/", "")
     header = HEADER.format(
-        name=architecture.family,
+        name=name,
         inputs=architecture.in_channels,
         side=architecture.resolution,
         classes=len(output),
         macs=cost(architecture).macs / 1e6,
     )
     load = LOAD.format(id_bytes=ID_BYTES, id=digest, weight_bytes=len(weights), arena_bytes=4 * arena.size)
-    run = (
-        "void model_run(model *network, const float *image, float *logits) {\n"
-        "    const float *w = network->weights;\n    float *a = network->arena;\n"
-        + "\n".join(lines)
-        + f"\n    memcpy(logits, {calls.vector(output)}, sizeof(float) * {len(output)});\n}}\n"
-    )
+    run = RUN.format(calls="\n".join(lines), logits=calls.vector(output), classes=len(output))
     uses = "".join(f"#define USES_{name}\n" for name in sorted({step.activation for step in steps}))
     parts = [
-        f"/* {architecture.family}: see model.h. */\n",
+        f"/* {name}: see model.h. */\n",
         '#include "model.h"\n\n#include <math.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n'
         "#include <string.h>\n",
         uses,
@@ -160,10 +168,14 @@ def _described(step: Step) -> str:
     return f"{step.name}: {step.kernel} {len(step.x)} to {len(step.y)}{side}"
 
 
+def _wrapped(call: str) -> str:
+    return textwrap.fill(call, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
+
+
 def _tables(calls: Calls) -> str:
     return "\n".join(_table(name, values) for name, values in calls.tables.items()) + "\n"
 
 
 def _table(name: str, values: Sequence[int]) -> str:
-    lines = textwrap.fill(", ".join(map(str, values)), 116, initial_indent="    ", subsequent_indent="    ")
+    lines = textwrap.fill(", ".join(map(str, values)), WIDTH, initial_indent="    ", subsequent_indent="    ")
     return f"static const int32_t {name}[] = {{\n{lines}}};"
