@@ -47,7 +47,7 @@ def files(architecture: Architecture, folder: Path, label: str) -> dict[str, Cal
     butterflies = [layer for layer in network.modules() if isinstance(layer, FoldedButterfly)]
     for form in ("structured", "dense") if butterflies else ("structured",):
         for layer in butterflies:
-            layer.form = form  # type: ignore[assignment]
+            layer.form = form
         path = folder / f"{form}.onnx"
         write_onnx(network, architecture, path)
         named = f", {form}" if butterflies else ""
