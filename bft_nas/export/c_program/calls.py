@@ -13,6 +13,7 @@ from bft_nas.export.c_program.memory import ALIGNMENT, Arena, rounded
 from bft_nas.export.c_program.steps import IMAGE, Step, Value
 from bft_nas.export.c_program.transform import Stage, Transform
 from bft_nas.export.checks import ExportError
+from bft_nas.export.folded_butterfly import FoldedButterfly
 
 TILE_BYTES = 64 * 1024
 """Of the rows between the stages of a butterfly, for a tile of pixels."""
@@ -101,21 +102,17 @@ class Calls:
         self.tables[name] = key
         return name
 
-    def _parameters(self, layer: Any, packed: pack.Array) -> str:
-        outputs = packed.shape[0] if layer is None else layer.weight.shape[0]
-        bias = np.zeros(outputs, np.float32) if layer.bias is None else layer.bias.numpy()
-        return f"w + {self.weights.append(packed)}, w + {self.weights.append(bias)}"
+    def _parameters(self, packed: pack.Array, bias: Any, outputs: int) -> str:
+        values = np.zeros(outputs, np.float32) if bias is None else bias.numpy()
+        return f"w + {self.weights.append(packed)}, w + {self.weights.append(values)}"
 
     # Calls.
 
     def _pointwise(self, step: Step) -> str:
         layer: Any = step.layer
-        if hasattr(layer, "matrix"):
-            packed, groups, bias = pack.matrix(layer.matrix.numpy(), 1), 1, layer.bias.numpy()
-            parameters = f"w + {self.weights.append(packed)}, w + {self.weights.append(bias)}"
-        else:
-            groups = layer.groups
-            parameters = self._parameters(layer, pack.matrix(layer.weight.flatten(1).numpy(), groups))
+        dense = isinstance(layer, FoldedButterfly)
+        matrix, groups = (layer.matrix, 1) if dense else (layer.weight.flatten(1), layer.groups)
+        parameters = self._parameters(pack.matrix(matrix.numpy(), groups), layer.bias, len(step.y))
         return (
             f"pointwise({parameters}, {self.image(step.x)}, {self.result(step)}, {self.skip(step)},"
             f" {len(step.x)}, {len(step.y)}, {groups}, {step.y.pixels}, {step.activation});"
@@ -131,7 +128,9 @@ class Calls:
             for ky in range(kernel)
             for kx in range(kernel)
         ]
-        parameters = self._parameters(layer, pack.matrix(layer.weight.flatten(1).numpy(), layer.groups))
+        parameters = self._parameters(
+            pack.matrix(layer.weight.flatten(1).numpy(), layer.groups), layer.bias, len(step.y)
+        )
         return (
             f"convolution({parameters}, {self.image(step.x)}, {self.result(step)}, {self.skip(step)},"
             f" {len(step.x)}, {len(step.y)}, {layer.groups}, {step.x.height}, {step.x.width}, {kernel}, {stride},"
@@ -143,7 +142,7 @@ class Calls:
         kernel, stride = layer.kernel_size[0], layer.stride[0]
         name = f"depthwise_{kernel}_{stride}_{step.activation.lower()}"
         self.kernels[f"DEPTHWISE({name}, {kernel}, {stride}, {step.activation})"] = None
-        parameters = self._parameters(layer, layer.weight.numpy())
+        parameters = self._parameters(layer.weight.numpy(), layer.bias, len(step.y))
         return (
             f"{name}({parameters}, {self.image(step.x)}, {self.result(step)}, {len(step.y)}, {step.x.height},"
             f" {step.x.width});"
@@ -195,8 +194,9 @@ class Calls:
     def _linear(self, step: Step) -> str:
         layer: Any = step.layer
         packed = pack.linear(layer.weight.flatten(1).numpy())
+        parameters = self._parameters(packed, layer.bias, len(step.y))
         return (
-            f"linear({self._parameters(layer, packed)}, {self.vector(step.x)}, {self.vector(step.y)},"
+            f"linear({parameters}, {self.vector(step.x)}, {self.vector(step.y)},"
             f" {len(step.x)}, {len(step.y)}, {step.activation});"
         )
 
