@@ -30,7 +30,7 @@ def tile_pixels(transform: Transform, pixels: int) -> int:
 def phase_step(step: Step) -> int:
     """Elements of a row of a convolution's window at each of its phases."""
     layer: Any = step.layer
-    return rounded(-(-(step.x.width + 2 * layer.padding[0]) // layer.stride[0]) + ALIGNMENT)
+    return rounded(-(-(step.x.width + 2 * layer.padding[1]) // layer.stride[1]) + ALIGNMENT)
 
 
 def scratch_of(step: Step) -> int:
@@ -40,9 +40,14 @@ def scratch_of(step: Step) -> int:
         transform = Transform.of(layer)
         return transform.scratch_rows * tile_pixels(transform, step.x.pixels)
     if step.kernel == "convolution":
-        rows: int = len(step.x) * layer.kernel_size[0] * layer.stride[0]
+        rows: int = len(step.x) * layer.kernel_size[0] * layer.stride[1]
         return rows * phase_step(step)
     return 0
+
+
+def pair(values: Sequence[int]) -> str:
+    """Of rows and of columns."""
+    return f"(const int[]){{{values[0]}, {values[1]}}}"
 
 
 @dataclass
@@ -120,21 +125,23 @@ class Calls:
 
     def _convolution(self, step: Step) -> str:
         layer: Any = step.layer
-        kernel, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
+        (rows, columns), stride = layer.kernel_size, layer.stride[1]
         each, phase = len(step.x) // layer.groups, phase_step(step)
         taps = [
-            ((channel * kernel + ky) * stride + kx % stride) * phase + kx // stride
+            ((channel * rows + ky) * stride + kx % stride) * phase + kx // stride
             for channel in range(each)
-            for ky in range(kernel)
-            for kx in range(kernel)
+            for ky in range(rows)
+            for kx in range(columns)
         ]
         parameters = self._parameters(
             pack.matrix(layer.weight.flatten(1).numpy(), layer.groups), layer.bias, len(step.y)
         )
         return (
             f"convolution({parameters}, {self.image(step.x)}, {self.result(step)}, {self.skip(step)},"
-            f" {len(step.x)}, {len(step.y)}, {layer.groups}, {step.x.height}, {step.x.width}, {kernel}, {stride},"
-            f" {padding}, {step.activation}, {self._table('taps', taps)}, a + {self.arena.scratch}, {phase});"
+            f" {len(step.x)}, {len(step.y)}, {layer.groups}, {step.x.height}, {step.x.width},"
+            f" {pair(layer.kernel_size)},"
+            f" {pair(layer.stride)}, {pair(layer.padding)}, {step.activation},"
+            f" {self._table('taps', taps)}, a + {self.arena.scratch}, {phase});"
         )
 
     def _depthwise(self, step: Step) -> str:
@@ -214,6 +221,14 @@ class Calls:
         return (
             f"activate({self.image(step.x)}, {self.result(step)}, {len(step.y)}, {step.y.pixels},"
             f" {step.activation});"
+        )
+
+    def _acon(self, step: Step) -> str:
+        layer: Any = step.layer
+        learned = (layer.p1 - layer.p2, layer.p2, layer.beta)
+        parameters = ", ".join(f"w + {self.weights.append(values.detach().numpy())}" for values in learned)
+        return (
+            f"acon({parameters}, {self.image(step.x)}, {self.result(step)}, {len(step.y)}, {step.y.pixels});"
         )
 
     def _scale(self, step: Step) -> str:

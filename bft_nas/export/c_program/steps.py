@@ -14,6 +14,7 @@ from torch import fx, nn
 from bft_nas.export.c_program.transform import Transform, worth_structure
 from bft_nas.export.checks import ExportError
 from bft_nas.export.folded_butterfly import FoldedButterfly
+from bft_nas.network.modules.layers import AconC
 
 LANES = 16
 """Planes are padded to whole vectors of so many elements, the most that a kernel has."""
@@ -146,7 +147,8 @@ class _Reader:
         """A step that writes the value of a node to a buffer of its own."""
         shape = node.meta["tensor_meta"].shape
         height, width = shape[2:] if len(shape) == 4 else (1, 1)
-        step = 1 if kernel in {"mean", "linear"} else plane_step(height, width)
+        vector = kernel in {"mean", "linear"} or len(shape) == 2
+        step = 1 if vector else plane_step(height, width)
         planes = shape[1]
         if kernel == "butterfly":
             planes = Transform.of(parts["layer"]).stored_rows
@@ -185,13 +187,14 @@ def _activation(reader: _Reader, node: fx.Node, layer: nn.Module) -> Value:
 def _convolution(reader: _Reader, node: fx.Node, layer: nn.Module) -> Value:
     assert isinstance(layer, nn.Conv2d)
     x = reader.operand(node)
-    (kernel, _), (stride, _), groups = layer.kernel_size, layer.stride, layer.groups
+    (kernel, columns), (stride, across), groups = layer.kernel_size, layer.stride, layer.groups
     if all(buffer.step == 1 for buffer in x.buffers):
         return reader.step(node, "linear", layer=layer)
-    same = isinstance(layer.padding, tuple) and layer.padding[0] == kernel // 2
+    square = kernel == columns and stride == across
+    same = square and layer.padding == (kernel // 2, kernel // 2)
     if groups == layer.in_channels == layer.out_channels and same and kernel in {3, 5, 7} and stride <= 2:
         return reader.step(node, "depthwise", layer=layer)
-    if (kernel, stride, layer.padding) == (1, 1, (0, 0)) and x.buffers.isdisjoint({IMAGE}):
+    if square and (kernel, stride, layer.padding) == (1, 1, (0, 0)) and x.buffers.isdisjoint({IMAGE}):
         return reader.step(node, "pointwise", layer=layer)
     return reader.step(node, "convolution", layer=layer)
 
@@ -284,6 +287,7 @@ _LAYERS: dict[type[nn.Module], Callable[[_Reader, fx.Node, nn.Module], Any]] = {
     nn.Linear: partial(_layer, "linear"),
     nn.MaxPool2d: _max_pool,
     nn.ChannelShuffle: _shuffle,
+    AconC: partial(_layer, "acon"),
     **dict.fromkeys(ACTIVATIONS, _activation),
 }
 _FUNCTIONS: dict[Any, Callable[[_Reader, fx.Node], Any]] = {

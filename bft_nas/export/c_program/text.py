@@ -21,7 +21,7 @@ KERNELS: Mapping[str, tuple[str, ...]] = {
     "convolution": ("convolution",),
     "window": ("depthwise", "max_pool"),
     "butterfly": ("butterfly",),
-    **{name: (name,) for name in ("mean", "linear", "add", "activate", "scale", "subsample")},
+    **{name: (name,) for name in ("mean", "linear", "add", "activate", "acon", "scale", "subsample")},
 }
 """Files of ``kernels/`` in their order, and the steps that need them; ``vectors.h`` is before all."""
 ID_BYTES = 64

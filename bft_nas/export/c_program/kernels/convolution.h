@@ -21,27 +21,28 @@ static void split_row(const float *x, int width, int stride, int padding, float 
 }
 
 static void convolution(const float *weights, const float *bias, tensor x, float *y, int64_t y_step, tensor skip,
-                        int inputs, int outputs, int groups, int height, int width, int kernel, int stride, int padding,
-                        int activation, const int32_t *taps, float *window, int64_t phase_step) {
-    int rows = (height + 2 * padding - kernel) / stride + 1, columns = (width + 2 * padding - kernel) / stride + 1;
-    int64_t row_step = stride * phase_step;
-    memset(window, 0, sizeof(float) * (size_t)(inputs * kernel * row_step));
+                        int inputs, int outputs, int groups, int height, int width, const int kernel[2],
+                        const int stride[2], const int padding[2], int activation, const int32_t *taps, float *window, int64_t phase_step) {
+    int rows = (height + 2 * padding[0] - kernel[0]) / stride[0] + 1;
+    int columns = (width + 2 * padding[1] - kernel[1]) / stride[1] + 1;
+    int64_t row_step = stride[1] * phase_step;
+    memset(window, 0, sizeof(float) * (size_t)(inputs * kernel[0] * row_step));
     inputs /= groups, outputs /= groups;
     for (int oy = 0; oy < rows; oy++) {
         float *to = window;
         for (int c = 0; c < inputs * groups; c++)
-            for (int ky = 0; ky < kernel; ky++, to += row_step) {
-                int iy = oy * stride + ky - padding;
+            for (int ky = 0; ky < kernel[0]; ky++, to += row_step) {
+                int iy = oy * stride[0] + ky - padding[0];
                 if (iy >= 0 && iy < height)
-                    split_row(x.at + x.plane[c] + (int64_t)iy * width, width, stride, padding, to, phase_step);
+                    split_row(x.at + x.plane[c] + (int64_t)iy * width, width, stride[1], padding[1], to, phase_step);
                 else
                     memset(to, 0, sizeof(float) * (size_t)row_step);
             }
-        block b = {weights, bias, window, taps, inputs * kernel * kernel, y + (int64_t)oy * columns, y_step, skip, activation};
+        block b = {weights, bias, window, taps, inputs * kernel[0] * kernel[1], y + (int64_t)oy * columns, y_step, skip, activation};
         if (skip.at) b.skip.at += (int64_t)oy * columns;
         for (int g = 0; g < groups; g++) {
             multiply_rows(b, outputs, columns);
-            b.weights += (int64_t)b.inputs * outputs, b.bias += outputs, b.x += inputs * kernel * row_step;
+            b.weights += (int64_t)b.inputs * outputs, b.bias += outputs, b.x += inputs * kernel[0] * row_step;
             b.y += outputs * y_step;
             if (skip.at) b.skip.plane += outputs;
         }
