@@ -208,7 +208,7 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def check_installed(runtime: str, what: str) -> None:
     """UserError, with what to install, unless a runtime is there."""
-    if runtime != PYTORCH:
+    if runtime != PYTORCH and RUNTIMES[runtime].extra:
         require(RUNTIMES[runtime].extra, what)
 
 
