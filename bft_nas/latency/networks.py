@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.extras import lacking, require
+from bft_nas.core.extras import lacking
 from bft_nas.core.files import is_file
 from bft_nas.core.machine import processor_name, usable_cores
 from bft_nas.core.units import format_macs
@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 PYTORCH, ONNX_RUNTIME = "pytorch", "onnxruntime"
 PACKAGES = {PYTORCH: "torch", "litert": "ai-edge-litert"}
 """Of which the version is that of a runtime, where it is not called as the runtime is."""
-RUNTIME_OF = {Path(name).suffix: runtime for runtime, each in RUNTIMES.items() for name in each.files}
-"""By how the name of a file ends."""
-RUNTIME_OF |= {".pt2": PYTORCH}
+RUNTIME_OF = {".pt2": PYTORCH} | {
+    Path(name).suffix: runtime
+    for runtime, each in RUNTIMES.items()
+    for name in each.files
+    if name not in each.beside
+}
+"""By how the name of a file that can be opened ends."""
 INT8 = "-int8"
 """How the names of quantised files end."""
 
@@ -105,7 +109,8 @@ class Network:
         deployment = Deployment(inference, self.architecture, folder, [image], expected, for_timing=True)
         # Layers that take the place of others begin at random.
         with torch.random.fork_rng(devices=[]):
-            return [folder / file.name for file in RUNTIMES[runtime].write(deployment)]
+            files = list(RUNTIMES[runtime].write(deployment))
+        return [folder / file.name for file in files if file.name not in RUNTIMES[runtime].beside]
 
 
 @dataclass(frozen=True)
@@ -208,8 +213,8 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def check_installed(runtime: str, what: str) -> None:
     """UserError, with what to install, unless a runtime is there."""
-    if runtime != PYTORCH and RUNTIMES[runtime].extra:
-        require(RUNTIMES[runtime].extra, what)
+    if runtime != PYTORCH:
+        RUNTIMES[runtime].check_installed(what)
 
 
 def setup_of(runtime: str, threads: int, precision: str = "float32") -> Setup:
@@ -232,8 +237,9 @@ def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) ->
 
         yield from _in_pytorch(torch.export.load(path).module(), image, threads, size)
         return
+    size += sum(path.with_name(name).stat().st_size for name in RUNTIMES[runtime].beside)
     pixels = image.numpy()
-    for count in threads:
+    for count in (1,) if RUNTIMES[runtime].one_thread else threads:
         session = RUNTIMES[runtime].open_file(path, count)
         precision = "int8" if path.stem.endswith(INT8) else "float32"
         yield Ready(setup_of(runtime, count, precision), partial(session, pixels), size)

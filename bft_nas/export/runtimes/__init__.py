@@ -57,6 +57,17 @@ class Runtime:
     """That brings what it needs, if anything."""
     program: str = ""
     """That has to be on the path."""
+    beside: tuple[str, ...] = ()
+    """Those of its files that are not opened, but read by one that is."""
+    one_thread: bool = False
+    """Whether it has no more, whatever is asked for."""
+
+    def check_installed(self, what: str) -> None:
+        """UserError, with what to install, unless all that it needs is there."""
+        if self.extra:
+            require(self.extra, what)
+        if self.program and not which(self.program):
+            raise UserError(f"{what}: '{self.program}' is not on the path, expected a C compiler")
 
     def write(self, deployment: Deployment) -> Iterable[ExportedFile]:
         """Write the files; ExportError where one cannot be written or does not agree."""
@@ -79,7 +90,13 @@ RUNTIMES: Mapping[str, Runtime] = {
     "litert": Runtime(
         "bft_nas.export.runtimes.litert_runtime", ("litert.tflite", "litert-int8.tflite"), "litert"
     ),
-    "c": Runtime("bft_nas.export.runtimes.c", ("model.c", "model.h", "model.bin"), program="cc"),
+    "c": Runtime(
+        "bft_nas.export.runtimes.c",
+        ("model.c", "model.h", "model.bin"),
+        program="cc",
+        beside=("model.h", "model.bin"),
+        one_thread=True,
+    ),
 }
 """Each by the name that the command line has for it."""
 
@@ -97,11 +114,5 @@ def checked_runtimes(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if name not in RUNTIMES:
             raise UserError(f"{setting('for')}: expected {', '.join(RUNTIMES)}, got '{name}'")
-        runtime = RUNTIMES[name]
-        if runtime.extra:
-            require(runtime.extra, f"{setting('for')} {name}")
-        if runtime.program and not which(runtime.program):
-            raise UserError(
-                f"{setting('for')} {name}: '{runtime.program}' is not on the path, expected a C compiler"
-            )
+        RUNTIMES[name].check_installed(f"{setting('for')} {name}")
     return names
