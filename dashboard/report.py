@@ -154,8 +154,8 @@ def _page(
 candidate is both cheaper and more accurate (unconfirmed). Dashed lines are budgets, rings their winners:
 {escape("; ".join(map(winner_text, best.to_dict("records"))) or "none yet")}.{_references_text(references)}
 A click on a point shows its network below.</p>
-{_published_text(published, data.imagenet)}
 {places["front"]}
+{_published_text(published, data.imagenet)}
 {_latency(data, places)}
 {_section("one", say("one", lambda: _one(data, chosen, places)))}
 {_section("two", say("two", lambda: _two(chosen, places)))}
