@@ -85,8 +85,8 @@ function strips(data, sides) {
 }
 
 function barText(bar) {
-  const kernel = bar.kernel > 1 ? `, ${bar.kernel}x${bar.kernel}` : "";
-  return `${bar.inputs} to ${bar.outputs}, ${`${bar.kind} ${bar.text}`.trim()}${kernel}, ${bar.size}x${bar.size}`;
+  const kernel = bar.kernel === "1x1" ? "" : `, ${bar.kernel}`;
+  return `${bar.inputs} to ${bar.outputs}, ${`${bar.kind} ${bar.text}`.trim()}${kernel}, ${bar.size}`;
 }
 
 function differences(a, b) {
