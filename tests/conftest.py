@@ -62,7 +62,7 @@ LONGEST_FILES = (
     "test_wheel.py",
     "test_app_server.py",
     "test_report_of_a_search.py",
-    "test_main.py",
+    "test_searched.py",
     "test_cost.py",
     "test_compilers.py",
     "test_space.py",
