@@ -114,9 +114,10 @@ def front_figure(
     if not shown.empty:
         canvas.take(scaled(shown, across), shown["accuracy"])
         canvas.take_steps(list(zip(scaled(on_front, across), on_front["accuracy"], strict=True)))
-    for x, accuracy in zip(scaled(best, across), best.get("accuracy", ()), strict=True):
+    for row in best.to_dict("records"):
         # Its number, above it and to its left.
-        canvas.take_box(canvas.across(x) - 40, canvas.up(accuracy) + 6, 34, 20)
+        x = canvas.across(on_axis(float(row[across.name]), across))
+        canvas.take_box(x - 40, canvas.up(row["accuracy"]) + 6, 34, 20)
     for rows in confirmed:
         if len(rows):
             canvas.take(scaled(rows, across), rows["confirmed"])
