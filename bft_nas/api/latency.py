@@ -14,7 +14,9 @@ from bft_nas.api.trained import Trained, open_trained
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file
 from bft_nas.latency.networks import (
+    EXPORTED,
     RUNTIME_OF,
+    File,
     Subject,
     check_installed,
     checked_names,
@@ -58,7 +60,7 @@ def measure_latency(
 
     Args:
         what: runs, of which the front, the references and what was confirmed are measured, trained networks, and
-            files of exports; by name or path.
+            exports, or files of these; by name or path.
         runtimes: ``pytorch`` and names of `bft_nas.export.runtimes.RUNTIMES`; by default ONNX Runtime where it is
             installed. A file is run by its own.
         threads: numbers of threads.
@@ -96,6 +98,8 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
         if asked and file.runtime not in asked:
             raise UserError(f"{name}: runs in {file.runtime}; expected it among {setting('runtime')}")
         return _Source([file], lambda latencies: None)
+    if is_file(path / "architecture.json") and is_file(path / "model.py"):
+        return _Source(_files_of_export(path, asked), lambda latencies: None)
     if is_trained(name, trained=trained) and not is_file(runs / name / RUN_FILE):
         network = open_trained(name, trained=trained)
         return _Source([network_of_trained(network)], partial(_keep, network))
@@ -104,7 +108,7 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
         with suppress(UserError):
             known = _known(runs)
         raise UserError(
-            f"'{one_line(name)[:80]}': no run, trained network or file of an export "
+            f"'{one_line(name)[:80]}': no run, trained network, export or file of one "
             f"({', '.join(RUNTIME_OF)}); expected one{known}"
         )
     run = Run.open(name, runs=runs)
@@ -112,6 +116,21 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
     if not networks:
         raise UserError(f"run '{run.name}': no trained candidate yet; expected a run with a winner")
     return _Source(networks, run.record_latencies)
+
+
+def _files_of_export(folder: Path, asked: Sequence[str]) -> list[File]:
+    """Those whose runtime is installed and, where some are asked for, is one of these."""
+    files = [file_at(path) for path in sorted(folder.iterdir()) if path.name in EXPORTED]
+    found = []
+    for file in files:
+        with suppress(UserError):
+            check_installed(file.runtime, str(file.path))
+            found += [file] if not asked or file.runtime in asked else []
+    if not found:
+        raise UserError(
+            f"{folder}: no file of a runtime that is installed; expected {' or '.join(RUNTIME_OF)}"
+        )
+    return found
 
 
 def _known(runs: Path) -> str:

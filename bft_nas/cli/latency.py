@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "what",
         nargs="+",
         metavar="NETWORK",
-        help="a run, a trained network, or a file of an export such as winner/model.onnx",
+        help="a run, a trained network, an export, or a file of one such as winner/model.onnx",
     )
     parser.add_argument(
         "--runtime",

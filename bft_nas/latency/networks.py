@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 PYTORCH, ONNX_RUNTIME = "pytorch", "onnxruntime"
 PACKAGES = {PYTORCH: "torch", "litert": "ai-edge-litert"}
 """Of which the version is that of a runtime, where it is not called as the runtime is."""
-RUNTIME_OF = {".pt2": PYTORCH} | {
-    Path(name).suffix: runtime
-    for runtime, each in RUNTIMES.items()
-    for name in each.files
-    if name not in each.beside
+_OPENED = {
+    name: runtime for runtime, each in RUNTIMES.items() for name in each.files if name not in each.beside
 }
+EXPORTED = ("model.onnx", "model.pt2", *_OPENED)
+"""Files of an export that can be opened."""
+RUNTIME_OF = {".pt2": PYTORCH} | {Path(name).suffix: runtime for name, runtime in _OPENED.items()}
 """By how the name of a file that can be opened ends."""
 INT8 = "-int8"
 """How the names of quantised files end."""

@@ -112,6 +112,10 @@ def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_pa
     assert [each.latency.size for each in alone] == [file.stat().st_size for file in files]
     assert {each.macs for each in alone} == {None}
     (tmp_path / "architecture.json").write_text(SEPARABLE.to_json())
+    for name in ("model.py", "mine.c", "mine.onnx"):
+        (tmp_path / name).touch()
+    of_folder = measure_latency(tmp_path, queries=8, seconds=0)
+    assert [each.subject.label for each in of_folder] == [str(file) for file in files]
     (beside,) = measure_latency(files[0], runtimes=["onnxruntime"], queries=8, seconds=0)
     assert (beside.macs, beside.latency.hash) == (cost(SEPARABLE).macs, SEPARABLE.hash)
     # Those of another network's images.
@@ -185,14 +189,14 @@ def test_what_cannot_be_measured_is_said_and_the_run_is_as_it_was(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["nowhere"], "'nowhere': no run, trained network or file of an export (.pt2, .onnx"),
+        (["nowhere"], "'nowhere': no run, trained network, export or file of one (.pt2, .onnx"),
         (["example", "--runtime", "tensorrt"], "--runtime: expected pytorch or onnxruntime"),
         (["example", "--threads", "0"], "'0': expected a whole number of 1 or more"),
         (["example", "--queries", "0"], "'0': expected a whole number of 1 or more"),
         (["example", "--seconds", "soon"], "'soon': expected a number such as 2 or 0.5"),
         (["torn.onnx"], "torn.onnx: cannot be run in onnxruntime"),
         (["torn.pt2"], "torn.pt2: cannot be run in pytorch"),
-        (["photo.jpg"], "'photo.jpg': no run, trained network or file"),
+        (["photo.jpg"], "'photo.jpg': no run, trained network, export or file"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
