@@ -59,7 +59,8 @@ def pointwise(weight: Tensor, bias: Tensor | None, groups: int = 1) -> nn.Conv2d
     """A 1x1 convolution by a matrix, (outputs, inputs of a group)."""
     outputs, inputs = weight.shape
     convolution = nn.Conv2d(inputs * groups, outputs, 1, groups=groups, bias=bias is not None)
-    convolution.weight = nn.Parameter(weight[:, :, None, None].contiguous(), requires_grad=False)
+    weight = weight[:, :, None, None].clone(memory_format=torch.contiguous_format)
+    convolution.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         convolution.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return convolution

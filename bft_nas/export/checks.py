@@ -11,13 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.network import Architecture, build, cost
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 TOLERANCE = 1e-4
 """The largest difference of a logit from the trained network's, relative to the largest absolute logit."""
@@ -167,6 +171,14 @@ class Checks:
         if macs not in {None, self.macs}:
             raise ExportError(f"{name}: {macs} MACs where the architecture counts {self.macs}")
         return self.file(name, difference, macs)
+
+
+def image_by_image(
+    session: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]], batches: Sequence[Tensor]
+) -> Answer:
+    """Logits of batches by what takes one image at a time."""
+    logits = [[torch.from_numpy(session(image[None].numpy())) for image in batch] for batch in batches]
+    return Answer([torch.cat(each) for each in logits])
 
 
 def check_logits(name: str, answer: Answer, expected: Sequence[Tensor]) -> float:

@@ -11,11 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from bft_nas.export.c_program.text import program
-from bft_nas.export.checks import Answer, ExportedFile, ExportError, check_logits
+from bft_nas.export.checks import ExportedFile, ExportError, check_logits, image_by_image
 from bft_nas.export.runtimes import Deployment
 
 if TYPE_CHECKING:
@@ -40,16 +37,10 @@ def write(deployment: Deployment) -> Iterator[ExportedFile]:
     }
     for name, content in files.items():
         (deployment.folder / name).write_bytes(content)
-    answer = Answer(run(open_file(path), deployment.images))
+    answer = image_by_image(open_file(path), deployment.images)
     difference = check_logits(path.name, answer, deployment.expected)
     for name, content in files.items():
         yield ExportedFile(name, difference, None, len(content))
-
-
-def run(session: Session, batches: Sequence[Tensor]) -> list[Tensor]:
-    """Logits of batches of any size, image by image."""
-    logits = [[session(image[None].numpy()) for image in batch] for batch in batches]
-    return [torch.cat([torch.from_numpy(each) for each in batch]) for batch in logits]
 
 
 def open_file(path: Path, threads: int = 1) -> Session:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import fx, nn
+from torch import fx
 
 from bft_nas.core.errors import one_line
+from bft_nas.export.butterfly_convolutions import pointwise
 from bft_nas.export.checks import Answer, ExportedFile, ExportError, check_logits
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.graphs import write_onnx
@@ -90,15 +91,8 @@ def with_dense_butterflies(
         if isinstance(module, FoldedButterfly):
             butterflies[node.target] = module, int(node.meta["tensor_meta"].shape[-1])
     for name, (butterfly, _) in butterflies.items():
-        network.set_submodule(name, _convolution(butterfly))
+        network.set_submodule(name, pointwise(butterfly.matrix, butterfly.bias))
     return network, butterflies
-
-
-def _convolution(butterfly: FoldedButterfly) -> nn.Conv2d:
-    convolution = nn.Conv2d(butterfly.in_channels, butterfly.out_channels, 1)
-    convolution.weight = nn.Parameter(butterfly.matrix[:, :, None, None].clone(), requires_grad=False)
-    convolution.bias = nn.Parameter(butterfly.bias.clone(), requires_grad=False)
-    return convolution
 
 
 def _write_fastest(

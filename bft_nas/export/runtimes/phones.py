@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from bft_nas.export.butterfly_convolutions import pointwise, two_stages
-from bft_nas.export.checks import Answer, ExportedFile, FormTimes, LayerForm, check_logits
+from bft_nas.export.checks import ExportedFile, FormTimes, LayerForm, check_logits, image_by_image
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.runtimes import Deployment
 from bft_nas.export.runtimes.onnx_runtime import with_dense_butterflies
@@ -94,21 +94,15 @@ def check_file(
     deployment: Deployment, path: Path, session: Session, layers: Sequence[LayerForm] = ()
 ) -> ExportedFile:
     """A file of float32 that has been run image by image. ExportError where it does not agree with the network."""
-    difference = check_logits(path.name, answer(session, deployment.images), deployment.expected)
+    difference = check_logits(path.name, image_by_image(session, deployment.images), deployment.expected)
     return ExportedFile(path.name, difference, None, path.stat().st_size, tuple(layers))
-
-
-def answer(session: Session, batches: Sequence[Tensor]) -> Answer:
-    """Logits of batches, image by image."""
-    logits = [[torch.from_numpy(session(image[None].numpy())) for image in batch] for batch in batches]
-    return Answer([torch.cat(each) for each in logits])
 
 
 def check_int8(deployment: Deployment, path: Path, session: Session, held_out: Tensor) -> ExportedFile:
     """A file of int8: a note says for how many of some images its class is the network's."""
     with torch.no_grad():
         expected = deployment.network(held_out).argmax(1)
-    agreement = (answer(session, [held_out]).logits[0].argmax(1) == expected).float().mean()
+    agreement = (image_by_image(session, [held_out]).logits[0].argmax(1) == expected).float().mean()
     note = (
         f"{agreement:.1%} of {len(held_out)} training images, which its ranges are not of, are given the float"
         " network's class"
