@@ -27,6 +27,7 @@ import records
 from tasks import SEARCHES, TASKS, Search, Task, Training, jobs
 
 from bft_nas import Run, open_run, open_trained
+from bft_nas.core.files import locks
 from bft_nas.data.dataset import load_dataset, load_test
 from bft_nas.record import facts_of
 
@@ -35,16 +36,13 @@ WORKERS = 2
 
 
 @contextmanager
-def claimed(name: str) -> Iterator[bool]:
-    """Whether no other process is at a job; none will begin with it meanwhile."""
+def claimed(name: str, *, waits: bool = False) -> Iterator[bool]:
+    """Whether no other process is at a job, which none begins with meanwhile; one that waits has it in the end."""
     (WORK / "locks").mkdir(parents=True, exist_ok=True)
     with (WORK / "locks" / name).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        if waits:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield waits or locks(file, fcntl.LOCK_EX)
 
 
 def begin_or_resume(asked: Sequence[str], folder: str, name: str) -> str:
@@ -62,19 +60,10 @@ def data_of(task: Task, cifar10: str) -> str:
     if task.data != "rotations":
         return task.data
     path = WORK / "rotations.npz"
-    with claimed_and_waited("rotations"):
+    with claimed("rotations", waits=True):
         if not path.exists():
             write_rotations(cifar10, path)
     return path.name
-
-
-@contextmanager
-def claimed_and_waited(name: str) -> Iterator[None]:
-    """Wait until no other process is at it."""
-    (WORK / "locks").mkdir(parents=True, exist_ok=True)
-    with (WORK / "locks" / name).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def write_rotations(cifar10: str, path: Path) -> None:
