@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 
-from bft_nas.core.errors import UserError
 from bft_nas.core.units import format_macs, format_params, parse_macs
 from bft_nas.export.runtimes import RUNTIMES
 from bft_nas.latency.measure import measure
@@ -25,18 +24,6 @@ NAMES = (
 )
 
 
-def installed() -> list[str]:
-    """Runtimes that can be measured here."""
-    found = [PYTORCH]
-    for name, runtime in RUNTIMES.items():
-        try:
-            runtime.check_installed(name)
-        except UserError:
-            continue
-        found.append(name)
-    return found
-
-
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(
@@ -47,7 +34,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
-    runtimes = installed()
+    runtimes = [PYTORCH, *(name for name, runtime in RUNTIMES.items() if runtime.is_installed)]
     for budget in options.budgets:
         subjects = []
         for name in NAMES:

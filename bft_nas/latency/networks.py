@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.extras import lacking
 from bft_nas.core.files import is_file
 from bft_nas.core.machine import processor_name, usable_cores
 from bft_nas.core.units import format_macs
@@ -196,7 +195,7 @@ def counts_of(subject: Subject) -> tuple[int, int] | None:
 
 def default_runtime() -> str:
     """ONNX Runtime where it is installed, which is what people deploy with."""
-    return PYTORCH if lacking(RUNTIMES[ONNX_RUNTIME].extra) else ONNX_RUNTIME
+    return ONNX_RUNTIME if RUNTIMES[ONNX_RUNTIME].is_installed else PYTORCH
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.core.errors import UserError
-from bft_nas.core.extras import lacking
 from bft_nas.export.butterfly_convolutions import two_stages
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.inference import inference_network
@@ -18,7 +17,7 @@ from bft_nas.export.runtimes import RUNTIMES, Deployment, checked_runtimes
 from bft_nas.export.write import TOLERANCE
 from tests.export.examples import CASES, Case, trained
 
-INSTALLED = [name for name, each in RUNTIMES.items() if not (each.extra and lacking(each.extra))]
+INSTALLED = [name for name, each in RUNTIMES.items() if each.is_installed]
 
 
 @pytest.fixture(params=list(CASES))

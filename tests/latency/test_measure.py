@@ -15,7 +15,6 @@ from bft_nas.api.run import Run
 from bft_nas.api.work import time_front
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
-from bft_nas.core.extras import lacking
 from bft_nas.export.graphs import write_onnx
 from bft_nas.export.inference import inference_network
 from bft_nas.export.runtimes import RUNTIMES
@@ -40,7 +39,7 @@ from tests.export.examples import CASES, SEPARABLE, SHUFFLE
 
 EXAMPLE = Path(__file__).parents[2] / "runs/example"
 QUICK = Rule(queries=8, seconds=0)
-INSTALLED = [name for name, each in RUNTIMES.items() if not (each.extra and lacking(each.extra))]
+INSTALLED = [name for name, each in RUNTIMES.items() if each.is_installed]
 NAMES = (PYTORCH, *INSTALLED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -61,6 +62,14 @@ class Runtime:
     """Those of its files that are not opened, but read by one that is."""
     one_thread: bool = False
     """Whether it has no more, whatever is asked for."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether all that it needs is there."""
+        with suppress(UserError):
+            self.check_installed("")
+            return True
+        return False
 
     def check_installed(self, what: str) -> None:
         """UserError, with what to install, unless all that it needs is there."""
