@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bft_nas.core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from bft_nas.api.exported import evaluate_files
     from bft_nas.api.latency import measure_latency
     from bft_nas.api.run import Run, open_run
     from bft_nas.api.searching import compare, fidelity, search
@@ -18,6 +19,7 @@ __all__ = [
     "compare",
     "create_model",
     "evaluate",
+    "evaluate_files",
     "fidelity",
     "measure_latency",
     "open_run",
@@ -35,6 +37,7 @@ __getattr__ = lazy_exports(
         "compare": "bft_nas.api.searching",
         "create_model": "bft_nas.network.models",
         "evaluate": "bft_nas.api.training",
+        "evaluate_files": "bft_nas.api.exported",
         "fidelity": "bft_nas.api.searching",
         "measure_latency": "bft_nas.api.latency",
         "open_run": "bft_nas.api.run",

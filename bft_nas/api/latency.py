@@ -14,14 +14,14 @@ from bft_nas.api.trained import Trained, open_trained
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file
 from bft_nas.latency.networks import (
-    EXPORTED,
     RUNTIME_OF,
-    File,
     Subject,
     check_installed,
     checked_names,
     default_runtime,
     file_at,
+    files_of_export,
+    is_export,
     network_of_trained,
     networks_of_run,
 )
@@ -98,8 +98,8 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
         if asked and file.runtime not in asked:
             raise UserError(f"{name}: runs in {file.runtime}; expected it among {setting('runtime')}")
         return _Source([file], lambda latencies: None)
-    if is_file(path / "architecture.json") and is_file(path / "model.py"):
-        return _Source(_files_of_export(path, asked), lambda latencies: None)
+    if is_export(path):
+        return _Source(files_of_export(path, asked), lambda latencies: None)
     if is_trained(name, trained=trained) and not is_file(runs / name / RUN_FILE):
         network = open_trained(name, trained=trained)
         return _Source([network_of_trained(network)], partial(_keep, network))
@@ -116,21 +116,6 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
     if not networks:
         raise UserError(f"run '{run.name}': no trained candidate yet; expected a run with a winner")
     return _Source(networks, run.record_latencies)
-
-
-def _files_of_export(folder: Path, asked: Sequence[str]) -> list[File]:
-    """Those whose runtime is installed and, where some are asked for, is one of these."""
-    files = [file_at(path) for path in sorted(folder.iterdir()) if path.name in EXPORTED]
-    found = []
-    for file in files:
-        with suppress(UserError):
-            check_installed(file.runtime, str(file.path))
-            found += [file] if not asked or file.runtime in asked else []
-    if not found:
-        raise UserError(
-            f"{folder}: no file of a runtime that is installed; expected {' or '.join(RUNTIME_OF)}"
-        )
-    return found
 
 
 def _known(runs: Path) -> str:

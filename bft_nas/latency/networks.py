@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -23,8 +23,11 @@ from bft_nas.record.pareto import complete, front, winners
 from bft_nas.training.curve import BEST
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
+    from bft_nas.export.runtimes import Session
     from bft_nas.record.run import Run
     from bft_nas.record.trained import Trained
 
@@ -130,19 +133,38 @@ class File:
         """What runs it."""
         return RUNTIME_OF[self.path.suffix]
 
+    @property
+    def size(self) -> int:
+        """In bytes, with what it reads beside it."""
+        return _size(self.path, self.runtime)
+
+    def session(self) -> Session:
+        """It, made ready to run with one thread; UserError where that, or a first query, fails."""
+        with self._running():
+            session = _session(self.path, self.runtime)
+            session(self._image().numpy())
+        return session
+
     def ready(self, runtimes: Sequence[str], threads: Sequence[int], folder: Path) -> list[Ready]:
         """Open it; UserError where that, or a first query, fails."""
-        try:
-            shape = _shape(self.architecture) if self.architecture else _shape_in(self.path)
-            found = list(_of_file(self.path, self.runtime, _image(shape), threads))
+        with self._running():
+            found = list(_of_file(self.path, self.runtime, self._image(), threads))
             found[0].query()
+        return found
+
+    def _image(self) -> Tensor:
+        return _image(_shape(self.architecture) if self.architecture else _shape_in(self.path))
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        try:
+            yield
         except UserError:
             raise
         except Exception as error:
             raise UserError(
                 f"{self.path}: cannot be run in {self.runtime} ({one_line(error)[:200]}); expected a file of an export"
             ) from None
-        return found
 
 
 Subject = Network | File
@@ -183,6 +205,26 @@ def file_at(path: Path) -> File:
         beside = path.with_name("architecture.json").read_text(encoding="utf-8")
         architecture = Architecture.from_json(beside)
     return File(path, architecture)
+
+
+def files_of_export(folder: Path, asked: Sequence[str] = ()) -> list[File]:
+    """Those whose runtime is installed and, where some are asked for, is one of these; UserError where none is."""
+    files = [file_at(path) for path in sorted(folder.iterdir()) if path.name in EXPORTED]
+    found = []
+    for file in files:
+        with suppress(UserError):
+            check_installed(file.runtime, str(file.path))
+            found += [file] if not asked or file.runtime in asked else []
+    if not found:
+        raise UserError(
+            f"{folder}: no file of a runtime that is installed; expected {' or '.join(RUNTIME_OF)}"
+        )
+    return found
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder was exported to."""
+    return is_file(folder / "architecture.json") and is_file(folder / "model.py")
 
 
 def counts_of(subject: Subject) -> tuple[int, int] | None:
@@ -230,18 +272,36 @@ def setup_of(runtime: str, threads: int, precision: str = "float32") -> Setup:
 
 def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) -> Iterator[Ready]:
     """A file, opened once for each number of threads."""
-    size = path.stat().st_size
+    size = _size(path, runtime)
     if runtime == PYTORCH:
         import torch
 
         yield from _in_pytorch(torch.export.load(path).module(), image, threads, size)
         return
-    size += sum(path.with_name(name).stat().st_size for name in RUNTIMES[runtime].beside)
     pixels = image.numpy()
     for count in (1,) if RUNTIMES[runtime].one_thread else threads:
         session = RUNTIMES[runtime].open_file(path, count)
         precision = "int8" if path.stem.endswith(INT8) else "float32"
         yield Ready(setup_of(runtime, count, precision), partial(session, pixels), size)
+
+
+def _size(path: Path, runtime: str) -> int:
+    beside = RUNTIMES[runtime].beside if runtime in RUNTIMES else ()
+    return path.stat().st_size + sum(path.with_name(name).stat().st_size for name in beside)
+
+
+def _session(path: Path, runtime: str) -> Session:
+    if runtime != PYTORCH:
+        return RUNTIMES[runtime].open_file(path)
+    import torch
+
+    network = torch.export.load(path).module()
+
+    def run(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        logits: npt.NDArray[np.float32] = network(torch.from_numpy(images)).detach().numpy()
+        return logits
+
+    return run
 
 
 def _in_pytorch(

@@ -11,6 +11,7 @@ from bft_nas.core.files import write_text
 from bft_nas.core.units import format_duration, format_macs, format_params, format_percent
 from bft_nas.data.dataset import is_of_arrays
 from bft_nas.network import cost
+from bft_nas.record.exported import read_files
 from bft_nas.record.trained import Evaluation, Trained
 
 CARD, CONFIG = "card.md", "config.json"
@@ -50,7 +51,8 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
         error = format_percent(evaluation.measures.calibration_error)
         facts["accuracy"] = accuracy_text(evaluation)
         facts["calibration"] = f"{error} expected calibration error"
-    return [*facts.items(), *(("latency", latency.text) for latency in trained.latencies())]
+    files = ((each.file, each.text) for each in read_files(trained.folder))
+    return [*facts.items(), *files, *(("latency", latency.text) for latency in trained.latencies())]
 
 
 def card_of(trained: Trained) -> str:

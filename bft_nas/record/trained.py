@@ -54,7 +54,7 @@ class Trained:
 
     Its files: ``training.yaml`` (network, data, protocol), ``architecture.json``, ``curve.csv``, ``checkpoint.pt``
     while the training lasts, ``model.safetensors`` (the best weights by validation accuracy), ``last.safetensors``,
-    ``evaluation.json``, ``latency.json`` once it was measured, and the model card.
+    ``evaluation.json``, ``latency.json`` and ``files.json`` once it or its exports were measured, and the model card.
     """
 
     def __init__(self, folder: Path) -> None:

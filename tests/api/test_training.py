@@ -149,6 +149,54 @@ def test_an_exported_graph_predicts_every_test_image_as_it_does(
     assert right == evaluation.measures.right
 
 
+def test_files_of_an_export_are_evaluated_on_the_test_images(
+    trained: bft_nas.Trained, exported: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "trained"
+    shutil.copytree(trained.folder, place / "small")
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    told = bft_nas.evaluate_files("small", exported, trained=place)
+    assert {each.file for each in told} >= {
+        "model.onnx",
+        "model.pt2",
+        "onnxruntime.onnx",
+        "onnxruntime-int8.onnx",
+    }
+    for each in told:
+        assert (each.split, each.images) == ("test", evaluation.measures.images)
+        if "int8" in each.file:
+            assert abs(each.right - evaluation.measures.right) <= each.images - each.same
+        else:
+            assert (each.right, each.same) == (evaluation.measures.right, each.images)
+    (again,) = bft_nas.evaluate_files("small", exported / "onnxruntime-int8.onnx", trained=place)
+    assert again in told
+    card = (place / "small" / "card.md").read_text(encoding="utf-8")
+    for each in told:
+        assert f"| {each.file} | {each.text} |" in card
+
+
+def test_a_file_of_another_network_is_not_evaluated(
+    trained: bft_nas.Trained, exported: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(exported, tmp_path / "other"))
+    found = widest(NAME, 1_500_000, resolution=32, classes=10)
+    assert found is not None
+    (other / "architecture.json").write_text(found[1].to_json(), encoding="utf-8")
+    place = trained.folder.parent
+    with pytest.raises(
+        UserError, match=r"model\.onnx: of another network; expected a file of an export of small"
+    ):
+        bft_nas.evaluate_files("small", other / "model.onnx", trained=place)
+    with pytest.raises(UserError, match="no export or file of one"):
+        bft_nas.evaluate_files("small", tmp_path, trained=place)
+    (other / "model.onnx").write_bytes(b"no graph")
+    shutil.copy(exported / "architecture.json", other / "architecture.json")
+    with pytest.raises(UserError, match=r"model\.onnx: cannot be run in onnxruntime"):
+        bft_nas.evaluate_files("small", other / "model.onnx", trained=place)
+    assert not (trained.folder / "files.json").exists()
+
+
 class Stopping(Silent):
     """Ends a training by SIGTERM at a step."""
 
