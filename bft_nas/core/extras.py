@@ -12,6 +12,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "executorch": ("executorch",),
     "litert": ("litert_torch", "ai_edge_litert"),
+    "coreml": ("coremltools",),
     "timm": ("timm",),
     "hf": ("datasets",),
 }

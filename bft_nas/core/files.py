@@ -57,6 +57,13 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return path.stat().st_size
+
+
 @contextmanager
 def writing(place: Path | str) -> Iterator[None]:
     """Name the file, or whatever else is written, when the operating system refuses to."""

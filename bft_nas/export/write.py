@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.extras import lacking
+from bft_nas.core.files import size_of
 from bft_nas.export import predict
 from bft_nas.export.checks import (
     TOLERANCE,
@@ -170,7 +171,7 @@ def _deployed(deployment: Deployment, runtimes: Sequence[str]) -> Iterator[Expor
             path = deployment.folder / file.name
             if path.suffix == ".onnx":
                 note_in_onnx(path, deployment.labels)
-            yield replace(file, size=path.stat().st_size)
+            yield replace(file, size=size_of(path))
 
 
 @contextmanager

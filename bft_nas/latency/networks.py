@@ -242,7 +242,7 @@ def default_runtime() -> str:
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names of runtimes, each once; UserError for one that there is not, or that is not installed."""
-    known = (PYTORCH, *RUNTIMES)
+    known = (PYTORCH, *(name for name, runtime in RUNTIMES.items() if runtime.runs_here))
     for name in names:
         if name not in known:
             raise UserError(
