@@ -17,6 +17,7 @@ import records
 from scipy import stats
 from tasks import SEARCHES, TASKS, Task
 
+INT8, TIMED = "onnxruntime-int8.onnx", ("onnxruntime.onnx", "model.c")
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 INTRODUCTION = """\
 # Results: what a search finds, trained to the end, beside what it has to beat
@@ -30,7 +31,8 @@ and as many epochs; test images are read once, at the end.
 An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
 interval; p-values are corrected by Holm over the rows of a table. One search or one training has no interval, and
-proves nothing.
+proves nothing. *int8* is the test accuracy of the exported `onnxruntime-int8.onnx`; milliseconds are medians for one image
+and one thread of `onnxruntime.onnx` and of `model.c`, all networks of a task in turns.
 """
 
 
@@ -92,17 +94,30 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def table(task: Task, found: Iterable[Mapping[str, Any]]) -> list[str]:
+def deployed(rows: Iterable[Mapping[str, Any]], times: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Accuracy in int8, and milliseconds in ONNX Runtime and of the C file: means of those that were measured."""
+    rows = list(rows)
+    int8 = [100 * row["files"][INT8]["accuracy"] for row in rows if INT8 in row.get("files", {})]
+    cells = [f"{statistics.fmean(int8):.2f}" if int8 else ""]
+    for file in TIMED:
+        found = [times[row["job"]][file]["p50_ms"] for row in rows if file in times.get(row["job"], {})]
+        cells.append(f"{statistics.fmean(found):.2f}" if found else "")
+    return cells
+
+
+def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
     """The lines of a task."""
     field = contestants(task, found)
+    times = {row["of"]: row["milliseconds"] for row in found if "milliseconds" in row}
     ours = next((each for each in field if each.name == "default"), None)
     others = [each for each in field if each is not ours]
     verdicts = {each.name: compared(ours.accuracies, each.accuracies) if ours else None for each in others}
     tested = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
     p_values = dict(zip(tested, holm([verdict[2] for verdict in tested.values()]), strict=True))
     lines = [
-        "| network | searches | trainings | test accuracy | default less it | p (Holm) | MACs | parameters | fusions |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| network | searches | trainings | test accuracy | default less it | p (Holm) | int8 | ms, ONNX Runtime | ms, C "
+        "| MACs | parameters | fusions |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in field:
         off = margin(each.accuracies)
@@ -118,8 +133,8 @@ def table(task: Task, found: Iterable[Mapping[str, Any]]) -> list[str]:
         patterns = sorted({f"{row['family']} `{row['fusions']}`" for row in each.rows})
         fusions = "; ".join(patterns) if each.name in SEARCHES else ""
         lines.append(
-            f"| {each.name} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} | {macs} "
-            f"| {params} | {fusions} |"
+            f"| {each.name} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} "
+            f"| {' | '.join(deployed(each.rows, times))} | {macs} | {params} | {fusions} |"
         )
     return lines
 

@@ -1,11 +1,12 @@
 """The proof: searches, random and dense-only ones beside the default, and references, all trained to the end.
 
     python benchmarks/proof/proof.py run --cifar10 FOLDER --tasks small-3M      runs what is missing; may be killed
+    python benchmarks/proof/proof.py time                                       milliseconds, on a machine that is idle
     python benchmarks/proof/page.py                                             docs/results.md from the records
 
 Several of these may run at once: what is done is skipped, what is under way elsewhere is left alone, and a search or a
 training that was interrupted is resumed. All is done by the commands that users have, in ``.work`` beside this file.
-Test images are read once, at the end of each training, by ``bft-nas train``.
+Test images are read at the end of each training, by ``bft-nas train`` and for the files of its export.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ import numpy as np
 import records
 from tasks import SEARCHES, TASKS, Search, Task, Training, jobs
 
-from bft_nas import Run, open_run, open_trained
+from bft_nas import Run, measure_latency, open_run, open_trained
 from bft_nas.core.files import locks
 from bft_nas.data.dataset import load_dataset, load_test
 from bft_nas.record import facts_of
+from bft_nas.record.exported import read_files
 
 WORK = Path(__file__).parent / ".work"
 WORKERS = 2
+RUNTIMES = ("onnxruntime", "c")
+FILES = ("onnxruntime.onnx", "onnxruntime-int8.onnx", "model.c")
+QUERIES = 256
 
 
 @contextmanager
@@ -49,8 +54,24 @@ def begin_or_resume(asked: Sequence[str], folder: str, name: str) -> str:
     """Run a command in the work folder, or resume what it began; what it was, as a user writes it."""
     resumes = (WORK / folder / name).exists()
     given = [asked[0], "--resume", name] if resumes else [*asked, "--name", name]
-    subprocess.run([sys.executable, "-m", "bft_nas", *given], cwd=WORK, check=True, stdout=subprocess.DEVNULL)
+    command(*given)
     return " ".join(["bft-nas", *asked])
+
+
+def command(*given: str) -> None:
+    """Run one as users have it, in the work folder."""
+    subprocess.run([sys.executable, "-m", "bft_nas", *given], cwd=WORK, check=True, stdout=subprocess.DEVNULL)
+
+
+def exported(name: str) -> dict[str, dict[str, float]]:
+    """Export a trained network for runtimes, and what its files are worth on the test images."""
+    folder = f"exports/{name}"
+    command("export", f"trained/{name}", "-o", folder, "--for", *RUNTIMES, "--int8")
+    command("evaluate", name, "--files", *(f"{folder}/{file}" for file in FILES))
+    return {
+        each.file: {"accuracy": round(each.accuracy, 4), "same": each.same, "size": each.size}
+        for each in read_files(WORK / "trained" / name)
+    }
 
 
 def data_of(task: Task, cifar10: str) -> str:
@@ -93,8 +114,8 @@ def search(job: Search, data: str, done: dict[str, dict[str, Any]]) -> dict[str,
         asked += ["--time", f"{math.ceil(first['seconds'])}s"]
     if task.resolution:
         asked += ["--resolution", str(task.resolution), "--classes", str(task.classes)]
-    command = begin_or_resume(asked, "runs", job.name)
-    return {"seed": job.seed, "command": command} | told(open_run(job.name, runs=WORK / "runs"))
+    typed = begin_or_resume(asked, "runs", job.name)
+    return {"seed": job.seed, "command": typed} | told(open_run(job.name, runs=WORK / "runs"))
 
 
 def told(run: Run) -> dict[str, Any]:
@@ -134,7 +155,7 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
         path.write_text(json.dumps(done[searched]["architecture"]), encoding="utf-8")
         network = [path.name]
     asked = ["train", *network, "--data", data, "--seed", str(job.seed), "--epochs", str(task.epochs)]
-    command = begin_or_resume(asked, "trained", job.name)
+    typed = begin_or_resume(asked, "trained", job.name)
     trained = open_trained(job.name, trained=WORK / "trained")
     evaluation = trained.evaluation()
     assert evaluation is not None
@@ -143,11 +164,13 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
     return {
         "searched": job.searched,
         "seed": job.seed,
-        "command": command,
+        "command": typed,
         "accuracy": round(measures.accuracy, 4),
         "images": measures.images,
         "split": evaluation.split,
         "epochs": task.epochs,
+        "seconds": round(sum(row["seconds"] for row in trained.curve()), 1),
+        "files": exported(job.name),
         "protocol": trained.facts["protocol_hash"],
         **{name: facts[name] for name in ("macs", "params", "butterfly_share", "family", "fusions")},
     }
@@ -158,7 +181,8 @@ def run(options: argparse.Namespace) -> None:
     WORK.mkdir(exist_ok=True)
     for task in map(TASKS.__getitem__, options.tasks):
         data = data_of(task, options.cifar10)
-        every = list(jobs(task))[: options.first]
+        wanted = [job for job in jobs(task) if job.contestant in (options.contestants or [job.contestant])]
+        every = wanted[: options.first]
         waits = True
         while waits:
             waits = False
@@ -178,8 +202,35 @@ def run(options: argparse.Namespace) -> None:
                         break
 
 
+def time(options: argparse.Namespace) -> None:
+    """Measure the milliseconds of all exports that are here, in turns, one contestant of a task once."""
+    done = records.read()
+    for task in map(TASKS.__getitem__, options.tasks):
+        folders = {}
+        for job in jobs(task):
+            folder = WORK / "exports" / job.name
+            if isinstance(job, Training) and folder.is_dir() and job.seed == (job.searched or 0):
+                folders[job.name] = folder
+        names = [name for name in folders if name in done]
+        paths = [folders[name] / file for name in names for file in FILES]
+        measured = measure_latency(*paths, queries=QUERIES) if paths else []
+        for name in names:
+            own = [each for each in measured if Path(each.latency.network).parent == folders[name]]
+            found = {
+                Path(each.latency.network).name: {
+                    "p50_ms": round(1e3 * each.latency.p50, 3),
+                    "p90_ms": round(1e3 * each.latency.p90, 3),
+                    "on": each.latency.setup.text,
+                    "share": round(each.latency.share, 2),
+                }
+                for each in own
+            }
+            records.append({"job": f"{name}-time", "task": task.name, "of": name, "milliseconds": found})
+            print(name, {file: each["p50_ms"] for file, each in found.items()}, flush=True)
+
+
 def main() -> None:
-    """Run what is missing."""
+    """Run what is missing, or measure milliseconds."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -187,8 +238,12 @@ def main() -> None:
     running = commands.add_parser("run", help="run what is missing")
     running.add_argument("--cifar10", default="cifar10", help="cifar10, or cifar10=FOLDER")
     running.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    running.add_argument("--contestants", nargs="+", metavar="NAME", help="these alone")
     running.add_argument("--first", type=int, help="so many jobs of a task alone")
     running.set_defaults(run=run)
+    timing = commands.add_parser("time", help="measure milliseconds of what has been trained here")
+    timing.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    timing.set_defaults(run=time)
     options = parser.parse_args()
     options.run(options)
 

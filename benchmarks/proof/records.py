@@ -21,8 +21,12 @@ def read() -> dict[str, dict[str, Any]]:
 
 
 def write(job: Search | Training, found: dict[str, Any]) -> None:
-    """Add a record."""
-    head = {"job": job.name, "task": job.task.name, "contestant": job.contestant}
+    """Add the record of a job."""
+    append({"job": job.name, "task": job.task.name, "contestant": job.contestant} | found)
+
+
+def append(record: dict[str, Any]) -> None:
+    """Add a record, which stands for an older one of the same name."""
     with RECORDS.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(json.dumps(head | found) + "\n")
+        file.write(json.dumps(record) + "\n")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 REFERENCES = (
     "mobilenet_v3_small",
+    "mobilenet_v2",
     "mnasnet_small",
     "fbnet_96",
     "shufflenet_v2",
@@ -35,7 +36,7 @@ class Task:
     references: tuple[str, ...] = REFERENCES
     classes: int = 1000
     """That are counted: as in the literature, or as many as there are."""
-    epochs: int = 10
+    epochs: int = 6
     """Of each training to the end."""
 
 
