@@ -31,8 +31,8 @@ and as many epochs; test images are read once, at the end.
 An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
 interval; p-values are corrected by Holm over the rows of a table. One search or one training has no interval, and
-proves nothing. *int8* is the test accuracy of the exported `onnxruntime-int8.onnx`; milliseconds are medians for one image
-and one thread of `onnxruntime.onnx` and of `model.c`, all networks of a task in turns.
+proves nothing. *int8* is the test accuracy of the exported `onnxruntime-int8.onnx`; milliseconds are medians for one
+image and one thread of `onnxruntime.onnx` and of `model.c`, all networks of a task in turns.
 """
 
 
@@ -115,8 +115,8 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
     tested = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
     p_values = dict(zip(tested, holm([verdict[2] for verdict in tested.values()]), strict=True))
     lines = [
-        "| network | searches | trainings | test accuracy | default less it | p (Holm) | int8 | ms, ONNX Runtime | ms, C "
-        "| MACs | parameters | fusions |",
+        "| network | searches | trainings | test accuracy | default less it | p (Holm) "
+        "| int8 | ms, ONNX Runtime | ms, C | MACs | parameters | fusions |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in field:
