@@ -55,6 +55,28 @@ def root_radix(n: int) -> int:
     return max(2, min(d for d in range(1, n + 1) if n % d == 0 and d * d >= n))
 
 
+MERGED_STAGES = 3
+"""More than these, some of them merged, are no faster than all as they are: each is a pass over the image."""
+
+
+@cache
+def cuts(stages: int) -> tuple[tuple[int, ...], ...]:
+    """How many neighbouring stages each one is the product of, in all ways to have two stages or more, but not many.
+
+    Neighbours may be multiplied into one larger stage: fewer passes over the image, at more products.
+
+    >>> cuts(3), len(cuts(5)), cuts(1)
+    (((2, 1), (1, 2), (1, 1, 1)), 11, ())
+    """
+    return tuple(cut for cut in _runs(stages) if 1 < len(cut) <= MERGED_STAGES or 1 < len(cut) == stages)
+
+
+def _runs(stages: int) -> list[tuple[int, ...]]:
+    if stages == 0:
+        return [()]
+    return [(first, *rest) for first in range(stages, 0, -1) for rest in _runs(stages - first)]
+
+
 @dataclass(frozen=True)
 class ButterflyPlan:
     """The layout of a butterfly transform from ``n_in`` to ``n_out`` channels.

@@ -8,17 +8,14 @@ over the image, at more products.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import cache
-from itertools import product
+from itertools import islice
 from typing import NamedTuple
 
-from bft_nas.butterfly.plan import ButterflyPlan
+from bft_nas.butterfly.plan import ButterflyPlan, cuts
 from bft_nas.latency.operations import Operation
 
 KINDS = ("matmul", "grouped")
-STAGES = 3
-"""Merged stages at most, but for those that are not merged at all."""
 LARGEST = 64
 """Of a merged stage."""
 LEAST_GAIN, MOST_GAIN = 3, 40
@@ -48,26 +45,17 @@ def _forms(in_channels: int, out_channels: int, radix: int) -> tuple[Form, ...]:
     if dense < LEAST_GAIN * plan.macs:
         return (DENSE_FORM,)
     found = [] if dense > MOST_GAIN * plan.macs else [DENSE_FORM]
-    for factors in dict.fromkeys(_merged(plan.factors)):
+    for factors in dict.fromkeys(_merged(plan.factors, cut) for cut in cuts(len(plan.factors))):
         products = plan.copies * plan.size * (sum(factors) + 1)
-        if factors == plan.factors or (
-            len(factors) <= STAGES and max(factors) <= LARGEST and LEAST_GAIN * products < dense
-        ):
+        if factors == plan.factors or (max(factors) <= LARGEST and LEAST_GAIN * products < dense):
             found += [Form(kind, factors) for kind in KINDS]
     return tuple(found)
 
 
-def _merged(factors: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """All ways to multiply neighbours into one, but the one that multiplies all."""
-    for ends in product((True, False), repeat=len(factors) - 1):
-        groups = [[factors[0]]]
-        for factor, end in zip(factors[1:], ends, strict=True):
-            if end:
-                groups.append([factor])
-            else:
-                groups[-1].append(factor)
-        if len(groups) > 1:
-            yield tuple(map(math.prod, groups))
+def _merged(factors: tuple[int, ...], cut: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of stages that are each the product of some neighbours."""
+    left = iter(factors)
+    return tuple(math.prod(islice(left, count)) for count in cut)
 
 
 def operations_of(operation: Operation, form: Form) -> tuple[Operation, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from typing import Self
 
@@ -28,24 +28,20 @@ def worth_structure(layer: FoldedButterfly) -> bool:
     return layer.in_channels * layer.out_channels > DENSE_GAIN * structured
 
 
-def merged(factors: Sequence[int], weights: Sequence[Array]) -> tuple[list[int], list[Array]]:
+def cut_of(layer: FoldedButterfly) -> tuple[int, ...]:
     """Neighbouring stages as one where that has few more MACs: rows of pixels are read and written once less."""
-    factors, weights = list(factors), list(weights)
-    before, rest, s = 1, prod(weight.shape[2] for weight in weights), 0
-    while s < len(weights) - 1:
-        (_, r0, c0), (_, r1, c1) = weights[s].shape, weights[s + 1].shape
-        if factors[s] * factors[s + 1] > MOST_ROWS or r1 * c0 > MERGED_MACS * (c0 + r1):
-            rest //= c0
-            before *= r0
-            s += 1
-            continue
-        below = rest // (c0 * c1)
-        first = weights[s].reshape(c1, below, before, r0, c0)
-        second = weights[s + 1].reshape(below, before, r0, r1, c1)
-        both = np.einsum("dxerc,xerbd->xerbcd", first, second)
-        factors[s : s + 2] = [factors[s] * factors[s + 1]]
-        weights[s : s + 2] = [both.reshape(below * before, r0 * r1, c0 * c1)]
-    return factors, weights
+    cut: list[int] = []
+    factor, columns = 1, 1
+    for following, stage in zip(layer.factors, layer.stages, strict=True):
+        _, rows, more_columns = stage.shape
+        products = rows * columns
+        if cut and factor * following <= MOST_ROWS and products <= MERGED_MACS * (columns + rows):
+            cut[-1] += 1
+            factor, columns = factor * following, columns * more_columns
+        else:
+            cut.append(1)
+            factor, columns = following, more_columns
+    return tuple(cut)
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,10 @@ class Transform:
     @classmethod
     def of(cls, layer: FoldedButterfly) -> Self:
         outputs, size = layer.out_channels, min(layer.in_channels, layer.out_channels)
-        weights = [stage.numpy() for stage in layer.stages]
-        factors, weights = merged(layer.factors, weights)
+        cut = cut_of(layer)
+        weights = [stage.numpy() for stage in layer.merged(cut)]
+        left = iter(layer.factors)
+        factors = [prod(islice(left, count)) for count in cut]
         total = prod(stage.shape[1] for stage in weights)
         before, rest = 1, prod(stage.shape[2] for stage in weights)
         stages: list[Stage] = []

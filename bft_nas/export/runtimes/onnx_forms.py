@@ -6,23 +6,20 @@ transposition of leading axes as a strided matrix product, and adds and activate
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bft_nas.butterfly.plan import cuts
 from bft_nas.export.folded_butterfly import FoldedButterfly
 
 if TYPE_CHECKING:
     import onnx
 
 Values = npt.NDArray[np.float32]
-
-STAGES = 3
-"""Merged stages at most, but for those that are not merged at all: each is a pass over the image."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +61,8 @@ def forms_of(butterfly: FoldedButterfly) -> tuple[OnnxForm, ...]:
     """All that are worth timing, ``dense`` first: no more products than the whole matrix, and few stages."""
     dense = dense_form(butterfly)
     found = [dense]
-    for cut in _cuts(len(butterfly.stages)):
-        if 1 < len(cut) <= STAGES or 1 < len(cut) == len(butterfly.stages):
-            found += [_form(butterfly, kind, cut) for kind in ("matmul", "grouped")]
+    for cut in cuts(len(butterfly.stages)):
+        found += [_form(butterfly, kind, cut) for kind in ("matmul", "grouped")]
     return tuple(form for form in found if form is dense or form.products < dense.products)
 
 
@@ -87,17 +83,6 @@ def _form(butterfly: FoldedButterfly, kind: Literal["matmul", "grouped"], cut: t
         total = total // columns * rows
         first += count
     return OnnxForm(kind, cut, tuple(stages), weights + total, weights)
-
-
-def _cuts(stages: int) -> Iterator[tuple[int, ...]]:
-    for ends in product((False, True), repeat=stages - 1):
-        cut = [1]
-        for end in ends:
-            if end:
-                cut.append(1)
-            else:
-                cut[-1] += 1
-        yield tuple(cut)
 
 
 def _padded(butterfly: FoldedButterfly) -> int:
