@@ -107,9 +107,9 @@ def _is_intercepted(x: Tensor) -> bool:
 
 
 def _compact(x: Tensor) -> Tensor:
-    """``x`` without gaps, in channels_last if it is."""
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        return x
+    """``x`` without gaps, in channels_last if it is or is a part of the channels of what is."""
+    if x.dim() == 4 and x.stride(1) == 1 and not x.is_contiguous():
+        return x.contiguous(memory_format=torch.channels_last)
     return x.contiguous()
 
 

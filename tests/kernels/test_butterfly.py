@@ -233,6 +233,15 @@ def test_layouts_come_out_as_they_went_in(last: bool) -> None:
     assert of_x.is_contiguous(memory_format=layout)
 
 
+def test_a_part_of_the_channels_of_channels_last_comes_out_as_such() -> None:
+    transform = ButterflyTransform(16, 16, radix=4)
+    whole = torch.randn(2, 32, 5, 3).contiguous(memory_format=torch.channels_last)
+    part = whole[:, 16:]
+    found = transform(part)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, transform(part.contiguous(memory_format=torch.channels_last)))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_threads_give_the_same_bits(threads: int) -> None:
     torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bft_nas.kernels import depthwise, norm
 from bft_nas.kernels.norm import is_usual
-from bft_nas.network import DENSE, build, butterfly_fusion, grouped_fusion, reference
+from bft_nas.network import DENSE, Fusion, build, butterfly_fusion, grouped_fusion, reference
 from bft_nas.network.modules import MODULES, Head, Stem
 from bft_nas.network.modules.inverted import Inverted
 from bft_nas.network.modules.separable import Separable
@@ -62,11 +62,24 @@ def test_logits_that_nobody_reads_are_not_computed_and_get_no_gradient() -> None
     assert of_classifier[CLASSES:].eq(0).all()
 
 
-def test_a_model_is_itself_again_afterwards_even_after_a_failure() -> None:
-    model = build(reference("mobilenet_v1", width=0.25, resolution=128))
+@pytest.mark.parametrize("name", ["mobilenet_v1", "shufflenet_v2"])
+def test_a_model_is_itself_again_afterwards_even_after_a_failure(name: str) -> None:
+    model = build(reference(name, width=0.5, resolution=128))
     with pytest.raises(RuntimeError, match="channels"), trained_fast(model, CLASSES):
         model(torch.randn(1, 7, 32, 32))
-    assert not any("forward" in vars(module) for module in model.modules())
+    assert not any({"forward", "join"} & vars(module).keys() for module in model.modules())
+
+
+@pytest.mark.parametrize("fusion", [DENSE, butterfly_fusion(4)])
+def test_images_stay_in_channels_last_through_shuffle_blocks(fusion: Fusion) -> None:
+    blocks = nn.Sequential(*(Shuffle(32, 32, 3, 1, "relu", fusion, 0) for _ in range(2)))
+    blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(3, 32, 8, 6).contiguous(memory_format=torch.channels_last)
+    expected = blocks(x)
+    with trained_fast(blocks, CLASSES):
+        found = blocks(x)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_without_the_kernel_a_network_trains_as_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,4 +58,7 @@ class Shuffle(nn.Module):
         right = self.expand_activation(self.expand_norm(self.expand(right)))
         right = self.depthwise_norm(self.depthwise(self.interleave(right)))
         right = self.project_activation(self.project_norm(self.project(self.se(right))))
+        return self.join(left, right)
+
+    def join(self, left: Tensor, right: Tensor) -> Tensor:
         return torch.stack((left, right), dim=2).flatten(1, 2)
