@@ -18,6 +18,8 @@ from bft_nas.training.recipe import Recipe
 
 RATIO = math.log(4 / 3)
 """Of a crop's width to its height, at most, as a logarithm."""
+SMALL = 48
+"""Images of at most so many pixels a side are resampled by products of matrices, which are faster up to there."""
 ERASED = (0.02, 0.2)
 """Parts of an image that are erased, at least and at most."""
 
@@ -101,24 +103,43 @@ def _cropped(pixels: Tensor, recipe: Recipe, draws: Draws, size: int) -> Tensor:
     # In coordinates from -1 to 1, a pixel (x, y) of the result is (wide x + across, high y + down) of the image.
     across, down = (1 - wide) * (2 * left - 1), (1 - high) * (2 * top - 1)
     mirrored = torch.where((flip < 0.5) & recipe.flip, -wide, wide)
+    height, width = pixels.shape[-2:]
+    if max(height, width) <= SMALL:
+        rows, columns = _resampling(high, down, size, height), _resampling(mirrored, across, size, width)
+        return rows.to(pixels.device) @ pixels.float() @ columns.to(pixels.device).mT
     none = torch.zeros(n)
     moves = torch.stack([mirrored, none, across, none, high, down], 1).view(n, 2, 3).to(pixels.device)
     grid = F.affine_grid(moves, [n, pixels.shape[1], size, size], align_corners=False)
     return F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
 
+def _resampling(part: Tensor, middle: Tensor, size: int, side: int) -> Tensor:
+    """(n, 1, size, side): what takes a line of pixels to one of ``size`` pixels, a part of it around a place, bilinear.
+
+    Lines are from -1 to 1, and end in their outermost pixels, as those of ``torch.nn.functional.grid_sample``.
+    """
+    wanted = (2 * torch.arange(size) + 1) / size - 1
+    places = part[:, None] * wanted + middle[:, None]
+    places = (((places + 1) * side - 1) / 2).clamp_(0, side - 1)
+    off = (places[:, None, :, None] - torch.arange(side)).abs()
+    return torch.relu(1 - off)
+
+
 def _jittered(pixels: Tensor, most: float, draws: Draws) -> Tensor:
-    """Brightness, then contrast, then saturation of each image times a factor of its own."""
+    """Brightness, then contrast, then saturation of each image times a factor of its own.
+
+    Each of the three adds up a pixel, its mean over channels and the image's: here they are one sum of these.
+    """
     pixels = pixels.float()
     factors = 1 + most * (2 * draws.uniform(3) - 1)
     brightness, contrast, saturation = factors[:, :, None, None, None].to(pixels.device)
-    pixels = pixels * brightness
-    mean = pixels.mean((1, 2, 3), keepdim=True)
-    pixels = mean + (pixels - mean) * contrast
+    grey = pixels.mean(1, keepdim=True)
+    added = (1 - contrast) * brightness * grey.mean((2, 3), keepdim=True)
+    scale = brightness * contrast
     if pixels.shape[1] > 1:
-        grey = pixels.mean(1, keepdim=True)
-        pixels = grey + (pixels - grey) * saturation
-    return pixels.clamp_(0, 255)
+        added = added + scale * (1 - saturation) * grey
+        scale = scale * saturation
+    return pixels.mul(scale).add_(added).clamp_(0, 255)
 
 
 def _erased(pixels: Tensor, part: float, draws: Draws) -> Tensor:

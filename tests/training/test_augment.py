@@ -10,6 +10,7 @@ import torch
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import resize
 from bft_nas.training.augment import augment, mix
+from bft_nas.training.draws import Draws, Share
 from bft_nas.training.recipe import Recipe
 
 
@@ -71,6 +72,17 @@ def test_a_crop_is_a_part_of_its_own_image_stretched_to_the_whole(size: int) -> 
     assert torch.allclose(found[wide < 0].flip(-1), unflipped[wide < 0], atol=0.01)
 
 
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 160), (28, 28, 24), (48, 20, 64)])
+def test_small_images_are_cropped_as_large_ones_are(
+    height: int, width: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = torch.randint(0, 256, (20, 3, height, width), dtype=torch.uint8)
+    by_products = augment(pixels, Recipe(crop_area=0.3), torch.Generator().manual_seed(0), size)
+    monkeypatch.setattr("bft_nas.training.augment.SMALL", 0)
+    by_samples = augment(pixels, Recipe(crop_area=0.3), torch.Generator().manual_seed(0), size)
+    assert torch.allclose(by_products, by_samples, atol=0.01)
+
+
 def test_without_a_crop_images_are_brought_to_the_size_and_shifted() -> None:
     pixels = photos(8)
     plain = augment(pixels, Recipe(flip=False, shift=0), torch.Generator(), 24)
@@ -90,6 +102,21 @@ def test_jitter_changes_the_colours_of_each_image_by_factors_of_its_own() -> Non
     factors = brighter[:, 0, 0, 0] / 100
     assert 0.7 <= float(factors.min()) < 0.8
     assert 1.2 < float(factors.max()) <= 1.3
+
+
+def test_jitter_is_brightness_then_contrast_then_saturation() -> None:
+    pixels, most = photos(16), 0.4
+    found = augment(pixels, Recipe(flip=False, shift=0, jitter=most), torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    augment(pixels, Recipe(flip=False, shift=0), generator)
+    factors = 1 + most * (2 * Draws(generator, Share.all(16)).uniform(3) - 1)
+    brightness, contrast, saturation = factors[:, :, None, None, None]
+    expected = brightness * pixels
+    mean = expected.mean((1, 2, 3), keepdim=True)
+    expected = mean + contrast * (expected - mean)
+    grey = expected.mean(1, keepdim=True)
+    expected = (grey + saturation * (expected - grey)).clamp(0, 255)
+    assert torch.allclose(found, expected, atol=0.01)
 
 
 def test_erasing_puts_the_mean_colour_into_a_rectangle_of_some_images() -> None:
