@@ -44,10 +44,18 @@ TASKS = {
     task.name: task
     for task in (
         Task(
-            "small-3M", "CIFAR-10 at 32x32 within 3M MACs", "cifar10", "3M", 32, 32, SMALL_REFERENCES, 10, 40
+            "small-3M", "CIFAR-10 at 32x32 within 3M MACs", "cifar10", "3M", 32, 32, SMALL_REFERENCES, 10, 24
         ),
         Task(
-            "small-12.5M", "CIFAR-10 at 32x32 within 12.5M", "cifar10", "12.5M", 32, 32, SMALL_REFERENCES, 40
+            "small-12.5M",
+            "CIFAR-10 at 32x32 within 12.5M",
+            "cifar10",
+            "12.5M",
+            32,
+            32,
+            SMALL_REFERENCES,
+            10,
+            24,
         ),
         Task("cifar10-10M", "CIFAR-10 within 10M MACs", "cifar10", "10M"),
         Task("cifar10-15M", "CIFAR-10 within 15M MACs", "cifar10", "15M"),
