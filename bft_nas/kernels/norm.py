@@ -19,11 +19,11 @@ from bft_nas.kernels.binding import load
 Activation = Literal["identity", "relu", "hard_swish"]
 
 # What the kernel takes, see csrc/norm/norm.h.
-LEAST_CHANNELS = 16
+BLOCK = 16
 _ACTIVATIONS: dict[Activation, int] = {"identity": 0, "relu": 1, "hard_swish": 2}
 _NO_GRADIENTS = (0, 0, 0, 0)
 _CALL = Struct("5q2d12P")
-_INTERFACE = 2
+_INTERFACE = 3
 
 
 @cache
@@ -37,8 +37,14 @@ def kernel_available() -> bool:
 
 
 def is_usual(norm: nn.BatchNorm2d) -> bool:
-    """Whether `normalise` takes this layer: 16 channels at least, with weights and running statistics."""
-    return norm.num_features >= LEAST_CHANNELS and norm.affine and norm.track_running_stats
+    """Whether `normalise` takes this layer: 16 channels at least, or 8, with weights and running statistics."""
+    channels = norm.num_features
+    return (channels >= BLOCK or BLOCK % channels == 0) and norm.affine and norm.track_running_stats
+
+
+def _fills_blocks(x: Tensor) -> bool:
+    """Whether the pixels of few channels can be taken several at once."""
+    return x.shape[1] >= BLOCK or x.numel() % BLOCK == 0
 
 
 def activation_of(module: nn.Module) -> Activation | None:
@@ -63,7 +69,7 @@ def normalise(norm: nn.BatchNorm2d, activation: Activation, x: Tensor) -> Tensor
     differentiated = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     at_home = x.is_cpu and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     few = x.numel() <= x.shape[1]  # a single pixel has no spread, and the layer says so
-    if not at_home or few or (differentiated and not norm.training):
+    if not at_home or few or not _fills_blocks(x) or (differentiated and not norm.training):
         return _activated(nn.BatchNorm2d.forward(norm, x), activation)
     x = x.contiguous(memory_format=torch.channels_last)
     if differentiated:

@@ -36,7 +36,7 @@ INLINE vec16 before_activation(vec16 v, vec16 gradient, int64_t activation) {
 
 /* Sums of what pixels are off the center, and of its square: of a few pixels first, which rounds less. */
 static void sums_of_images(const norm_job *j, int64_t first, int64_t end, float *sums) {
-    const int64_t step = j->call->channels;
+    const int64_t step = j->channels;
     for (int64_t p = first, next; p < end; p = next) {
         next = p + SUM_PIXELS < end ? p + SUM_PIXELS : end;
         for (int64_t b = 0; b < j->blocks; b++) {
@@ -60,7 +60,7 @@ static void sums_of_images(const norm_job *j, int64_t first, int64_t end, float 
 }
 
 INLINE void apply_with(const norm_job *j, int64_t first, int64_t end, const int64_t activation) {
-    const int64_t step = j->call->channels;
+    const int64_t step = j->channels;
     for (int64_t p = first; p < end; p++) {
         const float *x = j->call->x + p * step;
         float *y = j->call->y + p * step;
@@ -85,14 +85,14 @@ INLINE void add_gradient(const norm_job *j, int64_t c, vec16 center, vec16 scale
     vec16 x = load_block(j->call->x + c);
     vec16 g = before_activation(x * scale + shift, load_block(j->call->grad_y + c), activation);
     *sum += g, *product += g * (x - center);
-    __builtin_prefetch(j->call->x + c + SUM_PIXELS * j->call->channels);
-    __builtin_prefetch(j->call->grad_y + c + SUM_PIXELS * j->call->channels);
+    __builtin_prefetch(j->call->x + c + SUM_PIXELS * j->channels);
+    __builtin_prefetch(j->call->grad_y + c + SUM_PIXELS * j->channels);
 }
 
 /* Sums of the gradient before the activation, and of its product with what pixels are off the mean; unrolled, as GCC
    keeps sums longer than the processor's vectors in memory from one round of a loop to the next. */
 INLINE void sums_with(const norm_job *j, int64_t first, int64_t end, float *sums, const int64_t activation) {
-    const int64_t step = j->call->channels;
+    const int64_t step = j->channels;
     for (int64_t p = first, next; p < end; p = next) {
         next = p + SUM_PIXELS < end ? p + SUM_PIXELS : end;
         for (int64_t b = 0; b < j->blocks; b++) {
@@ -118,7 +118,7 @@ static void sums_of_gradients(const norm_job *j, int64_t first, int64_t end, flo
 }
 
 INLINE void gradients_with(const norm_job *j, int64_t first, int64_t end, const int64_t activation) {
-    const int64_t step = j->call->channels;
+    const int64_t step = j->channels;
     for (int64_t p = first; p < end; p++)
         for (int64_t block = 0; block < j->blocks; block++) {
             int64_t c = p * step + block_channel(j, block), b = block * NORM_BLOCK;

@@ -29,10 +29,12 @@ typedef struct {
 } norm_call;
 
 /* One pass over the pixels. Channels are in blocks of 16, of which the last may share channels with the one before, and
-   finds the same for them. What is known of channels is kept by block. */
+   finds the same for them. Of fewer channels several pixels are taken for one of 16. What is known of channels is kept by
+   block. */
 typedef struct norm_job {
     const norm_call *call;
     void (*share)(const struct norm_job *, int64_t first, int64_t end, float *sums);
+    int64_t pixels, channels; /* as they are taken */
     int64_t blocks, shares, threads;
     float *scale, *shift, *center, *factor, *offset; /* by block */
     float *sums;                                     /* of each share: two for each channel of a block */
@@ -47,15 +49,15 @@ typedef struct norm_code {
 } norm_code;
 
 INLINE int64_t block_channel(const norm_job *j, int64_t block) {
-    return block == j->blocks - 1 ? j->call->channels - NORM_BLOCK : block * NORM_BLOCK;
+    return block == j->blocks - 1 ? j->channels - NORM_BLOCK : block * NORM_BLOCK;
 }
 
 /* A version, raised here and in norm.py with any change that the size does not show, then the size in 12 bits. */
 int64_t norm_interface(void);
 
 /* y = (x - mean) * deviation * weight + bias, activated; of the batch's statistics in training, which are kept and move
-   the running ones, else of the running ones. At least 16 channels; in training at least two pixels. Returns 0, or 1 when
-   memory ran out. */
+   the running ones, else of the running ones. At least 16 channels, or a divisor of 16 and as many pixels as fill whole
+   blocks; in training at least two pixels. Returns 0, or 1 when memory ran out. */
 int norm_forward(const norm_call *c);
 
 /* grad_x, grad_weight and grad_bias from grad_y, in training. */
