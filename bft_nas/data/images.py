@@ -62,7 +62,7 @@ class Images:
             torch.tensor(each[:channels], device=self.device).view(-1, 1, 1) * 255
             for each in (self.mean, self.std)
         )
-        images = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True).sub_(mean).div_(std)
+        images = pixels.float().sub(mean).div_(std)
         return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
