@@ -25,7 +25,9 @@ from bft_nas.record.pareto import front
 
 KEYS = {
     "butterflies": tuple(
-        key for name in BUTTERFLY_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")
+        key
+        for name in BUTTERFLY_VIEWS
+        for key in (f"{name}.figure", f"{name}-figure.aria-label", f"{name}-figure.style")
     ),
     "search": tuple(key for name in SEARCH_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")),
     "table": ("table.rowData", "table.selectedRows", "table-says.children", "confirmed.children"),
@@ -119,22 +121,29 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
         return _table.rows(results), marked, text, _confirmed(data)
     if tab == "search":
         compared = _those_that_can_be_read(runs, view.runs or (view.run,))
-        figures = list(search_figures(compared, draw).values())
-    else:
-        proposals = data.proposals[data.proposals["number"].isin(results["number"])]
+        return tuple(
+            value
+            for figure in search_figures(compared, draw).values()
+            for value in (figure.update_layout(height=None), alternative(figure))
+        )
+    proposals = data.proposals[data.proposals["number"].isin(results["number"])]
 
-        def butterflies() -> go.Figure:
-            best = front(results)
-            return butterfly_figure(
-                best, {number: runs.architecture(view.run, number) for number in best["number"]}
-            )
+    def butterflies() -> go.Figure:
+        best = front(results)
+        return butterfly_figure(
+            best, {number: runs.architecture(view.run, number) for number in best["number"]}
+        )
 
-        figures = [
-            draw("butterflies", butterflies),
-            draw("placement", lambda: placement_figure(results, data.headed)),
-            draw("importances", lambda: importance_figure(results=results, proposals=proposals)),
-            draw("parallel", lambda: parallel_figure(results=results, proposals=proposals)),
-        ]
-    return tuple(
-        value for figure in figures for value in (figure.update_layout(height=None), alternative(figure))
+    figures = (
+        draw("butterflies", butterflies),
+        draw("placement", lambda: placement_figure(results, data.headed)),
+        draw("importances", lambda: importance_figure(results=results, proposals=proposals)),
+        draw("parallel", lambda: parallel_figure(results=results, proposals=proposals)),
     )
+    return tuple(value for figure in figures for value in _as_high_as_it_is(figure))
+
+
+def _as_high_as_it_is(figure: go.Figure) -> tuple[go.Figure, str, dict[str, str]]:
+    """A figure that fills its place, what it shows in words, and its place: rows are as many as there are."""
+    style = {"height": f"{figure.layout.height}px"}
+    return figure.update_layout(height=None), alternative(figure), style
