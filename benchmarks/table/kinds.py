@@ -36,6 +36,7 @@ KINDS = {
     "d6 brief": Kind(8_000, {"epochs": 2}, divisor=6),
     "d6 confirm": Kind(8_000, {"epochs": 8}, divisor=6),
     "fresh": Kind(16_000, {"epochs": 1}),
+    "d6 once": Kind(16_000, {"epochs": 1}, divisor=6),
     "d6 fresh": Kind(32_000, {"epochs": 1}, divisor=6),
     "d6 fresh confirm": Kind(32_000, {"epochs": 2}, divisor=6),
     "d8": Kind(8_000, {"epochs": 8}, divisor=8),
