@@ -34,7 +34,10 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
-    runtimes = [PYTORCH, *(name for name, runtime in RUNTIMES.items() if runtime.is_installed)]
+    runtimes = [
+        PYTORCH,
+        *(name for name, runtime in RUNTIMES.items() if runtime.is_installed and runtime.runs_here),
+    ]
     for budget in options.budgets:
         subjects = []
         for name in NAMES:

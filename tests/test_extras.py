@@ -96,5 +96,5 @@ def test_an_extra_brings_what_is_looked_for_and_nothing_else_does() -> None:
         assert not base & set(names)
     (every,) = extras["all"]
     # torchvision, which timm brings, imports beside its own release of torch alone; those for phones bring a GB each.
-    assert Requirement(every).extras == set(extras) - {"all", "dev", "timm", "executorch", "litert", "coreml"}
+    assert Requirement(every).extras == set(extras) - {"all", "dev", "timm", "executorch", "litert"}
     assert "bft-nas[all]" in extras["dev"]

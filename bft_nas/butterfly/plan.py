@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice
 
 
 @cache
@@ -61,14 +64,24 @@ MERGED_STAGES = 3
 
 @cache
 def cuts(stages: int) -> tuple[tuple[int, ...], ...]:
-    """How many neighbouring stages each one is the product of, in all ways to have two stages or more, but not many.
+    """How neighbouring stages may be multiplied: all ways that leave 2 to `MERGED_STAGES`, and that which merges none.
 
-    Neighbours may be multiplied into one larger stage: fewer passes over the image, at more products.
+    Each is a number of stages for each of those that are left: fewer passes over the image, at more products.
 
     >>> cuts(3), len(cuts(5)), cuts(1)
     (((2, 1), (1, 2), (1, 1, 1)), 11, ())
     """
     return tuple(cut for cut in _runs(stages) if 1 < len(cut) <= MERGED_STAGES or 1 < len(cut) == stages)
+
+
+def merged_factors(factors: Sequence[int], cut: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of stages that are each the product of ``cut[i]`` neighbours.
+
+    >>> merged_factors((4, 3, 2), (2, 1))
+    (12, 2)
+    """
+    left = iter(factors)
+    return tuple(math.prod(islice(left, count)) for count in cut)
 
 
 def _runs(stages: int) -> list[tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """A trained network as files that need nothing of this package: .pt2, .onnx, safetensors, one readable .py.
 
 Whatever is written is read back, run on the same images as the trained network, and counted; a file that does not
-agree is an error, and then nothing is left behind.
+agree is an error, and then nothing is left behind. Files that another system alone can run are read back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from bft_nas.export.graphs import write_graphs
 from bft_nas.export.inference import inference_network
 from bft_nas.export.labels import labels, metadata, note_in_onnx
 from bft_nas.export.preparation import prepare_source
-from bft_nas.export.runtimes import RUNTIMES, Deployment, checked_runtimes
+from bft_nas.export.runtimes import RUNTIMES, Deployment, Runtime, checked_runtimes
 from bft_nas.export.source import Normalisation, model_source
 from bft_nas.network import Architecture
 
@@ -127,9 +127,9 @@ def export(
             if name == "model.pt2":
                 checked(checks.check("model.py", lambda: other.answer("model.py")))
 
-        def checked(file: ExportedFile) -> None:
+        def checked(file: ExportedFile, done: Literal["written", "checked"] = "checked") -> None:
             files[file.name] = file
-            watcher(file.name, "checked")
+            watcher(file.name, done)
 
         def beside(name: str, text: str, macs: int | None = None) -> None:
             (staging / name).write_text(text, encoding="utf-8")
@@ -158,20 +158,20 @@ def export(
             deployment = Deployment(
                 inference, architecture, staging, images, expected, calibration, labels=noted
             )
-            for file in _deployed(deployment, runtimes):
-                checked(file)
+            for runtime in map(RUNTIMES.__getitem__, runtimes):
+                for file in _deployed(deployment, runtime):
+                    checked(file, "checked" if runtime.runs_here else "written")
     left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
     order = [*CONTENTS, *_DEPLOYED]
     return ExportReport(folder, tuple(files[name] for name in order if name in files), left_out)
 
 
-def _deployed(deployment: Deployment, runtimes: Sequence[str]) -> Iterator[ExportedFile]:
-    for runtime in runtimes:
-        for file in RUNTIMES[runtime].write(deployment):
-            path = deployment.folder / file.name
-            if path.suffix == ".onnx":
-                note_in_onnx(path, deployment.labels)
-            yield replace(file, size=size_of(path))
+def _deployed(deployment: Deployment, runtime: Runtime) -> Iterator[ExportedFile]:
+    for file in runtime.write(deployment):
+        path = deployment.folder / file.name
+        if path.suffix == ".onnx":
+            note_in_onnx(path, deployment.labels)
+        yield replace(file, size=size_of(path))
 
 
 @contextmanager

@@ -7,12 +7,10 @@ over the image, at more products.
 
 from __future__ import annotations
 
-import math
 from functools import cache
-from itertools import islice
 from typing import NamedTuple
 
-from bft_nas.butterfly.plan import ButterflyPlan, cuts
+from bft_nas.butterfly.plan import ButterflyPlan, cuts, merged_factors
 from bft_nas.latency.operations import Operation
 
 KINDS = ("matmul", "grouped")
@@ -45,17 +43,11 @@ def _forms(in_channels: int, out_channels: int, radix: int) -> tuple[Form, ...]:
     if dense < LEAST_GAIN * plan.macs:
         return (DENSE_FORM,)
     found = [] if dense > MOST_GAIN * plan.macs else [DENSE_FORM]
-    for factors in dict.fromkeys(_merged(plan.factors, cut) for cut in cuts(len(plan.factors))):
+    for factors in dict.fromkeys(merged_factors(plan.factors, cut) for cut in cuts(len(plan.factors))):
         products = plan.copies * plan.size * (sum(factors) + 1)
         if factors == plan.factors or (max(factors) <= LARGEST and LEAST_GAIN * products < dense):
             found += [Form(kind, factors) for kind in KINDS]
     return tuple(found)
-
-
-def _merged(factors: tuple[int, ...], cut: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of stages that are each the product of some neighbours."""
-    left = iter(factors)
-    return tuple(math.prod(islice(left, count)) for count in cut)
 
 
 def operations_of(operation: Operation, form: Form) -> tuple[Operation, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.files import is_file
+from bft_nas.core.files import is_file, size_of
 from bft_nas.core.machine import processor_name, usable_cores
 from bft_nas.core.units import format_macs
 from bft_nas.export.runtimes import RUNTIMES
@@ -35,7 +35,10 @@ PYTORCH, ONNX_RUNTIME = "pytorch", "onnxruntime"
 PACKAGES = {PYTORCH: "torch", "litert": "ai-edge-litert"}
 """Of which the version is that of a runtime, where it is not called as the runtime is."""
 _OPENED = {
-    name: runtime for runtime, each in RUNTIMES.items() for name in each.files if name not in each.beside
+    name: runtime
+    for runtime, each in RUNTIMES.items()
+    for name in each.files
+    if each.runs_here and name not in each.beside
 }
 EXPORTED = ("model.onnx", "model.pt2", *_OPENED)
 """Files of an export that can be opened."""
@@ -139,11 +142,16 @@ class File:
         return _size(self.path, self.runtime)
 
     def session(self) -> Session:
-        """It, made ready to run with one thread; UserError where that, or a first query, fails."""
+        """It made ready to run, with one thread where its runtime is told so; UserError where it cannot be run."""
         with self._running():
             session = _session(self.path, self.runtime)
-            session(self._image().numpy())
-        return session
+
+        def run(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            with self._running():
+                return session(images)
+
+        run(self._image().numpy())
+        return run
 
     def ready(self, runtimes: Sequence[str], threads: Sequence[int], folder: Path) -> list[Ready]:
         """Open it; UserError where that, or a first query, fails."""
@@ -287,7 +295,7 @@ def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) ->
 
 def _size(path: Path, runtime: str) -> int:
     beside = RUNTIMES[runtime].beside if runtime in RUNTIMES else ()
-    return path.stat().st_size + sum(path.with_name(name).stat().st_size for name in beside)
+    return size_of(path) + sum(size_of(path.with_suffix(Path(name).suffix)) for name in beside)
 
 
 def _session(path: Path, runtime: str) -> Session:
@@ -297,8 +305,9 @@ def _session(path: Path, runtime: str) -> Session:
 
     network = torch.export.load(path).module()
 
+    @torch.inference_mode()
     def run(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        logits: npt.NDArray[np.float32] = network(torch.from_numpy(images)).detach().numpy()
+        logits: npt.NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
         return logits
 
     return run

@@ -13,8 +13,11 @@ from torch import Tensor
 Values = Mapping[str, Any]
 
 
-def run_mil(path: Path, image: Tensor) -> Tensor:
-    """What an .mlpackage has for an image, (1, channels, height, width), before a class is named; in float32."""
+def run_mil(path: Path, image: Tensor) -> tuple[Tensor, list[str]]:
+    """What an .mlpackage has for an image, (1, channels, height, width), in float32, and the classes that this is of.
+
+    These are none where it names no class.
+    """
     import coremltools
     from coremltools.converters.mil.frontend.milproto.load import load
 
@@ -26,16 +29,14 @@ def run_mil(path: Path, image: Tensor) -> Tensor:
     for operation in function.operations:
         values = {name: _value(given, known) for name, given in operation.inputs.items()}
         if operation.op_type == "classify":
-            found: Tensor = values["probabilities"]
-            return found
+            return values["probabilities"], values["classes"]
         if operation.op_type == "const":
             continue
         made = OPERATIONS[operation.op_type](values)
         outputs = made if isinstance(made, tuple | list) else (made,)
         known |= {output.name: value for output, value in zip(operation.outputs, outputs, strict=True)}
     (output,) = function.outputs
-    last: Tensor = known[output.name]
-    return last
+    return known[output.name], []
 
 
 def _value(given: Any, known: Values) -> Any:
@@ -109,5 +110,4 @@ OPERATIONS: Mapping[str, Callable[[Values], Any]] = {
     "concat": _joined,
     "split": lambda v: v["x"].split(v["split_sizes"], v["axis"]),
     "slice_by_index": _sliced,
-    "pad": lambda v: F.pad(v["x"], v["pad"][::-1]),
 }

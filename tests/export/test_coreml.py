@@ -19,6 +19,8 @@ pytest.importorskip("coremltools")
 
 HALF = 4e-3
 """Weights have ten bits in float16, of which errors add up from layer to layer."""
+GREY, RGB = 10, 20
+"""Of ``ImageFeatureType.ColorSpace`` in Core ML's FeatureTypes.proto."""
 LEAST = 1e-5
 """Smaller numbers have fewer bits there."""
 
@@ -33,17 +35,19 @@ def test_its_operations_make_the_networks_logits(kind: str, tmp_path: Path) -> N
     with torch.no_grad():
         expected = network(image)
         (file,) = RUNTIMES["coreml"].write(Deployment(inference, architecture, tmp_path, [image], [expected]))
-        found = run_mil(tmp_path / file.name, image)
+        found, _ = run_mil(tmp_path / file.name, image)
     assert (found - expected).abs().max() <= HALF * expected.abs().max() + LEAST
 
 
-def test_with_classes_it_takes_an_image_and_says_their_probabilities(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["inverted", "dense"])
+def test_with_classes_it_takes_an_image_and_says_their_probabilities(kind: str, tmp_path: Path) -> None:
     import coremltools
 
-    architecture = CASES["inverted"].architecture
+    architecture = CASES[kind].architecture
+    channels, size = architecture.in_channels, architecture.resolution
     network = trained(architecture)
-    classes = ["shirt", "shoe", "bag"]
-    mean, std = (0.3, 0.5, 0.4), (0.2, 0.25, 0.3)
+    classes = ["T-shirt/top", "shoe", "bag, open"]
+    mean, std = [0.3, 0.5, 0.4][:channels], [0.2, 0.25, 0.3][:channels]
     report = export(
         architecture,
         network.state_dict(),
@@ -58,17 +62,18 @@ def test_with_classes_it_takes_an_image_and_says_their_probabilities(tmp_path: P
     path = tmp_path / "out" / file.name
     spec = coremltools.models.MLModel(str(path), skip_model_load=True).get_spec()
     (given,) = spec.description.input
-    size = architecture.resolution
     assert (given.name, given.type.imageType.width, given.type.imageType.height) == ("image", size, size)
+    assert given.type.imageType.colorSpace == {1: GREY, 3: RGB}[channels]
     assert spec.description.predictedFeatureName == "classLabel"
     assert spec.description.metadata.userDefined["architecture"] == architecture.hash
-    pixels = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(0)).float()
-    tensors = (torch.tensor(each).view(3, 1, 1) for each in (mean, std))
-    normalised = (pixels / 255 - next(tensors)) / next(tensors)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1, channels, size, size), generator=generator).float()
+    middle, spread = (torch.tensor(each).view(-1, 1, 1) for each in (mean, std))
     with torch.no_grad():
-        expected = network(normalised)[:, : len(classes)].softmax(1)
-        found = run_mil(path, pixels)
+        expected = network((pixels / 255 - middle) / spread)[:, : len(classes)].softmax(1)
+        found, named = run_mil(path, pixels)
     assert (found - expected).abs().max() < HALF
+    assert named == classes
 
 
 def test_it_is_written_over_a_previous_one(tmp_path: Path) -> None:

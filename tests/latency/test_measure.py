@@ -39,7 +39,7 @@ from tests.export.examples import CASES, SEPARABLE, SHUFFLE
 
 EXAMPLE = Path(__file__).parents[2] / "runs/example"
 QUICK = Rule(queries=8, seconds=0)
-INSTALLED = [name for name, each in RUNTIMES.items() if each.is_installed]
+INSTALLED = [name for name, each in RUNTIMES.items() if each.is_installed and each.runs_here]
 NAMES = (PYTORCH, *INSTALLED)
 
 

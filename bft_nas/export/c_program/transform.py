@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from math import prod
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from bft_nas.butterfly.plan import merged_factors
 from bft_nas.export.folded_butterfly import FoldedButterfly
 
 Array = npt.NDArray[np.float32]
@@ -29,7 +29,11 @@ def worth_structure(layer: FoldedButterfly) -> bool:
 
 
 def cut_of(layer: FoldedButterfly) -> tuple[int, ...]:
-    """Neighbouring stages as one where that has few more MACs: rows of pixels are read and written once less."""
+    """How many neighbouring stages are one, which have few more MACs as one: rows are read and written once less.
+
+    By a rule for this kernel alone, whose stages stay in the cache; runtimes choose by time among
+    `bft_nas.butterfly.plan.cuts`.
+    """
     cut: list[int] = []
     factor, columns = 1, 1
     for following, stage in zip(layer.factors, layer.stages, strict=True):
@@ -76,8 +80,7 @@ class Transform:
         outputs, size = layer.out_channels, min(layer.in_channels, layer.out_channels)
         cut = cut_of(layer)
         weights = [stage.numpy() for stage in layer.merged(cut)]
-        left = iter(layer.factors)
-        factors = [prod(islice(left, count)) for count in cut]
+        factors = merged_factors(layer.factors, cut)
         total = prod(stage.shape[1] for stage in weights)
         before, rest = 1, prod(stage.shape[2] for stage in weights)
         stages: list[Stage] = []

@@ -51,7 +51,7 @@ class Runtime:
 
     module: str
     """Has ``write(deployment)``, which yields an `ExportedFile` for each file that it has written and checked, and
-    where they can be run here ``open_file(path, threads)``, which returns a `Session`."""
+    where files can be run here ``open_file(path, threads)``, which returns a `Session`."""
     files: tuple[str, ...]
     """All that it may write."""
     extra: str = ""
@@ -59,20 +59,15 @@ class Runtime:
     program: str = ""
     """That has to be on the path."""
     beside: tuple[str, ...] = ()
-    """Those of its files that are not opened: they are read by one that is, or nothing here can run them."""
+    """Those of its files that are not opened, but read by one that is."""
+    runs_here: bool = True
+    """Whether its files can be run on the machines that this package runs on; others are written and not run."""
     one_thread: bool = False
     """Whether it has no more, whatever is asked for."""
 
     @property
-    def runs_here(self) -> bool:
-        """Whether any of its files can be opened, once all that it needs is there."""
-        return set(self.files) != set(self.beside)
-
-    @property
     def is_installed(self) -> bool:
-        """Whether all that it needs is there, to write files and to run them."""
-        if not self.runs_here:
-            return False
+        """Whether all that it needs is there."""
         with suppress(UserError):
             self.check_installed("")
             return True
@@ -106,9 +101,7 @@ RUNTIMES: Mapping[str, Runtime] = {
     "litert": Runtime(
         "bft_nas.export.runtimes.litert_runtime", ("litert.tflite", "litert-int8.tflite"), "litert"
     ),
-    "coreml": Runtime(
-        "bft_nas.export.runtimes.coreml", ("coreml.mlpackage",), "coreml", beside=("coreml.mlpackage",)
-    ),
+    "coreml": Runtime("bft_nas.export.runtimes.coreml", ("coreml.mlpackage",), "coreml", runs_here=False),
     "c": Runtime(
         "bft_nas.export.runtimes.c",
         ("model.c", "model.h", "model.bin"),

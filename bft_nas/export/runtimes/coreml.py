@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,9 +21,8 @@ from bft_nas.export.runtimes.onnx_runtime import with_dense_butterflies
 if TYPE_CHECKING:
     import coremltools
 
-NOTE = (
-    "written and not run, which Apple's systems alone can; butterflies are dense 1x1 convolutions, in float16"
-)
+NOTE = "written and not run, which Apple's systems alone can; in float16"
+BUTTERFLIES = ", butterflies as dense 1x1 convolutions"
 
 
 def write(deployment: Deployment) -> Iterator[ExportedFile]:
@@ -38,12 +38,13 @@ def write(deployment: Deployment) -> Iterator[ExportedFile]:
         model = _converted(network, deployment)
         model.user_defined_metadata.update(metadata(deployment.labels))
         model.save(str(path))
+        _check_readable(path)
     except OSError:
         raise
     except Exception as error:
         shutil.rmtree(path, ignore_errors=True)
         raise ExportError(f"{path.name}: cannot be written ({one_line(error)[:300]})") from error
-    note = NOTE if butterflies else NOTE.replace("butterflies are dense 1x1 convolutions, in", "in")
+    note = NOTE + (BUTTERFLIES if butterflies else "")
     yield ExportedFile(path.name, None, None, size_of(path), notes=(note,))
 
 
@@ -67,8 +68,19 @@ def _converted(network: nn.Module, deployment: Deployment) -> coremltools.models
         decompositions = {torch.ops.aten.channel_shuffle.default: _shuffled}
         graph = torch.export.export(network.eval(), (image,)).run_decompositions(decompositions)
         return coremltools.convert(
-            graph, inputs=[inputs], minimum_deployment_target=coremltools.target.iOS15, **given
+            graph,
+            inputs=[inputs],
+            minimum_deployment_target=coremltools.target.iOS15,
+            skip_model_load=True,
+            **given,
         )
+
+
+def _check_readable(path: Path) -> None:
+    with quiet():
+        import coremltools
+
+        coremltools.models.MLModel(str(path), skip_model_load=True)
 
 
 def _shuffled(images: Tensor, groups: int) -> Tensor:
