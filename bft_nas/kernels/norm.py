@@ -37,7 +37,10 @@ def kernel_available() -> bool:
 
 
 def is_usual(norm: nn.BatchNorm2d) -> bool:
-    """Whether `normalise` takes this layer: 16 channels at least, or 8, with weights and running statistics."""
+    """Whether `normalise` takes this layer: with weights and running statistics, of 16 channels at least.
+
+    Or of 1, 2, 4 or 8, of which several pixels are taken for one of 16.
+    """
     channels = norm.num_features
     return (channels >= BLOCK or BLOCK % channels == 0) and norm.affine and norm.track_running_stats
 

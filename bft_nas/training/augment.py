@@ -19,7 +19,7 @@ from bft_nas.training.recipe import Recipe
 RATIO = math.log(4 / 3)
 """Of a crop's width to its height, at most, as a logarithm."""
 SMALL = 48
-"""Images of at most so many pixels a side are resampled by products of matrices, which are faster up to there."""
+"""Images of at most so many pixels a side are resampled by products of matrices on the CPU: faster up to there."""
 ERASED = (0.02, 0.2)
 """Parts of an image that are erased, at least and at most."""
 
@@ -104,9 +104,9 @@ def _cropped(pixels: Tensor, recipe: Recipe, draws: Draws, size: int) -> Tensor:
     across, down = (1 - wide) * (2 * left - 1), (1 - high) * (2 * top - 1)
     mirrored = torch.where((flip < 0.5) & recipe.flip, -wide, wide)
     height, width = pixels.shape[-2:]
-    if max(height, width) <= SMALL:
+    if max(height, width) <= SMALL and pixels.device.type == "cpu":
         rows, columns = _resampling(high, down, size, height), _resampling(mirrored, across, size, width)
-        return rows.to(pixels.device) @ pixels.float() @ columns.to(pixels.device).mT
+        return rows @ pixels.float() @ columns.mT
     none = torch.zeros(n)
     moves = torch.stack([mirrored, none, across, none, high, down], 1).view(n, 2, 3).to(pixels.device)
     grid = F.affine_grid(moves, [n, pixels.shape[1], size, size], align_corners=False)
@@ -128,7 +128,8 @@ def _resampling(part: Tensor, middle: Tensor, size: int, side: int) -> Tensor:
 def _jittered(pixels: Tensor, most: float, draws: Draws) -> Tensor:
     """Brightness, then contrast, then saturation of each image times a factor of its own.
 
-    Each of the three adds up a pixel, its mean over channels and the image's: here they are one sum of these.
+    All three are sums of a pixel, its mean over channels and the image's, and only the end is clamped: they are one
+    such sum, in one pass over the images instead of three.
     """
     pixels = pixels.float()
     factors = 1 + most * (2 * draws.uniform(3) - 1)

@@ -23,7 +23,6 @@ int main(void) {
                           .channels = NORM_BLOCK + below(60), .activation = below(3), .training = below(3) > 0,
                           .epsilon = 1e-5, .momentum = 0.1};
         if (round % 4 == 0) call.channels = 1 << below(4), call.pixels = (1 + below(40)) * NORM_BLOCK / call.channels;
-        if (call.pixels < 2) call.pixels = 2, call.channels = NORM_BLOCK;
         float *images[4], *others[8];
         for (int k = 0; k < 4; k++) images[k] = elements(call.pixels * call.channels);
         for (int k = 0; k < 8; k++) others[k] = elements(call.channels);

@@ -104,8 +104,9 @@ def test_jitter_changes_the_colours_of_each_image_by_factors_of_its_own() -> Non
     assert 1.2 < float(factors.max()) <= 1.3
 
 
-def test_jitter_is_brightness_then_contrast_then_saturation() -> None:
-    pixels, most = photos(16), 0.4
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jitter_is_brightness_then_contrast_then_saturation(channels: int) -> None:
+    pixels, most = photos(16)[:, :channels], 0.4
     found = augment(pixels, Recipe(flip=False, shift=0, jitter=most), torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
     augment(pixels, Recipe(flip=False, shift=0), generator)

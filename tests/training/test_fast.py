@@ -74,12 +74,15 @@ def test_a_model_is_itself_again_afterwards_even_after_a_failure(name: str) -> N
 def test_images_stay_in_channels_last_through_shuffle_blocks(fusion: Fusion) -> None:
     blocks = nn.Sequential(*(Shuffle(32, 32, 3, 1, "relu", fusion, 0) for _ in range(2)))
     blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(3, 32, 8, 6).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(3, 32, 8, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
     expected = blocks(x)
+    (of_x,) = torch.autograd.grad(expected.square().sum(), [x])
     with trained_fast(blocks, CLASSES):
         found = blocks(x)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(found, expected, atol=1e-4)
+    (again,) = torch.autograd.grad(found.square().sum(), [x])
+    assert (again - of_x).norm() <= 1e-3 * of_x.norm()
 
 
 def test_without_the_kernel_a_network_trains_as_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,4 +61,5 @@ class Shuffle(nn.Module):
         return self.join(left, right)
 
     def join(self, left: Tensor, right: Tensor) -> Tensor:
+        """Both halves, interleaved; by itself, so that a training can do it in the layout of its images."""
         return torch.stack((left, right), dim=2).flatten(1, 2)
