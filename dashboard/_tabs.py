@@ -144,6 +144,9 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
 
 
 def _as_high_as_it_is(figure: go.Figure) -> tuple[go.Figure, str, dict[str, str]]:
-    """A figure that fills its place, what it shows in words, and its place: rows are as many as there are."""
+    """A figure that fills its place, what it shows in words, and the style of its place.
+
+    That has the figure's own height: the style sheet knows one for all, and figures have as many rows as there are.
+    """
     style = {"height": f"{figure.layout.height}px"}
     return figure.update_layout(height=None), alternative(figure), style

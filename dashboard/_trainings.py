@@ -7,6 +7,8 @@ from threading import Lock
 
 from bft_nas.core.errors import UserError, printable
 from bft_nas.network import Architecture
+from bft_nas.record import exported
+from bft_nas.record.latency import LATENCY_FILE
 from bft_nas.record.trained import (
     ARCHITECTURE,
     CURVE,
@@ -18,7 +20,7 @@ from bft_nas.record.trained import (
 from bft_nas.record.trained_summary import Summary, newest_first, summary_of
 from bft_nas.training.curve import BEST, LAST
 
-FILES = (TRAINING_FILE, ARCHITECTURE, CURVE, BEST, LAST, EVALUATION)
+FILES = (TRAINING_FILE, ARCHITECTURE, CURVE, BEST, LAST, EVALUATION, LATENCY_FILE, exported.FILES)
 """What changes when something is recorded of a training."""
 
 Signature = tuple[tuple[str, int, int], ...]

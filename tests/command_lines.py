@@ -135,7 +135,12 @@ OTHERS: dict[str, dict[str, Sequence[str] | None]] = {
         "--trained": ("trained", "photos", "tiny.yaml", "nowhere/trained"),
         **RUNS,
     },
-    "evaluate": {"RUN": RUN_NAMES, "--data": ("photos", "nowhere"), "--trained": ("trained", "tiny.yaml")},
+    "evaluate": {
+        "RUN": RUN_NAMES,
+        "--data": ("photos", "nowhere"),
+        "--files": ("photos", "tiny.yaml", "nowhere"),
+        "--trained": ("trained", "tiny.yaml"),
+    },
     "fidelity": {"RUN": RUN_NAMES, "--train": ("6", "12", "1"), **ENGINE, **RUNS},
     "dashboard": {
         "RUN": RUN_NAMES,

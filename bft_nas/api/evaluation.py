@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bft_nas.core.errors import UserError, setting
-from bft_nas.data.dataset import Room, Split, has_test, is_there, load_dataset, load_test, with_margin
+from bft_nas.data.dataset import (
+    Dataset,
+    Room,
+    Split,
+    has_test,
+    is_there,
+    load_dataset,
+    load_test,
+    with_margin,
+)
 from bft_nas.record.run_file import DataFacts
 from bft_nas.record.trained import Evaluation
 
@@ -28,13 +37,19 @@ def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = F
     from bft_nas.training.measures import measures_of
 
     size = trained.architecture.resolution
-    if tested or has_test(source):
-        split, test = "test", load_test(source, size=size, room=Room.here())
-    else:
-        split, test = "validation", images.dataset.validation
+    split, test = judged(source, images.dataset, size, tested=tested)
     model = trained.model().to(images.device)
     logits = [predict(model, trained.protocol, images, pixels, size) for pixels in prepared(test, size)]
     return Evaluation(split, source, measures_of(torch.cat(logits).numpy(), test.labels))
+
+
+def judged(source: str, dataset: Dataset, size: int, *, tested: bool = False) -> tuple[str, Split]:
+    """The split that a network is tried on, by name: ``test``, or where there is none (but for ``tested``) that for
+    validation.
+    """
+    if tested or has_test(source):
+        return "test", load_test(source, size=size, room=Room.here())
+    return "validation", dataset.validation
 
 
 def prepared(split: Split, size: int) -> Iterator[Tensor]:
@@ -64,5 +79,12 @@ def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor
         )
     size = with_margin(resolution)
     dataset = load_dataset(source, size=size, images=CALIBRATION_IMAGES, room=Room.here())
+    return torch.cat([normalised(pixels, facts) for pixels in prepared(dataset.train, resolution)])
+
+
+def normalised(pixels: Tensor, facts: DataFacts) -> Tensor:
+    """Pixels from 0 to 255 as a network takes them, (n, 3, height, width)."""
+    import torch
+
     mean, std = (torch.tensor(values).view(-1, 1, 1) * 255 for values in (facts.mean, facts.std))
-    return torch.cat([(pixels - mean) / std for pixels in prepared(dataset.train, resolution)])
+    return (pixels - mean) / std

@@ -31,33 +31,38 @@ def evaluate_files(
     trained: str | Path = TRAINED,
     watcher: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[FileEvaluation]:
-    """Predict a trained network's test images by files of its exports, one image at a time, and keep what came of it.
+    """Predict a trained network's test images by files of its export, one image at a time, and keep what came of it.
 
     Where the data has no test images, those for validation are predicted.
 
     Args:
         name: of the trained network, or its folder.
-        files: exports, of which all files are tried whose runtime is installed, or files of these.
+        files: an export, of which all files are tried whose runtime is installed, or files of one.
         trained: where trained networks are.
         watcher: is told how many of all images are done.
 
     Raises:
-        UserError: there is no such network, its data is gone, or something is no file of an export of it.
+        UserError: there is no such network, it is not trained to the end, or its images are others by now; something
+            is no file of an export of it, or two files have one name.
 
     >>> [each.accuracy for each in evaluate_files("shoes", "shoes-export")]  # doctest: +SKIP
     """
+    from bft_nas.api.evaluation import judged
+    from bft_nas.api.training_work import images_of
+
     network = open_trained(name, trained=trained)
-    found = [file for place in files for file in _files_at(Path(place))]
-    for file in found:
-        if file.architecture is None or file.architecture.hash != network.architecture.hash:
-            raise UserError(
-                f"{file.path}: of another network; expected a file of an export of {network.name}"
-            )
-    split, test = _test_images(network)
+    if network.evaluation() is None:
+        raise UserError(
+            f"trained network '{network.name}': not trained to the end; expected {setting('resume')} first"
+        )
+    found = _checked(network, [file for place in files for file in _files_at(Path(place))])
+    images, source = images_of(network, {})
+    split, test = judged(source, images.dataset, network.architecture.resolution)
     told = _predicted(network, found, split, test, watcher)
     add_files(network.folder, told)
     if is_file(network.folder / CARD):
         write_card(network)
+        network.report()
     return told
 
 
@@ -74,15 +79,37 @@ def _files_at(path: Path) -> list[File]:
     return [file]
 
 
-def _test_images(network: Trained) -> tuple[str, Split]:
-    from bft_nas.data.dataset import Room, has_test, is_there, load_dataset, load_test, with_margin
+def _checked(network: Trained, files: Sequence[File]) -> list[File]:
+    """Each file once; UserError where there is none, one is of another network, or two could not be told apart."""
+    found = list({file.path.resolve(): file for file in files}.values())
+    if not found:
+        raise UserError(f"{setting('files')}: expected an export of {network.name}, or files of one")
+    of_folder = {file.path.parent: file for file in found}
+    for folder, file in of_folder.items():
+        if file.architecture is None or file.architecture.hash != network.architecture.hash:
+            raise UserError(
+                f"{file.path}: of another network; expected a file of an export of {network.name}"
+            )
+        if not _has_weights_of(network, folder):
+            raise UserError(f"{file.path}: of other weights; expected a file of an export of {network.name}")
+    names = [file.path.name for file in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{setting('files')}: two of the name {name}; expected files of one export")
+    return found
 
-    source, size = network.facts["data"], network.architecture.resolution
-    if not is_there(source):
-        raise UserError(f"no data at {source} any more; expected the images of the training there")
-    if has_test(source):
-        return "test", load_test(source, size=size, room=Room.here())
-    return "validation", load_dataset(source, size=with_margin(size), room=Room.here()).validation
+
+def _has_weights_of(network: Trained, folder: Path) -> bool:
+    """Whether an export is of these weights, and not of others for the same architecture."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        exported = load_file(folder / "weights.safetensors")
+    except Exception:
+        return False
+    own = network.weights()
+    return exported.keys() == own.keys() and all(torch.equal(exported[name], own[name]) for name in own)
 
 
 def _predicted(
@@ -91,17 +118,15 @@ def _predicted(
     import numpy as np
     import torch
 
-    from bft_nas.api.evaluation import prepared
+    from bft_nas.api.evaluation import normalised, prepared
 
-    mean, std = (
-        torch.tensor(values).view(-1, 1, 1) * 255 for values in (network.data.mean, network.data.std)
-    )
     classes, total = len(network.data.classes), len(test.labels)
     model, sessions = network.model(), [file.session() for file in files]
+    sizes = [file.size for file in files]
     right, same = np.zeros(len(files), int), np.zeros(len(files), int)
     done = 0
     for pixels in prepared(test, network.architecture.resolution):
-        images = (pixels - mean) / std
+        images = normalised(pixels, network.data)
         labels = test.labels[done : done + len(images)]
         with torch.inference_mode():
             own = model(images)[:, :classes].argmax(1).numpy()
@@ -112,6 +137,6 @@ def _predicted(
         done += len(images)
         watcher(done, total)
     return [
-        FileEvaluation(file.path.name, file.size, split, total, int(hits), int(agreed))
-        for file, hits, agreed in zip(files, right, same, strict=True)
+        FileEvaluation(file.path.name, size, split, total, int(hits), int(agreed))
+        for file, size, hits, agreed in zip(files, sizes, right, same, strict=True)
     ]

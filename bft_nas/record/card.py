@@ -51,7 +51,7 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
         error = format_percent(evaluation.measures.calibration_error)
         facts["accuracy"] = accuracy_text(evaluation)
         facts["calibration"] = f"{error} expected calibration error"
-    files = ((each.file, each.text) for each in read_files(trained.folder))
+    files = (("exported file", each.text) for each in read_files(trained.folder))
     return [*facts.items(), *files, *(("latency", latency.text) for latency in trained.latencies())]
 
 

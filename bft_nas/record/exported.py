@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
@@ -44,7 +45,7 @@ class FileEvaluation:
     @property
     def text(self) -> str:
         """For people."""
-        found = f"{format_percent(self.accuracy)} of {self.images:,} {self.split} images"
+        found = f"{self.file}: {format_percent(self.accuracy)} of {self.images:,} {self.split} images"
         agreed = f"{format_percent(self.same / self.images)} of them classified as in PyTorch"
         return f"{found}, {agreed}, {format_megabytes(self.size)}"
 
@@ -53,22 +54,19 @@ def read_files(folder: Path) -> tuple[FileEvaluation, ...]:
     """Those of a trained network's folder; UserError when they cannot be read."""
     path = folder / FILES
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            FileEvaluation(
-                str(row["file"]),
-                int(row["size"]),
-                str(row["split"]),
-                int(row["images"]),
-                int(row["right"]),
-                int(row["same"]),
-            )
-            for row in rows
-        )
+        return tuple(map(_read, json.loads(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: expected evaluations of files ({one_line(error)[:120]})") from None
+
+
+def _read(row: Mapping[str, Any]) -> FileEvaluation:
+    counts = (int(row[name]) for name in ("images", "right", "same"))
+    found = FileEvaluation(str(row["file"]), int(row["size"]), str(row["split"]), *counts)
+    if found.images < 1:
+        raise ValueError("no images")
+    return found
 
 
 def add_files(folder: Path, found: Iterable[FileEvaluation]) -> None:

@@ -173,28 +173,80 @@ def test_files_of_an_export_are_evaluated_on_the_test_images(
     assert again in told
     card = (place / "small" / "card.md").read_text(encoding="utf-8")
     for each in told:
-        assert f"| {each.file} | {each.text} |" in card
+        assert f"| exported file | {each.text} |" in card
 
 
-def test_a_file_of_another_network_is_not_evaluated(
-    trained: bft_nas.Trained, exported: Path, tmp_path: Path
+def test_without_test_images_files_are_evaluated_on_those_for_validation(tmp_path: Path) -> None:
+    few = load_dataset("fashion-mnist", size=28, images=60).train
+    path = tmp_path / "few.npz"
+    np.savez(
+        path,
+        train_images=few.images[:40],
+        train_labels=few.labels[:40],
+        val_images=few.images[40:],
+        val_labels=few.labels[40:],
+    )
+    trained = bft_nas.train(NAME, data=path, trained=tmp_path / "trained", name="small", **SMALL)  # type: ignore[arg-type]
+    trained.export(tmp_path / "out")
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    (told,) = bft_nas.evaluate_files("small", tmp_path / "out/model.pt2", trained=tmp_path / "trained")
+    assert (told.split, told.images, told.right) == ("validation", 20, evaluation.measures.right)
+
+
+@pytest.mark.parametrize(
+    ("changed", "files", "expected"),
+    [
+        (
+            "architecture.json",
+            ["model.onnx"],
+            r"model\.onnx: of another network; expected a file of an export of small",
+        ),
+        (
+            "weights.safetensors",
+            ["model.onnx"],
+            r"model\.onnx: of other weights; expected a file of an export of small",
+        ),
+        ("model.onnx", ["model.onnx"], r"model\.onnx: cannot be run in onnxruntime"),
+        ("prepare.py", ["prepare.py"], "no export or file of one"),
+        ("prepare.py", ["model.onnx", "../same/model.onnx"], r"two of the name model\.onnx"),
+        ("prepare.py", [], "files: expected an export of small"),
+    ],
+)
+def test_what_is_no_file_of_its_export_is_not_evaluated(
+    changed: str,
+    files: list[str],
+    expected: str,
+    trained: bft_nas.Trained,
+    exported: Path,
+    tmp_path: Path,
 ) -> None:
-    other = Path(shutil.copytree(exported, tmp_path / "other"))
+    folder = Path(shutil.copytree(exported, tmp_path / "other"))
+    shutil.copytree(exported, tmp_path / "same")
     found = widest(NAME, 1_500_000, resolution=32, classes=10)
     assert found is not None
-    (other / "architecture.json").write_text(found[1].to_json(), encoding="utf-8")
-    place = trained.folder.parent
-    with pytest.raises(
-        UserError, match=r"model\.onnx: of another network; expected a file of an export of small"
-    ):
-        bft_nas.evaluate_files("small", other / "model.onnx", trained=place)
-    with pytest.raises(UserError, match="no export or file of one"):
-        bft_nas.evaluate_files("small", tmp_path, trained=place)
-    (other / "model.onnx").write_bytes(b"no graph")
-    shutil.copy(exported / "architecture.json", other / "architecture.json")
-    with pytest.raises(UserError, match=r"model\.onnx: cannot be run in onnxruntime"):
-        bft_nas.evaluate_files("small", other / "model.onnx", trained=place)
+    (folder / changed).write_text(found[1].to_json(), encoding="utf-8")
+    with pytest.raises(UserError, match=expected):
+        bft_nas.evaluate_files("small", *(folder / name for name in files), trained=trained.folder.parent)
     assert not (trained.folder / "files.json").exists()
+
+
+def test_a_network_on_the_way_has_no_files_to_evaluate(
+    trained: bft_nas.Trained, exported: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "trained"
+    shutil.copytree(trained.folder, place / "small")
+    (place / "small/evaluation.json").unlink()
+    with pytest.raises(UserError, match="'small': not trained to the end; expected resume first"):
+        bft_nas.evaluate_files("small", exported, trained=place)
+
+
+def test_files_and_other_data_do_not_go_together(
+    trained: bft_nas.Trained, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["evaluate", str(trained.folder), "--files", str(exported), "--data", "fashion-mnist"]
+    assert main(asked) == 2
+    assert capsys.readouterr().err == "bft-nas: error: --files: not together with --data\n"
 
 
 class Stopping(Silent):
