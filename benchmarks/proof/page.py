@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import records
 from scipy import stats
 from tasks import SEARCHES, TASKS, Task
 
+QUIET = 0.9
+"""Part of the time that who measured had a core, from which milliseconds count."""
 INT8, TIMED = "onnxruntime-int8.onnx", ("onnxruntime.onnx", "model.c")
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 INTRODUCTION = """\
@@ -26,7 +28,7 @@ Made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`,
 benchmarks/proof/proof.py run` fills with the commands that users have. *default* is the default search, *dense* the
 same with `--fusion dense` for as many seconds, *random* one of random proposals for as many; the others are
 references as wide as the budget allows. Winners and references are trained by `bft-nas train` with the same recipe
-and as many epochs; test images are read once, at the end.
+and as many epochs; test images are read at the end, by the network and by the files of its export.
 
 An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
@@ -57,14 +59,25 @@ def contestants(task: Task, found: Iterable[Mapping[str, Any]]) -> list[Contesta
     for row in found:
         if row["task"] == task.name and "accuracy" in row:
             rows[row["contestant"]].append(row)
-    made = []
-    for name, trained in rows.items():
-        units: dict[Any, list[float]] = defaultdict(list)
-        for row in trained:
-            units[row["searched"] if name in SEARCHES else row["seed"]].append(100 * row["accuracy"])
-        accuracies = tuple(statistics.fmean(values) for values in units.values())
-        made.append(Contestant(name, accuracies, len(trained), tuple(trained)))
+    made = [
+        Contestant(
+            name, units_of(name, trained, lambda row: 100 * row["accuracy"]), len(trained), tuple(trained)
+        )
+        for name, trained in rows.items()
+    ]
     return sorted(made, key=lambda each: -each.mean)
+
+
+def units_of(
+    name: str, rows: Iterable[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float | None]
+) -> tuple[float, ...]:
+    """A value of each search, the mean over its winner's trainings, or of each training of a reference."""
+    units: dict[Any, list[float]] = defaultdict(list)
+    for row in rows:
+        found = value(row)
+        if found is not None:
+            units[row["searched"] if name in SEARCHES else row["seed"]].append(found)
+    return tuple(statistics.fmean(values) for values in units.values())
 
 
 def margin(values: Sequence[float]) -> float | None:
@@ -94,21 +107,30 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def deployed(rows: Iterable[Mapping[str, Any]], times: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Accuracy in int8, and milliseconds in ONNX Runtime and of the C file: means of those that were measured."""
-    rows = list(rows)
-    int8 = [100 * row["files"][INT8]["accuracy"] for row in rows if INT8 in row.get("files", {})]
-    cells = [f"{statistics.fmean(int8):.2f}" if int8 else ""]
-    for file in TIMED:
-        found = [times[row["job"]][file]["p50_ms"] for row in rows if file in times.get(row["job"], {})]
+def deployed(each: Contestant, times: Mapping[str, Mapping[str, Any]], on: Sequence[str]) -> list[str]:
+    """Accuracy in int8, the mean over searches too, and milliseconds of each file in one setup."""
+    int8 = units_of(each.name, each.rows, lambda row: row.get("files", {}).get(INT8, {}).get("accuracy"))
+    cells = [f"{100 * statistics.fmean(int8):.2f}" if int8 else ""]
+    for file, setup in zip(TIMED, on, strict=True):
+        timed = [times[row["job"]][file] for row in each.rows if file in times.get(row["job"], {})]
+        found = [time["p50_ms"] for time in timed if time["on"] == setup and time["share"] >= QUIET]
         cells.append(f"{statistics.fmean(found):.2f}" if found else "")
     return cells
+
+
+def setups(times: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of each timed file the setup in which most were timed: milliseconds of two do not compare."""
+    found = [[time[file]["on"] for time in times.values() if file in time] for file in TIMED]
+    return [max(sorted(set(each)), key=each.count, default="") for each in found]
 
 
 def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
     """The lines of a task."""
     field = contestants(task, found)
-    times = {row["of"]: row["milliseconds"] for row in found if "milliseconds" in row}
+    times = {
+        row["of"]: row["milliseconds"] for row in found if row["task"] == task.name and "milliseconds" in row
+    }
+    on = setups(times)
     ours = next((each for each in field if each.name == "default"), None)
     others = [each for each in field if each is not ours]
     verdicts = {each.name: compared(ours.accuracies, each.accuracies) if ours else None for each in others}
@@ -134,8 +156,10 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
         fusions = "; ".join(patterns) if each.name in SEARCHES else ""
         lines.append(
             f"| {each.name} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} "
-            f"| {' | '.join(deployed(each.rows, times))} | {macs} | {params} | {fusions} |"
+            f"| {' | '.join(deployed(each, times, on))} | {macs} | {params} | {fusions} |"
         )
+    if any(on):
+        lines += ["", f"Milliseconds: {'; '.join(filter(None, on))}."]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What was found: a line of JSON for each search and each training, kept for ever."""
+"""What was found: a line of JSON for each search, each training and each timing; of one name the last one counts."""
 
 from __future__ import annotations
 

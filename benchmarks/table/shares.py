@@ -9,6 +9,7 @@ confirmation tells is the long training with an error of 0.35 points. Means over
 from __future__ import annotations
 
 import numpy as np
+from networks import FIRST_SEARCHED
 from rows import Table
 
 KIND, BUDGET, TRAININGS, CONFIRMED, SEARCHES = "d6 brief", 15e6, 20, 4, 4000
@@ -23,7 +24,7 @@ def main() -> None:
     """Print a row for each number of candidates far from the budget."""
     table = Table("cifar10")
     trained = [n for n in table.truth if table.networks[n].budget == BUDGET and not table.networks[n].name]
-    numbers = [n for n in trained if n < 1000 and (n, KIND, 0) in table.curves]
+    numbers = [n for n in trained if n < FIRST_SEARCHED and (n, KIND, 0) in table.curves]
     truth = np.array([table.truth[n] for n in numbers])
     short = np.array([table.curves[n, KIND, 0].accuracies[-1] for n in numbers])
     share = np.array([table.networks[n].macs / BUDGET for n in numbers])
