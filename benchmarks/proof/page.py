@@ -15,7 +15,7 @@ from typing import Any
 
 import records
 from scipy import stats
-from tasks import SEARCHES, TASKS, Task
+from tasks import SEARCHES, TASKS, VARIANTS, Task
 
 QUIET = 0.9
 """Part of the time that who measured had a core, from which milliseconds count."""
@@ -57,7 +57,7 @@ def contestants(task: Task, found: Iterable[Mapping[str, Any]]) -> list[Contesta
     """Those of a task that have been trained, the best mean first."""
     rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in found:
-        if row["task"] == task.name and "accuracy" in row:
+        if row["task"] == task.name and "accuracy" in row and row["contestant"] not in task.variants:
             rows[row["contestant"]].append(row)
     made = [
         Contestant(
@@ -66,6 +66,35 @@ def contestants(task: Task, found: Iterable[Mapping[str, Any]]) -> list[Contesta
         for name, trained in rows.items()
     ]
     return sorted(made, key=lambda each: -each.mean)
+
+
+def recipe_lines(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What parts of the recipe are worth: other trainings of a reference, and the average of the weights."""
+    rows = [row for row in found if row["task"] == task.name and "accuracy" in row]
+    lines = []
+    for variant in task.variants:
+        name, _, what = variant.partition("-")
+        pairs = [
+            100 * (one["accuracy"] - other["accuracy"])
+            for one in rows
+            for other in rows
+            if (one["contestant"], other["contestant"]) == (variant, name) and one["seed"] == other["seed"]
+        ]
+        if pairs:
+            lines.append(f"- {name} {VARIANTS[what][0]}: {spread(pairs)} points of test accuracy.")
+    averages = [100 * (row["last"]["averaged"] - row["last"]["accuracy"]) for row in rows if "last" in row]
+    if averages:
+        text = f"{spread(averages)} points of validation accuracy after the last epoch"
+        lines.append(
+            f"- The moving average of the weights over the weights themselves, in all trainings: {text}."
+        )
+    return ["", "What parts of the recipe are worth, seed by seed:", "", *lines] if lines else []
+
+
+def spread(values: Sequence[float]) -> str:
+    """A mean of differences with its 95 % interval, where there are two at least."""
+    off = margin(values)
+    return f"{statistics.fmean(values):+.2f}" + (" (one seed)" if off is None else f" ± {off:.2f}")
 
 
 def units_of(
@@ -169,7 +198,12 @@ def page() -> str:
     parts = [INTRODUCTION]
     for task in TASKS.values():
         if any(row["task"] == task.name and "accuracy" in row for row in found):
-            parts += [f"\n## {task.title}\n", f"{task.epochs} epochs each.\n", *table(task, found)]
+            parts += [
+                f"\n## {task.title}\n",
+                f"{task.epochs} epochs each.\n",
+                *table(task, found),
+                *recipe_lines(task, found),
+            ]
     return "\n".join(parts) + "\n"
 
 

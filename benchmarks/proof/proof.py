@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import records
-from tasks import SEARCHES, TASKS, Search, Task, Training, jobs
+from tasks import SEARCHES, TASKS, VARIANTS, Search, Task, Training, jobs
 
 from bft_nas import Run, measure_latency, open_run, open_trained
 from bft_nas.core.files import locks
@@ -138,14 +138,20 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
     task = job.task
     if job.searched is None:
         side = task.resolution or task.reference_resolution
+        reference, _, variant = job.contestant.partition("-")
+        teacher = Training(task, "default", job.seed, job.seed).name
+        if variant and teacher not in done:
+            return None
+        more = [option.format(teacher=teacher) for option in VARIANTS[variant][1]] if variant else []
         network = [
-            job.contestant,
+            reference,
             "--flops",
             task.flops,
             "--resolution",
             str(side),
             "--classes",
             str(task.classes),
+            *more,
         ]
     else:
         searched = Search(task, job.contestant, job.searched).name
@@ -170,6 +176,7 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
         "split": evaluation.split,
         "epochs": task.epochs,
         "seconds": round(sum(row["seconds"] for row in trained.curve()), 1),
+        "last": {name: trained.curve()[-1][name] for name in ("accuracy", "averaged")},
         "files": exported(job.name),
         "protocol": trained.facts["protocol_hash"],
         **{name: facts[name] for name in ("macs", "params", "butterfly_share", "family", "fusions")},

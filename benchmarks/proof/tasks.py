@@ -36,6 +36,8 @@ class Task:
     references: tuple[str, ...] = REFERENCES
     classes: int = 1000
     """That are counted: as in the literature, or as many as there are."""
+    variants: tuple[str, ...] = ()
+    """Other trainings of references, such as ``mobilenet_v2-plain``: what a part of the recipe is worth."""
     epochs: int = 6
     """Of each training to the end."""
 
@@ -44,7 +46,15 @@ TASKS = {
     task.name: task
     for task in (
         Task(
-            "small-3M", "CIFAR-10 at 32x32 within 3M MACs", "cifar10", "3M", 32, 32, SMALL_REFERENCES, 10, 24
+            "small-3M",
+            "CIFAR-10 at 32x32 within 3M MACs",
+            "cifar10",
+            "3M",
+            32,
+            32,
+            SMALL_REFERENCES,
+            10,
+            epochs=24,
         ),
         Task(
             "small-12.5M",
@@ -55,14 +65,26 @@ TASKS = {
             32,
             SMALL_REFERENCES,
             10,
-            24,
+            epochs=24,
         ),
         Task("cifar10-10M", "CIFAR-10 within 10M MACs", "cifar10", "10M"),
-        Task("cifar10-15M", "CIFAR-10 within 15M MACs", "cifar10", "15M"),
+        Task(
+            "cifar10-15M",
+            "CIFAR-10 within 15M MACs",
+            "cifar10",
+            "15M",
+            variants=("mobilenet_v3_small-plain", "mobilenet_v3_small-taught"),
+        ),
         Task("rotations-15M", "CIFAR-10, class and rotation (40 classes), within 15M", "rotations", "15M"),
         Task("fashion-15M", "The bundled images (Fashion-MNIST) within 15M", "fashion-mnist", "15M"),
     )
 }
+
+VARIANTS = {
+    "plain": ("without augmentation", ("--recipe", "../plain.yaml")),
+    "taught": ("with the default search's winner as its teacher", ("--teacher", "trained/{teacher}")),
+}
+"""Of a reference: what they are called behind its name and a dash, what they are, and options of the training."""
 
 SEARCHES = {"default": (), "dense": ("--fusion", "dense"), "random": ("--sampler", "random")}
 """Options of the searches that compete, beside budget and data. All but the first one have the seconds it took."""
@@ -88,7 +110,7 @@ class Training:
 
     task: Task
     contestant: str
-    """A search of `SEARCHES`, or a reference."""
+    """A search of `SEARCHES`, a reference, or a variant of one."""
     searched: int | None
     """The seed of the search; None of a reference."""
     seed: int
@@ -105,7 +127,7 @@ def jobs(task: Task) -> Iterator[Search | Training]:
         for contestant in SEARCHES:
             yield Search(task, contestant, seed)
             yield Training(task, contestant, seed, seed)
-        for reference in task.references:
+        for reference in (*task.references, *task.variants):
             yield Training(task, reference, None, seed)
     for further in range(1, SEEDS):
         for searched in range(SEEDS):
