@@ -21,6 +21,8 @@ QUIET = 0.9
 """Part of the time that who measured had a core, from which milliseconds count."""
 INT8, TIMED = "onnxruntime-int8.onnx", ("onnxruntime.onnx", "model.c")
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
+FINDINGS = Path(__file__).with_name("findings.md")
+"""What people say of the records."""
 INTRODUCTION = """\
 # Results: what a search finds, trained to the end, beside what it has to beat
 
@@ -195,7 +197,7 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
 def page() -> str:
     """The text of docs/results.md."""
     found = list(records.read().values())
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, FINDINGS.read_text(encoding="utf-8").rstrip()]
     for task in TASKS.values():
         if any(row["task"] == task.name and "accuracy" in row for row in found):
             parts += [

@@ -40,6 +40,12 @@ KINDS = {
     "d6 fresh": Kind(32_000, {"epochs": 1}, divisor=6),
     "d6 fresh confirm": Kind(32_000, {"epochs": 2}, divisor=6),
     "d8": Kind(8_000, {"epochs": 8}, divisor=8),
+    "full": Kind(None, {"epochs": 2}, divisor=1),
+    "d3": Kind(8_000, {"epochs": 2}, divisor=3),
+    "d2": Kind(8_000, {"epochs": 2}, divisor=2),
+    "d1": Kind(8_000, {"epochs": 2}, divisor=1),
+    "d3 fresh": Kind(32_000, {"epochs": 1}, divisor=3),
+    "d2 fresh": Kind(32_000, {"epochs": 1}, divisor=2),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
 """By name. ``long zero`` is the truth: today's recipe. ``proxy`` is what a search did when the table was begun and ``d6
