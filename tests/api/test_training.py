@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import bft_nas
 from bft_nas.api.training_log import tensorboard_log
@@ -226,6 +226,9 @@ def test_what_is_no_file_of_its_export_is_not_evaluated(
     found = widest(NAME, 1_500_000, resolution=32, classes=10)
     assert found is not None
     (folder / changed).write_text(found[1].to_json(), encoding="utf-8")
+    if changed == "weights.safetensors":
+        own = load_file(exported / changed)
+        save_file({name: weight + 1 for name, weight in own.items()}, folder / changed)
     with pytest.raises(UserError, match=expected):
         bft_nas.evaluate_files("small", *(folder / name for name in files), trained=trained.folder.parent)
     assert not (trained.folder / "files.json").exists()
