@@ -17,8 +17,8 @@ import records
 from scipy import stats
 from tasks import SEARCHES, TASKS, VARIANTS, Task
 
-QUIET = 0.9
-"""Part of the time that who measured had a core, from which milliseconds count."""
+from bft_nas.record.latency import QUIET
+
 INT8, TIMED = "onnxruntime-int8.onnx", ("onnxruntime.onnx", "model.c")
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 FINDINGS = Path(__file__).with_name("findings.md")

@@ -43,6 +43,16 @@ def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = F
     return Evaluation(split, source, measures_of(torch.cat(logits).numpy(), test.labels))
 
 
+def kept_evaluation(trained: Trained) -> Evaluation:
+    """That at the end of a training; UserError where it has not come so far."""
+    known = trained.evaluation()
+    if known is None:
+        raise UserError(
+            f"trained network '{trained.name}': not trained to the end; expected {setting('resume')} first"
+        )
+    return known
+
+
 def judged(source: str, dataset: Dataset, size: int, *, tested: bool = False) -> tuple[str, Split]:
     """The split that a network is tried on, by name: ``test``, or where there is none (but for ``tested``) that for
     validation.

@@ -47,14 +47,11 @@ def evaluate_files(
 
     >>> [each.accuracy for each in evaluate_files("shoes", "shoes-export")]  # doctest: +SKIP
     """
-    from bft_nas.api.evaluation import judged
+    from bft_nas.api.evaluation import judged, kept_evaluation
     from bft_nas.api.training_work import images_of
 
     network = open_trained(name, trained=trained)
-    if network.evaluation() is None:
-        raise UserError(
-            f"trained network '{network.name}': not trained to the end; expected {setting('resume')} first"
-        )
+    kept_evaluation(network)
     found = _checked(network, [file for place in files for file in _files_at(Path(place))])
     images, source = images_of(network, {})
     split, test = judged(source, images.dataset, network.architecture.resolution)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bft_nas.api.evaluation import evaluated
+from bft_nas.api.evaluation import evaluated, kept_evaluation
 from bft_nas.api.sources import Source, architecture_of, source_of
 from bft_nas.api.teachers import WEIGHT, load_teacher, place_of, trained_teacher
 from bft_nas.api.teaching import is_complete, teacher_source, teaching_of
@@ -321,12 +321,7 @@ def evaluate(
     """
     found = Trained.open(name, trained=TrainingOptions.of({"trained": trained} if trained else {}).trained)
     if data is None:
-        known = found.evaluation()
-        if known is None:
-            raise UserError(
-                f"trained network '{found.name}': not trained to the end; expected {setting('resume')} first"
-            )
-        return known
+        return kept_evaluation(found)
     images, source = images_of(found, {"data": str(data)}, checked=False)
     if images.dataset.classes != found.data.classes:
         raise UserError(f"{setting('data')} '{data}': its classes are others than those of the training")
