@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.memory import keep_freed_memory
 from bft_nas.data.dataset import Dataset, Split, load_dataset
-from bft_nas.data.images import Images
+from bft_nas.data.images import Images, resize
 from bft_nas.network import build
 from bft_nas.training import loop
 from bft_nas.training.checkpoint import Parts
@@ -128,7 +128,7 @@ def train(network: Network, data: str, images: Images, kind: str, seed: int) -> 
             order = torch.randperm(len(tensors.train), generator=generator)
             since: list[Tensor] = []
             for step, picked in enumerate(torch.split(order, protocol.batch_size)[:per_epoch]):
-                since.append(loop._step(parts, protocol, images, tensors, picked))
+                since.append(loop._step(parts, protocol, images, size, picked))
                 done = epoch * per_epoch + step + 1
                 if done % STEPS_PER_ROW == 0 or step + 1 == per_epoch:
                     mean = float(torch.stack(since).mean())
@@ -171,7 +171,7 @@ def measure(model: nn.Module, images: Images, size: int) -> tuple[float, float]:
     for pixels, labels in zip(
         torch.split(tensors.validation, 250), torch.split(tensors.validation_labels, 250), strict=True
     ):
-        logits = model(images.normalise(pixels))[:, :classes]
+        logits = model(images.normalise(resize(pixels, size)))[:, :classes]
         right += int((logits.argmax(1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     return right / len(tensors.validation), loss / len(tensors.validation)

@@ -14,7 +14,7 @@ from bft_nas.data.summary import normalisation_of
 
 @dataclass(frozen=True)
 class ImageTensors:
-    """Both splits at one size, pixels uint8 (n, channels, size, size), on a device."""
+    """Both splits at one side, pixels uint8 (n, channels, side, side), on a device."""
 
     train: Tensor
     train_labels: Tensor
@@ -23,32 +23,39 @@ class ImageTensors:
 
 
 class Images:
-    """A dataset on a device, at whatever size a network asks for; the sizes seen so far are kept.
+    """A dataset on a device, for whatever size a network asks for; what was made for the sizes seen so far is kept.
 
-    Pixels are uint8 (n, channels, size, size); `normalise` makes the float images (n, 3, size, size) that
-    networks take.
+    Pixels are uint8 (n, channels, side, side). They are made smaller once, and larger by `resize` a batch at a time:
+    40,000 images of 32 pixels a side would take 3 GB at 160. `normalise` makes the float images (n, 3, size, size)
+    that networks take.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset = dataset
         self.device = device
         self.mean, self.std = dataset.normalisation or normalisation_of(dataset.train)
-        self._sizes: dict[int, ImageTensors] = {}
+        self._sides: dict[int, ImageTensors] = {}
+
+    def side_for(self, size: int) -> int:
+        """The side of the images that are kept for networks of a size: at most it."""
+        height, width = self.dataset.train.images.shape[1:3]
+        return min(size, height) if height == width else size
 
     def at(self, size: int) -> ImageTensors:
-        """Both splits at ``size`` x ``size`` pixels."""
-        if size not in self._sizes:
-            self.add(size, *self.resized(size))
-        return self._sizes[size]
+        """Both splits for networks that take ``size`` x ``size`` pixels: at their `side_for` it."""
+        side = self.side_for(size)
+        if side not in self._sides:
+            self.add(side, *self.resized(side))
+        return self._sides[side]
 
-    def resized(self, size: int) -> tuple[Tensor, Tensor]:
-        """The pixels of both splits at a size, in memory of their own."""
-        return _resized(self.dataset.train, size), _resized(self.dataset.validation, size)
+    def resized(self, side: int) -> tuple[Tensor, Tensor]:
+        """The pixels of both splits at a side, in memory of their own."""
+        return _resized(self.dataset.train, side), _resized(self.dataset.validation, side)
 
-    def add(self, size: int, train: Tensor, validation: Tensor) -> None:
-        """Keep the pixels of both splits at a size, as `resized` has them."""
-        if size not in self._sizes:
-            self._sizes[size] = ImageTensors(
+    def add(self, side: int, train: Tensor, validation: Tensor) -> None:
+        """Keep the pixels of both splits at a side, as `resized` has them."""
+        if side not in self._sides:
+            self._sides[side] = ImageTensors(
                 train.to(self.device),
                 torch.from_numpy(self.dataset.train.labels).to(self.device),
                 validation.to(self.device),

@@ -28,10 +28,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class SharedSize:
-    """Images at one size."""
+class SharedSide:
+    """Images at one side."""
 
-    size: int
+    side: int
     train: Place
     validation: Place
 
@@ -59,10 +59,10 @@ class SharedData:
         )
         return Images(dataset, device)
 
-    def add(self, images: Images, shared: SharedSize) -> None:
-        """Let images have a size that was made for all."""
+    def add(self, images: Images, shared: SharedSide) -> None:
+        """Let images have a side that was made for all."""
         train, validation = (self._mapped(place) for place in (shared.train, shared.validation))
-        images.add(shared.size, torch.from_numpy(train), torch.from_numpy(validation))
+        images.add(shared.side, torch.from_numpy(train), torch.from_numpy(validation))
 
     def _mapped(self, place: Place) -> Pixels:
         # What a process would write into the copy is its own; nobody does.
@@ -77,7 +77,7 @@ def _received(dataset: Dataset, train: Place, validation: Place, file: Any) -> S
 
 
 class ImageFile:
-    """A dataset in a file that goes away with the last process that has it open, at each size once asked for.
+    """A dataset in a file that goes away with the last process that has it open, at each side once asked for.
 
     Raises:
         RunError: there is no room for it.
@@ -100,14 +100,15 @@ class ImageFile:
             self._put(dataset.validation.images),
             self.file.fileno(),
         )
-        self.sizes: dict[int, SharedSize] = {}
+        self.sides: dict[int, SharedSide] = {}
 
-    def at(self, size: int) -> SharedSize:
-        """Where the images are at a size."""
-        if size not in self.sizes:
-            train, validation = self.images.resized(size)
-            self.sizes[size] = SharedSize(size, self._put(train.numpy()), self._put(validation.numpy()))
-        return self.sizes[size]
+    def at(self, size: int) -> SharedSide:
+        """Where the images are for networks of a size; see `bft_nas.data.images.Images.side_for`."""
+        side = self.images.side_for(size)
+        if side not in self.sides:
+            train, validation = self.images.resized(side)
+            self.sides[side] = SharedSide(side, self._put(train.numpy()), self._put(validation.numpy()))
+        return self.sides[side]
 
     def _put(self, pixels: Pixels) -> Place:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.data.images import Images
-from bft_nas.engines._shared import SharedData, SharedSize
+from bft_nas.engines._shared import SharedData, SharedSide
 from bft_nas.searching.jobs import Job, Outcome, train_job
 from bft_nas.training.curve import Curve
 from bft_nas.training.loop import TrainingFailed, failing
@@ -47,13 +47,13 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
     try:
         while True:
             job: Job
-            size: SharedSize
-            job, size = connection.recv()
+            side: SharedSide
+            job, side = connection.recv()
             try:
                 with failing():
                     if images is None:
                         images = setup.data.images(torch.device(setup.device))
-                    setup.data.add(images, size)
+                    setup.data.add(images, side)
             except TrainingFailed as failure:
                 signs.send("end", Outcome.failed(failure, 0.0))
                 continue

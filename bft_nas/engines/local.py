@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.core.errors import RunError
 from bft_nas.core.machine import usable_cores, usable_memory
 from bft_nas.core.memory import is_out_of_memory
-from bft_nas.engines._shared import ImageFile, SharedSize
+from bft_nas.engines._shared import ImageFile, SharedSide
 from bft_nas.engines._worker import Setup, serve
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome, train_job
 from bft_nas.training.loop import OUT_OF_MEMORY, TrainingFailed, failing
@@ -94,7 +94,7 @@ class _Worker:
         self.connection: Connection[Any, Any]
         self.heard = 0.0
 
-    def begin(self, job: Job, size: SharedSize) -> None:
+    def begin(self, job: Job, side: SharedSide) -> None:
         """Send a job and its images, starting the process if there is none; OSError when there is no room for one."""
         if self.process is None:
             try:
@@ -110,7 +110,7 @@ class _Worker:
         self.heard = time.monotonic()
         # If it died idle, the pipe says so when it is read.
         with suppress(OSError):
-            self.connection.send((job, size))
+            self.connection.send((job, side))
 
     def _start(self) -> None:
         context = _context()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.memory import is_out_of_memory
-from bft_nas.data.images import Images, ImageTensors, resize
+from bft_nas.data.images import Images, resize
 from bft_nas.network import Architecture, build
 from bft_nas.training.augment import augment
 from bft_nas.training.checkpoint import Parts, restore, store
@@ -162,7 +162,7 @@ def train(
                 batches = torch.split(order, protocol.batch_size)[:steps_per_epoch]
             for step, picked in enumerate(batches, start=(epoch - 1) * steps_per_epoch + 1):
                 with failing():
-                    losses += _step(parts, protocol, images, data, picked.to(images.device))
+                    losses += _step(parts, protocol, images, size, picked.to(images.device))
                 on_step(step, total)
             with failing():
                 train_loss = float(losses) / steps_per_epoch
@@ -193,9 +193,10 @@ def batch_sizes(images: int, size: int) -> list[int]:
     return [size] * whole + [rest] * (rest > 0)
 
 
-def _step(parts: Parts, protocol: Protocol, images: Images, data: ImageTensors, picked: Tensor) -> Tensor:
-    """Train on the images of these numbers, and return their loss."""
-    pixels = augment(data.train[picked], protocol.recipe, parts.generator)
+def _step(parts: Parts, protocol: Protocol, images: Images, size: int, picked: Tensor) -> Tensor:
+    """Train on the images of these numbers at ``size`` x ``size`` pixels, and return their loss."""
+    data = images.at(size)
+    pixels = augment(data.train[picked], protocol.recipe, parts.generator, size)
     with precision_of(protocol, images.device):
         logits = parts.model(images.normalise(pixels))[:, : protocol.data_classes]
         loss = F.cross_entropy(
@@ -228,7 +229,7 @@ def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) ->
     batches = zip(torch.split(data.validation, 250), torch.split(data.validation_labels, 250), strict=True)
     for pixels, labels in batches:
         with precision_of(protocol, images.device):
-            logits = model(images.normalise(pixels))[:, : protocol.data_classes]
+            logits = model(images.normalise(resize(pixels, size)))[:, : protocol.data_classes]
         right += (logits.argmax(1) == labels).sum()
     return int(right) / len(data.validation)
 

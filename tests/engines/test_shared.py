@@ -54,7 +54,7 @@ def test_what_workers_share_is_what_one_process_has(images: Images) -> None:
     shared = ImageFile(images)
     theirs = shared.data.images(torch.device("cpu"))
     assert (theirs.mean, theirs.std) == (images.mean, images.std)
-    for size in (16, 24, 16):
+    for size in (16, 24, 40, 16):
         shared.data.add(theirs, shared.at(size))
         ours = images.at(size)
         for name in ("train", "train_labels", "validation", "validation_labels"):
@@ -65,12 +65,13 @@ def test_what_workers_share_is_what_one_process_has(images: Images) -> None:
     assert images.at(16).train.any()
 
 
-def test_a_size_is_made_once_and_the_file_has_no_name(
+def test_a_side_is_made_once_and_the_file_has_no_name(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     shared = ImageFile(images)
     assert shared.at(16) is shared.at(16)
+    assert shared.at(40) is shared.at(80)
     assert not list(tmp_path.iterdir())
     shared.close()
 
