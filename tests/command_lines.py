@@ -92,6 +92,7 @@ SEARCH: dict[str, Sequence[str] | None] = {
     "--images": ("3", "10", "64", "129", "8000"),
     "--batch-size": ("1", "2", "32", "64", "4096"),
     "--proxy-divisor": ("1", "2", "4", "8", "99"),
+    "--confirm-divisor": ("1", "2", "8", "99"),
     "--references": ("all", "two"),
     "--no-references": None,
     "--no-confirm": None,

@@ -99,6 +99,7 @@ def test_an_empty_value_is_a_mistake_of_every_option(place: Place, option: str) 
             "--proxy-divisor 99: leaves 0.65 of 64 pixels; expected at",
         ),
         (["search", *BEGINNING, "--proxy-divisor", "9"], "expected at most 8"),
+        (["search", *BEGINNING, "--confirm-divisor", "9"], "--confirm-divisor 9: leaves 7.1 of 64 pixels"),
         (["search", *BEGINNING, "--time", "9" * 5000], "--time 999"),
         (["search", *BEGINNING, "--resolution", "9" * 5000], "--resolution 999"),
         (["search", *BEGINNING, "--name", "a" * 300], "--name 'aaa"),

@@ -39,6 +39,7 @@ def search(
     max_unreadable: int | None = None,
     batch_size: int | None = None,
     proxy_divisor: int | None = None,
+    confirm_divisor: int | None = None,
     storage: str | None = None,
     references: bool | Literal["all"] | None = None,
     confirm: bool | None = None,

@@ -28,10 +28,11 @@ from bft_nas.searching.latency_limit import LatencyLimit
 from bft_nas.searching.sampling import of_all_ranks, sample_round
 from bft_nas.searching.wider import confirmation_of
 from bft_nas.space.space import SearchSpace
-from bft_nas.training.confirmation import LONGER, SEEDS, Confirmation
+from bft_nas.training.confirmation import SEEDS, Confirmation
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
+    from bft_nas.training.protocol import Protocol
 
 SMALL_SPACE, SMALL_SIDE = "tiny", 96
 """The space of images up to so many pixels a side, unless another one is named."""
@@ -58,7 +59,7 @@ class Work:
     @cached_property
     def engine(self) -> Engine:
         """What trains under the run's own protocol."""
-        return self.make_engine(self.prepared.images, self.run.folder)
+        return self.make_engine(self.prepared.images, self.run.folder, self.prepared.protocol)
 
     def search(self, show: Show) -> None:
         """Train candidates until the limits are reached; see `bft_nas.searching.loop.search`.
@@ -91,7 +92,9 @@ class Work:
             return ""
         names = references.asked_names(self.options.references)
         cost = confirmation.expected_cost(self.run, len(names))
-        return confirmation_text(self.run, cost, self.clock.workers)
+        divisor = self.prepared.settings.confirm_divisor
+        chosen = Confirmation.of(self.prepared.protocol, divisor=divisor)
+        return confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
 
     def conclude(self, show: Show, say: Say) -> None:
         """What comes after a search: `compare`, `confirm`, `time_front`, unless others are still at work on the run."""
@@ -163,7 +166,8 @@ class Work:
     ) -> None:
         run, chosen = self.run, known.confirmation
         done = f"; {len(known.rows)} are known" if known.rows else ""
-        say(f"confirmation: {confirmation_text(run, cost, self.clock.workers)}, {chosen_text(chosen)}{done}")
+        text = confirmation_text(run, cost, chosen.protocol, self.clock.workers)
+        say(f"confirmation: {text}, {chosen_text(chosen)}{done}")
         with show(
             trials=cost.most,
             seconds=None,
@@ -171,7 +175,8 @@ class Work:
             best=None,
             noun="confirmation",
         ) as watcher:
-            confirmation.confirm(known, self.make_engine(images, run.folder), watcher, self.clock)
+            engine = self.make_engine(images, run.folder, chosen.protocol)
+            confirmation.confirm(known, engine, watcher, self.clock)
 
     def compare(self, show: Show, say: Say, names: Sequence[str] | None = None) -> None:
         """Train the references, by default all; see `bft_nas.searching.references.compare`."""
@@ -201,12 +206,13 @@ def time_front(run: Run, say: Say) -> None:
         say(f"latency: {text}")
 
 
-def confirmation_text(run: Run, cost: Cost, workers: int) -> str:
+def confirmation_text(run: Run, cost: Cost, protocol: Protocol, workers: int) -> str:
     """What a confirmation costs, in words; with its time as soon as trainings tell how long one takes."""
-    each = confirmation.seconds_of(run, workers)
+    each = confirmation.seconds_of(run, protocol, workers)
     least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
     time = "" if each is None else f", about {least} to {most}"
-    return f"{cost}, each {LONGER} times as long, seeds {', '.join(map(str, SEEDS))}{time}"
+    sides = "/".join(str(protocol.proxy_resolution(side)) for side in run.settings.resolutions)
+    return f"{cost} on images of {sides} pixels, seeds {', '.join(map(str, SEEDS))}{time}"
 
 
 def chosen_text(chosen: Confirmation) -> str:
@@ -324,7 +330,9 @@ def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
             f"run '{run.name}': no data at {settings.data} any more; expected {setting('data')} with where they are "
             f"now"
         )
-    prepared = loop.prepare(settings, run.space, run.protocol.recipe)
+    # Runs that say nothing of it were confirmed on images as small as those of their proxy trainings.
+    nearer = settings.confirm_divisor or run.protocol.resolution_divisor
+    prepared = loop.prepare(replace(settings, confirm_divisor=nearer), run.space, run.protocol.recipe)
     loop.check_protocol(run, prepared.protocol)
     if kept:
         run.move_data(prepared.settings.data)

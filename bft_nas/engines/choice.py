@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from bft_nas.searching.jobs import Engine
     from bft_nas.training.protocol import Protocol
 
-MakeEngine = Callable[["Images", Path], "Engine"]
+MakeEngine = Callable[["Images", Path, "Protocol"], "Engine"]
+"""From images, a run's folder and the protocol of the trainings, but for their seed."""
 
 
 def choose_engine(
     options: EngineOptions, protocol: Protocol, resolutions: Sequence[int]
 ) -> tuple[int, MakeEngine]:
-    """How many trainings there are at once, and what makes the engine for images and a run's folder.
+    """How many trainings there are at once under a protocol, and what makes the engine for it or another one.
 
     Whatever is wrong with the options is said here, before there is a run.
 
@@ -35,9 +36,9 @@ def choose_engine(
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
         )
-        return share.workers, lambda images, folder: ray_engine(
+        return share.workers, lambda images, folder, under: ray_engine(
             images,
-            protocol,
+            under,
             share=share,
             storage=options.ray_storage or str((folder / ".ray").absolute()),
             retries=options.retries,
@@ -46,7 +47,9 @@ def choose_engine(
     options.check_local()
     from bft_nas.engines.local import default_workers, local_engine
 
-    workers = options.workers or default_workers(protocol, resolutions)
-    return workers, lambda images, folder: local_engine(
-        images, protocol, workers=workers, retries=options.retries, timeout=options.trial_timeout
+    def workers(under: Protocol) -> int:
+        return options.workers or default_workers(under, resolutions)
+
+    return workers(protocol), lambda images, folder, under: local_engine(
+        images, under, workers=workers(under), retries=options.retries, timeout=options.trial_timeout
     )

@@ -266,7 +266,7 @@ class _Pool:
             raise RuntimeError(f"a worker met a defect of the program, {content[0]}\n{content[1]}")
 
     def _begin(self, worker: _Worker, job: Job) -> None:
-        size = self.protocol.proxy_resolution(job.candidate.architecture.resolution)
+        size = (job.protocol or self.protocol).proxy_resolution(job.candidate.architecture.resolution)
         try:
             with failing():
                 images = self.images.at(size)

@@ -116,6 +116,12 @@ class Settings:
         kind=POSITIVE,
         default=0,
     )
+    confirm_divisor: int = option(
+        "confirm at the deployment resolution divided by this (default: a third of the proxy's)",
+        kind=POSITIVE,
+        default=0,
+        unsaid=0,
+    )
     storage: str = option(
         "a database that owns the study, such as postgresql://user@host/db (default: a file in the run's folder)",
         metavar="URL",

@@ -19,10 +19,11 @@ from bft_nas.searching.racing import Racer, Rule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
 from bft_nas.searching.shortlist import SHORTLIST, Promising, shortlist
-from bft_nas.training.confirmation import LONGER, SEEDS, Confirmation
+from bft_nas.training.confirmation import SEEDS, Confirmation, time_of
 
 if TYPE_CHECKING:
     from bft_nas.searching.loop import Clock, Watcher
+    from bft_nas.training.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,14 @@ def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmati
     return cost_of(len(contenders) - references, references, budgets=budgets, seeds=len(confirmation.seeds))
 
 
-def seconds_of(run: Run, workers: int) -> float | None:
+def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:
     """How long a training of the confirmation keeps a run from the next one, from its proxy trainings; None without."""
     results = run.results()
     trained = results.loc[results["state"] == "complete", "seconds"]
-    return None if trained.empty else float(trained.mean()) * LONGER / workers
+    if trained.empty:
+        return None
+    times = [time_of(protocol, run.protocol, resolution) for resolution in run.settings.resolutions]
+    return float(trained.mean()) * sum(times) / len(times) / workers
 
 
 class Confirmations:

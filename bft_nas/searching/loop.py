@@ -23,6 +23,7 @@ from bft_nas.searching.named import NAMES
 from bft_nas.searching.proposers import PROPOSERS, NothingFits, Proposer
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.checkpoint import damage_of
+from bft_nas.training.confirmation import nearer_divisor
 from bft_nas.training.protocol import Protocol, default_divisor
 from bft_nas.training.recipe import Precision, Recipe
 
@@ -108,7 +109,8 @@ def prepare(
 
     ``classes`` of 0 in the settings stands for ImageNet's at the benchmarks, where they are to stand in for it, and for
     the data's own otherwise;
-    ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`. A resumed run keeps its recipe, whatever
+    ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`, ``confirm_divisor`` of 0 for
+    `bft_nas.training.confirmation.nearer_divisor`. A resumed run keeps its recipe, whatever
     today's is; the precision is the device's.
 
     Raises:
@@ -123,11 +125,13 @@ def prepare(
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     divisor = settings.proxy_divisor or default_divisor(space.resolutions)
-    if min(space.resolutions) < LEAST_PIXELS * divisor:
-        raise UserError(
-            f"{setting('proxy_divisor')} {divisor}: leaves {min(space.resolutions) / divisor:.2g} of "
-            f"{min(space.resolutions)} pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
-        )
+    nearer = settings.confirm_divisor or nearer_divisor(divisor)
+    for name, each in (("proxy_divisor", divisor), ("confirm_divisor", nearer)):
+        if min(space.resolutions) < LEAST_PIXELS * each:
+            raise UserError(
+                f"{setting(name)} {each}: leaves {min(space.resolutions) / each:.2g} of "
+                f"{min(space.resolutions)} pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
+            )
     largest = round(max(space.resolutions) / divisor)
     dataset = load_dataset(
         settings.data, size=largest, images=settings.images, max_unreadable=settings.max_unreadable
@@ -152,6 +156,7 @@ def prepare(
         data=anchored(settings.data),
         classes=classes,
         proxy_divisor=divisor,
+        confirm_divisor=nearer,
         resolutions=tuple(space.resolutions),
     )
     return Prepared(settings, within, dropped, protocol, Images(dataset, device))

@@ -1,4 +1,4 @@
-"""The images of a confirmation: more of a search's data, where there are more."""
+"""The images of a confirmation: more of a search's data, where there are more, and larger ones."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
     import bft_nas.data.images
 
     settings, proxy, images = prepared.settings, prepared.protocol, prepared.images
-    same = Confirmation.of(proxy), images
-    if settings.images is None or proxy.train_images < settings.images:
+    divisor = settings.confirm_divisor or proxy.resolution_divisor
+    nearer = divisor < proxy.resolution_divisor
+    wanted = settings.images if settings.images is None else LONGER * settings.images
+    has_more = settings.images is not None and proxy.train_images >= settings.images
+    same = Confirmation.of(proxy, divisor=divisor), images
+    if not nearer and not has_more:
         return same
     dataset = load_dataset(
         settings.data,
-        size=proxy.proxy_resolution(max(settings.resolutions)),
-        images=LONGER * settings.images,
+        size=round(max(settings.resolutions) / divisor),
+        images=wanted,
         max_unreadable=settings.max_unreadable,
     )
-    if len(dataset.train.labels) == proxy.train_images:
+    if not nearer and len(dataset.train.labels) == proxy.train_images:
         return same
     wider = replace(proxy, data_digest=dataset.digest, train_images=len(dataset.train.labels))
     dataset = replace(dataset, normalisation=(images.mean, images.std))
-    return Confirmation.of(proxy, wider), bft_nas.data.images.Images(dataset, images.device)
+    return Confirmation.of(proxy, wider, divisor=divisor), bft_nas.data.images.Images(dataset, images.device)

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from bft_nas.training.protocol import Protocol
 
 LONGER = 4
-"""Steps of a confirmation over those of a proxy training."""
+"""Steps of a confirmation over those of a proxy training on images as small as they are."""
+NEARER = 3
+"""How much nearer to the deployment resolution a confirmation is than a proxy training, at most."""
+LONGER_NEARER = 2
+"""Steps of a confirmation on larger images over those of a proxy training."""
+STEP_PIXELS = 3_700
+"""What a step takes besides its work on pixels, in pixels a side squared: measured at 15M MACs, one thread."""
 SEEDS = (1, 2, 3)
 """Not that of the proxy trainings: who was chosen for luck with one seed has to do without it."""
 
@@ -17,8 +23,10 @@ SEEDS = (1, 2, 3)
 class Confirmation:
     """How the networks that may win are trained once more.
 
-    >>> Confirmation.of(Protocol("images", "", 10, 100, 20, 4, epochs=2)).under(3).epochs
-    8
+    >>> proxy = Protocol("images", "", 10, 100, 20, 6, epochs=2)
+    >>> confirmation = Confirmation.of(proxy, divisor=2)
+    >>> confirmation.under(3).epochs, confirmation.under(3).resolution_divisor
+    (4, 2)
     """
 
     protocol: Protocol
@@ -31,20 +39,21 @@ class Confirmation:
         proxy: Protocol,
         wider: Protocol | None = None,
         *,
-        longer: int = LONGER,
+        divisor: int | None = None,
         seeds: tuple[int, ...] = SEEDS,
     ) -> Confirmation:
-        """That of a search, ``longer`` times as long as its proxy trainings.
+        """That of a search, `longer` times as long as its proxy trainings.
 
         Args:
             proxy: under which the candidates were ranked.
             wider: the same with more images to train on, where the data has them.
-            longer: steps over those of a proxy training.
+            divisor: of the deployment resolution; by default the proxy's.
             seeds: of the trainings.
         """
-        base = wider or proxy
-        epochs = round(longer * proxy.epochs * proxy.train_images / base.train_images)
-        return cls(replace(base, epochs=max(1, epochs)), seeds)
+        base, divisor = wider or proxy, divisor or proxy.resolution_divisor
+        steps = longer(proxy.resolution_divisor, divisor)
+        epochs = round(steps * proxy.epochs * proxy.train_images / base.train_images)
+        return cls(replace(base, epochs=max(1, epochs), resolution_divisor=divisor), seeds)
 
     @property
     def epochs(self) -> int:
@@ -59,3 +68,26 @@ class Confirmation:
     def hash(self) -> str:
         """12 hex digits that stand for the protocol whatever the seed."""
         return hashlib.sha256(f"confirmation {self.under(0).hash}".encode()).hexdigest()[:12]
+
+
+def nearer_divisor(proxy: int) -> int:
+    """By what a confirmation divides the deployment resolution, where proxy trainings divide it by ``proxy``.
+
+    >>> nearer_divisor(6), nearer_divisor(2)
+    (2, 1)
+    """
+    return -(-proxy // NEARER)
+
+
+def longer(proxy: int, divisor: int) -> int:
+    """Steps of a confirmation over those of a proxy training, from what each divides the deployment resolution by."""
+    return LONGER if divisor >= proxy else LONGER_NEARER
+
+
+def time_of(confirmation: Protocol, proxy: Protocol, resolution: int) -> float:
+    """How long a training of a confirmation takes over a proxy training, for networks made for a resolution."""
+    steps, pixels = (
+        [each.epochs * each.train_images for each in (confirmation, proxy)],
+        [STEP_PIXELS + each.proxy_resolution(resolution) ** 2 for each in (confirmation, proxy)],
+    )
+    return steps[0] * pixels[0] / (steps[1] * pixels[1])

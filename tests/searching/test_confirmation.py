@@ -126,7 +126,7 @@ def test_one_hash_stands_for_all_seeds_and_is_that_of_no_proxy() -> None:
     hashes = [each.hash for each in under]
     assert len({*hashes, confirmation.hash, protocol.hash}) == len(hashes) + 2
     assert Confirmation.of(protocol, seeds=(5, 6)).hash == confirmation.hash
-    assert Confirmation.of(protocol, longer=2).hash != confirmation.hash
+    assert Confirmation.of(protocol, divisor=2).hash != confirmation.hash
 
 
 def test_who_may_win_and_whom_it_is_compared_with_are_trained_longer(

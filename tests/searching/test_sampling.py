@@ -87,7 +87,7 @@ def test_it_says_how_far_the_proxy_agrees_and_a_better_one_may_win(
     numbers = {each.candidate.number for each in contenders_of(run, protocol=protocol)}
     assert numbers >= set(rows["number"])
     assert {each.candidate.number for each in contenders_of(run, protocol="another")} < numbers
-    assert Confirmation.of(run.protocol).hash == protocol
+    assert Confirmation.of(run.protocol, divisor=run.settings.confirm_divisor).hash == protocol
 
 
 @pytest.mark.parametrize("train", [0, 5, "12"])

@@ -1,4 +1,4 @@
-"""What a confirmation is trained on: more images where the data has them, and otherwise the same ones more often."""
+"""What a confirmation is trained on: more images and larger ones, where the data has them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bft_nas.searching.loop import Prepared
 from bft_nas.searching.wider import confirmation_of
+from bft_nas.training.confirmation import nearer_divisor, time_of
+from bft_nas.training.protocol import Protocol
 from tests.conftest import tiny_prepared
 
+PROXY = 4
+"""What the proxy divides the deployment resolution by."""
 
-def prepared_for(folder: Path, count: int, images: int | None) -> Prepared:
-    """A search on so many of the images of an archive that has ``count``."""
+
+def prepared_for(folder: Path, count: int, images: int | None, divisor: int | None = None) -> Prepared:
+    """A search on so many of the images of an archive that has ``count``; see `confirmation_of` for its divisor."""
     rng = np.random.default_rng(0)
     path = folder / "own.npz"
     np.savez(
@@ -24,7 +30,7 @@ def prepared_for(folder: Path, count: int, images: int | None) -> Prepared:
         val_images=rng.integers(0, 255, (20, 24, 24, 3), dtype=np.uint8),
         val_labels=np.arange(20) % 10,
     )
-    return tiny_prepared(data=str(path), images=images, epochs=2)
+    return tiny_prepared(data=str(path), images=images, epochs=2, confirm_divisor=divisor or PROXY)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +63,46 @@ def test_images_are_validated_on_and_normalised_as_in_the_search(tmp_path: Path)
     )
     same = replace(confirmation.protocol, data_digest=prepared.protocol.data_digest, train_images=50)
     assert same == prepared.protocol
+
+
+@pytest.mark.parametrize(("proxy", "divisor"), [(6, 2), (4, 2), (3, 1), (2, 1), (1, 1)])
+def test_by_default_it_is_on_images_up_to_three_times_as_large(proxy: int, divisor: int) -> None:
+    assert nearer_divisor(proxy) == divisor
+
+
+@pytest.mark.parametrize(("count", "images", "epochs"), [(500, 200, 1), (100, 100, 2), (50, 50, 4)])
+def test_larger_images_are_trained_on_for_half_as_many_steps(
+    count: int, images: int, epochs: int, tmp_path: Path
+) -> None:
+    prepared = prepared_for(tmp_path, count, 50, 2)
+    confirmation, taken = confirmation_of(prepared)
+    assert (confirmation.protocol.train_images, confirmation.epochs) == (images, epochs)
+    resolution = prepared.settings.resolutions[0]
+    assert confirmation.protocol.proxy_resolution(resolution) == 2 * prepared.protocol.proxy_resolution(
+        resolution
+    )
+    assert len(taken.dataset.train.labels) == images
+
+
+def test_images_of_a_folder_are_read_as_large_as_it_needs_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 20), ("val", 4)):
+        for number in range(count):
+            path = tmp_path / "images" / split / str(number % 2) / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+    prepared = tiny_prepared(data=str(tmp_path / "images"), images=None, confirm_divisor=1)
+    confirmation, taken = confirmation_of(prepared)
+    side = max(prepared.settings.resolutions)
+    assert taken.at(side).train.shape[2:] == (side, side) == taken.dataset.train.images.shape[1:3]
+    assert prepared.images.dataset.train.images.shape[1] == side // PROXY
+    assert confirmation.protocol.data_digest == taken.dataset.digest
+
+
+def test_time_grows_with_steps_and_pixels() -> None:
+    proxy = Protocol("images", "", 10, 100, 20, 6, epochs=2)
+    longer = replace(proxy, epochs=8)
+    assert time_of(longer, proxy, 160) == 4
+    nearer = [time_of(replace(proxy, resolution_divisor=each), proxy, 160) for each in (6, 3, 2, 1)]
+    assert nearer == sorted(nearer)
+    assert nearer[0] == 1
