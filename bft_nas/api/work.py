@@ -320,7 +320,8 @@ def open_finished(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
 
 
 def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, MakeEngine]:
-    return choose_engine(options, prepared.protocol, prepared.space.resolutions)
+    budget = max(prepared.settings.budgets)
+    return choose_engine(options, prepared.protocol, prepared.space.resolutions, budget)
 
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:

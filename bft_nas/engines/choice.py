@@ -18,11 +18,12 @@ MakeEngine = Callable[["Images", Path, "Protocol"], "Engine"]
 
 
 def choose_engine(
-    options: EngineOptions, protocol: Protocol, resolutions: Sequence[int]
+    options: EngineOptions, protocol: Protocol, resolutions: Sequence[int], budget: int
 ) -> tuple[int, MakeEngine]:
     """How many trainings there are at once under a protocol, and what makes the engine for it or another one.
 
-    Whatever is wrong with the options is said here, before there is a run.
+    Whatever is wrong with the options is said here, before there is a run. Resolutions and the budget in MACs are those
+    of the networks.
 
     Raises:
         UserError: an option that the engine has no use for, or a cluster that cannot be joined.
@@ -48,7 +49,7 @@ def choose_engine(
     from bft_nas.engines.local import default_workers, local_engine
 
     def workers(under: Protocol) -> int:
-        return options.workers or default_workers(under, resolutions)
+        return options.workers or default_workers(under, resolutions, budget)
 
     return workers(protocol), lambda images, folder, under: local_engine(
         images, under, workers=workers(under), retries=options.retries, timeout=options.trial_timeout

@@ -36,14 +36,20 @@ PRELOADED = ("bft_nas.engines._worker", "safetensors.torch", "torch._dynamo")
 """What a worker imports before its first epoch is over; the last one with the first optimiser."""
 PROCESS_MEMORY = 250 << 20
 """Bytes that a worker takes before it trains."""
-PIXEL_MEMORY = 4096
-"""Bytes that its training takes for each pixel of a batch, at most: measured were 600 at 50M MACs, 3,600 at 600M."""
+PIXEL_MEMORY, MACS_MEMORY = 1_100, 5e-6
+"""Bytes that its training takes for each pixel of a batch, at most: so many, and more for each of the network's MACs.
+Measured were 1,000 at 15M MACs, 600 at 50M, 3,600 at 600M."""
 
 
-def default_workers(protocol: Protocol, resolutions: Sequence[int]) -> int:
+def default_workers(protocol: Protocol, resolutions: Sequence[int], budget: int) -> int:
     """One for each GPU; without one, one for each core, but no more than there is memory for.
 
     Small networks do not keep a second thread busy: it speeds a training up by 1.04 to 1.36, a second worker by 1.9.
+
+    Args:
+        protocol: of the trainings.
+        resolutions: at deployment, in pixels a side.
+        budget: the most MACs that a network may have.
     """
     import torch
 
@@ -51,9 +57,10 @@ def default_workers(protocol: Protocol, resolutions: Sequence[int]) -> int:
     if gpus:
         return gpus
     side = max(protocol.proxy_resolution(each) for each in resolutions)
-    each = PROCESS_MEMORY + PIXEL_MEMORY * protocol.batch_size * side * side
+    pixel = PIXEL_MEMORY + MACS_MEMORY * budget
+    each = PROCESS_MEMORY + pixel * protocol.batch_size * side * side
     memory = usable_memory()
-    return usable_cores() if memory is None else max(1, min(usable_cores(), memory // each))
+    return usable_cores() if memory is None else max(1, min(usable_cores(), int(memory / each)))
 
 
 def local_engine(

@@ -23,31 +23,36 @@ def fake_machine(monkeypatch: pytest.MonkeyPatch, cores: int, memory: int | None
 
 @pytest.mark.parametrize(
     ("cores", "mebibytes", "workers"),
-    [(1, None, 1), (6, None, 6), (6, 64_000, 6), (6, 2_500, 2), (6, 300, 1)],
+    [(1, None, 1), (6, None, 6), (6, 64_000, 6), (6, 1_100, 2), (6, 300, 1)],
 )
 def test_there_is_a_worker_for_each_core_as_far_as_memory_goes(
     cores: int, mebibytes: int | None, workers: int, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_machine(monkeypatch, cores, None if mebibytes is None else mebibytes << 20)
     protocol = Protocol.of(images.dataset, 4)
-    assert default_workers(protocol, [128, 224]) == workers
+    assert default_workers(protocol, [128, 224], 50_000_000) == workers
 
 
-def test_larger_images_and_batches_leave_room_for_fewer(
+def test_larger_images_batches_and_budgets_leave_room_for_fewer(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_machine(monkeypatch, 8, 8 << 30)
     at = [
-        default_workers(Protocol.of(images.dataset, divisor, batch_size=batch), [224])
-        for divisor, batch in ((4, 64), (4, 256), (1, 64))
+        default_workers(Protocol.of(images.dataset, divisor, batch_size=batch), [224], budget)
+        for divisor, batch, budget in (
+            (4, 64, 50_000_000),
+            (4, 256, 50_000_000),
+            (1, 64, 50_000_000),
+            (1, 64, 600_000_000),
+        )
     ]
     assert at == sorted(at, reverse=True)
-    assert at[0] > at[1] > at[2] == 1
+    assert at[0] > at[1] > at[2] > at[3]
 
 
 def test_there_is_a_worker_for_each_gpu(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_machine(monkeypatch, 8, 64 << 30, gpus=3)
-    assert default_workers(Protocol.of(images.dataset, 4), [224]) == 3
+    assert default_workers(Protocol.of(images.dataset, 4), [224], 50_000_000) == 3
 
 
 def test_what_workers_share_is_what_one_process_has(images: Images) -> None:
