@@ -36,7 +36,7 @@ def test_there_is_a_worker_for_each_core_as_far_as_memory_goes(
 def test_larger_images_batches_and_budgets_leave_room_for_fewer(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_machine(monkeypatch, 8, 8 << 30)
+    fake_machine(monkeypatch, 8, 9_500 << 20)
     at = [
         default_workers(Protocol.of(images.dataset, divisor, batch_size=batch), [224], budget)
         for divisor, batch, budget in (
