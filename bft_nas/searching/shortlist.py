@@ -36,8 +36,8 @@ class Promising:
 def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
     """The numbers of the candidates to be confirmed within a budget in MACs, the most accurate ones first.
 
-    At most `SHORTLIST` of them, no two nearly the same and at most `OF_A_FAMILY` of a family while another one is
-    within `REACH`; and last the most accurate dense one, if it is not among them.
+    At most `SHORTLIST` of them, no two nearly the same: one of each family within `REACH`, then up to `OF_A_FAMILY`,
+    then whatever there is; and last the most accurate dense one, if it is not among them.
     """
     fitting = [each for each in candidates if each.macs <= budget]
     ranked = sorted(fitting, key=lambda each: (-each.accuracy, each.macs, each.number))
@@ -53,7 +53,9 @@ def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
             if not alike and Counter(other.family for other in chosen)[each.family] < of_a_family:
                 chosen.append(each)
 
-    fill([each for each in ranked if each.accuracy >= ranked[0].accuracy - REACH], OF_A_FAMILY)
+    near = [each for each in ranked if each.accuracy >= ranked[0].accuracy - REACH]
+    fill(near, 1)
+    fill(near, OF_A_FAMILY)
     fill(ranked, SHORTLIST)
     dense = [each for each in ranked if each.dense][:1]
     named = sorted(chosen, key=ranked.index) + [each for each in dense if each not in chosen]

@@ -67,6 +67,14 @@ def test_the_best_dense_one_is_in_however_far_behind_it_is() -> None:
 
 
 @given(candidates())
+def test_it_has_one_of_each_family_within_reach_first(known: list[Promising]) -> None:
+    chosen = {known[number].family for number in shortlist(known, BUDGET)}
+    fitting = [each for each in known if each.macs <= BUDGET]
+    best = max((each.accuracy for each in fitting), default=0.0)
+    assert {each.family for each in fitting if each.accuracy >= best - REACH} <= chosen
+
+
+@given(candidates())
 def test_it_is_short_and_its_networks_are_unlike_one_another(known: list[Promising]) -> None:
     chosen = [known[number] for number in shortlist(known, BUDGET)]
     assert len(chosen) <= SHORTLIST + 1

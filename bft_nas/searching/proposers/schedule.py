@@ -7,6 +7,15 @@ ROUND = 5
 random search would have found; the others are the model's best."""
 
 
+def learned_before(position: int) -> int:
+    """How many of the proposals before one are chosen by what was learned.
+
+    >>> [learned_before(position) for position in range(FIRST, FIRST + 7)]
+    [0, 0, 1, 2, 3, 4, 4]
+    """
+    return sum(not is_uniform(each) for each in range(FIRST, position))
+
+
 def is_uniform(position: int) -> bool:
     """Whether the proposal of a position, counted from 0, is a uniform one.
 

@@ -10,15 +10,18 @@ from typing import Any
 from bft_nas.record import Entry, History
 from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
+from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, learned_before
+from bft_nas.searching.shortlist import REACH
 from bft_nas.space.choosing import differing
 from bft_nas.space.drawing import Drawn, draw, mutate
 from bft_nas.space.space import Proposal, SearchSpace
 
+FAMILY = "family"
+"""The choice of one, in spaces that have several."""
 DRAWN, MUTATED = 1000, 1000
 """Networks in the pool."""
 PARENTS = 8
-"""The most accurate networks so far, of which the pool holds mutations."""
+"""The most accurate networks of the family so far, of which the pool holds mutations."""
 CONSIDERED = 500
 """Of a pool at most, best first, where not all of it fits."""
 UNIFORM = 100
@@ -40,7 +43,9 @@ def proposed(
 ) -> Proposal:
     """What `Accuracy` predicts to be the most accurate within a budget, of a pool that is drawn for this decision.
 
-    The pool holds uniform draws and mutations of the best so far. Several budgets take turns.
+    The pool holds uniform draws and mutations of the best so far. Several budgets take turns, and so do the families
+    whose best one is within `REACH`: brief trainings rank well within a family and badly between families
+    (benchmarks/results/table.md).
 
     Args:
         space: whose every family can stay within the smallest budget.
@@ -59,11 +64,14 @@ def proposed(
     if is_uniform(position) or len(observed) < FIRST // 2:
         return _uniform(space, budgets, rng, position, fits)
     budget = budgets[position % len(budgets)]
-    pool = _pool(space, budgets, budget, observed, rng)
+    families = promising_families(observed)
+    family = families[learned_before(position) // len(budgets) % len(families)]
+    pool = _pool(space, budgets, budget, [each for each in observed if _family(each.point) == family], rng)
     epochs = max(max(each.accuracies) for each in observed)
     points = [Point(drawn.choices, drawn.macs, drawn.params, drawn.resolution) for drawn in pool]
     predicted = Accuracy(observed, epochs, seed).predict(points)
     best_first = [pool[place] for place in (-predicted).argsort(kind="stable")]
+    best_first.sort(key=lambda drawn: drawn.choices.get(FAMILY) != family)
     unlike = (
         drawn
         for drawn in best_first
@@ -75,6 +83,24 @@ def proposed(
         if proposal.architecture.hash not in known and fits(proposal.architecture):
             return proposal
     return _uniform(space, budgets, rng, position, fits)
+
+
+def promising_families(observed: Sequence[Observed]) -> list[str | None]:
+    """The families whose most accurate network is within `REACH` of the most accurate of all, in order of their names.
+
+    In a space of one family there is None.
+    """
+    best: dict[str | None, float] = {}
+    for each in observed:
+        family = _family(each.point)
+        best[family] = max(best.get(family, 0.0), each.accuracies[max(each.accuracies)])
+    return sorted(
+        (family for family, accuracy in best.items() if accuracy >= max(best.values()) - REACH), key=str
+    )
+
+
+def _family(point: Point) -> str | None:
+    return point.choices.get(FAMILY)
 
 
 class Surrogate:
@@ -133,7 +159,7 @@ def _uniform(
     space: SearchSpace, budgets: Sequence[int], rng: random.Random, position: int, fits: Fits
 ) -> Proposal:
     def suggest(name: str, values: Sequence[Any]) -> Any:
-        by_turns = name == "family" and position < FIRST
+        by_turns = name == FAMILY and position < FIRST
         return values[position % len(values)] if by_turns else rng.choice(values)
 
     proposals = (space.propose_for(suggest, budgets) for _ in range(UNIFORM))
