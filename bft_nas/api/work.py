@@ -325,7 +325,7 @@ def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, M
 
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
-    """What a run needs to resume, under its own protocol; where its data are now is then ``kept`` in it."""
+    """What a run needs to resume, under its own protocol; what may change is then ``kept`` in it."""
     if settings.data == run.settings.data and not is_there(settings.data):
         raise UserError(
             f"run '{run.name}': no data at {settings.data} any more; expected {setting('data')} with where they are "
@@ -336,5 +336,5 @@ def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
     prepared = loop.prepare(replace(settings, confirm_divisor=nearer), run.space, run.protocol.recipe)
     loop.check_protocol(run, prepared.protocol)
     if kept:
-        run.move_data(prepared.settings.data)
+        run.keep(data=prepared.settings.data, confirm_divisor=nearer)
     return replace(prepared, protocol=run.protocol)

@@ -41,7 +41,7 @@ from bft_nas.record.latency import Latency, add_latencies, read_latencies, with_
 from bft_nas.record.ledger import Ledger
 from bft_nas.record.members import Members
 from bft_nas.record.pareto import OBJECTIVES, front, winners
-from bft_nas.record.run_file import RUN_FILE, DataFacts, read_run_file, rewrite_data, write_run_file
+from bft_nas.record.run_file import RUN_FILE, DataFacts, read_run_file, rewrite_settings, write_run_file
 from bft_nas.record.run_folder import RUNS, find_run_folder, make_run_folder
 from bft_nas.record.settings import Settings
 from bft_nas.record.storage import JOURNAL
@@ -115,11 +115,12 @@ class Run:
         """The directory's name."""
         return self.folder.resolve().name
 
-    def move_data(self, place: str) -> None:
-        """Keep where the run's data are now."""
-        if place != self.settings.data:
-            rewrite_data(self.folder, place)
-            self.settings = replace(self.settings, data=place)
+    def keep(self, *, data: str, confirm_divisor: int) -> None:
+        """Keep where the run's data are now, and at what its winner is confirmed."""
+        settings = replace(self.settings, data=data, confirm_divisor=confirm_divisor)
+        if settings != self.settings:
+            rewrite_settings(self.folder, {"data": data, "confirm_divisor": confirm_divisor})
+            self.settings = settings
 
     @cached_property
     def space(self) -> SearchSpace:

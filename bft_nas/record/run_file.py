@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -68,10 +69,10 @@ def write_run_file(
     write_text(folder / RUN_FILE, yaml.dump(content, Dumper=_Dumper, sort_keys=False))
 
 
-def rewrite_data(folder: Path, data: str) -> None:
-    """Say in run.yaml where a run's data are now; all else in it stays."""
+def rewrite_settings(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Change settings in run.yaml; all else in it stays."""
     content = yaml.safe_load((folder / RUN_FILE).read_text(encoding="utf-8"))
-    content["settings"]["data"] = data
+    content["settings"].update(changes)
     write_text(folder / RUN_FILE, yaml.dump(content, Dumper=_Dumper, sort_keys=False))
 
 

@@ -18,6 +18,7 @@ from bft_nas.core.options import options_of
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import Candidate
 from bft_nas.record.settings import Settings
+from bft_nas.training.confirmation import nearer_divisor
 from tests.conftest import Silent, tiny_prepared, tiny_run
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +113,27 @@ class Interrupting(Silent):
 
     def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
         raise KeyboardInterrupt
+
+
+def test_a_run_is_confirmed_anew_at_another_resolution_and_keeps_to_it(
+    tiny_space: Path, tmp_path: Path
+) -> None:
+    asked = SMALL | {"confirm": True, "proxy_divisor": 4, "progress": False, "runs": tmp_path}
+    run = bft_nas.search(flops="3M", space=tiny_space, resolution=64, name="nearer", **asked)  # type: ignore[arg-type]
+
+    def confirmed(seen: bft_nas.Run) -> set[str]:
+        return set(bft_nas.open_run(seen.folder).confirmations()["protocol"])
+
+    assert run.settings.confirm_divisor == nearer_divisor(run.protocol.resolution_divisor)
+    (before,) = confirmed(run)
+    again = {"confirm": True, "references": False, "timing": False, "runs": tmp_path}
+    bft_nas.search(resume="nearer", confirm_divisor=1, workers=1, progress=False, **again)  # type: ignore[arg-type]
+    (after,) = confirmed(run)
+    assert after != before
+    watcher = Silent()
+    bft_nas.search(resume="nearer", workers=1, progress=watcher, **again)  # type: ignore[arg-type]
+    assert watcher.begun == []
+    assert confirmed(run) == {after}
 
 
 def test_an_interrupted_search_leaves_results_and_report(tmp_path: Path, tiny_space: Path) -> None:

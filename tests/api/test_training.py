@@ -189,7 +189,7 @@ def test_a_candidate_that_failed_and_a_run_whose_data_is_gone_are_refused(data: 
     with pytest.raises(UserError, match=f"candidate 99: not in run '{run.name}'; expected 0, 1"):
         bft_nas.train(run.name, candidate=99, data=data, **given)
     gone = shutil.copy(data, tmp_path / "gone.npz")
-    run.move_data(str(gone))
+    run.keep(data=str(gone), confirm_divisor=1)
     Path(gone).unlink()
     with pytest.raises(
         UserError, match=r"no data at .*gone\.npz any more; expected data with where they are now"

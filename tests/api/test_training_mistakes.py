@@ -36,7 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_parts(tmp_path / "photos", {"a": 5, "b": 5})
     run = make_run(tmp_path / "runs", candidates=20, failed=0.3)
-    run.move_data(str(tmp_path / "photos"))
+    run.keep(data=str(tmp_path / "photos"), confirm_divisor=1)
     return tmp_path
 
 
