@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.core.units import format_macs, format_percent
+from bft_nas.core.units import format_epochs, format_macs, format_percent
 from bft_nas.dashboard._layers import REFERENCE, scaled
 from bft_nas.dashboard._style import ACCENT
 from bft_nas.record.columns import Column, column_named
@@ -40,7 +40,8 @@ def confirmed_rows(verdict: Verdict) -> list[tuple[str, ...]]:
 def confirmed_title(verdict: Verdict) -> str:
     """What stands over its rows."""
     network = verdict.winner.network
-    return f"Confirmed within {format_macs(verdict.budget)}: {network.epochs} epochs, protocol {network.protocol}"
+    epochs = format_epochs(network.epochs)
+    return f"Confirmed within {format_macs(verdict.budget)}: {epochs}, protocol {network.protocol}"
 
 
 def confirmed_points(*frames: pd.DataFrame) -> list[pd.DataFrame]:

@@ -13,7 +13,7 @@ from bft_nas.api.latency_limits import known_limit, new_limit
 from bft_nas.api.request import RunOptions
 from bft_nas.api.run import Run
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.units import format_duration, format_macs
+from bft_nas.core.units import format_duration, format_epochs, format_macs
 from bft_nas.data.dataset import is_there
 from bft_nas.data.sides import side_of
 from bft_nas.engines.choice import MakeEngine, choose_engine
@@ -218,7 +218,7 @@ def confirmation_text(run: Run, cost: Cost, protocol: Protocol, workers: int) ->
 def chosen_text(chosen: Confirmation) -> str:
     """What its trainings are, in words."""
     protocol = chosen.protocol
-    return f"{protocol.epochs} epochs of {protocol.train_images} images (protocol {chosen.hash})"
+    return f"{format_epochs(protocol.epochs)} of {protocol.train_images} images (protocol {chosen.hash})"
 
 
 @contextmanager

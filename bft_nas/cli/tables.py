@@ -13,6 +13,7 @@ from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.core.units import (
     format_count,
     format_duration,
+    format_epochs,
     format_macs,
     format_megabytes,
     format_params,
@@ -179,7 +180,7 @@ def print_confirmation(console: Console, run: Run) -> None:
         seeds = sorted({seed for each in verdict.everyone for seed in each.network.sample})
         first = verdict.winner.network
         table = Table(
-            title=f"Confirmed within {format_macs(verdict.budget)}: {first.epochs} epochs, seeds "
+            title=f"Confirmed within {format_macs(verdict.budget)}: {format_epochs(first.epochs)}, seeds "
             f"{', '.join(map(str, seeds))}, protocol {first.protocol}",
             title_justify="left",
             title_style="bold",

@@ -185,3 +185,12 @@ def parse_resolutions(text: str) -> tuple[int, ...]:
             f"{setting('resolution')} {one_line(text)[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160"
         )
     return tuple(sorted({int(part) for part in parts}))
+
+
+def format_epochs(count: int) -> str:
+    """So many epochs, in words.
+
+    >>> format_epochs(1), format_epochs(2)
+    ('1 epoch', '2 epochs')
+    """
+    return f"{count} epoch" if count == 1 else f"{count} epochs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bft_nas.core.units import format_duration, format_macs
+from bft_nas.core.units import format_duration, format_epochs, format_macs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def confirmed_text(run: Run) -> str:
     networks = len(rows.drop_duplicates(["number", "name", "budget"]))
     seconds = format_duration(float(rows["seconds"].sum()))
     return (
-        f"{networks} networks in {len(rows)} trainings of {int(rows['epochs'].max())} epochs ({seconds}), "
+        f"{networks} networks in {len(rows)} trainings of {format_epochs(int(rows['epochs'].max()))} ({seconds}), "
         f"protocol {rows['protocol'].iloc[0]}"
     )
 
@@ -77,7 +77,7 @@ def asked_facts(
             f"{trained.validation_images} to validate",
         ),
         *(("data read", note) for note in notes),
-        ("protocol", ", ".join([f"{trained.hash}: {trained.epochs} epochs", *protocol])),
+        ("protocol", ", ".join([f"{trained.hash}: {format_epochs(trained.epochs)}", *protocol])),
         *latency_facts(settings),
         ("search", f"{settings.sampler}, seed {settings.seed}{limits}"),
     ]
