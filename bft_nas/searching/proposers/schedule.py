@@ -11,7 +11,7 @@ def learned_before(position: int) -> int:
     """How many of the proposals before one are chosen by what was learned.
 
     >>> [learned_before(position) for position in range(FIRST, FIRST + 7)]
-    [0, 0, 1, 2, 3, 4, 4]
+    [0, 1, 2, 3, 4, 4, 5]
     """
     return sum(not is_uniform(each) for each in range(FIRST, position))
 
