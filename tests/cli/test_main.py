@@ -77,7 +77,10 @@ def test_version(cli: Cli) -> None:
             "outside the MAC range of space 'mobile' at 128x128 to 224x224 and 1000 classes",
         ),
         (("search", "--flops", "1k"), "expected 1.18M to"),
-        (("search", "--flops", "50M", "--space", "huge"), "space 'huge': not found; expected mobile,"),
+        (
+            ("search", "--flops", "50M", "--space", "huge"),
+            "space 'huge': not found; expected mnasnet, mobile,",
+        ),
         (
             ("search", "--flops", "50M", "--sampler", "magic"),
             "--sampler 'magic': unknown; expected surrogate, tpe, nsga2",
@@ -188,7 +191,7 @@ def test_a_directory_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -
 def test_spaces_lists_families_and_reach(cli: Cli) -> None:
     code, out, _ = cli("spaces")
     assert code == 0
-    assert "mobilenet_v1, shufflenet_v2, mobilenet_v3" in out
+    assert "mobilenet_v1, shufflenet_v2, mobilenet_v3, mnasnet" in out
     assert "1.84M to" in out
 
 

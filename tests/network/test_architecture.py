@@ -46,7 +46,7 @@ NET = Architecture(
 )
 
 
-@pytest.mark.parametrize("space", ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3"])
+@pytest.mark.parametrize("space", ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mnasnet"])
 def test_json_there_and_back(space: str) -> None:
     rng, loaded = random.Random(0), SearchSpace.load(space)
     for _ in range(50):

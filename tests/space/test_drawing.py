@@ -91,8 +91,9 @@ def check(drawn: Drawn, space: SearchSpace) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(sorted(SPACES)), st.floats(6.3, 10.5), st.integers(0, 2**32))
 def test_many_at_once_are_what_they_are_one_by_one(name: str, magnitude: float, seed: int) -> None:
-    budget = int(10**magnitude)
-    space = SPACES[name].within(budget)
+    space = SPACES[name]
+    budget = max(int(10**magnitude), space.reach.smallest)
+    space = space.within(budget)
     for drawn in draw(space, random.Random(seed), (budget,), 2 * FEWEST * len(space.families)):
         check(drawn, space)
 

@@ -62,7 +62,9 @@ def test_dense_leaves_no_butterfly_in_any_block_or_head(name: str) -> None:
 @pytest.mark.parametrize("name", bundled_spaces())
 def test_butterfly_leaves_no_dense_fusion_where_there_may_be_another(name: str) -> None:
     for network in networks(SearchSpace.load(name).restricted(fusion="butterfly")):
-        assert "d" not in network.fusion_pattern
+        # Its first block, of eight channels or sixteen, is dense in any case.
+        pattern = network.fusion_pattern.removeprefix("d " if network.family == "mnasnet" else "")
+        assert "d" not in pattern
 
 
 @pytest.mark.parametrize("fusion", ["dense", "butterfly"])

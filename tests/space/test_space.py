@@ -19,7 +19,7 @@ from bft_nas.network import BLOCKS, Architecture, cost
 from bft_nas.network.widths import width_grid
 from bft_nas.space.space import BUNDLED, Proposal, SearchSpace, bundled_spaces
 
-SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mobile"]
+SPACES = ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mnasnet", "mobile"]
 SMALL = """
 family: tiny
 resolution: [32, 64]
@@ -71,7 +71,7 @@ def every_choice(architecture: Architecture, choice: str) -> set[Any]:
 def test_every_choice_of_the_issue_comes_up() -> None:
     made = [p.architecture for p in proposals(SearchSpace.load("mobile"), 600, 100_000_000)]
     radices = {f"butterfly-{radix}" for radix in (2, 4, 8, 16)}
-    assert {net.family for net in made} == {"mobilenet_v1", "shufflenet_v2", "mobilenet_v3"}
+    assert {net.family for net in made} == {"mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mnasnet"}
     assert {net.resolution for net in made} == {128, 160, 192, 224}
     for choice, expected in [
         ("fusion", {"dense", *radices}),
@@ -107,7 +107,7 @@ def test_the_reach_is_reached_and_no_proposal_lies_outside(name: str) -> None:
         assert reach.smallest <= macs <= reach.largest
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3"])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "shufflenet_v2", "mobilenet_v3", "mnasnet"])
 def test_a_budget_just_at_the_smallest_network_is_met(name: str) -> None:
     space = SearchSpace.load(name)
     smallest = space.reach.smallest
