@@ -28,9 +28,10 @@ INTRODUCTION = """\
 
 Made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`, which `python
 benchmarks/proof/proof.py run` fills with the commands that users have. *default* is the default search, *dense* the
-same with `--fusion dense` for as many seconds, *random* one of random proposals for as many; the others are
-references as wide as the budget allows. Winners and references are trained by `bft-nas train` with the same recipe
-and as many epochs; test images are read at the end, by the network and by the files of its export.
+same with `--fusion dense` for as many seconds, *random* one of random proposals for as many, *whole* one of 32 trials
+that is confirmed at the deployment resolution; the others are references as wide as the budget allows. Winners and
+references are trained by `bft-nas train` with the same recipe and as many epochs; test images are read at the end, by
+the network and by the files of its export.
 
 An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's

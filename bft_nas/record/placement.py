@@ -29,6 +29,9 @@ LEAST_NETWORKS = LEAST_FREEDOM + 3
 TOO_FEW = "too few candidates, or too much alike, to tell"
 WIDEST = 0.2
 """Half of the widest interval that says anything."""
+SPAN = 0.5
+"""By how much networks have to differ in a part: all of it is compared with none, and far beyond what was tried a line
+through it says anything."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ def worths(
 ) -> list[Difference | None]:
     """How much more accurate networks are with all of a part than with none of it, the other parts and log MACs equal.
 
-    Least squares, with 95 % intervals (Student's t). A part that all networks have alike has none; no part has one
-    where there are too few networks, or where two parts always go together.
+    Least squares, with 95 % intervals (Student's t). A part in which networks differ by less than `SPAN` has none; no
+    part has one where there are too few networks, or where two parts always go together.
 
     Args:
         accuracies: one a network.
@@ -138,7 +141,8 @@ def worths(
     spread = np.sum((accuracies - columns @ slopes) ** 2) / freedom
     errors = np.sqrt(spread * np.diag(np.linalg.inv(columns.T @ columns)))
     for place, slope, error in zip(varying[::-1], slopes[::-1], errors[::-1], strict=False):
-        found[place] = Difference(float(slope), student_quantile(freedom) * float(error))
+        if np.ptp(parts[place]) >= SPAN:
+            found[place] = Difference(float(slope), student_quantile(freedom) * float(error))
     return found
 
 

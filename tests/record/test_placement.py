@@ -27,7 +27,7 @@ from tests.dashboard.made_up import make_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(Path(tmp_path_factory.mktemp("runs")), candidates=60, curves=False)
+    return make_run(Path(tmp_path_factory.mktemp("runs")), candidates=80, curves=False)
 
 
 def drawn(networks: int, stages: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,6 +91,15 @@ def test_too_few_networks_and_stages_that_cannot_be_told_apart_have_no_worth() -
     assert found == worths(accuracies, macs, [parts[1]])[0]
 
 
+@pytest.mark.parametrize(("least", "told"), [(0.0, True), (0.4, True), (0.6, False)])
+def test_nothing_is_said_of_none_where_all_networks_have_many(least: float, told: bool) -> None:
+    random = np.random.default_rng(4)
+    part = np.linspace(least, 1.0, 20)
+    macs = 1e6 * random.uniform(5, 50, 20)
+    (worth,) = worths(0.5 + 0.1 * part + random.normal(0, 0.001, 20), macs, [part])
+    assert (worth is not None) == told
+
+
 def test_the_parts_of_a_pattern_are_those_of_the_network(run: Run) -> None:
     for number in run.results()["number"]:
         network = run.architecture(number)
@@ -143,6 +152,6 @@ def test_a_run_says_so_where_there_is_too_little_to_say(run: Run, tmp_path: Path
     assert [text.split(":")[0] for text in placement_texts(run)] == sorted(run.results()["family"].unique())
     small = make_run(tmp_path, candidates=8, failed=0, curves=False)
     (text,) = placement_texts(small)
-    assert text.startswith(f"{TOO_FEW} in any family (mobilenet_v1 ")
+    assert text.startswith(f"{TOO_FEW} in any family (mnasnet ")
     assert f"expected {LEAST_NETWORKS} or more" in text
     assert placements(pd.DataFrame()) == ()
