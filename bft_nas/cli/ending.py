@@ -114,6 +114,10 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
     if report is not None:
         console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
+    if run.settings.confirm_divisor > 1 and not run.confirmations().empty:
+        console.print(
+            f"surer    bft-nas search --resume {quoted} --confirm-divisor 1", markup=False, highlight=False
+        )
     console.print(f"train    bft-nas train {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
     console.print(

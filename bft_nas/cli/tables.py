@@ -179,9 +179,10 @@ def print_confirmation(console: Console, run: Run) -> None:
     for verdict in found:
         seeds = sorted({seed for each in verdict.everyone for seed in each.network.sample})
         first = verdict.winner.network
+        epochs = " ".join(filter(None, (format_epochs(first.epochs), run.settings.confirmed_at)))
         table = Table(
-            title=f"Confirmed within {format_macs(verdict.budget)}: {format_epochs(first.epochs)}, seeds "
-            f"{', '.join(map(str, seeds))}, protocol {first.protocol}",
+            title=f"Confirmed within {format_macs(verdict.budget)}: {epochs}, seeds {', '.join(map(str, seeds))}, "
+            f"protocol {first.protocol}",
             title_justify="left",
             title_style="bold",
         )

@@ -38,10 +38,8 @@ def confirmed_text(run: Run) -> str:
         return "no: what is better is unconfirmed"
     networks = len(rows.drop_duplicates(["number", "name", "budget"]))
     seconds = format_duration(float(rows["seconds"].sum()))
-    return (
-        f"{networks} networks in {len(rows)} trainings of {format_epochs(int(rows['epochs'].max()))} ({seconds}), "
-        f"protocol {rows['protocol'].iloc[0]}"
-    )
+    epochs = " ".join(filter(None, (format_epochs(int(rows["epochs"].max())), run.settings.confirmed_at)))
+    return f"{networks} networks in {len(rows)} trainings of {epochs} ({seconds}), protocol {rows['protocol'].iloc[0]}"
 
 
 def asked_facts(

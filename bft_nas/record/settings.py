@@ -154,6 +154,14 @@ class Settings:
             settings = replace(settings, storage=without_password(settings.storage), study=study)
         return settings
 
+    @property
+    def confirmed_at(self) -> str:
+        """How large the images are on which winners are confirmed, in words; empty for runs that do not say."""
+        whole = "the deployment resolution"
+        if self.confirm_divisor < 2:
+            return f"at {whole}" if self.confirm_divisor else ""
+        return f"at 1/{self.confirm_divisor} of {whole}"
+
     def resumed(self, given: Mapping[str, Any]) -> Settings:
         """These, with what may change when the run is resumed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,33 @@ def test_compare_trains_the_references_at_the_runs_budgets_and_adds_them(
     code, out, _ = cli("search", "--resume", "first", "--trials", "2", "--no-confirm", "--no-timing")
     assert (code, "epoch 1/1" in out) == (0, False)
     assert "References under the same protocol" in out
+
+
+def test_it_says_how_large_the_images_of_a_confirmation_were_and_how_it_is_surer(
+    searched: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    shutil.copytree(searched[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    confirm = (
+        "search",
+        "--resume",
+        "first",
+        "--trials",
+        "2",
+        "--no-references",
+        "--no-timing",
+        "--workers",
+        "1",
+    )
+    surer = "surer    bft-nas search --resume first --confirm-divisor 1"
+    code, out, err = cli(*confirm, "--confirm-divisor", "2")
+    assert code == 0, err
+    assert "at 1/2 of the deployment resolution, seeds 1, 2, 3" in " ".join(out.split())
+    assert surer in out
+    code, out, _ = cli(*confirm, "--confirm-divisor", "1")
+    assert code == 0
+    assert "at the deployment resolution, seeds 1, 2, 3" in " ".join(out.split())
+    assert surer not in out
 
 
 def test_export_of_a_failed_or_forgotten_candidate_is_refused(
