@@ -13,7 +13,7 @@ from bft_nas.network import Architecture
 from bft_nas.space.space import SearchSpace
 from tests.latency.stored import stored_predictor, stored_table
 
-SLOPES = {"mobilenet_v1": 1.1, "mobilenet_v3": 1.3, "shufflenet_v2": 1.2}
+SLOPES = {"mnasnet": 1.25, "mobilenet_v1": 1.1, "mobilenet_v3": 1.3, "shufflenet_v2": 1.2}
 
 
 @pytest.fixture(scope="module")
