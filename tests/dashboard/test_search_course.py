@@ -99,7 +99,7 @@ def test_failures_are_counted_by_reason_which_is_text(data: RunData) -> None:
 
 
 def test_few_failures_have_an_axis_of_whole_numbers(data: RunData) -> None:
-    failed = data.results[data.results["state"] == "failed"][:3].assign(reason="out of memory")
+    failed = data.results[:3].assign(state="failed", reason="out of memory")
     figure = search_figures({"a": replace(data, results=failed)})["failures"]
     assert list(figure.data[0].x) == [3]
     assert figure.layout.xaxis.dtick == 1
