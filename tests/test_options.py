@@ -109,7 +109,7 @@ def test_an_empty_value_is_a_mistake_of_every_option(place: Place, option: str) 
             r"--name 'two\nlines': expected the name of a folder",
         ),
         (["search", "--resume", "a" * 300], "cannot be read (File name too long)"),
-        (["search", "--flops", "3M", "--space", "a" * 300], "not found; expected mobile"),
+        (["search", "--flops", "3M", "--space", "a" * 300], "not found; expected mnasnet, mobile"),
         (["runs", "--runs", "a" * 300], "cannot be read (File name too long)"),
         (["dashboard", "--host", "a" * 300], "expected an address of this machine"),
         (["show", "first", "--candidate", "1_0"], "--candidate: '1_0': expected a whole number"),
