@@ -138,11 +138,11 @@ def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmati
 def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:
     """How long a training of the confirmation keeps a run from the next one, from its proxy trainings; None without."""
     results = run.results()
-    trained = results.loc[results["state"] == "complete", "seconds"]
+    trained = results[results["state"] == "complete"]
     if trained.empty:
         return None
-    times = [time_of(protocol, run.protocol, resolution) for resolution in run.settings.resolutions]
-    return float(trained.mean()) * sum(times) / len(times) / workers
+    times = time_of(protocol, run.protocol, float(trained["macs"].mean()))
+    return float(trained["seconds"].mean()) * times / workers
 
 
 class Confirmations:

@@ -13,8 +13,8 @@ NEARER = 3
 """How much nearer to the deployment resolution a confirmation is than a proxy training, at most."""
 LONGER_NEARER = 2
 """Steps of a confirmation on larger images over those of a proxy training."""
-STEP_PIXELS = 3_700
-"""What a step takes besides its work on pixels, in pixels a side squared: measured at 15M MACs, one thread."""
+STEP_MACS = 2.2e6
+"""As many MACs an image take as long as what a step does besides, measured within 15M, one thread."""
 SEEDS = (1, 2, 3)
 """Not that of the proxy trainings: who was chosen for luck with one seed has to do without it."""
 
@@ -84,10 +84,10 @@ def longer(proxy: int, divisor: int) -> int:
     return LONGER if divisor >= proxy else LONGER_NEARER
 
 
-def time_of(confirmation: Protocol, proxy: Protocol, resolution: int) -> float:
-    """How long a training of a confirmation takes over a proxy training, for networks made for a resolution."""
-    steps, pixels = (
+def time_of(confirmation: Protocol, proxy: Protocol, macs: float) -> float:
+    """How long a training of a confirmation takes over a proxy training of a network of so many MACs at deployment."""
+    steps, work = (
         [each.epochs * each.train_images for each in (confirmation, proxy)],
-        [STEP_PIXELS + each.proxy_resolution(resolution) ** 2 for each in (confirmation, proxy)],
+        [STEP_MACS + macs / each.resolution_divisor**2 for each in (confirmation, proxy)],
     )
-    return steps[0] * pixels[0] / (steps[1] * pixels[1])
+    return steps[0] * work[0] / (steps[1] * work[1])
