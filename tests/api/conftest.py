@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +15,26 @@ SMALL = {"flops": "2M", "resolution": 32, "epochs": 2, "batch_size": 32, "progre
 NAME = "mobilenet_v3_small"
 
 
+def write_few(path: Path, *, train: int, validation: int, test: int = 0) -> None:
+    """So many real images of each part in a file of arrays; without a test part if it has none."""
+    known = load_dataset("fashion-mnist", size=28, images=train + validation).train
+    arrays: dict[str, Any] = {
+        "train_images": known.images[:train],
+        "train_labels": known.labels[:train],
+        "val_images": known.images[train:],
+        "val_labels": known.labels[train:],
+    }
+    if test:
+        unseen = load_test("fashion-mnist", size=28)
+        arrays |= {"test_images": unseen.images[:test], "test_labels": unseen.labels[:test]}
+    np.savez(path, **arrays)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real images in a file of arrays, with a test part."""
     path = tmp_path_factory.mktemp("data") / "few.npz"
-    train = load_dataset("fashion-mnist", size=28, images=260).train
-    test = load_test("fashion-mnist", size=28)
-    np.savez(
-        path,
-        train_images=train.images[:160],
-        train_labels=train.labels[:160],
-        val_images=train.images[160:],
-        val_labels=train.labels[160:],
-        test_images=test.images[:120],
-        test_labels=test.labels[:120],
-    )
+    write_few(path, train=160, validation=100, test=120)
     return path
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
 import bft_nas
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
-from bft_nas.data.dataset import load_dataset
 from bft_nas.network.references import widest
-from tests.api.conftest import NAME, SMALL
+from tests.api.conftest import NAME, SMALL, write_few
 
 
 def test_files_of_an_export_are_evaluated_on_the_test_images(
@@ -45,15 +43,8 @@ def test_files_of_an_export_are_evaluated_on_the_test_images(
 
 
 def test_without_test_images_files_are_evaluated_on_those_for_validation(tmp_path: Path) -> None:
-    few = load_dataset("fashion-mnist", size=28, images=60).train
     path = tmp_path / "few.npz"
-    np.savez(
-        path,
-        train_images=few.images[:40],
-        train_labels=few.labels[:40],
-        val_images=few.images[40:],
-        val_labels=few.labels[40:],
-    )
+    write_few(path, train=40, validation=20)
     trained = bft_nas.train(NAME, data=path, trained=tmp_path / "trained", name="small", **SMALL)  # type: ignore[arg-type]
     trained.export(tmp_path / "out")
     evaluation = trained.evaluation()

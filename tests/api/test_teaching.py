@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,11 +21,11 @@ from bft_nas.api.training import open_training
 from bft_nas.api.training_progress import Silent
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
-from bft_nas.data.dataset import load_dataset, load_test
 from bft_nas.engines import local_engine
 from bft_nas.network import cost
 from bft_nas.record import REFERENCE_NAMES, Run
 from bft_nas.searching.loop import Clock, search
+from tests.api.conftest import write_few
 from tests.conftest import Silent as Searching
 from tests.conftest import tiny_prepared, tiny_run
 
@@ -52,19 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "few.npz"
-    train, test = (
-        load_dataset("fashion-mnist", size=28, images=104).train,
-        load_test("fashion-mnist", size=28),
-    )
-    np.savez(
-        path,
-        train_images=train.images[:64],
-        train_labels=train.labels[:64],
-        val_images=train.images[64:],
-        val_labels=train.labels[64:],
-        test_images=test.images[:30],
-        test_labels=test.labels[:30],
-    )
+    write_few(path, train=64, validation=40, test=30)
     return path
 
 

@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
 import bft_nas
-from bft_nas.data.dataset import load_dataset, load_test
+from tests.api.conftest import write_few
 
 ROUNDS = int(os.environ.get("BFT_NAS_CHAOS_ROUNDS", "3"))
 # At least an epoch is left to every round, and two to the last one.
@@ -100,18 +99,6 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-def write_data(path: Path) -> None:
-    train = load_dataset("fashion-mnist", size=28, images=220).train
-    test = load_test("fashion-mnist", size=28)
-    arrays: dict[str, Any] = {
-        "train": (train.images[:160], train.labels[:160]),
-        "val": (train.images[160:], train.labels[160:]),
-        "test": (test.images[:60], test.labels[:60]),
-    }
-    images = {f"{part}_images": pair[0] for part, pair in arrays.items()}
-    np.savez(path, **images, **{f"{part}_labels": pair[1] for part, pair in arrays.items()})
-
-
 def run(folder: Path, moment: tuple[str, int], *line: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", COMMAND, moment[0], str(moment[1]), "train", *line]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
@@ -127,7 +114,7 @@ def without_times(rows: list[dict[str, float]]) -> list[str]:
 
 
 def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path: Path) -> None:
-    write_data(tmp_path / "few.npz")
+    write_few(tmp_path / "few.npz", train=160, validation=60, test=60)
     given: dict[str, Any] = {"flops": "2M", "resolution": 32, "epochs": EPOCHS, "batch_size": 32}
     peace = bft_nas.train(
         NAME, data=tmp_path / "few.npz", trained=tmp_path / "peace", name="peace", progress=False, **given
