@@ -13,7 +13,6 @@ from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.core.units import (
     format_count,
     format_duration,
-    format_epochs,
     format_macs,
     format_megabytes,
     format_params,
@@ -33,7 +32,7 @@ from bft_nas.record.columns import (
     columns_in,
     is_missing,
 )
-from bft_nas.record.facts import Facts, asked_facts, budgets_text, started
+from bft_nas.record.facts import Facts, asked_facts, budgets_text, confirmation_epochs, started
 from bft_nas.record.fidelity import fidelity_of
 from bft_nas.record.latency import measured_on
 from bft_nas.record.placement import placement_texts
@@ -179,7 +178,7 @@ def print_confirmation(console: Console, run: Run) -> None:
     for verdict in found:
         seeds = sorted({seed for each in verdict.everyone for seed in each.network.sample})
         first = verdict.winner.network
-        epochs = " ".join(filter(None, (format_epochs(first.epochs), run.settings.confirmed_at)))
+        epochs = confirmation_epochs(run, first.epochs)
         table = Table(
             title=f"Confirmed within {format_macs(verdict.budget)}: {epochs}, seeds {', '.join(map(str, seeds))}, "
             f"protocol {first.protocol}",

@@ -38,8 +38,13 @@ def confirmed_text(run: Run) -> str:
         return "no: what is better is unconfirmed"
     networks = len(rows.drop_duplicates(["number", "name", "budget"]))
     seconds = format_duration(float(rows["seconds"].sum()))
-    epochs = " ".join(filter(None, (format_epochs(int(rows["epochs"].max())), run.settings.confirmed_at)))
-    return f"{networks} networks in {len(rows)} trainings of {epochs} ({seconds}), protocol {rows['protocol'].iloc[0]}"
+    each = confirmation_epochs(run, int(rows["epochs"].max()))
+    return f"{networks} networks in {len(rows)} trainings of {each} ({seconds}), protocol {rows['protocol'].iloc[0]}"
+
+
+def confirmation_epochs(run: Run, epochs: int) -> str:
+    """How long a training of a confirmation is and how large its images are, in words."""
+    return f"{format_epochs(epochs)} {run.settings.confirmed_at}".rstrip()
 
 
 def asked_facts(

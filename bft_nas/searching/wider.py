@@ -23,21 +23,21 @@ def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
     import bft_nas.data.images
 
     settings, proxy, images = prepared.settings, prepared.protocol, prepared.images
-    divisor = settings.confirm_divisor or proxy.resolution_divisor
+    divisor = settings.confirm_divisor
     nearer = divisor < proxy.resolution_divisor
     wanted = settings.images if settings.images is None else LONGER * settings.images
     has_more = settings.images is not None and proxy.train_images >= settings.images
-    same = Confirmation.of(proxy, divisor=divisor), images
+    same = Confirmation.of(proxy, divisor=divisor)
     if not nearer and not has_more:
-        return same
+        return same, images
     dataset = load_dataset(
         settings.data,
-        size=round(max(settings.resolutions) / divisor),
+        size=same.protocol.proxy_resolution(max(settings.resolutions)),
         images=wanted,
         max_unreadable=settings.max_unreadable,
     )
     if not nearer and len(dataset.train.labels) == proxy.train_images:
-        return same
+        return same, images
     wider = replace(proxy, data_digest=dataset.digest, train_images=len(dataset.train.labels))
     dataset = replace(dataset, normalisation=(images.mean, images.std))
     return Confirmation.of(proxy, wider, divisor=divisor), bft_nas.data.images.Images(dataset, images.device)

@@ -94,9 +94,8 @@ def promising_families(observed: Sequence[Observed]) -> list[str | None]:
     for each in observed:
         family = _family(each.point)
         best[family] = max(best.get(family, 0.0), each.accuracies[max(each.accuracies)])
-    return sorted(
-        (family for family, accuracy in best.items() if accuracy >= max(best.values()) - REACH), key=str
-    )
+    least = max(best.values()) - REACH
+    return sorted((family for family, accuracy in best.items() if accuracy >= least), key=str)
 
 
 def _family(point: Point) -> str | None:
