@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+from fidelity import agreement
 from networks import Network
 from rows import TRUTH, Curve, Table
 
@@ -31,14 +32,12 @@ def family_of(net: Network) -> str:
 
 def taus(one: Mapping[int, float], other: Mapping[int, float], families: Mapping[int, str]) -> str:
     """Of all pairs, of those of one family, and of those of two."""
-    agreed: dict[bool, list[float]] = {True: [], False: []}
     both = sorted(one.keys() & other.keys())
-    for a, b in combinations(both, 2):
-        agreed[families[a] == families[b]].append(
-            float(np.sign(one[a] - one[b]) * np.sign(other[a] - other[b]))
-        )
-    groups = (agreed[True] + agreed[False], agreed[True], agreed[False])
-    cells = [f"{np.mean(each):+.2f} ({len(each)})" if each else "" for each in groups]
+    pairs = np.array(list(combinations(range(len(both)), 2)))
+    agreed = agreement(pairs, *(np.array([each[number] for number in both]) for each in (one, other)))
+    akin = np.array([families[both[i]] == families[both[j]] for i, j in pairs])
+    groups = (agreed, agreed[akin], agreed[~akin])
+    cells = [f"{each.mean():+.2f} ({len(each)})" if len(each) else "" for each in groups]
     return f"{len(both)} | {' | '.join(cells)}"
 
 

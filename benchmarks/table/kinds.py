@@ -54,6 +54,7 @@ KINDS = {
     "d2 fresh": Kind(32_000, {"epochs": 1}, divisor=2),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
-"""By name. ``long zero`` is the truth: today's recipe. ``proxy`` is what a search did when the table was begun and ``d6
-brief`` what it does now; ``confirm`` was the confirmation, and is ``d6 fresh confirm`` now. The others differ in steps,
+"""By name. ``full`` is the truth at the deployment resolution (deployed.py), ``long zero`` that of a quarter of it, by
+which all else was decided. ``proxy`` is what a search did when the table was begun and ``d6 brief`` what it does now;
+``confirm`` was the confirmation, then ``d6 fresh confirm``, and is ``d2 fresh`` now. The others differ in steps,
 learning rate, images or their size."""
