@@ -6,6 +6,7 @@ run's folder.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
 from bft_nas.searching.racing import Racer, Rule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
-from bft_nas.searching.shortlist import SHORTLIST, Promising, shortlist
+from bft_nas.searching.shortlist import RESERVES, SHORTLIST, Promising, reserves, shortlist
 from bft_nas.training.confirmation import SEEDS, Confirmation, time_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Contender:
 def contenders_of(
     run: Run, references: Sequence[Entrant] = (), *, protocol: str = ""
 ) -> tuple[Contender, ...]:
-    """Who is to be confirmed of a run: the `shortlist` of each of its budgets, and these references.
+    """Who is to be confirmed of a run: the `shortlist` of each of its budgets, its `reserves`, and these references.
 
     Whoever was trained under the confirmation ``protocol`` of this hash before takes part too, such as for
     ``bft-nas fidelity``.
@@ -68,30 +69,50 @@ def contenders_of(
         if entry.state == "complete" and entry.facts is not None
     ]
     listed: dict[int, list[int]] = {}
+    behind: dict[int, list[int]] = {}
     for budget in run.settings.budgets:
         for number in shortlist(promising, budget):
             listed.setdefault(number, []).append(budget)
+        for number in reserves(promising, budget):
+            behind.setdefault(number, []).append(budget)
     known = run.confirmations()
     before = known.loc[(known["protocol"] == protocol) & known["accuracy"].notna(), "number"].dropna()
     for number in map(int, before.unique()):
-        listed.setdefault(number, [])
-    return tuple(candidate_contender(run, number, budgets) for number, budgets in listed.items()) + tuple(
-        Contender(
-            Racer(f"{each.name} {each.candidate.budget}", frozenset({each.candidate.budget}), reference=True),
-            each.candidate,
-            each.width,
-        )
-        for each in references
+        if number not in behind:
+            listed.setdefault(number, [])
+    return (
+        *(candidate_contender(run, number, budgets) for number, budgets in listed.items()),
+        *(
+            candidate_contender(run, number, budgets, reserve=True)
+            for number, budgets in behind.items()
+            if number not in listed
+        ),
+        *(reference_contender(each) for each in references),
     )
 
 
-def candidate_contender(run: Run, number: int, budgets: Sequence[int] = ()) -> Contender:
+def reference_contender(entrant: Entrant) -> Contender:
+    """A reference, confirmed for the budget that it was made for."""
+    budget = entrant.candidate.budget
+    racer = Racer(f"{entrant.name} {budget}", frozenset({budget}), reference=True)
+    return Contender(racer, entrant.candidate, entrant.width)
+
+
+def candidate_contender(
+    run: Run, number: int, budgets: Sequence[int] = (), *, reserve: bool = False
+) -> Contender:
     """A candidate of a run, confirmed for some of its budgets; without any, for all that it is within."""
     entry = run.ledger.history.entries[number]
     facts = entry.facts or {}
     within = budgets or [budget for budget in run.settings.budgets if entry.macs <= budget]
     return Contender(
-        Racer(f"candidate {number}", frozenset(within), dense=facts["butterfly_share"] == 0),
+        Racer(
+            f"candidate {number}",
+            frozenset(within),
+            dense=facts["butterfly_share"] == 0,
+            family=str(facts["family"]),
+            reserve=reserve,
+        ),
         Candidate(number, run.architecture(number), entry.macs, int(facts["budget"])),
     )
 
@@ -112,10 +133,10 @@ class Cost:
 
 
 def cost_of(candidates: int, references: int, *, budgets: int, seeds: int) -> Cost:
-    """What it costs to confirm so many candidates and references in all, at so many budgets.
+    """What it costs to confirm so many candidates, called reserves among them, and references at so many budgets.
 
-    >>> str(cost_of(SHORTLIST + 1, 4, budgets=1, seeds=3))
-    '13 to 27 trainings'
+    >>> str(cost_of(SHORTLIST + 1 + RESERVES, 4, budgets=1, seeds=3))
+    '15 to 33 trainings'
     """
     everyone = candidates + references
     compared = min(budgets, candidates) + min(budgets, references)
@@ -125,14 +146,24 @@ def cost_of(candidates: int, references: int, *, budgets: int, seeds: int) -> Co
 def expected_cost(run: Run, references: int) -> Cost:
     """What the confirmation of a run costs that is compared with so many references at each budget."""
     budgets = len(run.settings.budgets)
-    return cost_of(budgets * (SHORTLIST + 1), budgets * references, budgets=budgets, seeds=len(SEEDS))
+    candidates = budgets * (SHORTLIST + 1 + RESERVES)
+    return cost_of(candidates, budgets * references, budgets=budgets, seeds=len(SEEDS))
 
 
 def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmation) -> Cost:
     """What it costs to confirm these."""
-    references = sum(contender.racer.reference for contender in contenders)
-    budgets = len(frozenset().union(*(contender.racer.budgets for contender in contenders)))
-    return cost_of(len(contenders) - references, references, budgets=budgets, seeds=len(confirmation.seeds))
+    racers = [contender.racer for contender in contenders]
+    references = sum(racer.reference for racer in racers)
+    budgets: frozenset[int] = frozenset().union(*(racer.budgets for racer in racers))
+    called = sum(_most_called(racers, budget) for budget in budgets)
+    candidates = sum(not racer.reference and not racer.reserve for racer in racers) + called
+    return cost_of(candidates, references, budgets=len(budgets), seeds=len(confirmation.seeds))
+
+
+def _most_called(racers: Sequence[Racer], budget: int) -> int:
+    """How many reserves of one family there are within a budget at most."""
+    families = Counter(racer.family for racer in racers if racer.reserve and budget in racer.budgets)
+    return max(families.values(), default=0)
 
 
 def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:

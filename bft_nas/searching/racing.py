@@ -34,6 +34,9 @@ class Racer:
     reference: bool = False
     dense: bool = False
     """A candidate without butterflies."""
+    family: str = ""
+    reserve: bool = False
+    """It takes part once a candidate of its family is the best one."""
 
 
 Rule = Callable[[Sequence[Racer], Mapping[str, Outcomes], Sequence[int]], list[tuple[Racer, int]]]
@@ -45,12 +48,12 @@ def next_round(
 ) -> list[tuple[Racer, int]]:
     """What is still to be trained in the round that is under way, each with its seed; empty when nothing is left.
 
-    Everyone has the first seed. Who is given another one is for `going_on` to say, by what was known when the round
-    began. At the end the best candidate, the best one without butterflies and the best reference of each budget have
-    all seeds, unless their trainings failed.
+    Everyone but the reserves has the first seed. Who is given another one is for `going_on` to say, by what was known
+    when the round began. At the end the best candidate, the best one without butterflies and the best reference of each
+    budget have all seeds, unless their trainings failed.
     """
     known: dict[str, dict[int, float | None]] = {racer.key: {} for racer in racers}
-    concerned = {racer.key for racer in racers}
+    concerned = {racer.key for racer in racers if not racer.reserve}
     while True:
         due = [
             (racer, seeds[len(known[racer.key])])
@@ -58,18 +61,25 @@ def next_round(
             if racer.key in concerned and len(known[racer.key]) < len(seeds)
         ]
         missing = [(racer, seed) for racer, seed in due if seed not in outcomes.get(racer.key, {})]
-        if missing or not due:
+        if missing:
             return missing
+        if not due:
+            # Reserves that nobody called and that were trained all the same, such as for `bft-nas fidelity`.
+            concerned = {r.key for r in racers if not known[r.key] and seeds[0] in outcomes.get(r.key, {})}
+            if not concerned:
+                return []
+            continue
         for racer, seed in due:
             known[racer.key][seed] = outcomes[racer.key][seed]
-        concerned = going_on(racers, {key: _accuracies(each) for key, each in known.items()})
+        concerned = going_on(racers, {key: _accuracies(each) for key, each in known.items() if each})
 
 
 def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample]) -> set[str]:
     """Who needs another seed: within each budget the candidates that may be the best one, and whom to compare it with.
 
     A candidate may be the best one as long as it is at most `ERRORS` standard errors of the difference and `MARGIN`
-    behind. The best one without butterflies and the best reference are always among them.
+    behind. The best one without butterflies and the best reference are always among them, and so are the reserves of
+    the best one's family that were not trained yet.
     """
     trained = [racer for racer in racers if samples.get(racer.key)]
     spread = _expected_spread(samples.values())
@@ -81,9 +91,15 @@ def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample]) -> set[str]
             if group:
                 found.add(max(group, key=lambda racer: mean(samples[racer.key])).key)
         if candidates:
-            best = max((samples[racer.key] for racer in candidates), key=mean)
+            leader = max(candidates, key=lambda racer: mean(samples[racer.key]))
+            best = samples[leader.key]
             found |= {r.key for r in candidates if _may_be_best(samples[r.key], best, spread)}
+            found |= {r.key for r in racers if _is_called(r, leader, budget) and r.key not in samples}
     return found
+
+
+def _is_called(racer: Racer, leader: Racer, budget: int) -> bool:
+    return racer.reserve and racer.family == leader.family and budget in racer.budgets
 
 
 def _may_be_best(sample: Sample, best: Sample, spread: Spread) -> bool:

@@ -1,4 +1,8 @@
-"""Which candidates are confirmed: the most promising ones, unlike one another, and the best without butterflies."""
+"""Which candidates are confirmed: the most promising ones, unlike one another, and the best without butterflies.
+
+Behind them stand the next best of each family, for the one that turns out to lead: proxies rank well within a family,
+and are off between families.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ SHORTLIST = 4
 """Candidates of each budget, without the best one that has dense fusions alone."""
 OF_A_FAMILY = 2
 """At most, as long as other families are within `REACH`."""
+RESERVES = 2
+"""Further candidates of the family that leads."""
 REACH = 0.15
 """Below the best accuracy: as far as a proxy was seen to be wrong between families."""
 ALIKE = 0.1
@@ -39,8 +45,7 @@ def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
     At most `SHORTLIST` of them, no two nearly the same: one of each family within `REACH`, then up to `OF_A_FAMILY`,
     then whatever there is; and last the most accurate dense one, if it is not among them.
     """
-    fitting = [each for each in candidates if each.macs <= budget]
-    ranked = sorted(fitting, key=lambda each: (-each.accuracy, each.macs, each.number))
+    ranked = _ranked(candidates, budget)
     if not ranked:
         return ()
     chosen: list[Promising] = []
@@ -60,6 +65,28 @@ def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
     dense = [each for each in ranked if each.dense][:1]
     named = sorted(chosen, key=ranked.index) + [each for each in dense if each not in chosen]
     return tuple(each.number for each in named)
+
+
+def reserves(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
+    """The numbers of up to `RESERVES` further candidates of each family of the `shortlist`, the most accurate first.
+
+    No two are nearly the same, nor is one of them as one of the shortlist.
+    """
+    ranked, listed = _ranked(candidates, budget), shortlist(candidates, budget)
+    chosen = [each for each in ranked if each.number in listed]
+    families = {each.family for each in chosen}
+    found: list[Promising] = []
+    for each in (each for each in ranked if each.family in families):
+        enough = sum(other.family == each.family for other in found) == RESERVES
+        if not enough and not any(nearly_the_same(each, other) for other in (*chosen, *found)):
+            found.append(each)
+    return tuple(each.number for each in found)
+
+
+def _ranked(candidates: Sequence[Promising], budget: int) -> list[Promising]:
+    """Those within the budget, the most accurate first."""
+    fitting = [each for each in candidates if each.macs <= budget]
+    return sorted(fitting, key=lambda each: (-each.accuracy, each.macs, each.number))
 
 
 def nearly_the_same(one: Promising, other: Promising) -> bool:

@@ -16,8 +16,9 @@ SEEDS = (1, 2, 3)
 def fields(draw: st.DrawFn) -> list[Racer]:
     kinds = draw(st.lists(st.sampled_from(["candidate", "dense", "reference"]), min_size=1, max_size=7))
     budgets = st.sets(st.sampled_from([10, 20]), min_size=1).map(frozenset)
+    families = st.sampled_from("ab")
     return [
-        Racer(f"{kind} {k}", draw(budgets), kind == "reference", kind == "dense")
+        Racer(f"{kind} {k}", draw(budgets), kind == "reference", kind == "dense", draw(families))
         for k, kind in enumerate(kinds)
     ]
 
@@ -25,7 +26,10 @@ def fields(draw: st.DrawFn) -> list[Racer]:
 @st.composite
 def races(draw: st.DrawFn) -> tuple[list[Racer], dict[str, dict[int, float | None]]]:
     """Who takes part, and the outcome that each of the trainings would have."""
-    racers = draw(fields())
+    behind = [
+        Racer(f"reserve {k}", frozenset({10}), family=family, reserve=True) for k, family in enumerate("aab")
+    ]
+    racers = [*draw(fields()), *behind[: draw(st.integers(0, 3))]]
     outcome = st.integers(40, 60).map(lambda percent: percent / 100) | st.none()
     outcomes: dict[str, dict[int, float | None]] = {
         racer.key: {seed: draw(outcome) for seed in SEEDS} for racer in racers
@@ -86,10 +90,11 @@ def test_the_best_of_each_kind_has_all_seeds_at_the_end(race: tuple[list[Racer],
     racers, outcomes = race
     known: Known = {}
     run(racers, outcomes, known)
-    assert {key: min(each) for key, each in known.items()} == {racer.key: 1 for racer in racers}
+    first = {racer.key: 1 for racer in racers if not racer.reserve or racer.key in known}
+    assert {key: min(each) for key, each in known.items()} == first
     samples = accuracies(known)
     for budget in (10, 20):
-        within = [racer for racer in racers if budget in racer.budgets and samples[racer.key]]
+        within = [racer for racer in racers if budget in racer.budgets and samples.get(racer.key)]
         for group in (
             [racer for racer in within if not racer.reference],
             [racer for racer in within if racer.dense],
@@ -125,3 +130,33 @@ def test_who_failed_with_its_first_seed_is_not_trained_again() -> None:
     known: Known = {"candidate 0": {1: None}, "candidate 1": {1: 0.5}}
     assert [(racer.key, seed) for racer, seed in next_round(racers, known, SEEDS)] == [("candidate 1", 2)]
     assert next_round(racers, {"candidate 0": {1: None}, "candidate 1": {1: None}}, SEEDS) == []
+
+
+def reserves_of_two_families() -> list[Racer]:
+    budgets = frozenset({10})
+    return [
+        Racer("candidate 0", budgets, family="a"),
+        Racer("candidate 1", budgets, family="b"),
+        Racer("reserve 2", budgets, family="a", reserve=True),
+        Racer("reserve 3", budgets, family="b", reserve=True),
+    ]
+
+
+def test_the_reserves_of_the_family_that_leads_take_part_and_may_win() -> None:
+    racers = reserves_of_two_families()
+    accuracy = {"candidate 0": 0.5, "candidate 1": 0.6, "reserve 2": 0.9, "reserve 3": 0.7}
+    known: Known = {}
+    run(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()}, known)
+    assert {key: len(each) for key, each in known.items()} == {
+        "candidate 0": 1,
+        "candidate 1": 2,
+        "reserve 3": 3,
+    }
+
+
+def test_a_reserve_that_was_trained_for_another_reason_is_confirmed_where_it_leads() -> None:
+    racers = reserves_of_two_families()
+    accuracy = {"candidate 0": 0.5, "candidate 1": 0.6, "reserve 2": 0.9, "reserve 3": 0.7}
+    known: Known = {"reserve 2": {1: 0.9}}
+    run(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()}, known)
+    assert len(known["reserve 2"]) == len(SEEDS)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from bft_nas.searching.shortlist import (
     OF_A_FAMILY,
     REACH,
+    RESERVES,
     SHORTLIST,
     Promising,
     nearly_the_same,
+    reserves,
     shortlist,
 )
 
@@ -117,3 +119,22 @@ def test_the_sixth_of_the_proxy_is_in_where_the_first_five_are_nearly_one_networ
     # Each of the first ones differs from another in two choices of twelve, and from the base in one.
     alike = Promising(6, "shufflenet_v2", 0.459, 90, False, base)
     assert 6 not in shortlist([*first, alike, sixth], BUDGET)
+
+
+@given(candidates())
+def test_behind_them_stand_the_next_best_of_their_families_unlike_all_of_them(known: list[Promising]) -> None:
+    chosen = [known[number] for number in shortlist(known, BUDGET)]
+    behind = [known[number] for number in reserves(known, BUDGET)]
+    assert not {each.number for each in chosen} & {each.number for each in behind}
+    assert {each.family for each in behind} <= {each.family for each in chosen}
+    assert all(each.macs <= BUDGET for each in behind)
+    assert max(Counter(each.family for each in behind).values(), default=0) <= RESERVES
+    for each in behind:
+        assert not any(nearly_the_same(each, other) for other in (*chosen, *behind) if other is not each)
+    for each in known:
+        if each.macs <= BUDGET and each not in (*chosen, *behind):
+            own = [other for other in behind if other.family == each.family]
+            ahead = [other for other in own if other.accuracy >= each.accuracy]
+            alike = any(nearly_the_same(each, other) for other in (*chosen, *ahead))
+            outside = each.family not in {other.family for other in chosen}
+            assert len(ahead) == RESERVES or alike or outside
