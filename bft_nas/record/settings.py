@@ -23,7 +23,7 @@ from bft_nas.network.fusion import FUSIONS
 
 LATENCY_RUNTIMES = ("onnxruntime",)
 """In which latencies can be predicted: those of `bft_nas.latency.calibration.RUNTIMES`, the default first."""
-TRIALS = 20
+TRIALS = 32
 """Candidates of a search that was given no limit."""
 
 
@@ -117,7 +117,7 @@ class Settings:
         default=0,
     )
     confirm_divisor: int = option(
-        "confirm at the deployment resolution divided by this (default: a third of the proxy's)",
+        "confirm at the deployment resolution divided by this (default: 1 up to 20M MACs, 2 up to 80M, else 3)",
         kind=POSITIVE,
         default=0,
         unsaid=0,

@@ -125,7 +125,7 @@ def prepare(
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     divisor = settings.proxy_divisor or default_divisor(space.resolutions)
-    nearer = settings.confirm_divisor or nearer_divisor(divisor)
+    nearer = settings.confirm_divisor or nearer_divisor(divisor, max(settings.budgets))
     for name, each in (("proxy_divisor", divisor), ("confirm_divisor", nearer)):
         if min(space.resolutions) < LEAST_PIXELS * each:
             raise UserError(

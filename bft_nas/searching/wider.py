@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bft_nas.data.dataset import load_dataset
-from bft_nas.training.confirmation import LONGER, Confirmation
+from bft_nas.training.confirmation import LONGER, Confirmation, longer
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
     """How the winners of a search are confirmed, and the images that they are trained on.
 
-    It takes `LONGER` times as many images as far as the data has them, and the same ones more often where it has not:
-    of as many steps those on images never seen tell more (benchmarks/results/table.md). What it is validated on, and
-    how images are normalised, are the search's own.
+    It takes up to `LONGER` times as many images, each once, as far as the data has them, and the same ones more often
+    where it has not: of as many steps those on images never seen tell more (benchmarks/results/table.md). What it is
+    validated on, and how images are normalised, are the search's own.
     """
     import bft_nas.data.images
 
     settings, proxy, images = prepared.settings, prepared.protocol, prepared.images
     divisor = settings.confirm_divisor
     nearer = divisor < proxy.resolution_divisor
-    wanted = settings.images if settings.images is None else LONGER * settings.images
+    steps = longer(proxy.resolution_divisor, divisor)
+    wanted = settings.images and min(LONGER, steps * proxy.epochs) * settings.images
     has_more = settings.images is not None and proxy.train_images >= settings.images
     same = Confirmation.of(proxy, divisor=divisor)
     if not nearer and not has_more:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 from bft_nas.training.protocol import Protocol
 
 LONGER = 4
 """Steps of a confirmation over those of a proxy training on images as small as they are."""
-NEARER = 3
-"""How much nearer to the deployment resolution a confirmation is than a proxy training, at most."""
-LONGER_NEARER = 2
-"""Steps of a confirmation on larger images over those of a proxy training."""
+LONGER_WHOLE = 2
+"""The same at the deployment resolution. In between a confirmation has the steps of a proxy training: more of them tell
+no more there (benchmarks/results/table.md)."""
+AFFORDED_MACS = 20e6
+"""Of a network on one image of a confirmation, at most: so near to the deployment resolution it is by default."""
 STEP_MACS = 2.2e6
 """As many MACs an image take as long as what a step does besides, measured within 15M, one thread."""
 SEEDS = (1, 2, 3)
@@ -26,7 +28,7 @@ class Confirmation:
     >>> proxy = Protocol("images", "", 10, 100, 20, 6, epochs=2)
     >>> confirmation = Confirmation.of(proxy, divisor=2)
     >>> confirmation.under(3).epochs, confirmation.under(3).resolution_divisor
-    (4, 2)
+    (2, 2)
     """
 
     protocol: Protocol
@@ -70,18 +72,22 @@ class Confirmation:
         return hashlib.sha256(f"confirmation {self.under(0).hash}".encode()).hexdigest()[:12]
 
 
-def nearer_divisor(proxy: int) -> int:
-    """By what a confirmation divides the deployment resolution, where proxy trainings divide it by ``proxy``.
+def nearer_divisor(proxy: int, macs: float) -> int:
+    """By what a confirmation of networks of so many MACs at deployment divides the deployment resolution.
 
-    >>> nearer_divisor(6), nearer_divisor(2)
-    (2, 1)
+    It is a half of what proxy trainings divide it by, ``proxy``, at most, and less as far as `AFFORDED_MACS` allow.
+
+    >>> [nearer_divisor(6, macs) for macs in (15e6, 50e6, 150e6, 600e6)]
+    [1, 2, 3, 3]
     """
-    return -(-proxy // NEARER)
+    return min(math.ceil(math.sqrt(macs / AFFORDED_MACS)), -(-proxy // 2))
 
 
 def longer(proxy: int, divisor: int) -> int:
     """Steps of a confirmation over those of a proxy training, from what each divides the deployment resolution by."""
-    return LONGER if divisor >= proxy else LONGER_NEARER
+    if divisor >= proxy:
+        return LONGER
+    return LONGER_WHOLE if divisor == 1 else 1
 
 
 def time_of(confirmation: Protocol, proxy: Protocol, macs: float) -> float:

@@ -124,10 +124,10 @@ def test_a_run_is_confirmed_anew_at_another_resolution_and_keeps_to_it(
     def confirmed(seen: bft_nas.Run) -> set[str]:
         return set(bft_nas.open_run(seen.folder).confirmations()["protocol"])
 
-    assert run.settings.confirm_divisor == nearer_divisor(run.protocol.resolution_divisor)
+    assert run.settings.confirm_divisor == nearer_divisor(4, 3e6) == 1
     (before,) = confirmed(run)
     again = {"confirm": True, "references": False, "timing": False, "runs": tmp_path}
-    bft_nas.search(resume="nearer", confirm_divisor=1, workers=1, progress=False, **again)  # type: ignore[arg-type]
+    bft_nas.search(resume="nearer", confirm_divisor=2, workers=1, progress=False, **again)  # type: ignore[arg-type]
     (after,) = confirmed(run)
     assert after != before
     watcher = Silent()

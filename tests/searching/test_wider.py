@@ -65,22 +65,29 @@ def test_images_are_validated_on_and_normalised_as_in_the_search(tmp_path: Path)
     assert same == prepared.protocol
 
 
-@pytest.mark.parametrize(("proxy", "divisor"), [(6, 2), (4, 2), (3, 1), (2, 1), (1, 1)])
-def test_by_default_it_is_on_images_up_to_three_times_as_large(proxy: int, divisor: int) -> None:
-    assert nearer_divisor(proxy) == divisor
-
-
-@pytest.mark.parametrize(("count", "images", "epochs"), [(500, 200, 1), (100, 100, 2), (50, 50, 4)])
-def test_larger_images_are_trained_on_for_half_as_many_steps(
-    count: int, images: int, epochs: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("proxy", "macs", "divisor"),
+    [(6, 20e6, 1), (6, 21e6, 2), (6, 80e6, 2), (6, 81e6, 3), (6, 1e9, 3), (2, 1e9, 1), (1, 1e9, 1)],
+)
+def test_by_default_it_is_as_near_to_the_deployment_resolution_as_20m_macs_an_image_allow(
+    proxy: int, macs: float, divisor: int
 ) -> None:
-    prepared = prepared_for(tmp_path, count, 50, 2)
+    assert nearer_divisor(proxy, macs) == divisor
+
+
+@pytest.mark.parametrize(
+    ("divisor", "count", "images", "epochs"),
+    [(2, 500, 100, 1), (2, 100, 100, 1), (2, 50, 50, 2), (1, 500, 200, 1), (1, 100, 100, 2), (1, 50, 50, 4)],
+)
+def test_larger_images_are_trained_on_for_as_many_steps_and_whole_ones_for_twice_as_many(
+    divisor: int, count: int, images: int, epochs: int, tmp_path: Path
+) -> None:
+    prepared = prepared_for(tmp_path, count, 50, divisor)
     confirmation, taken = confirmation_of(prepared)
     assert (confirmation.protocol.train_images, confirmation.epochs) == (images, epochs)
     resolution = prepared.settings.resolutions[0]
-    assert confirmation.protocol.proxy_resolution(resolution) == 2 * prepared.protocol.proxy_resolution(
-        resolution
-    )
+    pixels = confirmation.protocol.proxy_resolution(resolution)
+    assert pixels == PROXY // divisor * prepared.protocol.proxy_resolution(resolution)
     assert len(taken.dataset.train.labels) == images
 
 
