@@ -15,10 +15,11 @@ from typing import Any
 
 import records
 from scipy import stats
-from tasks import SEARCHES, TASKS, VARIANTS, Task
+from tasks import FORMER, SEARCHES, TASKS, VARIANTS, Task
 
 from bft_nas.record.latency import QUIET
 
+SEARCHED = (*SEARCHES, *FORMER)
 INT8, TIMED = "onnxruntime-int8.onnx", ("onnxruntime.onnx", "model.c")
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 FINDINGS = Path(__file__).with_name("findings.md")
@@ -28,10 +29,11 @@ INTRODUCTION = """\
 
 Made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`, which `python
 benchmarks/proof/proof.py run` fills with the commands that users have. *default* is the default search, *dense* the
-same with `--fusion dense` for as many seconds, *random* one of random proposals for as many, *whole* one of 32 trials
-that is confirmed at the deployment resolution; the others are references as wide as the budget allows. Winners and
-references are trained by `bft-nas train` with the same recipe and as many epochs; test images are read at the end, by
-the network and by the files of its export.
+same with `--fusion dense` for as many seconds, *random* one of random proposals for as many. *former* and
+*former-dense* are the first two as they were once (20 candidates, confirmed at a sixth of the resolution), *whole* is
+the default before the next best of the leading family were confirmed, too. The others are references as wide as the
+budget allows. Winners and references are trained by `bft-nas train` with the same recipe and as many epochs; test
+images are read at the end, by the network and by the files of its export.
 
 An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
@@ -108,7 +110,7 @@ def units_of(
     for row in rows:
         found = value(row)
         if found is not None:
-            units[row["searched"] if name in SEARCHES else row["seed"]].append(found)
+            units[row["searched"] if name in SEARCHED else row["seed"]].append(found)
     return tuple(statistics.fmean(values) for values in units.values())
 
 
@@ -180,12 +182,12 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
         verdict = tested.get(each.name)
         if verdict is not None:
             difference += f" ({verdict[0]:+.2f} to {verdict[1]:+.2f})"
-        searches = str(len(each.accuracies)) if each.name in SEARCHES else ""
+        searches = str(len(each.accuracies)) if each.name in SEARCHED else ""
         p_value = f"{p_values[each.name]:.3f}" if each.name in p_values else ""
         macs = ", ".join(sorted({f"{row['macs'] / 1e6:.1f}M" for row in each.rows}))
         params = ", ".join(sorted({f"{row['params'] / 1e6:.2f}M" for row in each.rows}))
         patterns = sorted({f"{row['family']} `{row['fusions']}`" for row in each.rows})
-        fusions = "; ".join(patterns) if each.name in SEARCHES else ""
+        fusions = "; ".join(patterns) if each.name in SEARCHED else ""
         lines.append(
             f"| {each.name} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} "
             f"| {' | '.join(deployed(each, times, on))} | {macs} | {params} | {fusions} |"
