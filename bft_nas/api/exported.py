@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 from bft_nas.api.trained import Trained, open_trained
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file
-from bft_nas.latency.networks import (
-    RUNTIME_OF,
-    File,
-    check_installed,
-    file_at,
-    files_of_export,
-    is_export,
-)
+from bft_nas.latency.networks import RUNTIME_OF, File, files_at
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.exported import FileEvaluation, add_files
 from bft_nas.record.trained import TRAINED
@@ -64,16 +57,13 @@ def evaluate_files(
 
 
 def _files_at(path: Path) -> list[File]:
-    if is_export(path):
-        return files_of_export(path)
-    if not is_file(path) or path.suffix not in RUNTIME_OF:
+    files = files_at(path)
+    if files is None:
         raise UserError(
             f"{setting('files')} '{path}': no export or file of one; expected a folder that export wrote, or a file of "
             f"it that ends in {', '.join(RUNTIME_OF)}"
         )
-    file = file_at(path)
-    check_installed(file.runtime, str(path))
-    return [file]
+    return files
 
 
 def _checked(network: Trained, files: Sequence[File]) -> list[File]:

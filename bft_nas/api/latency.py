@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING
 
 from bft_nas.api.run import Run
 from bft_nas.api.trained import Trained, open_trained
-from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import is_file
 from bft_nas.latency.networks import (
     RUNTIME_OF,
     Subject,
-    check_installed,
     checked_names,
     default_runtime,
-    file_at,
-    files_of_export,
-    is_export,
+    files_at,
     network_of_trained,
     networks_of_run,
 )
@@ -92,14 +89,9 @@ def measure_latency(
 
 def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Source:
     path = Path(name)
-    if is_file(path) and path.suffix in RUNTIME_OF:
-        file = file_at(path)
-        check_installed(file.runtime, name)
-        if asked and file.runtime not in asked:
-            raise UserError(f"{name}: runs in {file.runtime}; expected it among {setting('runtime')}")
-        return _Source([file], lambda latencies: None)
-    if is_export(path):
-        return _Source(files_of_export(path, asked), lambda latencies: None)
+    files = files_at(path, asked)
+    if files is not None:
+        return _Source(files, lambda latencies: None)
     if is_trained(name, trained=trained) and not is_file(runs / name / RUN_FILE):
         network = open_trained(name, trained=trained)
         return _Source([network_of_trained(network)], partial(_keep, network))

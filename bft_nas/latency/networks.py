@@ -206,18 +206,30 @@ def network_of_trained(trained: Trained) -> Network:
     return Network(trained.name, trained.architecture, weights)
 
 
-def file_at(path: Path) -> File:
-    """A file of an export, with the architecture that stands beside it."""
-    architecture = None
-    with suppress(OSError, ValueError):
-        beside = path.with_name("architecture.json").read_text(encoding="utf-8")
-        architecture = Architecture.from_json(beside)
-    return File(path, architecture)
+def files_at(path: Path, asked: Sequence[str] = ()) -> list[File] | None:
+    """The files of an export, or the one of them that is named; None where a path is neither.
+
+    Args:
+        path: of a folder that was exported to, or of a file in it.
+        asked: runtimes, of which a file must have one; any will do where none is named.
+
+    Raises:
+        UserError: what runs them is not installed or not asked for.
+    """
+    if is_file(path / "architecture.json") and is_file(path / "model.py"):
+        return _files_of_export(path, asked)
+    if not is_file(path) or path.suffix not in RUNTIME_OF:
+        return None
+    file = _file_at(path)
+    check_installed(file.runtime, str(path))
+    if asked and file.runtime not in asked:
+        raise UserError(f"{path}: runs in {file.runtime}; expected it among {setting('runtime')}")
+    return [file]
 
 
-def files_of_export(folder: Path, asked: Sequence[str] = ()) -> list[File]:
+def _files_of_export(folder: Path, asked: Sequence[str]) -> list[File]:
     """Those whose runtime is installed and, where some are asked for, is one of these; UserError where none is."""
-    files = [file_at(path) for path in sorted(folder.iterdir()) if path.name in EXPORTED]
+    files = [_file_at(path) for path in sorted(folder.iterdir()) if path.name in EXPORTED]
     found = []
     for file in files:
         with suppress(UserError):
@@ -230,9 +242,13 @@ def files_of_export(folder: Path, asked: Sequence[str] = ()) -> list[File]:
     return found
 
 
-def is_export(folder: Path) -> bool:
-    """Whether a folder was exported to."""
-    return is_file(folder / "architecture.json") and is_file(folder / "model.py")
+def _file_at(path: Path) -> File:
+    """A file of an export, with the architecture that stands beside it."""
+    architecture = None
+    with suppress(OSError, ValueError):
+        beside = path.with_name("architecture.json").read_text(encoding="utf-8")
+        architecture = Architecture.from_json(beside)
+    return File(path, architecture)
 
 
 def counts_of(subject: Subject) -> tuple[int, int] | None:

@@ -32,7 +32,7 @@ def test_the_help_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         for name, each in options_of(record).items():
             assert option_name(f"no_{name}" if each.kind is FLAG else name) in said
             assert all(option_name(form) in said for form in each.forms())
-    assert "--trials N candidates to train (default: 20, or as --time allows)" in said
+    assert "--trials N candidates to train (default: 32, or as --time allows)" in said
     assert "--space SPACE a space's name or a .yaml file (default: mobile)" in said
 
 

@@ -25,7 +25,7 @@ from bft_nas.latency.networks import (
     RUNTIME_OF,
     Network,
     checked_names,
-    file_at,
+    files_at,
     networks_of_run,
     setup_of,
 )
@@ -122,7 +122,7 @@ def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_pa
     with pytest.raises(
         UserError, match=r"model\.onnx: cannot be run in onnxruntime .*; expected a file of an"
     ):
-        measure([file_at(files[0])], [], [1], QUICK)
+        measure(files_at(files[0]) or [], [], [1], QUICK)
     with pytest.raises(UserError, match=r"model\.pt2: runs in pytorch; expected it among runtime"):
         measure_latency(files[1], runtimes=["onnxruntime"])
 
