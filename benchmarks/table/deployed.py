@@ -19,7 +19,17 @@ from networks import Network
 from rows import TRUTH, Curve, Table
 
 FULL = "full"
-KINDS = ("d6 brief", "d6 fresh confirm", "d3 fresh", "d2 fresh", "d1 b32", "d1 once", "d1 fresh", TRUTH)
+KINDS = (
+    "d6 brief",
+    "d6 fresh confirm",
+    "d3 fresh",
+    "d2 once",
+    "d2 fresh",
+    "d1 b32",
+    "d1 once",
+    "d1 fresh",
+    TRUTH,
+)
 STEPS = (200, 300, 400, 500, 600)
 WINDOW = 100
 """Steps of whose training loss the mean is taken."""

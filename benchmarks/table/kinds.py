@@ -52,14 +52,9 @@ KINDS = {
     "d1 fresh": Kind(32_000, {"epochs": 1}, divisor=1),
     "d3 fresh": Kind(32_000, {"epochs": 1}, divisor=3),
     "d2 fresh": Kind(32_000, {"epochs": 1}, divisor=2),
-    "d1 held": Kind(32_000, {"epochs": 1, "schedule": "constant"}, divisor=1),
-    "d2 held": Kind(32_000, {"epochs": 1, "schedule": "constant"}, divisor=2),
-    "d3 held": Kind(32_000, {"epochs": 1, "schedule": "constant"}, divisor=3),
-    "d6 held": Kind(8_000, {"epochs": 2, "schedule": "constant"}, divisor=6),
-    "d6 fresh held": Kind(32_000, {"epochs": 1, "schedule": "constant"}, divisor=6),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
 """By name. ``full`` is the truth at the deployment resolution (deployed.py), ``long zero`` that of a quarter of it, by
 which all else was decided. ``proxy`` is what a search did when the table was begun and ``d6 brief`` what it does now;
-``confirm`` was the confirmation, then ``d6 fresh confirm``, and is ``d2 fresh`` now. The others differ in steps,
-learning rate, images or their size."""
+``confirm`` was the confirmation, then ``d6 fresh confirm``, then ``d2 fresh``, and is ``d1 fresh`` within 60M MACs now,
+``d2 once`` for a quick look. The others differ in steps, learning rate, images or their size."""

@@ -117,7 +117,7 @@ class Settings:
         default=0,
     )
     confirm_divisor: int = option(
-        "confirm at the deployment resolution divided by this (default: 1 up to 20M MACs, 2 up to 80M, else 3)",
+        "confirm at the deployment resolution divided by this (default: 1 up to 60M MACs, 2 up to 240M, else 3)",
         kind=POSITIVE,
         default=0,
         unsaid=0,

@@ -11,10 +11,10 @@ from bft_nas.training.protocol import Protocol
 LONGER = 4
 """Steps of a confirmation over those of a proxy training on images as small as they are."""
 LONGER_WHOLE = 2
-"""The same at the deployment resolution. In between a confirmation has the steps of a proxy training: more of them tell
-no more there (benchmarks/results/table.md)."""
-AFFORDED_MACS = 20e6
-"""Of a network on one image of a confirmation, at most: so near to the deployment resolution it is by default."""
+"""The same at the deployment resolution. In between, where no number of steps tells much
+(benchmarks/results/table.md), a confirmation has those of a proxy training."""
+AFFORDED_MACS = 60e6
+"""Of a network on one image of a confirmation, at most: by default it is that near to the deployment resolution."""
 STEP_MACS = 2.2e6
 """As many MACs an image take as long as what a step does besides, measured within 15M, one thread."""
 SEEDS = (1, 2, 3)
@@ -78,7 +78,7 @@ def nearer_divisor(proxy: int, macs: float) -> int:
     It is a half of what proxy trainings divide it by, ``proxy``, at most, and less as far as `AFFORDED_MACS` allow.
 
     >>> [nearer_divisor(6, macs) for macs in (15e6, 50e6, 150e6, 600e6)]
-    [1, 2, 3, 3]
+    [1, 1, 2, 3]
     """
     return min(math.ceil(math.sqrt(macs / AFFORDED_MACS)), -(-proxy // 2))
 

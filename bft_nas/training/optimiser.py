@@ -8,24 +8,22 @@ import torch
 from torch import nn
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.training.recipe import Recipe, Schedule
+from bft_nas.training.recipe import Recipe
 
 
 def make_schedule(
     optimiser: torch.optim.Optimizer, recipe: Recipe, total: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Learning rates over so many steps: a linear warm-up, then half a cosine down to zero, or none."""
+    """Learning rates over so many steps: a linear warm-up, then half a cosine down to zero."""
     return torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: learning_rate_at(step / total, recipe.warmup, recipe.schedule)
+        optimiser, lambda step: learning_rate_at(step / total, recipe.warmup)
     )
 
 
-def learning_rate_at(progress: float, warmup: float, schedule: Schedule = "cosine") -> float:
+def learning_rate_at(progress: float, warmup: float) -> float:
     """Over the largest one, when a part of all steps is done, 0 to 1."""
     if progress < warmup:
         return (progress + 1e-3) / (warmup + 1e-3)
-    if schedule == "constant":
-        return 1.0
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 

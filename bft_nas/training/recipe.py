@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Optimiser = Literal["sgd", "adamw"]
-Schedule = Literal["cosine", "constant"]
+Schedule = Literal["cosine"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -37,7 +37,7 @@ class Recipe:
     weight_decay: float = 1e-4
     """Of weights alone: norms, biases and butterflies have none."""
     schedule: Schedule = "cosine"
-    """What the learning rate does once it is warm: it falls to zero by half a cosine, or stays."""
+    """How the learning rate falls to zero once it is warm."""
     warmup: float = 0.15
     """Part of all steps over which the learning rate rises linearly."""
     label_smoothing: float = 0.05

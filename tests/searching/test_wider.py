@@ -67,9 +67,9 @@ def test_images_are_validated_on_and_normalised_as_in_the_search(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("proxy", "macs", "divisor"),
-    [(6, 20e6, 1), (6, 21e6, 2), (6, 80e6, 2), (6, 81e6, 3), (6, 1e9, 3), (2, 1e9, 1), (1, 1e9, 1)],
+    [(6, 60e6, 1), (6, 61e6, 2), (6, 240e6, 2), (6, 241e6, 3), (6, 1e9, 3), (2, 1e9, 1), (1, 1e9, 1)],
 )
-def test_by_default_it_is_as_near_to_the_deployment_resolution_as_20m_macs_an_image_allow(
+def test_by_default_it_is_as_near_to_the_deployment_resolution_as_60m_macs_an_image_allow(
     proxy: int, macs: float, divisor: int
 ) -> None:
     assert nearer_divisor(proxy, macs) == divisor

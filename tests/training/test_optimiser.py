@@ -72,9 +72,3 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
     assert rates.index(max(rates)) == 15
     assert rates[15:] == sorted(rates[15:], reverse=True)
     assert rates[-1] == pytest.approx(0, abs=1e-9)
-
-
-def test_the_rate_stays_once_it_is_warm_where_the_schedule_is_constant() -> None:
-    rates = [learning_rate_at(step / 100, 0.15, "constant") for step in range(101)]
-    assert rates[:16] == pytest.approx([learning_rate_at(step / 100, 0.15) for step in range(16)])
-    assert rates[15:] == pytest.approx([1] * 86)
