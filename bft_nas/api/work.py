@@ -94,7 +94,9 @@ class Work:
         cost = confirmation.expected_cost(self.run, len(names))
         divisor = self.prepared.settings.confirm_divisor
         chosen = Confirmation.of(self.prepared.protocol, divisor=divisor)
-        return confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
+        text = confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
+        quick = divisor == 1 and self.prepared.protocol.resolution_divisor > 2
+        return text + (f" ({setting('confirm_divisor')} 2 has a quick look)" if quick else "")
 
     def conclude(self, show: Show, say: Say) -> None:
         """What comes after a search: `compare`, `confirm`, `time_front`, unless others are still at work on the run."""

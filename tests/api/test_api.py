@@ -136,6 +136,18 @@ def test_a_run_is_confirmed_anew_at_another_resolution_and_keeps_to_it(
     assert confirmed(run) == {after}
 
 
+@pytest.mark.parametrize(("divisor", "offered"), [(1, True), (2, False)])
+def test_a_quick_look_is_offered_where_winners_are_confirmed_at_the_deployment_resolution(
+    divisor: int, offered: bool, tiny_space: Path, tmp_path: Path
+) -> None:
+    asked = SMALL | {"trials": 3, "confirm": True, "proxy_divisor": 4, "confirm_divisor": divisor}
+    watcher = Silent()
+    bft_nas.search(flops="3M", space=tiny_space, resolution=64, runs=tmp_path, progress=watcher, **asked)  # type: ignore[arg-type]
+    (told,) = watcher.advice
+    assert told.startswith("confirmation after the search: ")
+    assert told.endswith(" (confirm_divisor 2 has a quick look)") == offered
+
+
 def test_an_interrupted_search_leaves_results_and_report(tmp_path: Path, tiny_space: Path) -> None:
     given = {"space": tiny_space, "runs": tmp_path / "runs", "name": "cut", "seed": 3, **SMALL}
     with pytest.raises(KeyboardInterrupt):
