@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import records
-from tasks import SEARCHES, TASKS, VARIANTS, Search, Task, Training, jobs
+from tasks import SEARCHES, SEEDS, TASKS, VARIANTS, Search, Task, Training, jobs
 
 from bft_nas import Run, measure_latency, open_run, open_trained
 from bft_nas.core.files import locks
@@ -139,7 +139,7 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
     if job.searched is None:
         side = task.resolution or task.reference_resolution
         reference, _, variant = job.contestant.partition("-")
-        teacher = Training(task, "default", job.seed, job.seed).name
+        teacher = Training(task, reference, None, (job.seed + 1) % SEEDS).name
         if variant and teacher not in done:
             return None
         more = [option.format(teacher=teacher) for option in VARIANTS[variant][1]] if variant else []

@@ -82,7 +82,7 @@ TASKS = {
 
 VARIANTS = {
     "plain": ("without augmentation", ("--recipe", "../plain.yaml")),
-    "taught": ("with the default search's winner as its teacher", ("--teacher", "trained/{teacher}")),
+    "taught": ("with another training of itself as its teacher", ("--teacher", "trained/{teacher}")),
 }
 """Of a reference: what they are called behind its name and a dash, what they are, and options of the training."""
 
