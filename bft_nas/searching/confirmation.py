@@ -172,8 +172,7 @@ def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:
     trained = results[results["state"] == "complete"]
     if trained.empty:
         return None
-    times = time_of(protocol, run.protocol, float(trained["macs"].mean()))
-    return float(trained["seconds"].mean()) * times / workers
+    return float(trained["seconds"].mean()) * time_of(protocol, run.protocol) / workers
 
 
 class Confirmations:

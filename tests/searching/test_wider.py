@@ -106,11 +106,11 @@ def test_images_of_a_folder_are_read_as_large_as_it_needs_them(tmp_path: Path) -
     assert confirmation.protocol.data_digest == taken.dataset.digest
 
 
-def test_time_grows_with_steps_and_with_images_the_more_the_larger_networks_are() -> None:
+def test_time_grows_with_steps_and_with_images() -> None:
     proxy = Protocol("images", "", 10, 100, 20, 6, epochs=2)
-    longer = replace(proxy, epochs=8)
-    assert time_of(longer, proxy, 15e6) == 4
-    nearer = [time_of(replace(proxy, resolution_divisor=each), proxy, 15e6) for each in (6, 3, 2, 1)]
+    assert time_of(replace(proxy, epochs=8), proxy) == 4
+    nearer = [time_of(replace(proxy, resolution_divisor=each), proxy) for each in (6, 3, 2, 1)]
     assert nearer == sorted(nearer)
     assert nearer[0] == 1
-    assert time_of(replace(proxy, resolution_divisor=1), proxy, 50e6) > nearer[-1]
+    # Measured of networks of 15M and 50M MACs: 12 times as long at the deployment resolution, 3.8 at half of it.
+    assert nearer[2:] == pytest.approx([3.8, 12], rel=0.1)
