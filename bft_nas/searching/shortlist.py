@@ -23,6 +23,8 @@ REACH = 0.15
 """Below the best accuracy: as far as a proxy was seen to be wrong between families."""
 ALIKE = 0.1
 """Part of their choices in which two networks of a family differ that are nearly the same."""
+ALIKE_MACS = 0.05
+"""Part of the larger one's MACs by which they differ: one that leaves less of the budget is another network."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _ranked(candidates: Sequence[Promising], budget: int) -> list[Promising]:
 
 def nearly_the_same(one: Promising, other: Promising) -> bool:
     """Whether two candidates differ in so few choices that confirming both tells little more than confirming one."""
-    if one.family != other.family:
+    if one.family != other.family or abs(one.macs - other.macs) > ALIKE_MACS * max(one.macs, other.macs):
         return False
     names = one.choices.keys() | other.choices.keys()
     return len(differing(one.choices, other.choices)) <= ALIKE * len(names)

@@ -138,3 +138,10 @@ def test_behind_them_stand_the_next_best_of_their_families_unlike_all_of_them(kn
             alike = any(nearly_the_same(each, other) for other in (*chosen, *ahead))
             outside = each.family not in {other.family for other in chosen}
             assert len(ahead) == RESERVES or alike or outside
+
+
+def test_one_that_uses_more_of_the_budget_is_another_network() -> None:
+    choices = dict.fromkeys(CHOICES, 0)
+    most, nearly, less = (Promising(0, "a", 0.9, macs, False, choices) for macs in (100, 96, 90))
+    assert nearly_the_same(most, nearly)
+    assert not nearly_the_same(most, less)
