@@ -53,7 +53,8 @@ def claimed(name: str, *, waits: bool = False) -> Iterator[bool]:
 def begin_or_resume(asked: Sequence[str], folder: str, name: str) -> str:
     """Run a command in the work folder, or resume what it began; what it was, as a user writes it."""
     resumes = (WORK / folder / name).exists()
-    given = [asked[0], "--resume", name] if resumes else [*asked, "--name", name]
+    again = [asked[0], "--resume", name, *(option for option in asked if option == "--no-references")]
+    given = again if resumes else [*asked, "--name", name]
     command(*given)
     return " ".join(["bft-nas", *asked])
 
