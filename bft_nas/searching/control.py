@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from bft_nas.core.units import format_percent
 from bft_nas.record import Run
-from bft_nas.searching.proposers.schedule import is_uniform
+from bft_nas.searching.proposers.schedule import is_uniform, known_networks
+from bft_nas.space.published import published_families
 
 LEARNT = "surrogate"
 """The sampler of whose proposals some are uniform."""
@@ -23,11 +24,12 @@ def control_text(run: Run) -> str:
     if run.settings.sampler != LEARNT:
         return ""
     budget = run.settings.budgets[-1]
+    known = known_networks(len(published_families(run.space)))
     uniform: list[float] = []
     learnt: list[float] = []
     for position, entry in enumerate(run.ledger.history.sampled):
         if entry.state == "complete" and entry.facts and entry.facts["budget"] == budget:
-            (uniform if is_uniform(position) else learnt).append(entry.accuracies[-1])
+            (uniform if is_uniform(position, known) else learnt).append(entry.accuracies[-1])
     if len(uniform) < LEAST_UNIFORM or not learnt:
         return ""
     count = len(uniform) + len(learnt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ NAME: Check = (
 )
 ACTIVATION = member(*ACTIVATIONS)
 WIDTH = number(0.05, 20)
-HEAD_CHOICES = fusion_choices()
+HEAD_CHOICES = (*fusion_choices(), Choice("width", WIDTH, 1.0))
 
 Values = Mapping[str, tuple[Any, ...]]
 """By the key of a `Choice`, the values to choose from."""
@@ -78,6 +78,9 @@ class FamilyFile:
     head_choices: Values
     """Of `HEAD_CHOICES`."""
     head_activation: Activation
+    published: tuple[Mapping[str, Any], ...] = ()
+    """What a known network of the family has in each stage, as far as the choices hold it, and then in the head, where
+    there is one; empty without such a network."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,9 @@ class _Reader:
         """A mapping inside this one."""
         return _Reader(self._take(key, default), f"{self.where}: {key}")
 
-    def raw(self, key: str) -> Any:
+    def raw(self, key: str, default: Any = None) -> Any:
         """Whatever stands there."""
-        return self._take(key, None)
+        return self._take(key, default)
 
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
@@ -241,19 +244,50 @@ def _family(reader: _Reader) -> FamilyFile:
         raise UserError(f"{reader.where}: stages: expected a list of stages, got {shown(rows)}")
     stages = tuple(_stage(_Reader(row, f"{reader.where}: stages[{i}]")) for i, row in enumerate(rows))
     head = reader.mapping("head", {"channels": 0})
+    head_channels, head_hidden = head.one("channels", whole(0), 0), head.one("hidden", whole(0), 0)
+    head_choices = head.choices(HEAD_CHOICES)
     family = FamilyFile(
         name,
         width_min,
         width_max,
         stem_file,
         stages,
-        head.one("channels", whole(0), 0),
-        head.one("hidden", whole(0), 0),
-        head.choices(HEAD_CHOICES),
+        head_channels,
+        head_hidden,
+        head_choices,
         head.one("activation", ACTIVATION, "relu"),
+        _published(reader, stages, head_choices if head_channels else None),
     )
     head.done()
     return family
+
+
+def _published(
+    reader: _Reader, stages: Sequence[StageFile], head: Values | None
+) -> tuple[Mapping[str, Any], ...]:
+    offered = [{"width": stage.width, "depth": stage.depth, **stage.choices} for stage in stages]
+    offered += [dict(head)] if head is not None else []
+    where = f"{reader.where}: published"
+    rows = reader.raw("published", [])
+    if not isinstance(rows, list) or len(rows) not in (0, len(offered)):
+        last = " and one for the head" if head is not None else ""
+        raise UserError(f"{where}: expected a row for each of {len(stages)} stages{last}, got {shown(rows)}")
+    found = []
+    for place, (row, values) in enumerate(zip(rows, offered, strict=False)):
+        one = _Reader(row, f"{where}[{place}]")
+        found.append({key: one.one(key, _one_of(each)) for key, each in values.items() if key in one.left})
+        one.known = list(values)
+        one.done()
+    return tuple(found)
+
+
+def _one_of(values: Sequence[Any]) -> Check:
+    """What a stage offers: true is no 1 there."""
+    offered = {(type(value) is bool, value) for value in values}
+    return (
+        lambda value: not isinstance(value, list | dict) and (type(value) is bool, value) in offered,
+        f"{' or '.join(shown(value) for value in values)}, as its stage offers",
+    )
 
 
 def _stage(reader: _Reader) -> StageFile:

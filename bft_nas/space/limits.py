@@ -30,7 +30,8 @@ def check_limits(family: FamilyFile, where: str) -> None:
         _check_numbers(f"{where}: stages[{i}]", stage.kind.choices, stage.choices, widest)
         entering = leaving
     if family.head_channels:
-        narrower = min(entering, _widest(family, family.head_channels))
+        leaving = _widest(family, family.head_channels * max(family.head_choices["width"]))
+        narrower = min(entering, leaving)
         _check_numbers(f"{where}: head", HEAD_CHOICES, family.head_choices, lambda fusion: narrower)
 
 

@@ -44,9 +44,9 @@ class Structure:
     @property
     def bases(self) -> tuple[float, ...]:
         """What the multiplier makes widths of: stem, stages, head and hidden layer, 0 where there is no such layer."""
-        family = self.family
+        family, wider = self.family, self.head_chosen.get("width", 1.0)
         stages = (stage.channels for stage in self.stages)
-        return float(family.stem.channels), *stages, float(family.head_channels), float(family.head_hidden)
+        return float(family.stem.channels), *stages, wider * family.head_channels, wider * family.head_hidden
 
 
 def steps_of(family: FamilyFile) -> int:

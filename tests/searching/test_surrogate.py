@@ -25,11 +25,14 @@ from bft_nas.searching.proposers.surrogate import (
 from bft_nas.searching.proposers.surrogate_sampler import SurrogateSampler
 from bft_nas.searching.shortlist import REACH
 from bft_nas.space.drawing import Drawn, draw
+from bft_nas.space.published import suggest_published
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch
 from tests.conftest import tiny_prepared, tiny_run
 
 BUDGETS = (15_000_000,)
+KNOWN = 4
+"""Known networks: one of each family of the default space."""
 AHEAD = {"mobilenet_v1": 0.0, "shufflenet_v2": 0.02, "mobilenet_v3": 0.03, "mnasnet": 0.01}
 """Of the families in `made_up`."""
 
@@ -97,7 +100,8 @@ def test_it_finds_better_networks_of_each_family_than_uniform_proposals_do(space
         )
         assert proposal.macs <= BUDGETS[0]
         accuracy = made_up(proposal.parameters, proposal.macs)
-        found[is_uniform(position)].append(accuracy - AHEAD[proposal.parameters["family"]])
+        if position >= KNOWN:
+            found[is_uniform(position)].append(accuracy - AHEAD[proposal.parameters["family"]])
         resolution = proposal.architecture.resolution
         observed.append(
             Observed(Point(proposal.parameters, proposal.macs, 1_000_000, resolution), {2: accuracy})
@@ -107,26 +111,27 @@ def test_it_finds_better_networks_of_each_family_than_uniform_proposals_do(space
     assert np.median(found[False]) > np.max(found[True][:FIRST]) - 0.005
 
 
-def test_the_first_ones_and_every_fifth_are_uniform_and_begin_with_each_family(space: SearchSpace) -> None:
-    assert [position for position in range(25) if not is_uniform(position)] == [
-        10,
-        11,
-        12,
-        13,
-        15,
-        16,
-        17,
-        18,
-        20,
-        21,
-        22,
-        23,
+def test_the_first_ones_are_known_or_uniform_and_so_is_every_fifth_and_families_take_turns(
+    space: SearchSpace,
+) -> None:
+    learnt = [10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 22, 23]
+    assert [position for position in range(25) if not is_uniform(position)] == learnt
+    assert [position for position in range(25) if not is_uniform(position, KNOWN)] == [0, 1, 2, 3, *learnt]
+    first = [
+        proposed(space, BUDGETS, [], position=k, avoided=[], known=set(), seed=k).architecture
+        for k in range(2 * KNOWN)
     ]
-    families = [
-        proposed(space, BUDGETS, [], position=k, avoided=[], known=set(), seed=k).architecture.family
-        for k in range(8)
-    ]
-    assert families == [family.name for family in space.families] * 2
+    assert [each.family for each in first] == [family.name for family in space.families] * 2
+    begun = [space.propose(suggest_published(family, BUDGETS[0]), BUDGETS[0]) for family in space.families]
+    assert first[:KNOWN] == [proposal.architecture for proposal in begun]
+    assert not {each.hash for each in first[KNOWN:]} & {each.hash for each in first[:KNOWN]}
+
+
+def test_a_known_network_that_was_trained_or_does_not_fit_is_not_proposed(space: SearchSpace) -> None:
+    begun = space.propose(suggest_published(space.families[0], BUDGETS[0]), BUDGETS[0]).architecture
+    for others in ({"known": {begun.hash}}, {"known": set(), "fits": lambda network: network != begun}):
+        found = proposed(space, BUDGETS, [], position=0, avoided=[], seed=0, **others)
+        assert found.architecture != begun
 
 
 def test_proposals_of_a_round_are_unlike_one_another(space: SearchSpace) -> None:

@@ -102,7 +102,7 @@ def test_the_reach_is_reached_and_no_proposal_lies_outside(name: str) -> None:
     reach = space.reach
     rng = random.Random(1)
     for _ in range(60):
-        budget = int(10 ** rng.uniform(6.4, 10.5))
+        budget = max(reach.smallest, int(10 ** rng.uniform(6.4, 10.5)))
         macs = space.within(budget).sample(rng, budget).macs
         assert reach.smallest <= macs <= reach.largest
 

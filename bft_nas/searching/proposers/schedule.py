@@ -1,7 +1,7 @@
 """Which proposals of the surrogate are uniform."""
 
 FIRST = 10
-"""Uniform proposals before the model is asked, the families by turns."""
+"""Proposals before the model is asked: the known network of each family, then uniform ones, the families by turns."""
 ROUND = 5
 """Of so many proposals the last one is uniform, for the model to learn what it has not seen, and as the record of what
 random search would have found; the others are the model's best."""
@@ -16,10 +16,19 @@ def learned_before(position: int) -> int:
     return sum(not is_uniform(each) for each in range(FIRST, position))
 
 
-def is_uniform(position: int) -> bool:
-    """Whether the proposal of a position, counted from 0, is a uniform one.
+def is_uniform(position: int, known: int = 0) -> bool:
+    """Whether the proposal of a position, counted from 0, is a uniform one, behind so many known networks.
 
-    >>> [position for position in range(20) if not is_uniform(position)]
-    [10, 11, 12, 13, 15, 16, 17, 18]
+    >>> [position for position in range(20) if not is_uniform(position, 2)]
+    [0, 1, 10, 11, 12, 13, 15, 16, 17, 18]
     """
-    return position < FIRST or (position - FIRST) % ROUND == ROUND - 1
+    return known <= position < FIRST or (position >= FIRST and (position - FIRST) % ROUND == ROUND - 1)
+
+
+def known_networks(families: int) -> int:
+    """How many proposals are known networks, where so many families have one.
+
+    >>> known_networks(4), known_networks(40)
+    (4, 5)
+    """
+    return min(families, FIRST // 2)

@@ -10,10 +10,11 @@ from typing import Any
 from bft_nas.record import Entry, History
 from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, learned_before
+from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, known_networks, learned_before
 from bft_nas.searching.shortlist import REACH
 from bft_nas.space.choosing import differing
 from bft_nas.space.drawing import Drawn, draw, mutate
+from bft_nas.space.published import published_families, suggest_published
 from bft_nas.space.space import Proposal, SearchSpace
 
 FAMILY = "family"
@@ -43,7 +44,8 @@ def proposed(
 ) -> Proposal:
     """What `Accuracy` predicts to be the most accurate within a budget, of a pool that is drawn for this decision.
 
-    The pool holds uniform draws and mutations of the best so far. Several budgets take turns, and so do the families
+    A search begins with the known network of each family that says one, and with uniform proposals. The pool holds
+    uniform draws and mutations of the best so far. Several budgets take turns, and so do the families
     whose best one is within `REACH`: brief trainings rank well within a family and badly between families
     (benchmarks/results/table.md).
 
@@ -61,9 +63,14 @@ def proposed(
         NothingFits: of what was considered nothing does.
     """
     rng = random.Random(seed)
+    budget = budgets[position % len(budgets)]
+    published = published_families(space)
+    if position < known_networks(len(published)):
+        begun = space.propose_for(suggest_published(published[position], budget), budgets)
+        if begun.architecture.hash not in known and fits(begun.architecture):
+            return begun
     if is_uniform(position) or len(observed) < FIRST // 2:
         return _uniform(space, budgets, rng, position, fits)
-    budget = budgets[position % len(budgets)]
     families = promising_families(observed)
     family = families[learned_before(position) // len(budgets) % len(families)]
     pool = _pool(space, budgets, budget, [each for each in observed if _family(each.point) == family], rng)
