@@ -74,7 +74,8 @@ def known_networks(table: Table, kind: str, budget: int, *, by_short: bool = Fal
         def suggest(name: str, values: Sequence[Any], choices: Mapping[str, Any] = choices) -> Any:
             if name == "budget_share":
                 return min(values, key=lambda value: abs(value - choices[name]))
-            return choices[name]
+            # What the space did not offer yet, such as wider heads, is what there was by the first value.
+            return choices.get(name, values[0])
 
         proposal = space.propose_for(suggest, [budget])
         point = Point(proposal.parameters, network.macs, network.params, network.architecture.resolution)
