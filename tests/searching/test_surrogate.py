@@ -56,21 +56,24 @@ def points(drawn: list[Drawn]) -> list[Point]:
 
 
 def test_what_was_not_trained_is_ranked_from_what_was(space: SearchSpace) -> None:
-    drawn = points(draw(space, random.Random(0), BUDGETS, 140))
-    known, others = drawn[:40], drawn[40:]
-    noise = np.random.default_rng(0).normal(0, 0.005, 40)
-    observed = [
-        Observed(
-            point,
-            {1: made_up(point.choices, point.macs) - 0.1 + e, 2: made_up(point.choices, point.macs) + e},
-        )
-        for point, e in zip(known, noise, strict=True)
-    ]
-    predicted = Accuracy(observed, epochs=2, seed=0).predict(others)
-    truth = np.array([made_up(point.choices, point.macs) for point in others])
-    assert np.corrcoef(predicted, truth)[0, 1] > 0.7
-    # The first epochs are known for what they are.
-    assert abs(predicted.mean() - truth.mean()) < 0.02
+    correlations = []
+    for seed in range(5):
+        drawn = points(draw(space, random.Random(seed), BUDGETS, 140))
+        known, others = drawn[:40], drawn[40:]
+        noise = np.random.default_rng(seed).normal(0, 0.005, 40)
+        observed = [
+            Observed(
+                point,
+                {1: made_up(point.choices, point.macs) - 0.1 + e, 2: made_up(point.choices, point.macs) + e},
+            )
+            for point, e in zip(known, noise, strict=True)
+        ]
+        predicted = Accuracy(observed, epochs=2, seed=0).predict(others)
+        truth = np.array([made_up(point.choices, point.macs) for point in others])
+        correlations.append(np.corrcoef(predicted, truth)[0, 1])
+        # The first epochs are known for what they are.
+        assert abs(predicted.mean() - truth.mean()) < 0.02
+    assert np.median(correlations) > 0.7
 
 
 def test_candidates_stopped_early_teach_too(space: SearchSpace) -> None:
@@ -156,7 +159,7 @@ def test_families_within_reach_of_the_best_take_turns(budgets: tuple[int, ...], 
     }
     observed = [
         Observed(point, {2: accuracy[point.choices["family"]] + 0.001 * point.choices["budget_share"]})
-        for point in points(draw(space, random.Random(3), budgets, FIRST))
+        for point in points(draw(space, random.Random(3), budgets, 4 * FIRST))
     ]
     assert promising_families(observed) == ["mobilenet_v3", "shufflenet_v2"]
     positions = [position for position in range(FIRST, FIRST + 10) if not is_uniform(position)]
