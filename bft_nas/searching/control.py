@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from bft_nas.core.units import format_percent
 from bft_nas.record import Run
 from bft_nas.searching.proposers.schedule import is_uniform, known_networks
-from bft_nas.space.published import published_families
 
 LEARNT = "surrogate"
 """The sampler of whose proposals some are uniform."""
@@ -24,7 +23,7 @@ def control_text(run: Run) -> str:
     if run.settings.sampler != LEARNT:
         return ""
     budget = run.settings.budgets[-1]
-    known = known_networks(len(published_families(run.space)))
+    known = known_networks(run.space)
     uniform: list[float] = []
     learnt: list[float] = []
     for position, entry in enumerate(run.ledger.history.sampled):

@@ -1,5 +1,8 @@
 """Which proposals of the surrogate are uniform."""
 
+from bft_nas.space.published import published_families
+from bft_nas.space.space import SearchSpace
+
 FIRST = 10
 """Proposals before the model is asked: the known network of each family, then uniform ones, the families by turns."""
 ROUND = 5
@@ -25,10 +28,10 @@ def is_uniform(position: int, known: int = 0) -> bool:
     return known <= position < FIRST or (position >= FIRST and (position - FIRST) % ROUND == ROUND - 1)
 
 
-def known_networks(families: int) -> int:
-    """How many proposals are known networks, where so many families have one.
+def known_networks(space: SearchSpace) -> int:
+    """How many proposals are known networks: one of each family that says one, and not all of the first ones.
 
-    >>> known_networks(4), known_networks(40)
-    (4, 5)
+    >>> known_networks(SearchSpace.load("mobile"))
+    4
     """
-    return min(families, FIRST // 2)
+    return min(len(published_families(space)), FIRST // 2)

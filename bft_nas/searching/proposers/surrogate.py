@@ -64,9 +64,9 @@ def proposed(
     """
     rng = random.Random(seed)
     budget = budgets[position % len(budgets)]
-    published = published_families(space)
-    if position < known_networks(len(published)):
-        begun = space.propose_for(suggest_published(published[position], budget), budgets)
+    if position < known_networks(space):
+        family_file = published_families(space)[position]
+        begun = space.propose_for(suggest_published(family_file, budget), budgets)
         if begun.architecture.hash not in known and fits(begun.architecture):
             return begun
     if is_uniform(position) or len(observed) < FIRST // 2:
