@@ -44,11 +44,28 @@ def test_of_each_family_of_the_default_space_it_is_the_known_one_block_by_block(
         assert len(known) - len(network.blocks) == (family == "mnasnet")
 
 
+@pytest.mark.parametrize(
+    ("space", "family", "known"), [("modern", "lcnet", "lcnet"), ("tiny", "resnet", "resnet_8")]
+)
+def test_where_stages_hold_all_of_a_network_the_search_begins_with_it(
+    space: str, family: str, known: str
+) -> None:
+    network, published = begun(SearchSpace.load(space))[family], blocks_of(reference(known))
+    strides = [stride for _, _, stride, _ in published]
+    assert [stride for _, _, stride, _ in blocks_of(network)] == strides
+    # PP-LCNet's kernels change within a stage, after the block that halves.
+    differ = [at for at, each in enumerate(published) if blocks_of(network)[at] != each]
+    assert all(strides[at] == 2 for at in differ)
+    assert len(differ) <= 1
+
+
 @pytest.mark.parametrize("budget", [BUDGET, 50_000_000, 150_000_000])
-def test_it_is_dense_and_as_wide_as_the_budget_allows(budget: int) -> None:
-    space = SearchSpace.load("mobile")
-    for family in published_families(space):
-        proposal = space.propose(suggest_published(family, budget), budget)
+@pytest.mark.parametrize(("space", "families"), [("mobile", 4), ("modern", 4)])
+def test_it_is_dense_and_as_wide_as_the_budget_allows(space: str, families: int, budget: int) -> None:
+    found = SearchSpace.load(space)
+    assert len(published_families(found)) == families
+    for family in published_families(found):
+        proposal = found.propose(suggest_published(family, budget), budget)
         assert 0.9 * budget < proposal.macs <= budget
         assert set(proposal.architecture.fusion_pattern) <= set("d/- ")
         assert proposal.architecture.resolution == 160
