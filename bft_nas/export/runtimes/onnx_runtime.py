@@ -69,8 +69,9 @@ def write(deployment: Deployment) -> Iterator[ExportedFile]:
     if any(form.kind != "dense" for form in grouped.values()):
         variants["grouped"] = replaced(dense, butterflies, grouped)
     quantised = deployment.folder / "onnxruntime-int8.onnx"
+    classes = len(deployment.labels.get("classes", ()))
     try:
-        file = write_int8(quantised, path, variants, deployment.calibration.numpy())
+        file = write_int8(quantised, path, variants, deployment.calibration.numpy(), classes)
     except OSError:
         raise
     except Exception as error:
