@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from bft_nas.core.units import format_percent
 from bft_nas.record import Run
+from bft_nas.record.confirmed import student_quantile
 from bft_nas.searching.proposers.schedule import is_uniform, known_networks
 
 LEARNT = "surrogate"
@@ -27,25 +29,39 @@ def control_text(run: Run) -> str:
     uniform: list[float] = []
     learnt: list[float] = []
     for position, entry in enumerate(run.ledger.history.sampled):
-        if entry.state == "complete" and entry.facts and entry.facts["budget"] == budget:
-            (uniform if is_uniform(position, known) else learnt).append(entry.accuracies[-1])
+        if (
+            position < known
+            or entry.state != "complete"
+            or not entry.facts
+            or entry.facts["budget"] != budget
+        ):
+            continue
+        (uniform if is_uniform(position, known) else learnt).append(entry.accuracies[-1])
     if len(uniform) < LEAST_UNIFORM or not learnt:
         return ""
     count = len(uniform) + len(learnt)
+    best, half = expected_best(uniform, count)
     return (
         f"random search with as many trainings ({count}) would be expected to find "
-        f"{format_percent(expected_best(uniform, count))}, by the {len(uniform)} uniform proposals; the best of the "
+        f"{format_percent(best)} ± {100 * half:.1f} (95 %), by the {len(uniform)} uniform proposals; the best of the "
         f"model's has {format_percent(max(learnt))} (proxy trainings, unconfirmed)"
     )
 
 
-def expected_best(sample: Sequence[float], count: int) -> float:
+def expected_best(sample: Sequence[float], count: int) -> tuple[float, float]:
     """The mean of the best of ``count`` draws from what a sample was drawn from, taken to be normal (Blom 1958).
 
-    >>> expected_best([0.4, 0.5, 0.6], 1)
-    0.5
-    >>> round(expected_best([0.4, 0.5, 0.6], 20), 3)
+    Returns:
+        The mean, and half of its 95 % interval, by the errors of the sample's mean and deviation.
+
+    >>> best, half = expected_best([0.4, 0.5, 0.6], 1)
+    >>> round(best, 3), round(half, 3)
+    (0.5, 0.248)
+    >>> round(expected_best([0.4, 0.5, 0.6], 20)[0], 3)
     0.687
     """
     mean, deviation = statistics.fmean(sample), statistics.stdev(sample)
-    return mean + deviation * statistics.NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
+    above = statistics.NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
+    freedom = len(sample) - 1
+    error = deviation * math.sqrt(1 / len(sample) + above**2 / (2 * freedom))
+    return mean + above * deviation, student_quantile(freedom) * error
