@@ -73,7 +73,11 @@ TASKS = {
             "CIFAR-10 within 15M MACs",
             "cifar10",
             "15M",
-            variants=("mobilenet_v3_small-plain", "mobilenet_v3_small-taught"),
+            variants=(
+                "mobilenet_v3_small-plain",
+                "mobilenet_v3_small-taught",
+                "mobilenet_v3_small-grown",
+            ),
         ),
         Task("rotations-15M", "CIFAR-10, class and rotation (40 classes), within 15M", "rotations", "15M"),
         Task("fashion-15M", "The bundled images (Fashion-MNIST) within 15M", "fashion-mnist", "15M"),
@@ -82,6 +86,7 @@ TASKS = {
 
 VARIANTS = {
     "plain": ("without augmentation", ("--recipe", "../plain.yaml")),
+    "grown": ("with images that grow from half of their size", ("--recipe", "../grown.yaml")),
     "taught": ("with another training of itself as its teacher", ("--teacher", "trained/{teacher}")),
 }
 """Of a reference: what they are called behind its name and a dash, what they are, and options of the training."""
