@@ -20,7 +20,9 @@ from tasks import FORMER, SEARCHES, TASKS, VARIANTS, Task
 from bft_nas.record.latency import QUIET
 
 SEARCHED = (*SEARCHES, *FORMER)
-INT8, TIMED = "onnxruntime-int8.onnx", ("onnxruntime.onnx", "model.c")
+INT8 = "onnxruntime-int8.onnx"
+TIMED = {"onnxruntime.onnx": "ms, ONNX Runtime", INT8: "ms, int8", "model.c": "ms, C"}
+"""Files by what their column is called."""
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 FINDINGS = Path(__file__).with_name("findings.md")
 """What people say of the records."""
@@ -39,7 +41,7 @@ An accuracy is the mean over searches (each the mean of its winner's trainings) 
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
 interval; p-values are corrected by Holm over the rows of a table. One search or one training has no interval, and
 proves nothing. *int8* is the test accuracy of the exported `onnxruntime-int8.onnx`; milliseconds are medians for one
-image and one thread of `onnxruntime.onnx` and of `model.c`, all networks of a task in turns.
+image and one thread of `onnxruntime.onnx`, that file and `model.c`, all networks of a task in turns.
 """
 
 
@@ -172,8 +174,8 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
     p_values = dict(zip(tested, holm([verdict[2] for verdict in tested.values()]), strict=True))
     lines = [
         "| network | searches | trainings | test accuracy | default less it | p (Holm) "
-        "| int8 | ms, ONNX Runtime | ms, C | MACs | parameters | fusions |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| int8 | {' | '.join(TIMED.values())} | MACs | parameters | fusions |",
+        "|---" * (10 + len(TIMED)) + "|",
     ]
     for each in field:
         off = margin(each.accuracies)
