@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
-from bft_nas.record.confirmed import Sample, mean, pooled_spread, standard_error
+from bft_nas.record.confirmed import Sample, compare, pooled_spread, standard_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,8 @@ class ConfirmedNetwork:
     protocol: str
     epochs: int
     sample: Sample
+    mean: float
+    """Its accuracy as if it had all seeds, by `bft_nas.record.confirmed.compare` with the others."""
 
     @property
     def key(self) -> int | tuple[str, int]:
@@ -63,11 +65,6 @@ class ConfirmedNetwork:
     def label(self) -> str:
         """What people call it."""
         return self.name if self.number is None else f"candidate {self.number}"
-
-    @property
-    def mean(self) -> float:
-        """Its accuracy."""
-        return mean(self.sample)
 
 
 def write_confirmations(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -113,6 +110,7 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
         if not pd.isna(row["accuracy"]):
             samples.setdefault(key, {})[row["seed"]] = row["accuracy"]
             rows[key] = row
+    means = compare(samples).means
     return tuple(
         ConfirmedNetwork(
             key[0],
@@ -124,6 +122,7 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
             row["protocol"],
             row["epochs"],
             samples[key],
+            means[key],
         )
         for key, row in rows.items()
     )

@@ -6,19 +6,25 @@ Everything is a function of accuracies by seed. Needs neither torch nor pandas.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+Key = TypeVar("Key", bound=Hashable)
+"""What a network is called."""
 Sample = Mapping[int, float]
 """Accuracies by seed."""
 
 CONFIDENCE = 0.95
 PAIRED_FROM = 2
-"""Degrees of freedom from which the differences seed by seed tell their spread: one would give an interval three times
-as wide as two."""
+"""Degrees of freedom from which it is told what a seed does to all networks: one would give an interval three times as
+wide as two."""
+
+DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -85,54 +91,69 @@ def standard_error(sample: Sample, spread: Spread | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class Spreads:
-    """How far accuracies are apart from seed to seed, over all networks that were confirmed together."""
+class Comparison(Generic[Key]):
+    """What networks are worth that were confirmed with the same seeds, or fewer of them; made by `compare`."""
 
-    single: Spread | None = None
-    """Of one network; None where none has several seeds."""
-    paired: Spread | None = None
-    """Of one network, without what a seed does to all of them; None where too few networks have all seeds."""
-    seeds: frozenset[int] = frozenset()
-    """Those of ``paired``."""
+    means: Mapping[Key, float]
+    """Accuracies, as if each network had all seeds."""
+    spread: Spread | None
+    """Of one network from seed to seed, without what a seed does to all; None where no network has several seeds."""
+    variances: npt.NDArray[np.float64]
+    """Covariances of the means in the order of their keys, over the variance between seeds."""
+
+    def variance(self, one: Key, other: Key) -> float:
+        """Of the difference of two means, over the variance between seeds: 2 of networks with one seed each."""
+        contrast = np.array([(key == one) - (key == other) for key in self.means], dtype=np.float64)
+        return max(0.0, float(contrast @ self.variances @ contrast))
+
+    def difference(self, one: Key, other: Key) -> Difference:
+        """How much more accurate one network is than another, with a 95 % interval (Student's t).
+
+        Both see the same validation images, which the difference cancels.
+        """
+        apart = self.means[one] - self.means[other]
+        if self.spread is None:
+            return Difference(apart, None)
+        error = self.spread.deviation * math.sqrt(self.variance(one, other))
+        return Difference(apart, student_quantile(round(self.spread.freedom)) * error)
 
 
-def spreads_of(samples: Sequence[Sample]) -> Spreads:
-    """The spreads of networks that were confirmed with the same seeds, or fewer of them.
+def compare(samples: Mapping[Key, Sample]) -> Comparison[Key]:
+    """Networks by their accuracies with the same seeds, or fewer of them.
 
-    Where several networks have all seeds, ``paired`` is what is left of their accuracies without the mean of each
-    network and of each seed; for two networks it makes `difference` the t-test of paired values.
-    """
-    single = pooled_spread(samples)
-    seeds = frozenset().union(*(sample.keys() for sample in samples))
-    full = [sample for sample in samples if sample.keys() == seeds]
-    freedom = (len(full) - 1) * (len(seeds) - 1)
-    if freedom < PAIRED_FROM:
-        return Spreads(single)
-    table = np.array([[sample[seed] for seed in sorted(seeds)] for sample in full], dtype=np.float64)
-    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
-    return Spreads(single, Spread(math.sqrt(float((rest**2).sum()) / freedom), freedom), seeds)
+    An accuracy is the sum of what its network and its seed are worth, and of chance (a two-way analysis of variance by
+    least squares): a network that has the lucky seeds alone gains nothing by them, and what a seed does to all is no
+    part of an interval. Of a network with all seeds it is the mean, and of two of them the t-test of paired values.
+    Where no networks have seeds in common by which to compare them all, means are those of the seeds that each has.
 
-
-def difference(one: Sample, other: Sample, spreads: Spreads) -> Difference:
-    """How much more accurate one network is than another, with a 95 % interval (Student's t).
-
-    Of two that have all seeds, seed by seed; otherwise the spread of single networks gives the interval. Both networks
-    see the same validation images, which the difference cancels.
-
-    >>> one, other = {1: 0.70, 2: 0.71, 3: 0.72}, {1: 0.68, 2: 0.70, 3: 0.69}
-    >>> difference(one, other, spreads_of([one, other])).told_apart
+    >>> found = compare({"a": {1: 0.70, 2: 0.65, 3: 0.66}, "b": {1: 0.68, 2: 0.62, 3: 0.65}, "c": {1: 0.69}})
+    >>> {name: round(mean, 3) for name, mean in found.means.items()}
+    {'a': 0.67, 'b': 0.65, 'c': 0.66}
+    >>> found.difference("a", "b").told_apart
     False
     """
-    apart = mean(one) - mean(other)
-    if spreads.paired is not None and one.keys() == other.keys() == spreads.seeds:
-        return Difference(apart, _margin(spreads.paired, 2 / len(spreads.seeds)))
-    if spreads.single is None:
-        return Difference(apart, None)
-    return Difference(apart, _margin(spreads.single, 1 / len(one) + 1 / len(other)))
-
-
-def _margin(spread: Spread, variance: float) -> float:
-    return student_quantile(round(spread.freedom)) * spread.deviation * math.sqrt(variance)
+    if not samples:
+        return Comparison({}, None, np.zeros((0, 0)))
+    networks, seeds = len(samples), sorted(set().union(*samples.values()))
+    cells = [(place, seed) for place, sample in enumerate(samples.values()) for seed in sample]
+    design = np.zeros((len(cells), networks + len(seeds) - 1))
+    for row, (place, seed) in zip(design, cells, strict=True):
+        row[place] = 1
+        # What seeds are worth adds up to nothing: the last one is what the others leave.
+        row[networks:] = -1 if seed == seeds[-1] else [seed == each for each in seeds[:-1]]
+    values = np.array([value for sample in samples.values() for value in sample.values()])
+    spread = pooled_spread(samples.values())
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        variances = np.diag([1 / len(sample) for sample in samples.values()])
+        return Comparison({key: mean(sample) for key, sample in samples.items()}, spread, variances)
+    variances = np.linalg.inv(design.T @ design)
+    worth = variances @ design.T @ values
+    rest, freedom = values - design @ worth, len(cells) - design.shape[1]
+    if freedom >= PAIRED_FROM:
+        spread = Spread(math.sqrt(float(rest @ rest) / freedom), freedom)
+    # Without the last digits, which depend on the order of the networks: two of the same accuracies are equal.
+    means = {key: round(float(each), DIGITS) for key, each in zip(samples, worth, strict=False)}
+    return Comparison(means, spread, variances[:networks, :networks].astype(np.float64))
 
 
 @cache

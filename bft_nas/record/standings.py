@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.core.units import format_macs, format_percent
 from bft_nas.record.columns import column_named, is_missing
 from bft_nas.record.confirmations import ConfirmedNetwork, confirmed_networks
-from bft_nas.record.confirmed import (
-    Difference,
-    Spreads,
-    difference,
-    kendall_tau,
-    spreads_of,
-    standard_error,
-)
+from bft_nas.record.confirmed import Difference, compare, kendall_tau, pooled_spread, standard_error
 from bft_nas.record.pareto import complete, winners
 
 if TYPE_CHECKING:
@@ -82,8 +75,18 @@ def verdicts(
 ) -> tuple[Verdict, ...]:
     """See `verdicts_of`; the tables are those of a `Run`."""
     networks = confirmed_networks(confirmations)
-    spreads = spreads_of([network.sample for network in networks])
+    compared = compare({network.key: network.sample for network in networks})
+    spread = pooled_spread(network.sample for network in networks)
     proxy = proxy_accuracies(results, references)
+
+    def standing(network: ConfirmedNetwork, winner: ConfirmedNetwork | None = None) -> Standing:
+        return Standing(
+            network,
+            proxy.get(network.key),
+            standard_error(network.sample, spread),
+            None if winner is None else compared.difference(winner.key, network.key),
+        )
+
     found = []
     for row in winners(results, budgets).to_dict("records"):
         budget = int(row["for_budget"])
@@ -97,28 +100,8 @@ def verdicts(
             and (network.macs <= budget if network.number is not None else network.budget == budget)
         ]
         ranked = sorted(others, key=lambda network: -network.mean)
-        found.append(
-            Verdict(
-                budget,
-                _standing(won[0], None, spreads, proxy),
-                tuple(_standing(each, won[0], spreads, proxy) for each in ranked),
-            )
-        )
+        found.append(Verdict(budget, standing(won[0]), tuple(standing(each, won[0]) for each in ranked)))
     return tuple(found)
-
-
-def _standing(
-    network: ConfirmedNetwork,
-    winner: ConfirmedNetwork | None,
-    spreads: Spreads,
-    proxy: dict[Any, float],
-) -> Standing:
-    return Standing(
-        network,
-        proxy.get(network.key),
-        standard_error(network.sample, spreads.single),
-        None if winner is None else difference(winner.sample, network.sample, spreads),
-    )
 
 
 def proxy_accuracies(results: pd.DataFrame, references: pd.DataFrame) -> dict[Any, float]:

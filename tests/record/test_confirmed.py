@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bft_nas.record.confirmed import (
     Difference,
+    Sample,
     Spread,
-    Spreads,
     ceiling,
-    difference,
+    compare,
     kendall_tau,
     mean,
     pooled_spread,
-    spreads_of,
     standard_error,
     student_quantile,
     tau_error,
@@ -41,22 +41,38 @@ def test_the_more_is_measured_the_narrower_is_the_interval(freedom: int, confide
     assert student_quantile(freedom, confidence) > student_quantile(freedom + 1, confidence)
 
 
-@given(samples, samples, st.lists(samples, max_size=3))
-def test_a_difference_turns_its_sign_with_the_networks(
-    one: dict[int, float], other: dict[int, float], more: list[dict[int, float]]
-) -> None:
-    known = spreads_of([one, other, *more])
-    there, back = difference(one, other, known), difference(other, one, known)
+fields = st.lists(samples, min_size=2, max_size=5).map(lambda found: dict(enumerate(found)))
+"""Networks by number."""
+
+
+@given(fields)
+def test_a_difference_turns_its_sign_with_the_networks(field: dict[int, Sample]) -> None:
+    found = compare(field)
+    there, back = found.difference(0, 1), found.difference(1, 0)
     assert there.mean == -back.mean
     assert there.margin == back.margin
     assert there.told_apart == back.told_apart
 
 
-@given(samples, st.lists(samples, max_size=3))
-def test_no_network_can_be_told_from_itself(sample: dict[int, float], more: list[dict[int, float]]) -> None:
-    found = difference(sample, sample, spreads_of([sample, *more]))
-    assert found.mean == 0
-    assert not found.told_apart
+@given(fields)
+def test_no_network_can_be_told_from_itself_or_its_like(field: dict[int, Sample]) -> None:
+    found = compare(field | {9: field[0]})
+    for like in (0, 9):
+        assert found.difference(0, like).mean == 0
+        assert not found.difference(0, like).told_apart
+
+
+@given(fields)
+def test_the_order_of_networks_is_of_no_matter(field: dict[int, Sample]) -> None:
+    turned = compare(dict(reversed(field.items())))
+    assert turned.means == compare(field).means
+    assert turned.variance(0, 1) == pytest.approx(compare(field).variance(0, 1))
+
+
+@given(fields)
+def test_of_a_network_with_all_seeds_it_is_the_mean(field: dict[int, Sample]) -> None:
+    whole = {seed: 0.1 * seed for seed in range(1, 6)}
+    assert compare(field | {9: whole}).means[9] == pytest.approx(mean(whole), abs=1e-9)
 
 
 @given(st.dictionaries(st.integers(1, 5), accuracies, min_size=3), st.floats(-0.5, 0.5))
@@ -65,7 +81,7 @@ def test_what_all_seeds_agree_on_is_told_apart_whatever_their_spread(
 ) -> None:
     assume(abs(shift) > 1e-6)
     shifted = {seed: value + shift for seed, value in sample.items()}
-    found = difference(shifted, sample, spreads_of([sample, shifted]))
+    found = compare({"shifted": shifted, "sample": sample}).difference("shifted", "sample")
     assert found.mean == pytest.approx(shift, abs=1e-9)
     assert found.told_apart
 
@@ -74,8 +90,8 @@ def test_what_all_seeds_agree_on_is_told_apart_whatever_their_spread(
 def test_of_two_networks_it_is_the_t_test_of_paired_values(pairs: dict[int, tuple[float, float]]) -> None:
     one, other = ({seed: pair[side] for seed, pair in pairs.items()} for side in (0, 1))
     apart = [a - b for a, b in pairs.values()]
-    found = difference(one, other, spreads_of([one, other]))
-    assert found.mean == pytest.approx(statistics.fmean(apart), abs=1e-12)
+    found = compare({"one": one, "other": other}).difference("one", "other")
+    assert found.mean == pytest.approx(statistics.fmean(apart), abs=1e-9)
     margin = student_quantile(len(apart) - 1) * statistics.stdev(apart) / math.sqrt(len(apart))
     assert found.margin == pytest.approx(margin, abs=1e-9)
 
@@ -84,31 +100,65 @@ def test_further_networks_with_all_seeds_make_an_interval_narrower() -> None:
     # Each has the same spread around its mean and what the seed does to all.
     noise = [(0.01, -0.01, 0.0), (-0.01, 0.0, 0.01), (0.0, 0.01, -0.01), (0.01, 0.0, -0.01)]
     found = [{k: 0.5 + 0.02 * n + 0.1 * k + e for k, e in enumerate(row)} for n, row in enumerate(noise)]
-    two = difference(found[0], found[1], spreads_of(found[:2]))
-    four = difference(found[0], found[1], spreads_of(found))
-    assert two.mean == four.mean
+    two = compare(dict(enumerate(found[:2]))).difference(0, 1)
+    four = compare(dict(enumerate(found))).difference(0, 1)
+    assert two.mean == pytest.approx(four.mean)
     assert two.margin is not None
     assert four.margin is not None
     assert four.margin < two.margin / 1.5
     # What a seed does to all is no part of it.
-    single = spreads_of(found).single
+    single = pooled_spread(found)
     assert single is not None
     assert single.deviation > 0.09
 
 
+def test_a_network_gains_nothing_by_a_lucky_seed() -> None:
+    # The first seed does all of them good; the last network has that one alone, and is worth as much as the second.
+    field = {n: {1: 0.6 - 0.02 * n, 2: 0.5 - 0.02 * n, 3: 0.5 - 0.02 * n} for n in range(3)}
+    found = compare(field | {9: {1: 0.58}})
+    assert found.means[9] == pytest.approx(found.means[1])
+    assert found.means[9] < found.means[0] < 0.58
+
+
+def test_the_interval_of_a_difference_holds_the_truth_as_often_as_it_says() -> None:
+    # Networks drop out after a seed or two, as in a confirmation; seeds do more to all of them than chance to one.
+    random = np.random.default_rng(0)
+    held = []
+    for _ in range(1000):
+        worth, luck = random.normal(0.5, 0.02, 6), random.normal(0, 0.02, 3)
+        field = {
+            n: {seed: worth[n] + luck[seed] + random.normal(0, 0.01) for seed in range(count)}
+            for n, count in enumerate((3, 3, 3, 2, 1, 1))
+        }
+        found = compare(field)
+        for one, other in ((0, 1), (0, 3), (0, 4), (4, 5)):
+            difference = found.difference(one, other)
+            held.append(difference.low <= worth[one] - worth[other] <= difference.high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)
+
+
 def test_without_any_spread_there_is_no_interval() -> None:
-    known = spreads_of([{1: 0.7}, {1: 0.6}])
-    assert difference({1: 0.7}, {1: 0.6}, known).margin is None
-    assert not difference({1: 0.7}, {1: 0.6}, known).told_apart
+    found = compare({"one": {1: 0.7}, "other": {1: 0.6}})
+    assert found.difference("one", "other").mean == pytest.approx(0.1)
+    assert found.difference("one", "other").margin is None
+    assert not found.difference("one", "other").told_apart
     assert standard_error({1: 0.7}, None) is None
-    assert pooled_spread([{1: 0.7}, {2: 0.1}]) is None
-
-
-def test_of_a_network_with_fewer_seeds_the_spread_of_all_gives_the_interval() -> None:
-    found = difference({1: 0.72, 2: 0.70, 3: 0.71}, {1: 0.66}, Spreads(Spread(0.01, 10)))
-    assert found.mean == pytest.approx(0.05)
-    assert found.margin == pytest.approx(2.228 * 0.01 * math.sqrt(1 + 1 / 3), abs=1e-4)
     assert standard_error({1: 0.72, 2: 0.70}, Spread(0.01, 10)) == pytest.approx(0.01 / math.sqrt(2))
+    assert pooled_spread([{1: 0.7}, {2: 0.1}]) is None
+    assert compare({}).means == {}
+
+
+def test_where_few_seeds_are_known_the_spread_of_single_networks_gives_the_interval() -> None:
+    found = compare({"one": {1: 0.72, 2: 0.70}, "other": {1: 0.66}})
+    assert found.spread == pooled_spread([{1: 0.72, 2: 0.70}])
+    # By the seed that both have.
+    assert found.difference("one", "other").mean == pytest.approx(0.06)
+
+
+def test_networks_without_a_seed_in_common_are_compared_by_those_that_each_has() -> None:
+    found = compare({"one": {1: 0.72, 2: 0.70}, "other": {3: 0.66}})
+    assert found.means == pytest.approx({"one": 0.71, "other": 0.66})
+    assert found.variance("one", "other") == pytest.approx(1.5)
 
 
 def test_an_interval_that_ends_at_nothing_leaves_doubt() -> None:
