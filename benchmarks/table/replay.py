@@ -26,6 +26,7 @@ from rows import Table
 
 from bft_nas.record.pareto import hypervolume, non_dominated
 from bft_nas.searching.halving import Halving
+from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import is_uniform
 from bft_nas.space.choosing import differing
@@ -100,8 +101,14 @@ def surrogate_picks(known: Mapping[int, Known], seed: int, budget: int) -> Pick:
         observed = [
             Observed(known[n].point, dict(enumerate(accuracies, start=1))) for n, accuracies in seen.items()
         ]
-        predicted = Accuracy(observed, epochs, len(seen)).predict([known[n].point for n in left])
-        return left[int(predicted.argmax())]
+        points = [known[n].point for n in left]
+        predicted = Accuracy(observed, epochs, len(seen)).predict(points)
+        gain = gain_of_a_doubling([accuracies[-1] for accuracies in seen.values()])
+        promised = [
+            promise(float(accuracy), point.macs, budget, gain)
+            for accuracy, point in zip(predicted, points, strict=True)
+        ]
+        return left[promised.index(max(promised))]
 
     return pick
 

@@ -16,6 +16,7 @@ from bft_nas.core.files import write_text
 from bft_nas.record import Candidate, Run, facts_of
 from bft_nas.record.confirmations import CONFIRMATION_NAMES
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
+from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.racing import Racer, Rule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
@@ -56,17 +57,19 @@ def contenders_of(
     Whoever was trained under the confirmation ``protocol`` of this hash before takes part too, such as for
     ``bft-nas fidelity``.
     """
+    complete = [entry for entry in run.ledger.history.entries if entry.state == "complete"]
+    gain = gain_of_a_doubling([entry.accuracies[-1] for entry in complete])
     promising = [
         Promising(
             entry.number,
             str(entry.facts["family"]),
-            entry.accuracies[-1],
+            promise(entry.accuracies[-1], entry.macs, max(run.settings.budgets), gain),
             entry.macs,
             entry.facts["butterfly_share"] == 0,
             entry.choices,
         )
-        for entry in run.ledger.history.entries
-        if entry.state == "complete" and entry.facts is not None
+        for entry in complete
+        if entry.facts is not None
     ]
     listed: dict[int, list[int]] = {}
     behind: dict[int, list[int]] = {}

@@ -20,7 +20,7 @@ OF_A_FAMILY = 2
 RESERVES = 2
 """Further candidates of the family that leads."""
 REACH = 0.15
-"""Below the best accuracy: as far as a proxy was seen to be wrong between families."""
+"""Below the best promise: as far as a proxy was seen to be wrong between families."""
 ALIKE = 0.1
 """Part of their choices in which two networks of a family differ that are nearly the same."""
 ALIKE_MACS = 0.05
@@ -33,8 +33,8 @@ class Promising:
 
     number: int
     family: str
-    accuracy: float
-    """Under the proxy protocol."""
+    promise: float
+    """See `bft_nas.searching.promise`."""
     macs: int
     dense: bool
     """It has no butterflies."""
@@ -42,10 +42,10 @@ class Promising:
 
 
 def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
-    """The numbers of the candidates to be confirmed within a budget in MACs, the most accurate ones first.
+    """The numbers of the candidates to be confirmed within a budget in MACs, the most promising ones first.
 
     At most `SHORTLIST` of them, no two nearly the same: one of each family within `REACH`, then up to `OF_A_FAMILY`,
-    then whatever there is; and last the most accurate dense one, if it is not among them.
+    then whatever there is; and last the most promising dense one, if it is not among them.
     """
     ranked = _ranked(candidates, budget)
     if not ranked:
@@ -60,7 +60,7 @@ def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
             if not alike and Counter(other.family for other in chosen)[each.family] < of_a_family:
                 chosen.append(each)
 
-    near = [each for each in ranked if each.accuracy >= ranked[0].accuracy - REACH]
+    near = [each for each in ranked if each.promise >= ranked[0].promise - REACH]
     fill(near, 1)
     fill(near, OF_A_FAMILY)
     fill(ranked, SHORTLIST)
@@ -70,7 +70,7 @@ def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
 
 
 def reserves(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
-    """The numbers of up to `RESERVES` further candidates of each family of the `shortlist`, the most accurate first.
+    """The numbers of up to `RESERVES` further candidates of each family of the `shortlist`, the most promising first.
 
     No two are nearly the same, nor is one of them as one of the shortlist.
     """
@@ -86,9 +86,9 @@ def reserves(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
 
 
 def _ranked(candidates: Sequence[Promising], budget: int) -> list[Promising]:
-    """Those within the budget, the most accurate first."""
+    """Those within the budget, the most promising first."""
     fitting = [each for each in candidates if each.macs <= budget]
-    return sorted(fitting, key=lambda each: (-each.accuracy, each.macs, each.number))
+    return sorted(fitting, key=lambda each: (-each.promise, each.macs, each.number))
 
 
 def nearly_the_same(one: Promising, other: Promising) -> bool:

@@ -27,7 +27,7 @@ def candidates(least: int = 0) -> st.SearchStrategy[list[Promising]]:
         Promising,
         number=st.just(0),
         family=st.sampled_from("abc"),
-        accuracy=st.integers(0, 100).map(lambda percent: percent / 100),
+        promise=st.integers(0, 100).map(lambda percent: percent / 100),
         macs=st.integers(1, 2 * BUDGET),
         dense=st.booleans(),
         choices=st.fixed_dictionaries({name: st.integers(0, 1) for name in CHOICES}),
@@ -37,13 +37,13 @@ def candidates(least: int = 0) -> st.SearchStrategy[list[Promising]]:
 
 def _numbered(found: list[Promising]) -> list[Promising]:
     return [
-        Promising(k, each.family, each.accuracy, each.macs, each.dense, each.choices)
+        Promising(k, each.family, each.promise, each.macs, each.dense, each.choices)
         for k, each in enumerate(found)
     ]
 
 
 @given(candidates())
-def test_it_has_the_most_accurate_one_and_the_most_accurate_dense_one_within_the_budget(
+def test_it_has_the_most_promising_one_and_the_most_promising_dense_one_within_the_budget(
     known: list[Promising],
 ) -> None:
     chosen = shortlist(known, BUDGET)
@@ -52,8 +52,8 @@ def test_it_has_the_most_accurate_one_and_the_most_accurate_dense_one_within_the
     assert len(set(chosen)) == len(chosen)
     for group in (fitting, [each for each in fitting if each.dense]):
         if group:
-            assert max(each.accuracy for each in group) in {
-                known[number].accuracy for number in chosen if known[number] in group
+            assert max(each.promise for each in group) in {
+                known[number].promise for number in chosen if known[number] in group
             }
 
 
@@ -92,11 +92,11 @@ def test_a_family_leaves_room_for_others_within_reach(known: list[Promising]) ->
     fitting = [each for each in known if each.macs <= BUDGET]
     if not fitting:
         return
-    best = max(each.accuracy for each in fitting)
+    best = max(each.promise for each in fitting)
     most = Counter(each.family for each in chosen)
     for each in fitting:
         crowded = any(count > OF_A_FAMILY + 1 for family, count in most.items() if family != each.family)
-        if crowded and each.accuracy >= best - REACH:
+        if crowded and each.promise >= best - REACH:
             # It is in, its family has its share, or it is nearly one that is in.
             alike = any(nearly_the_same(each, other) for other in chosen)
             assert each in chosen or alike or most[each.family] >= OF_A_FAMILY
@@ -134,7 +134,7 @@ def test_behind_them_stand_the_next_best_of_their_families_unlike_all_of_them(kn
     for each in known:
         if each.macs <= BUDGET and each not in (*chosen, *behind):
             own = [other for other in behind if other.family == each.family]
-            ahead = [other for other in own if other.accuracy >= each.accuracy]
+            ahead = [other for other in own if other.promise >= each.promise]
             alike = any(nearly_the_same(each, other) for other in (*chosen, *ahead))
             outside = each.family not in {other.family for other in chosen}
             assert len(ahead) == RESERVES or alike or outside

@@ -7,7 +7,10 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+import numpy as np
+
 from bft_nas.record import Entry, History
+from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, known_networks, learned_before
@@ -22,7 +25,7 @@ FAMILY = "family"
 DRAWN, MUTATED = 1000, 1000
 """Networks in the pool."""
 PARENTS = 8
-"""The most accurate networks of the family so far, of which the pool holds mutations."""
+"""The most promising networks of the family so far, of which the pool holds mutations."""
 CONSIDERED = 500
 """Of a pool at most, best first, where not all of it fits."""
 UNIFORM = 100
@@ -42,7 +45,7 @@ def proposed(
     seed: int,
     fits: Fits = anything_fits,
 ) -> Proposal:
-    """What `Accuracy` predicts to be the most accurate within a budget, of a pool that is drawn for this decision.
+    """What promises most within a budget by what `Accuracy` predicts, of a pool that is drawn for this decision.
 
     A search begins with the known network of each family that says one, and with uniform proposals. The pool holds
     uniform draws and mutations of the best so far. Several budgets take turns, and so do the families
@@ -73,11 +76,19 @@ def proposed(
         return _uniform(space, budgets, rng, position, fits)
     families = promising_families(observed)
     family = families[learned_before(position) // len(budgets) % len(families)]
-    pool = _pool(space, budgets, budget, [each for each in observed if _family(each.point) == family], rng)
+    own = [each for each in observed if _family(each.point) == family]
+    gain = _gain(observed)
+    pool = _pool(space, budgets, budget, own, gain, rng)
     epochs = max(max(each.accuracies) for each in observed)
     points = [Point(drawn.choices, drawn.macs, drawn.params, drawn.resolution) for drawn in pool]
     predicted = Accuracy(observed, epochs, seed).predict(points)
-    best_first = [pool[place] for place in (-predicted).argsort(kind="stable")]
+    promised = np.array(
+        [
+            promise(float(accuracy), drawn.macs, budget, gain)
+            for accuracy, drawn in zip(predicted, pool, strict=True)
+        ]
+    )
+    best_first = [pool[place] for place in (-promised).argsort(kind="stable")]
     best_first.sort(key=lambda drawn: drawn.choices.get(FAMILY) != family)
     unlike = (
         drawn
@@ -103,6 +114,12 @@ def promising_families(observed: Sequence[Observed]) -> list[str | None]:
         best[family] = max(best.get(family, 0.0), each.accuracies[max(each.accuracies)])
     least = max(best.values()) - REACH
     return sorted((family for family, accuracy in best.items() if accuracy >= least), key=str)
+
+
+def _gain(observed: Sequence[Observed]) -> float:
+    """Of a doubling of MACs, by the networks that were trained as long as any."""
+    epochs = max(max(each.accuracies) for each in observed)
+    return gain_of_a_doubling([each.accuracies[epochs] for each in observed if epochs in each.accuracies])
 
 
 def _family(point: Point) -> str | None:
@@ -180,11 +197,16 @@ def _pool(
     budgets: Sequence[int],
     budget: int,
     observed: Sequence[Observed],
+    gain: float,
     rng: random.Random,
 ) -> list[Drawn]:
     """Networks for the budget whose turn it is."""
+
+    def promised(each: Observed) -> float:
+        return promise(each.accuracies[max(each.accuracies)], each.point.macs, budget, gain)
+
     within = [each for each in observed if each.point.macs <= budget]
-    best = sorted(within, key=lambda each: -each.accuracies[max(each.accuracies)])[:PARENTS]
+    best = sorted(within, key=promised, reverse=True)[:PARENTS]
     parents = [_for_budget(each.point.choices, budgets, budget) for each in best]
     mutated = [parents[place % len(parents)] for place in range(MUTATED)] if parents else []
     pool = draw(space, rng, budgets, DRAWN * len(budgets)) + mutate(space, rng, budgets, mutated)
