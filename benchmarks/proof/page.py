@@ -34,8 +34,9 @@ benchmarks/proof/proof.py run` fills with the commands that users have. *default
 same with `--fusion dense` for as many seconds, *random* one of random proposals for as many. *former* and
 *former-dense* are the first two as they were once (20 candidates, confirmed at a sixth of the resolution), *whole* is
 the default before the next best of the leading family were confirmed, too, *known* and *known-dense* before larger
-networks were given what they have yet to catch up with. The others are references as wide as the budget allows. Winners and references are trained by `bft-nas train` with the same recipe and as many epochs; test
-images are read at the end, by the network and by the files of its export.
+networks were given what they have yet to catch up with. The others are references as wide as the budget allows.
+Winners and references are trained by `bft-nas train` with the same recipe and as many epochs; test images are read at
+the end, by the network and by the files of its export.
 
 An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
 after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
