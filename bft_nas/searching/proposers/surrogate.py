@@ -7,8 +7,6 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-import numpy as np
-
 from bft_nas.record import Entry, History
 from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
@@ -82,13 +80,11 @@ def proposed(
     epochs = max(max(each.accuracies) for each in observed)
     points = [Point(drawn.choices, drawn.macs, drawn.params, drawn.resolution) for drawn in pool]
     predicted = Accuracy(observed, epochs, seed).predict(points)
-    promised = np.array(
-        [
-            promise(float(accuracy), drawn.macs, budget, gain)
-            for accuracy, drawn in zip(predicted, pool, strict=True)
-        ]
-    )
-    best_first = [pool[place] for place in (-promised).argsort(kind="stable")]
+    promised = [
+        promise(float(accuracy), drawn.macs, budget, gain)
+        for accuracy, drawn in zip(predicted, pool, strict=True)
+    ]
+    best_first = [pool[place] for place in sorted(range(len(pool)), key=lambda place: -promised[place])]
     best_first.sort(key=lambda drawn: drawn.choices.get(FAMILY) != family)
     unlike = (
         drawn
