@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from functools import partial
 
 import bft_nas
 from bft_nas.cli import (
@@ -65,8 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _replace_what_cannot_be_encoded()
-    with first_alone_speaks() if given[:1] == ["train"] else nullcontext():
-        return _run(given)
+    if given[:1] == ["train"]:
+        return first_alone_speaks(partial(_run, given))
+    return _run(given)
 
 
 def _run(given: list[str]) -> int:

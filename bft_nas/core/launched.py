@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+FAILED = (1, 2)
+"""Exit codes of which the first process says why."""
+PATIENCE = 5.0
+"""Seconds."""
 
 
 def launched() -> tuple[int, int] | None:
@@ -23,12 +29,19 @@ def launch() -> str:
     return given if given != "none" else f"process {os.getppid()}"
 
 
-@contextmanager
-def first_alone_speaks() -> Iterator[None]:
-    """Within it, processes but the first one print nothing: it says what they fail with, too."""
+def first_alone_speaks(run: Callable[[], int]) -> int:
+    """The exit code of a command, of which processes but the first one print nothing: it says what they fail with, too.
+
+    One that fails waits for the first to have said so: torchrun ends all others as soon as it sees one end.
+    """
     numbers = launched()
     if numbers is None or numbers[0] == 0:
-        yield
-        return
+        return run()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield
+        try:
+            code = run()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    if code in FAILED:
+        time.sleep(PATIENCE)
+    return code
