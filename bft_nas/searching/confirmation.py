@@ -20,7 +20,7 @@ from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.racing import Racer, Rule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
-from bft_nas.searching.shortlist import RESERVES, SHORTLIST, Promising, reserves, shortlist
+from bft_nas.searching.shortlist import RESERVES, SHORTLIST, Promising, kind_of, reserves, shortlist
 from bft_nas.training.confirmation import SEEDS, Confirmation, time_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def candidate_contender(
             f"candidate {number}",
             frozenset(within),
             dense=facts["butterfly_share"] == 0,
-            family=str(facts["family"]),
+            kind=kind_of(str(facts["family"]), dense=facts["butterfly_share"] == 0),
             reserve=reserve,
         ),
         Candidate(number, run.architecture(number), entry.macs, int(facts["budget"])),
@@ -164,9 +164,9 @@ def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmati
 
 
 def _most_called(racers: Sequence[Racer], budget: int) -> int:
-    """How many reserves of one family there are within a budget at most."""
-    families = Counter(racer.family for racer in racers if racer.reserve and budget in racer.budgets)
-    return max(families.values(), default=0)
+    """How many reserves of one kind there are within a budget at most."""
+    kinds = Counter(racer.kind for racer in racers if racer.reserve and budget in racer.budgets)
+    return max(kinds.values(), default=0)
 
 
 def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:

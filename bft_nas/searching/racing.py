@@ -34,9 +34,10 @@ class Racer:
     reference: bool = False
     dense: bool = False
     """A candidate without butterflies."""
-    family: str = ""
+    kind: str = ""
+    """Of a candidate: see `bft_nas.searching.shortlist.kind_of`."""
     reserve: bool = False
-    """It takes part once a candidate of its family is the best one."""
+    """It takes part once a candidate of its kind is the best one."""
 
 
 Rule = Callable[[Sequence[Racer], Mapping[str, Outcomes], Sequence[int]], list[tuple[Racer, int]]]
@@ -79,7 +80,7 @@ def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample]) -> set[str]
 
     A candidate may be the best one as long as it is at most `ERRORS` standard errors of the difference and `MARGIN`
     behind. The best one without butterflies and the best reference are always among them, and so are the reserves of
-    the best one's family that were not trained yet.
+    the best one's kind that were not trained yet.
     """
     compared = compare({racer.key: samples[racer.key] for racer in racers if samples.get(racer.key)})
     means, spread = compared.means, _expected_spread(compared.spread)
@@ -104,7 +105,7 @@ def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample]) -> set[str]
 
 
 def _is_called(racer: Racer, leader: Racer, budget: int) -> bool:
-    return racer.reserve and racer.family == leader.family and budget in racer.budgets
+    return racer.reserve and racer.kind == leader.kind and budget in racer.budgets
 
 
 def _expected_spread(measured: Spread | None) -> Spread:

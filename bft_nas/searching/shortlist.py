@@ -1,24 +1,26 @@
-"""Which candidates are confirmed: the most promising ones, unlike one another, and the best without butterflies.
+"""Which candidates are confirmed: the most promising of each family, with butterflies and without any.
 
-Behind them stand the next best of each family, for the one that turns out to lead: proxies rank well within a family,
-and are off between families.
+Behind them stand the next best of each family and kind, for the one that turns out to lead: proxies rank well within a
+family, and are off between families, and between networks with butterflies and without.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bft_nas.space.choosing import differing
 
-SHORTLIST = 4
-"""Candidates of each budget, without the best one that has dense fusions alone."""
+SHORTLIST = 8
+"""Candidates of each budget at most, without the best one that has dense fusions alone."""
+FILLED = 4
+"""As many as there are in spaces of few families, too."""
 OF_A_FAMILY = 2
 """At most, as long as other families are within `REACH`."""
 RESERVES = 2
-"""Further candidates of the family that leads."""
+"""Further candidates of the family and kind that leads."""
 REACH = 0.15
 """Below the best promise: as far as a proxy was seen to be wrong between families."""
 ALIKE = 0.1
@@ -40,46 +42,60 @@ class Promising:
     """It has no butterflies."""
     choices: Mapping[str, Any]
 
+    @property
+    def kind(self) -> str:
+        """See `kind_of`."""
+        return kind_of(self.family, dense=self.dense)
+
+
+def kind_of(family: str, *, dense: bool) -> str:
+    """Networks that stand for one another: those of a family, with butterflies or without any."""
+    return f"{family}, dense" if dense else family
+
 
 def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
     """The numbers of the candidates to be confirmed within a budget in MACs, the most promising ones first.
 
-    At most `SHORTLIST` of them, no two nearly the same: one of each family within `REACH`, then up to `OF_A_FAMILY`,
-    then whatever there is; and last the most promising dense one, if it is not among them.
+    At most `SHORTLIST` of them, no two nearly the same: of each family within `REACH` one, then one of its other kind;
+    up to `FILLED` a second of a family, and whatever there is. Last comes the most promising dense one, if it is not
+    among them.
     """
     ranked = _ranked(candidates, budget)
     if not ranked:
         return ()
     chosen: list[Promising] = []
 
-    def fill(among: Sequence[Promising], of_a_family: int) -> None:
+    def fill(
+        among: Sequence[Promising], up_to: int, group: Callable[[Promising], str], of_a_group: int
+    ) -> None:
         for each in among:
-            if len(chosen) == SHORTLIST:
+            if len(chosen) >= up_to:
                 return
             alike = any(nearly_the_same(each, other) for other in chosen)
-            if not alike and Counter(other.family for other in chosen)[each.family] < of_a_family:
+            if not alike and Counter(map(group, chosen))[group(each)] < of_a_group:
                 chosen.append(each)
 
     near = [each for each in ranked if each.promise >= ranked[0].promise - REACH]
-    fill(near, 1)
-    fill(near, OF_A_FAMILY)
-    fill(ranked, SHORTLIST)
+    fill(near, SHORTLIST, lambda each: each.family, 1)
+    fill(near, SHORTLIST, lambda each: each.kind, 1)
+    fill(near, FILLED, lambda each: each.family, OF_A_FAMILY)
+    fill(ranked, FILLED, lambda each: each.family, FILLED)
     dense = [each for each in ranked if each.dense][:1]
     named = sorted(chosen, key=ranked.index) + [each for each in dense if each not in chosen]
     return tuple(each.number for each in named)
 
 
 def reserves(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
-    """The numbers of up to `RESERVES` further candidates of each family of the `shortlist`, the most promising first.
+    """The numbers of up to `RESERVES` further candidates of each kind of the `shortlist`, the most promising first.
 
     No two are nearly the same, nor is one of them as one of the shortlist.
     """
     ranked, listed = _ranked(candidates, budget), shortlist(candidates, budget)
     chosen = [each for each in ranked if each.number in listed]
-    families = {each.family for each in chosen}
+    kinds = {each.kind for each in chosen}
     found: list[Promising] = []
-    for each in (each for each in ranked if each.family in families):
-        enough = sum(other.family == each.family for other in found) == RESERVES
+    for each in (each for each in ranked if each.kind in kinds):
+        enough = sum(other.kind == each.kind for other in found) == RESERVES
         if not enough and not any(nearly_the_same(each, other) for other in (*chosen, *found)):
             found.append(each)
     return tuple(each.number for each in found)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bft_nas.network.fusion import DENSE, FUSIONS
 from bft_nas.space.batch import Solved, solve_all
 from bft_nas.space.solver import Structure
 from bft_nas.space.space import Proposal, SearchSpace, Suggested
@@ -67,7 +68,9 @@ class Drawn:
         return self.space.propose_for(lambda name, values: self.choices[name], self.budgets)
 
 
-def draw(space: SearchSpace, rng: random.Random, budgets: Sequence[int], count: int) -> list[Drawn]:
+def draw(
+    space: SearchSpace, rng: random.Random, budgets: Sequence[int], count: int, *, dense: bool = False
+) -> list[Drawn]:
     """Uniformly random proposals: for one budget those that `SearchSpace.sample` gives.
 
     Args:
@@ -75,6 +78,7 @@ def draw(space: SearchSpace, rng: random.Random, budgets: Sequence[int], count: 
         rng: what is drawn from.
         budgets: in MACs; with several, the choice among them is drawn too.
         count: how many.
+        dense: every channel fusion is that may be.
 
     Raises:
         UserError: a family that cannot.
@@ -88,13 +92,20 @@ def draw(space: SearchSpace, rng: random.Random, budgets: Sequence[int], count: 
     uniform = rng.random
 
     def suggest(name: str, values: Sequence[Any]) -> Any:
+        if dense and DENSE.kind in values:
+            return DENSE.kind
         return values[int(uniform() * len(values))]
 
     return _solved(space, [space.suggested(suggest, budgets) for _ in range(count)], budgets)
 
 
 def mutate(
-    space: SearchSpace, rng: random.Random, budgets: Sequence[int], parents: Sequence[Mapping[str, Any]]
+    space: SearchSpace,
+    rng: random.Random,
+    budgets: Sequence[int],
+    parents: Sequence[Mapping[str, Any]],
+    *,
+    dense: bool = False,
 ) -> list[Drawn]:
     """Of each parent's choices a mutation: one or two of them have another value.
 
@@ -106,21 +117,24 @@ def mutate(
         rng: what is drawn from.
         budgets: see `draw`.
         parents: `Drawn.choices` or `Proposal.parameters` of proposals of the space.
+        dense: see `draw`.
 
     Raises:
         UserError: see `draw`.
     """
-    return _solved(space, [_mutated(space, rng, budgets, parent) for parent in parents], budgets)
+    return _solved(space, [_mutated(space, rng, budgets, parent, dense) for parent in parents], budgets)
 
 
 def _mutated(
-    space: SearchSpace, rng: random.Random, budgets: Sequence[int], parent: Mapping[str, Any]
+    space: SearchSpace, rng: random.Random, budgets: Sequence[int], parent: Mapping[str, Any], dense: bool
 ) -> Suggested:
-    names = list(parent)
+    names = [name for name, value in parent.items() if not (dense and value in FUSIONS)]
     changed = set(rng.sample(names, min(rng.choice(CHANGES), len(names))))
 
     def suggest(name: str, values: Sequence[Any]) -> Any:
         before = parent.get(name)
+        if dense and DENSE.kind in values:
+            return DENSE.kind
         if name in changed:
             return rng.choice([value for value in values if value != before])
         return before if name in parent and before in values else rng.choice(values)

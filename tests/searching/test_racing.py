@@ -17,9 +17,9 @@ SEEDS = (1, 2, 3)
 def fields(draw: st.DrawFn) -> list[Racer]:
     kinds = draw(st.lists(st.sampled_from(["candidate", "dense", "reference"]), min_size=1, max_size=7))
     budgets = st.sets(st.sampled_from([10, 20]), min_size=1).map(frozenset)
-    families = st.sampled_from("ab")
+    kinds_of = st.sampled_from("ab")
     return [
-        Racer(f"{kind} {k}", draw(budgets), kind == "reference", kind == "dense", draw(families))
+        Racer(f"{kind} {k}", draw(budgets), kind == "reference", kind == "dense", draw(kinds_of))
         for k, kind in enumerate(kinds)
     ]
 
@@ -27,9 +27,7 @@ def fields(draw: st.DrawFn) -> list[Racer]:
 @st.composite
 def races(draw: st.DrawFn) -> tuple[list[Racer], dict[str, dict[int, float | None]]]:
     """Who takes part, and the outcome that each of the trainings would have."""
-    behind = [
-        Racer(f"reserve {k}", frozenset({10}), family=family, reserve=True) for k, family in enumerate("aab")
-    ]
+    behind = [Racer(f"reserve {k}", frozenset({10}), kind=kind, reserve=True) for k, kind in enumerate("aab")]
     racers = [*draw(fields()), *behind[: draw(st.integers(0, 3))]]
     outcome = st.integers(40, 60).map(lambda percent: percent / 100) | st.none()
     outcomes: dict[str, dict[int, float | None]] = {
@@ -133,18 +131,18 @@ def test_who_failed_with_its_first_seed_is_not_trained_again() -> None:
     assert next_round(racers, {"candidate 0": {1: None}, "candidate 1": {1: None}}, SEEDS) == []
 
 
-def reserves_of_two_families() -> list[Racer]:
+def reserves_of_two_kinds() -> list[Racer]:
     budgets = frozenset({10})
     return [
-        Racer("candidate 0", budgets, family="a"),
-        Racer("candidate 1", budgets, family="b"),
-        Racer("reserve 2", budgets, family="a", reserve=True),
-        Racer("reserve 3", budgets, family="b", reserve=True),
+        Racer("candidate 0", budgets, kind="a"),
+        Racer("candidate 1", budgets, kind="b"),
+        Racer("reserve 2", budgets, kind="a", reserve=True),
+        Racer("reserve 3", budgets, kind="b", reserve=True),
     ]
 
 
-def test_the_reserves_of_the_family_that_leads_take_part_and_may_win() -> None:
-    racers = reserves_of_two_families()
+def test_the_reserves_of_the_kind_that_leads_take_part_and_may_win() -> None:
+    racers = reserves_of_two_kinds()
     accuracy = {"candidate 0": 0.5, "candidate 1": 0.6, "reserve 2": 0.9, "reserve 3": 0.7}
     known: Known = {}
     run(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()}, known)
@@ -156,7 +154,7 @@ def test_the_reserves_of_the_family_that_leads_take_part_and_may_win() -> None:
 
 
 def test_a_reserve_that_was_trained_for_another_reason_is_confirmed_where_it_leads() -> None:
-    racers = reserves_of_two_families()
+    racers = reserves_of_two_kinds()
     accuracy = {"candidate 0": 0.5, "candidate 1": 0.6, "reserve 2": 0.9, "reserve 3": 0.7}
     known: Known = {"reserve 2": {1: 0.9}}
     run(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()}, known)

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.schedule import FIRST, is_uniform
+from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
 from bft_nas.searching.proposers.surrogate import (
     UNLIKE,
     Surrogate,
@@ -97,13 +97,14 @@ def test_it_finds_better_networks_of_each_family_than_uniform_proposals_do(space
     observed: list[Observed] = []
     known: set[str] = set()
     found: dict[bool, list[float]] = {True: [], False: []}
-    for position in range(20):
+    for position in range(25):
         proposal = proposed(
             space, BUDGETS, observed, position=position, avoided=[], known=known, seed=position
         )
         assert proposal.macs <= BUDGETS[0]
         accuracy = made_up(proposal.parameters, proposal.macs)
-        if position >= KNOWN:
+        # Every second turn of a family is of dense networks, and butterflies are better here.
+        if position >= KNOWN and position // ROUND != 3:
             found[is_uniform(position)].append(accuracy - AHEAD[proposal.parameters["family"]])
         resolution = proposal.architecture.resolution
         observed.append(
@@ -176,7 +177,31 @@ def test_families_within_reach_of_the_best_take_turns(budgets: tuple[int, ...], 
     assert max(map(found.count, pairs)) - min(map(found.count, pairs)) <= 1
 
 
-def test_in_a_space_of_one_family_there_are_no_turns() -> None:
+def test_every_second_turn_of_a_family_is_of_its_networks_without_butterflies(space: SearchSpace) -> None:
+    # Butterflies come out far better, so that all would have some.
+    observed = [
+        Observed(point, {2: 0.4 + 0.02 * sum(value == "butterfly" for value in point.choices.values())})
+        for point in points(draw(space, random.Random(3), BUDGETS, 4 * FIRST))
+    ]
+    families = len(promising_families(observed))
+    learnt = [position for position in range(FIRST, FIRST + 40) if not is_uniform(position)]
+    found = [
+        proposed(space, BUDGETS, observed, position=position, avoided=[], known=set(), seed=1).architecture
+        for position in learnt[: 3 * families]
+    ]
+    dense = [set(network.fusion_pattern) <= set("d/- ") for network in found]
+    assert dense == [turn == 1 for turn in range(3) for _ in range(families)]
+
+
+def test_in_a_space_of_butterflies_alone_there_is_no_such_turn() -> None:
+    space = SearchSpace.load("shufflenet_v2").restricted(fusion="butterfly")
+    observed = [Observed(point, {2: 0.4}) for point in points(draw(space, random.Random(3), BUDGETS, FIRST))]
+    for position in (FIRST, FIRST + 1):
+        found = proposed(space, BUDGETS, observed, position=position, avoided=[], known=set(), seed=1)
+        assert "b" in found.architecture.fusion_pattern
+
+
+def test_in_a_space_of_one_family_there_are_no_turns_of_families() -> None:
     space = SearchSpace.load("shufflenet_v2")
     observed = [Observed(point, {2: 0.4}) for point in points(draw(space, random.Random(3), BUDGETS, FIRST))]
     assert promising_families(observed) == [None]

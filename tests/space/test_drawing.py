@@ -178,3 +178,20 @@ def test_the_only_network_of_a_space_has_no_mutation_but_itself() -> None:
     space = parse(ONE_NETWORK)
     (only,) = draw(space, random.Random(0), (10**8,), 1)
     assert mutate(space, random.Random(0), (10**8,), [only.choices]) == [only]
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_dense_ones_have_every_fusion_dense_that_may_be(name: str) -> None:
+    space, budgets = SPACES[name], (50_000_000,)
+    free = draw(space, random.Random(0), budgets, 20)
+    dense = draw(space, random.Random(0), budgets, 20, dense=True)
+    mutated = mutate(space, random.Random(1), budgets, [each.choices for each in free], dense=True)
+    assert any(set(each.proposal().architecture.fusion_pattern) - set("d/- ") for each in free)
+    for each in (*dense, *mutated):
+        assert set(each.proposal().architecture.fusion_pattern) <= set("d/- ")
+        assert 0 < each.macs <= 50_000_000
+    # Of a mutation all but a choice or two stay, besides the fusions and what they have.
+    for parent, each in zip(free, mutated, strict=True):
+        both = parent.choices.keys() & each.choices.keys()
+        changed = [n for n in both if parent.choices[n] != each.choices[n] and each.choices[n] != "dense"]
+        assert 1 <= len(changed) <= 2 or len(both) < len(parent.choices)

@@ -48,7 +48,8 @@ def proposed(
     A search begins with the known network of each family that says one, and with uniform proposals. The pool holds
     uniform draws and mutations of the best so far. Several budgets take turns, and so do the families
     whose best one is within `REACH`: brief trainings rank well within a family and badly between families
-    (benchmarks/results/table.md).
+    (benchmarks/results/table.md). They think too well of butterflies, too, so every second turn of a family is of its
+    networks without any.
 
     Args:
         space: whose every family can stay within the smallest budget.
@@ -73,10 +74,11 @@ def proposed(
     if is_uniform(position) or len(observed) < FIRST // 2:
         return _uniform(space, budgets, rng, position, fits)
     families = promising_families(observed)
-    family = families[learned_before(position) // len(budgets) % len(families)]
+    turns, place = divmod(learned_before(position) // len(budgets), len(families))
+    family, dense = families[place], turns % 2 == 1
     own = [each for each in observed if _family(each.point) == family]
     gain = _gain(observed)
-    pool = _pool(space, budgets, budget, own, gain, rng)
+    pool = _pool(space, budgets, budget, own, gain, rng, dense)
     epochs = max(max(each.accuracies) for each in observed)
     points = [Point(drawn.choices, drawn.macs, drawn.params, drawn.resolution) for drawn in pool]
     predicted = Accuracy(observed, epochs, seed).predict(points)
@@ -195,8 +197,9 @@ def _pool(
     observed: Sequence[Observed],
     gain: float,
     rng: random.Random,
+    dense: bool,
 ) -> list[Drawn]:
-    """Networks for the budget whose turn it is."""
+    """Networks for the budget whose turn it is, without butterflies where it is the turn of these."""
 
     def promised(each: Observed) -> float:
         return promise(each.accuracies[max(each.accuracies)], each.point.macs, budget, gain)
@@ -205,7 +208,8 @@ def _pool(
     best = sorted(within, key=promised, reverse=True)[:PARENTS]
     parents = [_for_budget(each.point.choices, budgets, budget) for each in best]
     mutated = [parents[place % len(parents)] for place in range(MUTATED)] if parents else []
-    pool = draw(space, rng, budgets, DRAWN * len(budgets)) + mutate(space, rng, budgets, mutated)
+    drawn = draw(space, rng, budgets, DRAWN * len(budgets), dense=dense)
+    pool = drawn + mutate(space, rng, budgets, mutated, dense=dense)
     return [drawn for drawn in pool if drawn.budget == budget]
 
 
