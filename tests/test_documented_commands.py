@@ -141,7 +141,7 @@ def test_make_search_is_a_command_that_this_file_runs() -> None:
     made = subprocess.run(
         ["make", "--dry-run", "search"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert ".venv/bin/bft-nas search --flops 50M --confirm-divisor 2\n" in made
+    assert ".venv/bin/bft-nas search --flops 50M --confirm-divisor 3\n" in made
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

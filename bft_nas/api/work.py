@@ -28,7 +28,7 @@ from bft_nas.searching.latency_limit import LatencyLimit
 from bft_nas.searching.sampling import of_all_ranks, sample_round
 from bft_nas.searching.wider import confirmation_of
 from bft_nas.space.space import SearchSpace
-from bft_nas.training.confirmation import SEEDS, Confirmation
+from bft_nas.training.confirmation import QUICK, SEEDS, Confirmation
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
@@ -95,8 +95,8 @@ class Work:
         divisor = self.prepared.settings.confirm_divisor
         chosen = Confirmation.of(self.prepared.protocol, divisor=divisor)
         text = confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
-        quick = divisor == 1 and self.prepared.protocol.resolution_divisor > 2
-        return text + (f" ({setting('confirm_divisor')} 2 has a quick look)" if quick else "")
+        quick = divisor == 1 and self.prepared.protocol.resolution_divisor > QUICK
+        return text + (f" ({setting('confirm_divisor')} {QUICK} has a quick look)" if quick else "")
 
     def conclude(self, show: Show, say: Say) -> None:
         """What comes after a search: `compare`, `confirm`, `time_front`, unless others are still at work on the run."""

@@ -15,6 +15,8 @@ LONGER_WHOLE = 2
 (benchmarks/results/table.md), a confirmation has those of a proxy training."""
 AFFORDED_MACS = 60e6
 """Of a network on one image of a confirmation, at most: by default it is that near to the deployment resolution."""
+QUICK = 3
+"""The divisor of a quick look, where a confirmation at the deployment resolution takes long."""
 FIXED = 0.055
 """What an image takes whatever its size, over what it takes more at the deployment resolution: measured at a sixth,
 half and all of it, of networks of 15M and 50M MACs, one thread."""

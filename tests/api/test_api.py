@@ -145,7 +145,7 @@ def test_a_quick_look_is_offered_where_winners_are_confirmed_at_the_deployment_r
     bft_nas.search(flops="3M", space=tiny_space, resolution=64, runs=tmp_path, progress=watcher, **asked)  # type: ignore[arg-type]
     (told,) = watcher.advice
     assert told.startswith("confirmation after the search: ")
-    assert told.endswith(" (confirm_divisor 2 has a quick look)") == offered
+    assert told.endswith(" (confirm_divisor 3 has a quick look)") == offered
 
 
 def test_an_interrupted_search_leaves_results_and_report(tmp_path: Path, tiny_space: Path) -> None:
