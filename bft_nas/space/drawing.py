@@ -12,6 +12,7 @@ from typing import Any
 
 from bft_nas.network.fusion import DENSE, FUSIONS
 from bft_nas.space.batch import Solved, solve_all
+from bft_nas.space.choosing import Suggest
 from bft_nas.space.solver import Structure
 from bft_nas.space.space import Proposal, SearchSpace, Suggested
 
@@ -92,11 +93,10 @@ def draw(
     uniform = rng.random
 
     def suggest(name: str, values: Sequence[Any]) -> Any:
-        if dense and DENSE.kind in values:
-            return DENSE.kind
         return values[int(uniform() * len(values))]
 
-    return _solved(space, [space.suggested(suggest, budgets) for _ in range(count)], budgets)
+    chosen = _dense(suggest) if dense else suggest
+    return _solved(space, [space.suggested(chosen, budgets) for _ in range(count)], budgets)
 
 
 def mutate(
@@ -133,13 +133,16 @@ def _mutated(
 
     def suggest(name: str, values: Sequence[Any]) -> Any:
         before = parent.get(name)
-        if dense and DENSE.kind in values:
-            return DENSE.kind
         if name in changed:
             return rng.choice([value for value in values if value != before])
         return before if name in parent and before in values else rng.choice(values)
 
-    return space.suggested(suggest, budgets)
+    return space.suggested(_dense(suggest) if dense else suggest, budgets)
+
+
+def _dense(suggest: Suggest) -> Suggest:
+    """Suggests the same, but a dense fusion wherever one is offered."""
+    return lambda name, values: DENSE.kind if DENSE.kind in values else suggest(name, values)
 
 
 def _solved(space: SearchSpace, suggested: Sequence[Suggested], budgets: Sequence[int]) -> list[Drawn]:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 BATCH = 20
 ROUNDS = 15
 LESS = 0.01
-"""Top-1 agreement that may be lost for the faster way to write butterflies."""
+"""Top-1 agreement that may be lost for what is faster: a way to write butterflies, or layers left in float."""
 SECONDS = 60.0
 """Spent on looking for layers that are better left in float."""
 ENOUGH = 0.99
-"""Top-1 agreement with the float network at which no layer is left in float."""
+"""Top-1 agreement with the float network at which no layer is left in float for its sake."""
 MOST_IN_FLOAT = 4
 """Layers that may be left in float one by one."""
 LIGHT = "depthwise layers and squeeze-excites"

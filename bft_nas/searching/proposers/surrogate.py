@@ -77,9 +77,10 @@ def proposed(
     turns, place = divmod(learned_before(position) // len(budgets), len(families))
     family, dense = families[place], turns % 2 == 1
     own = [each for each in observed if _family(each.point) == family]
-    gain = _gain(observed)
-    pool = _pool(space, budgets, budget, own, gain, rng, dense)
     epochs = max(max(each.accuracies) for each in observed)
+    # By the networks that were trained as long as any.
+    gain = gain_of_a_doubling([each.accuracies[epochs] for each in observed if epochs in each.accuracies])
+    pool = _pool(space, budgets, budget, own, gain, rng, dense)
     points = [Point(drawn.choices, drawn.macs, drawn.params, drawn.resolution) for drawn in pool]
     predicted = Accuracy(observed, epochs, seed).predict(points)
     promised = [
@@ -112,12 +113,6 @@ def promising_families(observed: Sequence[Observed]) -> list[str | None]:
         best[family] = max(best.get(family, 0.0), each.accuracies[max(each.accuracies)])
     least = max(best.values()) - REACH
     return sorted((family for family, accuracy in best.items() if accuracy >= least), key=str)
-
-
-def _gain(observed: Sequence[Observed]) -> float:
-    """Of a doubling of MACs, by the networks that were trained as long as any."""
-    epochs = max(max(each.accuracies) for each in observed)
-    return gain_of_a_doubling([each.accuracies[epochs] for each in observed if epochs in each.accuracies])
 
 
 def _family(point: Point) -> str | None:
