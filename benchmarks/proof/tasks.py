@@ -54,7 +54,7 @@ TASKS = {
             32,
             SMALL_REFERENCES,
             10,
-            epochs=16,
+            epochs=40,
         ),
         Task(
             "small-12.5M",
@@ -65,7 +65,7 @@ TASKS = {
             32,
             SMALL_REFERENCES,
             10,
-            epochs=16,
+            epochs=40,
         ),
         Task("cifar10-10M", "CIFAR-10 within 10M MACs", "cifar10", "10M"),
         Task(
