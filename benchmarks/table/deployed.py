@@ -5,7 +5,8 @@
 ``full`` is 2 epochs of 40,000 images at the resolution that a network is made for, measured on the images of the long
 trainings, which are at a quarter of it. Kendall's tau of each other kind to it, over the networks that have both: over
 all pairs, those of one family and those of two; and of what the same trainings at the deployment resolution show after
-their first steps.
+their first steps. *end* is what a training of the proof has, six epochs of 45,000 images with augmentation, on its
+validation images; and how the kinds agree with that.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from itertools import combinations
 
 import numpy as np
 from fidelity import agreement
-from networks import Network
+from networks import Network, budget_of, read_proof
 from rows import TRUTH, Curve, Table
 
-FULL = "full"
+FULL, END = "full", "end"
 KINDS = (
     "d6 brief",
     "d6 fresh confirm",
@@ -59,6 +60,31 @@ def loss_at(curve: Curve, step: int) -> float:
     return -float(np.mean(losses))
 
 
+def ends(networks: Mapping[int, Network]) -> dict[int, float]:
+    """Validation accuracy at the end of the proof's trainings, the mean over seeds, of winners and references."""
+    numbers = {(network.name, network.budget): number for number, network in networks.items()}
+    found: dict[int, list[float]] = {}
+    for row in read_proof():
+        if "last" in row:
+            searched = row["searched"]
+            name = row["contestant"] if searched is None else f"{row['task']}-{row['contestant']}-{searched}"
+            number = numbers.get((name, budget_of(row["task"])))
+            if number is not None:
+                found.setdefault(number, []).append(row["last"]["accuracy"])
+    return {number: float(np.mean(each)) for number, each in found.items()}
+
+
+def print_taus(
+    truth: Mapping[int, float], kinds: Mapping[str, Mapping[int, float]], families: Mapping[int, str]
+) -> None:
+    """A row for each kind that has two networks of the truth or more."""
+    print("\n| kind | networks | all pairs | of one family | of two |")
+    print("|---|---|---|---|---|")
+    for kind, known in kinds.items():
+        if len(known.keys() & truth.keys()) > 1:
+            print(f"| {kind} | {taus(truth, known, families)} |")
+
+
 def main() -> None:
     """Print the rows, and the taus below them."""
     table = Table("cifar10")
@@ -66,28 +92,26 @@ def main() -> None:
     for (network, kind, seed), curve in table.curves.items():
         if seed == 0 and kind != TRUTH:
             found.setdefault(kind, {})[network] = curve.accuracies[-1]
+    found[END] = ends(table.networks)
     full = found[FULL]
-    numbers = sorted(full, key=lambda network: -full[network])
+    numbers = sorted(full.keys() | found[END].keys(), key=lambda n: (-found[END].get(n, 0), -full.get(n, 0)))
     families = {number: family_of(table.networks[number]) for number in numbers}
-    print(f"| network | MACs | pixels | {FULL} | {' | '.join(KINDS)} |")
-    print("|---" * (4 + len(KINDS)) + "|")
+    columns = (END, FULL, *KINDS)
+    print(f"| network | MACs | pixels | {' | '.join(columns)} |")
+    print("|---" * (3 + len(columns)) + "|")
     for number in numbers:
         net = table.networks[number]
         name = net.name or f"{net.architecture.family} `{net.architecture.fusion_pattern}`"
-        cells = [
-            f"{found[kind][number]:.1%}" if number in found.get(kind, {}) else "" for kind in (FULL, *KINDS)
-        ]
+        cells = [f"{found[kind][number]:.1%}" if number in found.get(kind, {}) else "" for kind in columns]
         print(
             f"| {number}: {name} | {net.macs / 1e6:.1f}M | {net.architecture.resolution} | {' | '.join(cells)} |"
         )
-    print("\n| kind | networks | all pairs | of one family | of two |")
-    print("|---|---|---|---|---|")
-    for kind in KINDS:
-        if known := found.get(kind):
-            print(f"| {kind} | {taus(full, {n: known[n] for n in numbers if n in known}, families)} |")
+    kinds = {kind: found[kind] for kind in KINDS if kind in found}
     for step in STEPS:
-        losses = {number: loss_at(table.curves[number, FULL, 0], step) for number in numbers}
-        print(f"| {FULL}, training loss at step {step} | {taus(full, losses, families)} |")
+        losses = {number: loss_at(table.curves[number, FULL, 0], step) for number in full}
+        kinds[f"{FULL}, training loss at step {step}"] = losses
+    print_taus(full, kinds, families)
+    print_taus(found[END], {FULL: full, **kinds}, families)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bft_nas.core.units import parse_macs
 from bft_nas.network import Architecture, cost
 from bft_nas.network.modules import MODULES, RESIDUAL_NORM
 from bft_nas.network.references import REFERENCES, widest
@@ -25,8 +26,12 @@ from bft_nas.space.space import SearchSpace
 FILE = Path(__file__).with_name("networks.jsonl")
 SEARCHES = Path(__file__).with_name("searches.jsonl")
 """Real searches, each with its winner; see searches.py."""
+PROOF = Path(__file__).parents[1] / "proof" / "records.jsonl"
+"""Searches of the proof, with their winners, and the trainings of these to the end."""
 FIRST_SEARCHED = 1000
 """Number of the first winner of a real search."""
+FIRST_PROVEN = 2000
+"""Number of the first winner of the proof's searches."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +90,34 @@ def read_searches() -> list[dict[str, Any]]:
 
 
 def every_network() -> list[Network]:
-    """Those of the table, and the winners of real searches, named for whoever searched."""
-    return read_networks() + [
-        Network(
-            row["number"],
-            f"{row['label']} {row['seed']}",
-            row["budget"],
-            row["macs"],
-            row["params"],
-            row["butterfly_share"] == 0,
-            {},
-            Architecture.from_dict(row["architecture"]),
-        )
-        for row in read_searches()
+    """Those of the table, and the winners of real searches and of the proof's, named for whoever searched."""
+    searched = [
+        _winner(row["number"], f"{row['label']} {row['seed']}", row["budget"], row) for row in read_searches()
     ]
+    return [*read_networks(), *searched, *_proven()]
+
+
+def read_proof() -> list[dict[str, Any]]:
+    """What the proof has done so far, in its order."""
+    return [json.loads(line) for line in PROOF.read_text(encoding="utf-8").splitlines()]
+
+
+def budget_of(task: str) -> int:
+    """In MACs, of a task of the proof, such as ``cifar10-15M``."""
+    return parse_macs(task.rpartition("-")[2])
+
+
+def _proven() -> Iterator[Network]:
+    """The winners of the proof's searches; one that was found twice has both numbers."""
+    rows = [row for row in read_proof() if "architecture" in row]
+    for number, row in enumerate(rows, FIRST_PROVEN):
+        yield _winner(number, str(row["job"]), budget_of(row["task"]), row)
+
+
+def _winner(number: int, name: str, budget: int, row: Mapping[str, Any]) -> Network:
+    architecture = Architecture.from_dict(row["architecture"])
+    dense = row["butterfly_share"] == 0
+    return Network(number, name, budget, row["macs"], row["params"], dense, {}, architecture)
 
 
 def draw_networks() -> list[Network]:
