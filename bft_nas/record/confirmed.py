@@ -190,17 +190,20 @@ def tau_error(networks: int) -> float:
 DRAWS = 1000
 
 
-def ceiling(samples: Sequence[Sample], spread: Spread) -> float:
+def ceiling(found: Comparison[Key]) -> float:
     """The Kendall's tau that two confirmations with other seeds reach: no proxy can agree better.
 
-    Networks are drawn as far apart as they are when the part of the spread is taken off, which noise alone adds.
+    Networks are drawn as far apart as they are when the part of the spread is taken off, which noise alone adds; NaN
+    where nothing is known of the noise, or of fewer than two networks.
     """
-    means = np.array([mean(sample) for sample in samples])
-    counts = np.array([len(sample) for sample in samples])
-    noise = spread.deviation / np.sqrt(counts)
+    networks = len(found.means)
+    if found.spread is None or networks < 2:
+        return math.nan
+    means = np.array(list(found.means.values()))
+    noise = found.spread.deviation**2 * found.variances
     apart = float(means.var(ddof=1))
-    kept = math.sqrt(max(0.0, 1 - float((noise**2).mean()) / apart)) if apart > 0 else 0.0
+    added = float(noise.trace() - noise.sum() / networks) / (networks - 1)
+    kept = math.sqrt(max(0.0, 1 - added / apart)) if apart > 0 else 0.0
     true = means.mean() + kept * (means - means.mean())
-    random = np.random.default_rng(0)
-    drawn = true + noise * random.standard_normal((DRAWS, 2, len(means)))
+    drawn = np.random.default_rng(0).multivariate_normal(true, noise, (DRAWS, 2), method="eigh")
     return float(np.nanmean([kendall_tau(first, second) for first, second in drawn]))

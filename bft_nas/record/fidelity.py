@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bft_nas.core.errors import setting
 from bft_nas.core.units import format_percent
 from bft_nas.record.confirmations import confirmed_networks
-from bft_nas.record.confirmed import Spread, ceiling, pooled_spread, tau_error
+from bft_nas.record.confirmed import Spread, ceiling, compare, tau_error
 from bft_nas.record.standings import tau_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Fidelity:
     tau: float
     """Kendall's, between the two."""
     spread: Spread | None
-    """Of the seeds of the confirmation; None where no network has several."""
+    """Of the seeds of the confirmation, without what one does to all; None where no network has several."""
     ceiling: float
     """The tau that two confirmations with other seeds reach; NaN without a spread."""
 
@@ -84,8 +84,6 @@ class Fidelity:
 def fidelity_of(run: Run) -> Fidelity:
     """From what is recorded of a run."""
     confirmations = run.confirmations()
-    samples = [network.sample for network in confirmed_networks(confirmations)]
-    spread = pooled_spread(samples)
+    found = compare(dict(enumerate(network.sample for network in confirmed_networks(confirmations))))
     tau, networks = tau_of(run.results(), run.references(), confirmations)
-    reached = ceiling(samples, spread) if spread is not None and len(samples) > 1 else math.nan
-    return Fidelity(networks, tau, spread, reached)
+    return Fidelity(networks, tau, found.spread, ceiling(found))

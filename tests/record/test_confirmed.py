@@ -204,10 +204,44 @@ def test_tau_counts_pairs_in_order(both: tuple[list[float], list[float]]) -> Non
     assert kendall_tau(one, other) == pytest.approx(2 * agreeing / len(pairs) - 1)
 
 
+def scattered(deviation: float, *, shift: float = 0.0, networks: int = 8) -> dict[int, dict[int, float]]:
+    """A percent from network to network, two seeds each, of which the second is as much kinder to all."""
+    chance = np.random.default_rng(0).normal(0, deviation, (networks, 2))
+    return {k: {1: 0.5 + 0.01 * k + a, 2: 0.5 + 0.01 * k + shift + b} for k, (a, b) in enumerate(chance)}
+
+
 def test_the_ceiling_falls_as_seeds_spread() -> None:
-    networks = [{1: 0.5 + 0.01 * k, 2: 0.5 + 0.01 * k} for k in range(8)]
-    reached = [ceiling(networks, Spread(deviation, 8)) for deviation in (0.0, 0.005, 0.02)]
+    reached = [ceiling(compare(scattered(deviation))) for deviation in (1e-6, 0.005, 0.02)]
     assert reached[0] == pytest.approx(1)
     assert reached[0] > reached[1] > reached[2]
-    assert -1 <= ceiling([{1: 0.5}, {1: 0.51}, {1: 0.49}], Spread(0.5, 3)) <= 1
+    assert -1 <= ceiling(compare(scattered(0.5, networks=3))) <= 1
+
+
+def test_what_a_seed_does_to_all_networks_takes_nothing_from_the_ceiling() -> None:
+    plain, shifted = (ceiling(compare(scattered(0.005, shift=shift))) for shift in (0.0, 0.1))
+    assert shifted == pytest.approx(plain)
+
+
+def test_a_confirmation_again_agrees_with_the_first_as_the_ceiling_says() -> None:
+    random, true = np.random.default_rng(1), 0.01 * np.arange(10)
+
+    def confirmed() -> dict[int, dict[int, float]]:
+        seeds, chance = random.normal(0, 0.02, 3), random.normal(0, 0.01, (10, 3))
+        counts = [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
+        return {
+            k: {seed: float(true[k] + seeds[seed] + chance[k, seed]) for seed in range(count)}
+            for k, count in enumerate(counts)
+        }
+
+    pairs = [(compare(confirmed()), compare(confirmed())) for _ in range(200)]
+    taus = [kendall_tau(list(one.means.values()), list(other.means.values())) for one, other in pairs]
+    assert np.mean([ceiling(one) for one, _ in pairs[:50]]) == pytest.approx(np.mean(taus), abs=0.05)
+
+
+def test_nothing_is_known_of_the_ceiling_without_two_seeds_or_two_networks() -> None:
+    assert math.isnan(ceiling(compare({"a": {1: 0.5}, "b": {1: 0.6}})))
+    assert math.isnan(ceiling(compare({"a": {1: 0.5, 2: 0.6}})))
+
+
+def test_the_error_of_a_tau_is_that_of_rankings_by_chance() -> None:
     assert tau_error(10) == pytest.approx(0.2485, abs=1e-3)
