@@ -107,6 +107,8 @@ def main() -> None:
             f"| {number}: {name} | {net.macs / 1e6:.1f}M | {net.architecture.resolution} | {' | '.join(cells)} |"
         )
     kinds = {kind: found[kind] for kind in KINDS if kind in found}
+    first = {number: table.curves[number, FULL, 0].accuracies[0] for number in full}
+    kinds[f"{FULL}, accuracy after the first of its epochs"] = first
     for step in STEPS:
         losses = {number: loss_at(table.curves[number, FULL, 0], step) for number in full}
         kinds[f"{FULL}, training loss at step {step}"] = losses
