@@ -91,9 +91,9 @@ class Work:
         if not self.options.confirm:
             return ""
         names = references.asked_names(self.options.references)
-        cost = confirmation.expected_cost(self.run, len(names))
         divisor = self.prepared.settings.confirm_divisor
         chosen = Confirmation.of(self.prepared.protocol, divisor=divisor)
+        cost = confirmation.expected_cost(self.run, len(names), chosen)
         text = confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
         quick = divisor == 1 and self.prepared.protocol.resolution_divisor > QUICK
         return text + (f" ({setting('confirm_divisor')} {QUICK} has a quick look)" if quick else "")
@@ -156,7 +156,7 @@ class Work:
         contenders = [confirmation.candidate_contender(run, number) for number in numbers]
         known = Confirmations(run, contenders, chosen, sample_round)
         trainings = len(known.rows) + len(known.missing())
-        self._confirm(known, images, Cost(trainings, trainings), show, say)
+        self._confirm(known, images, Cost(trainings, trainings, trainings), show, say)
 
     def _confirm(
         self,
@@ -171,7 +171,7 @@ class Work:
         text = confirmation_text(run, cost, chosen.protocol, self.clock.workers)
         say(f"confirmation: {text}, {chosen_text(chosen)}{done}")
         with show(
-            trials=cost.most,
+            trials=cost.parts,
             seconds=None,
             epochs=chosen.epochs,
             best=None,

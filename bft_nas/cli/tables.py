@@ -40,6 +40,8 @@ from bft_nas.record.standings import (
     UNCONFIRMED,
     candidate_texts,
     lead_text,
+    left_text,
+    proxy_accuracies,
     rival_texts,
     verdicts_of,
     winner_text,
@@ -175,6 +177,7 @@ def print_references(console: Console, references: pd.DataFrame, best: pd.DataFr
 def print_confirmation(console: Console, run: Run) -> None:
     """What was confirmed within each budget, how far the winner is ahead, and how well the proxy had ranked it."""
     found = verdicts_of(run)
+    proxies = proxy_accuracies(run.results(), run.references())
     for verdict in found:
         seeds = sorted({seed for each in verdict.everyone for seed in each.network.sample})
         first = verdict.winner.network
@@ -194,6 +197,10 @@ def print_confirmation(console: Console, run: Run) -> None:
             facts = (str(len(network.sample)), proxy, format_macs(network.macs), network.fusions)
             mark = "* " if each is verdict.winner else ""
             table.add_row(f"{mark}{network.label}", each.confirmed, *facts, lead_text(each.lead))
+        for left in verdict.left:
+            brief = format_percent(proxies[left.number])
+            cells = ("", "", brief, format_macs(left.macs), left.fusions, left_text(left, first.rung))
+            table.add_row(f"candidate {left.number}", *cells)
         console.print(table)
         for text in rival_texts(verdict):
             console.print(text, highlight=False)

@@ -30,10 +30,12 @@ CONFIRMATION_NAMES = (
     "epochs",
     "seconds",
     "reason",
+    "rung",
 )
 """Columns: a candidate has a ``number``, a reference a ``name`` and a ``width``; ``protocol`` is
-`bft_nas.training.confirmation.Confirmation.hash`; ``accuracy`` is empty where training failed, for a ``reason``."""
-_NUMBERS = ("width", "budget", "macs", "butterfly_share", "seed", "accuracy", "epochs", "seconds")
+`bft_nas.training.confirmation.Confirmation.hash`; ``rung`` is the accuracy at the rung, where there is one.
+``accuracy`` is empty where training failed, for a ``reason``, and where it was left at the rung, without one."""
+_NUMBERS = ("width", "budget", "macs", "butterfly_share", "seed", "accuracy", "epochs", "seconds", "rung")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class ConfirmedNetwork:
     sample: Sample
     mean: float
     """Its accuracy as if it had all seeds, by `bft_nas.record.confirmed.compare` with the others."""
+    rung: float | None
+    """Its accuracy at the rung, with the first seed; None where there was none."""
 
     @property
     def key(self) -> int | tuple[str, int]:
@@ -65,6 +69,19 @@ class ConfirmedNetwork:
     def label(self) -> str:
         """What people call it."""
         return self.name if self.number is None else f"candidate {self.number}"
+
+
+@dataclass(frozen=True)
+class LeftNetwork:
+    """A candidate that went no further than the rung of a confirmation, as others were ahead of it there."""
+
+    number: int
+    macs: int
+    fusions: str
+    accuracy: float
+    """At the rung."""
+    epochs: int
+    """After which it is."""
 
 
 def write_confirmations(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -88,6 +105,9 @@ def read_confirmations(folder: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=list(CONFIRMATION_NAMES))
     try:
         read = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if "rung" not in read:
+            # There was none once.
+            read["rung"] = ""
         frame = read[list(CONFIRMATION_NAMES)].copy()
         for name in _NUMBERS:
             # As Python reads them: to the last digit.
@@ -104,12 +124,15 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
 
     samples: dict[tuple[int | None, str, int], dict[int, float]] = {}
     rows: dict[tuple[int | None, str, int], Mapping[Any, Any]] = {}
+    rungs: dict[tuple[int | None, str, int], float] = {}
     for row in confirmations.to_dict("records"):
         number = None if pd.isna(row["number"]) else int(row["number"])
         key = (number, row["name"], row["budget"])
         if not pd.isna(row["accuracy"]):
             samples.setdefault(key, {})[row["seed"]] = row["accuracy"]
             rows[key] = row
+            if not pd.isna(row["rung"]):
+                rungs.setdefault(key, row["rung"])
     means = compare(samples).means
     return tuple(
         ConfirmedNetwork(
@@ -123,9 +146,20 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
             row["epochs"],
             samples[key],
             means[key],
+            rungs.get(key),
         )
         for key, row in rows.items()
     )
+
+
+def left_networks(confirmations: pd.DataFrame) -> tuple[LeftNetwork, ...]:
+    """The candidates that were left at the rung, the most accurate there first."""
+    left = confirmations[confirmations["accuracy"].isna() & confirmations["rung"].notna()]
+    found = [
+        LeftNetwork(int(row["number"]), row["macs"], row["fusions"], row["rung"], row["epochs"])
+        for row in left[left["reason"] == ""].to_dict("records")
+    ]
+    return tuple(sorted(found, key=lambda network: -network.accuracy))
 
 
 def with_confirmed(frame: pd.DataFrame, networks: Iterable[ConfirmedNetwork]) -> pd.DataFrame:

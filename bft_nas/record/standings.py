@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.units import format_macs, format_percent
 from bft_nas.record.columns import column_named, is_missing
-from bft_nas.record.confirmations import ConfirmedNetwork, confirmed_networks
+from bft_nas.record.confirmations import ConfirmedNetwork, LeftNetwork, confirmed_networks, left_networks
 from bft_nas.record.confirmed import Difference, compare, kendall_tau, pooled_spread, standard_error
 from bft_nas.record.pareto import complete, winners
 
@@ -49,6 +49,8 @@ class Verdict:
     winner: Standing
     others: tuple[Standing, ...]
     """Candidates within the budget and references made for it, the most accurate first."""
+    left: tuple[LeftNetwork, ...] = ()
+    """Candidates within it that went no further than the rung, the most accurate there first."""
 
     @property
     def everyone(self) -> tuple[Standing, ...]:
@@ -75,6 +77,7 @@ def verdicts(
 ) -> tuple[Verdict, ...]:
     """See `verdicts_of`; the tables are those of a `Run`."""
     networks = confirmed_networks(confirmations)
+    left = left_networks(confirmations)
     compared = compare({network.key: network.sample for network in networks})
     spread = pooled_spread(network.sample for network in networks)
     proxy = proxy_accuracies(results, references)
@@ -100,7 +103,14 @@ def verdicts(
             and (network.macs <= budget if network.number is not None else network.budget == budget)
         ]
         ranked = sorted(others, key=lambda network: -network.mean)
-        found.append(Verdict(budget, standing(won[0]), tuple(standing(each, won[0]) for each in ranked)))
+        found.append(
+            Verdict(
+                budget,
+                standing(won[0]),
+                tuple(standing(each, won[0]) for each in ranked),
+                tuple(each for each in left if each.macs <= budget),
+            )
+        )
     return tuple(found)
 
 
@@ -115,9 +125,17 @@ def proxy_accuracies(results: pd.DataFrame, references: pd.DataFrame) -> dict[An
 
 
 def tau_of(results: pd.DataFrame, references: pd.DataFrame, confirmations: pd.DataFrame) -> tuple[float, int]:
-    """Kendall's tau between proxy and confirmation, and over how many networks."""
+    """Kendall's tau between proxy and confirmation, and over how many networks.
+
+    One that was left at the rung is taken to gain from there on what the others do on average.
+    """
     proxy = proxy_accuracies(results, references)
-    both = [(proxy[n.key], n.mean) for n in confirmed_networks(confirmations) if n.key in proxy]
+    networks = confirmed_networks(confirmations)
+    gains = [network.mean - network.rung for network in networks if network.rung is not None]
+    gain = sum(gains) / max(1, len(gains))
+    means: dict[Any, float] = {each.number: each.accuracy + gain for each in left_networks(confirmations)}
+    means |= {network.key: network.mean for network in networks}
+    both = [(proxy[key], mean) for key, mean in means.items() if key in proxy]
     return kendall_tau(*zip(*both, strict=True)) if len(both) > 1 else float("nan"), len(both)
 
 
@@ -150,6 +168,16 @@ def lead_text(lead: Difference | None) -> str:
         return f"{points}, {UNCONFIRMED}"
     interval = f"{points} (95 %: {100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
     return interval if lead.told_apart else f"not to be told apart: {interval}"
+
+
+def left_text(left: LeftNetwork, winner: float | None) -> str:
+    """How far the winner was ahead of a network where that was left.
+
+    >>> left_text(LeftNetwork(7, 10**7, "d d", 0.52, 1), 0.5613)
+    'left after epoch 1 at 52.00%, where the winner had 56.13%'
+    """
+    ahead = "" if winner is None else f", where the winner had {format_percent(winner)}"
+    return f"left after epoch {left.epochs} at {format_percent(left.accuracy)}{ahead}"
 
 
 def winner_text(row: dict[Any, Any]) -> str:
@@ -188,4 +216,9 @@ def candidate_texts(found: Sequence[Verdict], number: int) -> list[str]:
                 texts.append(
                     f"{where}, {verdict.winner.network.label} over {each.network.label}: {lead_text(each.lead)}"
                 )
+        texts += [
+            f"{where}, {left_text(left, verdict.winner.network.rung)}"
+            for left in verdict.left
+            if left.number == number
+        ]
     return texts

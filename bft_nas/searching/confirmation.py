@@ -6,6 +6,7 @@ run's folder.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.files import write_text
+from bft_nas.core.units import format_percent
 from bft_nas.record import Candidate, Run, facts_of
+from bft_nas.record.columns import is_missing
 from bft_nas.record.confirmations import CONFIRMATION_NAMES
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
 from bft_nas.searching.promise import gain_of_a_doubling, promise
-from bft_nas.searching.racing import Racer, Rule, next_round
+from bft_nas.searching.racing import Due, Racer, Rule, next_round, promoted_of
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import Entrant
 from bft_nas.searching.shortlist import RESERVES, SHORTLIST, Promising, kind_of, reserves, shortlist
-from bft_nas.training.confirmation import SEEDS, Confirmation, time_of
+from bft_nas.training.confirmation import Confirmation, time_of
 
 if TYPE_CHECKING:
     from bft_nas.searching.loop import Clock, Watcher
+    from bft_nas.training.curve import Curve
     from bft_nas.training.protocol import Protocol
 
 
@@ -122,35 +126,48 @@ def candidate_contender(
 
 @dataclass(frozen=True)
 class Cost:
-    """Trainings of a confirmation."""
+    """What a confirmation costs, in whole trainings; those that are left at the rung count as their part."""
 
-    least: int
+    least: float
     """When nobody but the best candidate and the best reference gets a second seed."""
-    most: int
-    """When everybody gets all of them."""
+    most: float
+    """When everybody who goes on from the rung gets all of them."""
+    parts: int
+    """At most: a training that goes on from the rung has two."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.least} to {self.most} trainings" if self.least < self.most else f"{self.most} trainings"
-        )
+        least, most = math.ceil(self.least), math.ceil(self.most)
+        return f"{least} to {most} trainings" if least < most else f"{most} trainings"
 
 
-def cost_of(candidates: int, references: int, *, budgets: int, seeds: int) -> Cost:
+def cost_of(candidates: int, references: int, *, budgets: int, confirmation: Confirmation) -> Cost:
     """What it costs to confirm so many candidates, called reserves among them, and references at so many budgets.
 
-    >>> str(cost_of(SHORTLIST + 1 + RESERVES, 4, budgets=1, seeds=3))
-    '15 to 33 trainings'
+    >>> from bft_nas.training.protocol import Protocol
+    >>> confirmation = Confirmation(Protocol("images", "", 10, 100, 20, 6, epochs=2))
+    >>> str(cost_of(SHORTLIST + 1 + RESERVES, 4, budgets=1, confirmation=confirmation))
+    '16 to 29 trainings'
     """
-    everyone = candidates + references
+    further = len(confirmation.seeds) - 1
     compared = min(budgets, candidates) + min(budgets, references)
-    return Cost(everyone + compared * (seeds - 1), everyone * seeds)
+    first, parts, able = float(candidates), candidates, candidates
+    if confirmation.rung:
+        # As many of each budget as if it had all candidates, at most, and the best one without butterflies.
+        able = min(candidates, budgets * (promoted_of(candidates) + 1))
+        part = confirmation.rung / confirmation.epochs
+        first, parts = candidates * part + able * (1 - part), candidates + able
+    return Cost(
+        first + references + compared * further,
+        first + references + (able + references) * further,
+        parts + references + (able + references) * further,
+    )
 
 
-def expected_cost(run: Run, references: int) -> Cost:
+def expected_cost(run: Run, references: int, confirmation: Confirmation) -> Cost:
     """What the confirmation of a run costs that is compared with so many references at each budget."""
     budgets = len(run.settings.budgets)
     candidates = budgets * (SHORTLIST + 1 + RESERVES)
-    return cost_of(candidates, budgets * references, budgets=budgets, seeds=len(SEEDS))
+    return cost_of(candidates, budgets * references, budgets=budgets, confirmation=confirmation)
 
 
 def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmation) -> Cost:
@@ -160,7 +177,7 @@ def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmati
     budgets: frozenset[int] = frozenset().union(*(racer.budgets for racer in racers))
     called = sum(_most_called(racers, budget) for budget in budgets)
     candidates = sum(not racer.reference and not racer.reserve for racer in racers) + called
-    return cost_of(candidates, references, budgets=len(budgets), seeds=len(confirmation.seeds))
+    return cost_of(candidates, references, budgets=len(budgets), confirmation=confirmation)
 
 
 def _most_called(racers: Sequence[Racer], budget: int) -> int:
@@ -209,25 +226,44 @@ class Confirmations:
         self._read_run()
         self._read_references()
 
-    def missing(self) -> list[tuple[Contender, int]]:
-        """What is to be trained now, each with its seed."""
+    def missing(self) -> list[Due]:
+        """What is to be trained now."""
+        seeds = self.confirmation.seeds
         outcomes: dict[str, dict[int, float | None]] = {}
+        rungs: dict[str, float | None] = {}
         for (key, seed), row in self.rows.items():
-            outcomes.setdefault(key, {})[seed] = row.get("accuracy")
+            if not is_left(row):
+                outcomes.setdefault(key, {})[seed] = row.get("accuracy")
+            if seed == seeds[0]:
+                # A training that says nothing of its rung went on from there.
+                rungs[key] = row.get("accuracy") if row.get("rung") is None else row["rung"]
         racers = [each.racer for each in self.contenders.values()]
-        due = self.rule(racers, outcomes, self.confirmation.seeds)
-        return [(self.contenders[racer.key], seed) for racer, seed in due]
+        return self.rule(racers, outcomes, seeds, rungs if self.confirmation.rung else None)
 
     def add(self, contender: Contender, seed: int, outcome: Outcome) -> None:
-        """Keep the outcome of a training, with its weights where it is the best of a candidate."""
+        """Keep the outcome of a training, with its weights where it is the best of a candidate.
+
+        One that went as far as the rung keeps its checkpoint.
+        """
         architecture = contender.candidate.architecture
         if outcome.traceback:
             write_text(self.file(contender, seed, "traceback.txt"), outcome.traceback)
+        row = self._row(contender, seed, outcome.summary)
+        if (
+            contender.width is None
+            and self.confirmation.rung
+            and len(outcome.curve) >= self.confirmation.rung
+        ):
+            row["rung"] = outcome.curve[self.confirmation.rung - 1].accuracy
+        if outcome.curve and len(outcome.curve) < self.confirmation.epochs:
+            self.rows[contender.racer.key, seed] = row | {"accuracy": None}
+            self.write()
+            return
         if contender.width is not None and not outcome.reason:
             self.stores[seed].keep(architecture, contender.width, outcome)
         elif not outcome.reason:
             self._keep_weights(contender, seed, outcome.curve[-1].accuracy)
-        self.rows[contender.racer.key, seed] = self._row(contender, seed, outcome.summary)
+        self.rows[contender.racer.key, seed] = row
         self.write()
         self.file(contender, seed, "pt").unlink(missing_ok=True)
 
@@ -243,6 +279,12 @@ class Confirmations:
             return self.stores[seed].file(contender.candidate.architecture, kind)
         return self.run.ledger.candidate_file(contender.candidate.number, f"confirmation-{seed}.{kind}")
 
+    def leave(self) -> None:
+        """Remove the checkpoints of those that were left at the rung."""
+        for (key, seed), row in self.rows.items():
+            if is_left(row):
+                self.file(self.contenders[key], seed, "pt").unlink(missing_ok=True)
+
     def _keep_weights(self, contender: Contender, seed: int, accuracy: float) -> None:
         others = [row.get("accuracy") for (key, _), row in self.rows.items() if key == contender.racer.key]
         trained = self.file(contender, seed, "safetensors")
@@ -254,8 +296,11 @@ class Confirmations:
     def _read_run(self) -> None:
         """Candidates, and whoever else was confirmed under this protocol; what failed is to be tried again."""
         for row in self.run.confirmations().astype(object).to_dict("records"):
-            known = {str(name): value for name, value in row.items()}
-            if known["protocol"] != self.confirmation.hash or known["accuracy"] != known["accuracy"]:
+            known: dict[str, Any] = {
+                str(name): None if is_missing(value) else value for name, value in row.items()
+            }
+            ended = known["accuracy"] is not None or is_left(known)
+            if known["protocol"] != self.confirmation.hash or not ended:
                 continue
             key = f"{known['name']} {known['budget']}" if known["name"] else f"candidate {known['number']}"
             if key not in self.contenders:
@@ -282,6 +327,12 @@ def confirm(record: Confirmations, engine: Engine, watcher: Watcher, clock: Cloc
     """
     record.write()
     engine(_Confirming(record, watcher, clock))
+    record.leave()
+
+
+def is_left(row: Mapping[str, Any]) -> bool:
+    """Whether a training went as far as the rung, by its row, and no further as yet."""
+    return row.get("rung") is not None and row.get("accuracy") is None and not row.get("reason")
 
 
 class _Confirming(Reporting):
@@ -291,26 +342,27 @@ class _Confirming(Reporting):
         self.record = record
         self.watcher = watcher
         self.clock = clock
-        self.jobs: dict[int, tuple[Contender, int]] = {}
+        self.jobs: dict[int, Due] = {}
         """What is being trained, by number of the job."""
 
     def next(self) -> Job | None:
         """See `bft_nas.searching.jobs.Driver`."""
-        begun = {(contender.racer.key, seed) for contender, seed in self.jobs.values()}
-        for contender, seed in self.record.missing():
-            if (contender.racer.key, seed) not in begun:
-                return self._job(contender, seed)
+        begun = {(due.racer.key, due.seed) for due in self.jobs.values()}
+        for due in self.record.missing():
+            if (due.racer.key, due.seed) not in begun:
+                return self._job(due)
         return None
 
-    def _job(self, contender: Contender, seed: int) -> Job:
-        record, network = self.record, contender.candidate
-        seeds = record.confirmation.seeds
-        number = len(seeds) * list(record.contenders).index(contender.racer.key) + seeds.index(seed)
-        reference = contender.racer.reference
-        label = f"seed {seed}" if reference else f"{contender.racer.key}, seed {seed}"
+    def _job(self, due: Due) -> Job:
+        record, seed = self.record, due.seed
+        contender, seeds = record.contenders[due.racer.key], record.confirmation.seeds
+        network = contender.candidate
+        number = len(seeds) * list(record.contenders).index(due.racer.key) + seeds.index(seed)
+        reference = due.racer.reference
+        label = f"seed {seed}" if reference else f"{due.racer.key}, seed {seed}"
         job = Candidate(number, network.architecture, network.macs, network.budget, label)
-        self.watcher.begin(job, len(record.rows) + len(self.jobs))
-        self.jobs[number] = contender, seed
+        self.watcher.begin(job, self.done + len(self.jobs))
+        self.jobs[number] = due
         return Job(
             job,
             record.file(contender, seed, "pt"),
@@ -318,12 +370,33 @@ class _Confirming(Reporting):
             record.confirmation.under(seed),
         )
 
+    @property
+    def done(self) -> int:
+        """Parts of trainings: one that went on from the rung has two."""
+        first, rows = self.record.confirmation.seeds[0], self.record.rows
+        whole = [
+            row for (_, seed), row in rows.items() if seed == first and row.get("rung") and not is_left(row)
+        ]
+        return len(rows) + len(whole)
+
+    def epoch(self, candidate: Candidate, curve: Curve) -> bool:
+        """See `bft_nas.searching.jobs.Driver`."""
+        super().epoch(candidate, curve)
+        return not (self.jobs[candidate.number].to_rung and len(curve) == self.record.confirmation.rung)
+
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
-        self.clock.training += outcome.seconds
-        contender, seed = self.jobs.pop(candidate.number)
-        self.record.add(contender, seed, outcome)
-        self.watcher.end(candidate, outcome.summary.get("accuracy"), outcome.reason, outcome.seconds)
+        due = self.jobs.pop(candidate.number)
+        before = self.record.rows.get((due.racer.key, due.seed), {})
+        seconds = max(0.0, outcome.seconds - before.get("seconds", 0.0))
+        self.clock.training += seconds
+        self.record.add(self.record.contenders[due.racer.key], due.seed, outcome)
+        reason = outcome.reason
+        if not reason and len(outcome.curve) < self.record.confirmation.epochs:
+            reason = (
+                f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
+            )
+        self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, seconds)
 
 
 class Forewarning:

@@ -1,19 +1,23 @@
-"""Who is trained with a further seed: those that can still win, and those that the winner has to be compared with.
+"""Who is trained further: those that can still win, and those that the winner has to be compared with.
 
-In rounds, each of which trains everyone concerned with one seed. Who takes part in a round follows from the rounds
-before it alone, so that a confirmation that is killed within a round continues as if nothing had happened.
+In rounds, each of which trains everyone concerned with one seed, candidates with the first one to the rung at first:
+the best of them go on from there. Who takes part in a round follows from the rounds before it alone, so that a
+confirmation that is killed within a round continues as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bft_nas.record.confirmed import Sample, Spread, compare
 
 Outcomes = Mapping[int, float | None]
 """Accuracies by seed; None where training failed."""
+AtRung = Mapping[str, float | None]
+"""Accuracies at the rung with the first seed, by key of a racer; None where training failed."""
 
 MARGIN = 0.003
 """How far behind the best one may be, besides the errors of both means."""
@@ -22,6 +26,10 @@ ERRORS = 1.5
 EXPECTED = Spread(0.01, 4)
 """How far seeds are apart as long as little was measured, and how many degrees of freedom that is worth: 0.6 points
 were measured of confirmations within 50M MACs on Fashion-MNIST, 1.1 to 1.5 within 15M on CIFAR-10."""
+PROMOTED = 3
+"""One of so many candidates goes on from the rung, where the accuracies of 18 networks have a tau of 0.8 with those
+that they end with (benchmarks/results/table.md)."""
+LEAST_PROMOTED = 3
 
 
 @dataclass(frozen=True)
@@ -40,39 +48,109 @@ class Racer:
     """It takes part once a candidate of its kind is the best one."""
 
 
-Rule = Callable[[Sequence[Racer], Mapping[str, Outcomes], Sequence[int]], list[tuple[Racer, int]]]
-"""What is still to be trained in the round that is under way, each with its seed; empty when nothing is left."""
+@dataclass(frozen=True)
+class Due:
+    """A training that is to be done."""
+
+    racer: Racer
+    seed: int
+    to_rung: bool = False
+    """It is not to go on from there as yet."""
+
+
+class Rule(Protocol):
+    """Says what is still to be trained in the round that is under way; nothing when nothing is left."""
+
+    def __call__(
+        self,
+        racers: Sequence[Racer],
+        outcomes: Mapping[str, Outcomes],
+        seeds: Sequence[int],
+        rungs: AtRung | None = None,
+    ) -> list[Due]:
+        """See `next_round`."""
 
 
 def next_round(
-    racers: Sequence[Racer], outcomes: Mapping[str, Outcomes], seeds: Sequence[int]
-) -> list[tuple[Racer, int]]:
-    """What is still to be trained in the round that is under way, each with its seed; empty when nothing is left.
+    racers: Sequence[Racer],
+    outcomes: Mapping[str, Outcomes],
+    seeds: Sequence[int],
+    rungs: AtRung | None = None,
+) -> list[Due]:
+    """What is still to be trained in the round that is under way; empty when nothing is left.
 
-    Everyone but the reserves has the first seed. Who is given another one is for `going_on` to say, by what was known
-    when the round began. At the end the best candidate, the best one without butterflies and the best reference of each
-    budget have all seeds, unless their trainings failed.
+    Everyone but the reserves has the first seed, candidates as far as the rung; from there go on who is `promoted`. Who
+    is given another seed is for `going_on` to say, by what was known when the round began. At the end the best
+    candidate, the best one without butterflies and the best reference of each budget have all seeds, unless their
+    trainings failed.
+
+    Args:
+        racers: who takes part.
+        outcomes: of whole trainings, by key of a racer.
+        seeds: in their order.
+        rungs: accuracies of candidates at the rung; None where trainings have none.
     """
     known: dict[str, dict[int, float | None]] = {racer.key: {} for racer in racers}
+    seen: dict[str, float | None] = {}
     concerned = {racer.key for racer in racers if not racer.reserve}
-    while True:
-        due = [
-            (racer, seeds[len(known[racer.key])])
+
+    def due() -> list[Due]:
+        return [
+            Due(racer, seeds[len(known[racer.key])])
             for racer in racers
             if racer.key in concerned and len(known[racer.key]) < len(seeds)
         ]
-        missing = [(racer, seed) for racer, seed in due if seed not in outcomes.get(racer.key, {})]
-        if missing:
+
+    def untrained(asked: Sequence[Due]) -> list[Due]:
+        return [each for each in asked if each.seed not in outcomes.get(each.racer.key, {})]
+
+    while True:
+        if rungs is not None:
+            new = [r for r in racers if r.key in concerned and not r.reference and not known[r.key]]
+            concerned -= {racer.key for racer in new}
+            missing = [Due(racer, seeds[0], to_rung=True) for racer in new if racer.key not in rungs]
+            if missing:
+                return [*missing, *untrained(due())]
+            seen |= {racer.key: rungs[racer.key] for racer in new}
+            failed = {key for key, each in known.items() if None in each.values()}
+            able = {key: each for key, each in seen.items() if each is not None and key not in failed}
+            concerned |= {key for key in promoted(racers, able) if not known[key]}
+        round_ = due()
+        if missing := untrained(round_):
             return missing
-        if not due:
-            # Reserves that nobody called and that were trained all the same, such as for `bft-nas fidelity`.
-            concerned = {r.key for r in racers if not known[r.key] and seeds[0] in outcomes.get(r.key, {})}
-            if not concerned:
+        if not round_:
+            # Whoever nobody called, or was left at the rung, and was trained all the same, as for `bft-nas fidelity`.
+            round_ = [
+                Due(r, seeds[0]) for r in racers if not known[r.key] and seeds[0] in outcomes.get(r.key, {})
+            ]
+            if not round_:
                 return []
-            continue
-        for racer, seed in due:
-            known[racer.key][seed] = outcomes[racer.key][seed]
+        for each in round_:
+            known[each.racer.key][each.seed] = outcomes[each.racer.key][each.seed]
         concerned = going_on(racers, {key: _accuracies(each) for key, each in known.items() if each})
+
+
+def promoted(racers: Sequence[Racer], rungs: Mapping[str, float]) -> set[str]:
+    """Who goes on from the rung, by the accuracies there: of each budget one of `PROMOTED`, and the best dense one.
+
+    >>> racers = [Racer(name, frozenset({10}), dense=name == "e") for name in "abcde"]
+    >>> sorted(promoted(racers, {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2, "e": 0.1}))
+    ['a', 'b', 'c', 'e']
+    """
+    found: set[str] = set()
+    for budget in sorted(set().union(*(racer.budgets for racer in racers))):
+        ranked = sorted(
+            (racer for racer in racers if budget in racer.budgets and racer.key in rungs),
+            key=lambda racer: -rungs[racer.key],
+        )
+        found |= {racer.key for racer in ranked[: promoted_of(len(ranked))]}
+        found |= {racer.key for racer in [r for r in ranked if r.dense][:1]}
+    return found
+
+
+def promoted_of(candidates: int) -> int:
+    """How many of so many candidates go on from the rung, besides the best one without butterflies."""
+    return min(candidates, max(LEAST_PROMOTED, math.ceil(candidates / PROMOTED)))
 
 
 def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample]) -> set[str]:

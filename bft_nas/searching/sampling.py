@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bft_nas.searching.racing import Outcomes, Racer
+from bft_nas.searching.racing import AtRung, Due, Outcomes, Racer
 
 if TYPE_CHECKING:
     from bft_nas.record import Run
@@ -30,9 +30,12 @@ def of_all_ranks(run: Run, count: int) -> tuple[int, ...]:
 
 
 def sample_round(
-    racers: Sequence[Racer], outcomes: Mapping[str, Outcomes], seeds: Sequence[int]
-) -> list[tuple[Racer, int]]:
+    racers: Sequence[Racer],
+    outcomes: Mapping[str, Outcomes],
+    seeds: Sequence[int],
+    rungs: AtRung | None = None,
+) -> list[Due]:
     """A `bft_nas.searching.racing.Rule`: everyone has the first seed, and one of `SECOND_SEED` a second one."""
-    wanted = [(racer, seeds[0]) for racer in racers]
-    wanted += [(racer, seeds[1]) for racer in racers[::SECOND_SEED]]
-    return [(racer, seed) for racer, seed in wanted if seed not in outcomes.get(racer.key, {})]
+    wanted = [Due(racer, seeds[0]) for racer in racers]
+    wanted += [Due(racer, seeds[1]) for racer in racers[::SECOND_SEED]]
+    return [each for each in wanted if each.seed not in outcomes.get(each.racer.key, {})]

@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from bft_nas.training.protocol import Protocol
 
 LONGER = 4
-"""Steps of a confirmation over those of a proxy training on images as small as they are."""
-LONGER_WHOLE = 2
-"""The same at the deployment resolution. In between, where no number of steps tells much
-(benchmarks/results/table.md), a confirmation has those of a proxy training."""
+"""Steps of a confirmation over those of a proxy training, on images as small as they are or at the deployment
+resolution. In between, where no number of steps tells much (benchmarks/results/table.md), it has as many."""
 AFFORDED_MACS = 60e6
 """Of a network on one image of a confirmation, at most: by default it is that near to the deployment resolution."""
 QUICK = 3
@@ -65,6 +63,11 @@ class Confirmation:
         """Of each training."""
         return self.protocol.epochs
 
+    @property
+    def rung(self) -> int | None:
+        """The epochs after which candidates that are behind go no further; None of trainings of a single one."""
+        return self.epochs // 2 or None
+
     def under(self, seed: int) -> Protocol:
         """The protocol of the trainings with one of the seeds."""
         return replace(self.protocol, seed=seed)
@@ -88,9 +91,7 @@ def nearer_divisor(proxy: int, macs: float) -> int:
 
 def longer(proxy: int, divisor: int) -> int:
     """Steps of a confirmation over those of a proxy training, from what each divides the deployment resolution by."""
-    if divisor >= proxy:
-        return LONGER
-    return LONGER_WHOLE if divisor == 1 else 1
+    return LONGER if divisor == 1 or divisor >= proxy else 1
 
 
 def time_of(confirmation: Protocol, proxy: Protocol) -> float:

@@ -19,7 +19,7 @@ from bft_nas.engines import local_engine
 from bft_nas.record import Candidate, Run
 from bft_nas.record.confirmations import CONFIRMATION_NAMES
 from bft_nas.record.pareto import by_proxy, winners
-from bft_nas.record.standings import UNCONFIRMED, verdicts_of, winner_text
+from bft_nas.record.standings import UNCONFIRMED, candidate_texts, tau_of, verdicts_of, winner_text
 from bft_nas.searching.confirmation import Confirmations, confirm, contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import Entrant, compare, field_of
@@ -135,12 +135,15 @@ def test_who_may_win_and_whom_it_is_compared_with_are_trained_longer(
     run, watcher = undisturbed
     rows = run.confirmations()
     assert tuple(rows.columns) == CONFIRMATION_NAMES
-    assert set(rows["epochs"]) == {4}
+    # Whoever is far behind after half of it is left there.
+    went_on = rows["accuracy"].notna()
+    assert dict(zip(went_on, rows["epochs"], strict=True)) in ({True: 4, False: 2}, {True: 4})
+    assert rows["rung"].notna().tolist() == rows["number"].notna().tolist()
     assert set(rows["protocol"]) == {Confirmation.of(run.protocol).hash}
-    assert rows["accuracy"].between(0, 1).all()
+    assert rows.loc[went_on, "accuracy"].between(0, 1).all()
     assert not rows.duplicated(["number", "name", "budget", "seed"]).any()
-    assert len(rows) == len(watcher.ended)
-    assert len({candidate.number for candidate in watcher.begun}) == len(watcher.begun)
+    assert len(rows) == len({number for number, _, _ in watcher.ended})
+    assert len(watcher.ended) == len(rows) + sum(went_on & rows["number"].notna() & (rows["seed"] == 1))
     # Everybody has the first seed, and the winner all of them.
     numbers = rows["number"].dropna()
     assert 1 <= len(set(numbers)) <= 2 * (SHORTLIST + 1)
@@ -158,7 +161,7 @@ def test_the_winner_is_the_best_mean_and_says_so(searched: Run, done: Run) -> No
     assert UNCONFIRMED in winner_text(winners(searched.results(), budgets).iloc[-1].to_dict())
     run = done
     rows = run.confirmations()
-    means = rows.dropna(subset="number").groupby("number")["accuracy"].mean()
+    means = rows.dropna(subset=["number", "accuracy"]).groupby("number")["accuracy"].mean()
     winner = run.winner()
     assert winner["number"] == means.idxmax()
     assert winner["confirmed"] == pytest.approx(means.max())
@@ -206,10 +209,12 @@ def test_references_are_confirmed_once_for_all_runs_of_a_protocol(done: Run, pre
 def test_an_interruption_costs_no_training_that_had_ended(
     after: int, run: Run, undisturbed: tuple[Run, Silent], prepared: Prepared
 ) -> None:
+    interrupted = Impatient(after)
     with pytest.raises(KeyboardInterrupt):
-        confirmed(run, prepared, Impatient(after))
-    assert len(run.confirmations()) == after
+        confirmed(run, prepared, interrupted)
+    assert len(run.confirmations()) == len({number for number, _, _ in interrupted.ended})
     begun = confirmed(run, prepared).begun
+    assert len(interrupted.ended) == after
     assert len(begun) == len(undisturbed[1].ended) - after
     pd.testing.assert_frame_equal(without_seconds(run), without_seconds(undisturbed[0]))
 
@@ -225,7 +230,8 @@ def test_a_training_that_breaks_down_is_recorded_and_tried_again(
     assert "confirmed" not in run.winner()
     with pytest.raises(KeyboardInterrupt):
         confirmed(run, prepared, Impatient(after=1))
-    assert run.confirmations()["accuracy"].notna().all()
+    assert run.confirmations()["rung"].notna().all()
+    assert set(run.confirmations()["reason"]) == {""}
 
 
 def test_what_was_confirmed_before_stays_when_better_candidates_come(done: Run, prepared: Prepared) -> None:
@@ -256,6 +262,89 @@ def test_references_of_the_proxy_keep_the_resolution_of_its_winner(done: Run, pr
     assert field_of(run, [NAME]) == before
     compare(run, before, engine, Silent(), Clock())
     assert run.references()["confirmed"].notna().all()
+
+
+# Those that are left at the rung
+
+
+@pytest.fixture(scope="module")
+def crowded(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Prepared, Silent]:
+    """A run with more candidates than go on, confirmed, and what was said of it."""
+    prepared = tiny_prepared(data=str(data), budgets=(2_000_000,), trials=10)
+    run = tiny_run(tmp_path_factory.mktemp("crowded"), prepared)
+    search(run, local_engine(prepared.images, run.protocol), Silent(), Clock(), trials=10, seconds=None)
+    return run, prepared, confirmed(run, prepared)
+
+
+def test_who_is_behind_at_the_rung_goes_no_further(crowded: tuple[Run, Prepared, Silent]) -> None:
+    run, _, watcher = crowded
+    rows = run.confirmations()
+    candidates = rows[rows["number"].notna() & (rows["seed"] == 1)]
+    left = candidates[candidates["accuracy"].isna()]
+    assert len(candidates) > 5
+    assert len(left) >= len(candidates) // 2
+    assert set(left["epochs"]) == {2}
+    assert set(left["reason"]) == {""}
+    went_on = candidates[candidates["accuracy"].notna()]
+    assert left["rung"].max() <= went_on["rung"].nlargest(3).min()
+    assert set(went_on["epochs"]) == {4}
+    # The epochs before the rung are trained once; what was trained of a training is told again when it goes on.
+    assert len(set(watcher.epochs)) == rows["epochs"].sum()
+    assert len(watcher.epochs) == rows["epochs"].sum() + len(went_on)
+    told = [reason for _, accuracy, reason in watcher.ended if accuracy is None]
+    assert len(told) == len(candidates)
+    assert all(reason.startswith("stopped after epoch 2 at ") for reason in told)
+    assert not list(run.folder.rglob("*.pt"))
+    assert not list(run.folder.rglob("confirmation-*"))
+
+
+def test_of_those_that_are_left_it_is_said_how_far_the_winner_was_ahead(
+    crowded: tuple[Run, Prepared, Silent],
+) -> None:
+    run, _, _ = crowded
+    (verdict,) = verdicts_of(run)
+    rows = run.confirmations()
+    left = rows[rows["accuracy"].isna()]
+    assert {each.number for each in verdict.left} == set(left["number"])
+    assert [each.accuracy for each in verdict.left] == sorted(left["rung"], reverse=True)
+    assert not {each.number for each in verdict.left} & {each.network.number for each in verdict.everyone}
+    worst = verdict.left[-1]
+    winner = rows[(rows["number"] == verdict.winner.network.number) & (rows["seed"] == 1)]["rung"].item()
+    (text,) = candidate_texts([verdict], worst.number)
+    assert text == (
+        f"within 2M, left after epoch 2 at {worst.accuracy:.2%}, where the winner had {winner:.2%}"
+    )
+    # How well the proxy ranked them is asked of all.
+    confirmed_ones = rows.loc[rows["number"].notna(), "number"].nunique()
+    tau, networks = tau_of(run.results(), run.references(), rows)
+    assert networks == confirmed_ones
+    assert -1 <= tau <= 1
+
+
+def test_killed_at_any_moment_it_leaves_the_same_ones(
+    crowded: tuple[Run, Prepared, Silent], tmp_path: Path
+) -> None:
+    undisturbed, prepared, _ = crowded
+    run = copy_of(undisturbed, tmp_path)
+    shutil.rmtree(tmp_path / "runs" / "references", ignore_errors=True)
+    (run.folder / "confirmations.csv").unlink()
+    for path in run.folder.rglob("confirmed.safetensors"):
+        path.unlink()
+    for after in (2, 5, 3):
+        with pytest.raises(KeyboardInterrupt):
+            confirmed(run, prepared, Impatient(after))
+    confirmed(run, prepared)
+    pd.testing.assert_frame_equal(without_seconds(run), without_seconds(undisturbed))
+
+
+def test_confirmations_of_before_there_was_a_rung_are_read(done: Run) -> None:
+    path = done.folder / "confirmations.csv"
+    before = pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns="rung")
+    before.to_csv(path, index=False)
+    rows = done.confirmations()
+    assert tuple(rows.columns) == CONFIRMATION_NAMES
+    assert rows["rung"].isna().all()
+    assert done.winner()["confirmed"] > 0
 
 
 def test_a_file_of_something_else_is_a_mistake(run: Run) -> None:
@@ -302,7 +391,7 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     process = start(tmp_path, *search_line(data, "killed", "--workers", "1"))
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("confirmation 3/") and "epoch 2/" in line:
+        if line.startswith("confirmation 3/") and "epoch 1/" in line:
             break
     process.send_signal(signal.SIGKILL)
     process.wait(60)
@@ -310,7 +399,8 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     resumed = bft_nas("search", "--resume", "killed", "--no-references", "--no-timing", "--workers", "1")
     assert resumed.returncode == 0, resumed.stderr
     # From its last epoch: the first one is not trained again.
-    assert "confirmation 3/9: candidate" in resumed.stdout
+    assert "confirmation 3/" in resumed.stdout
+    assert "confirmation 2/" not in resumed.stdout
     assert confirmations(tmp_path, "killed") == confirmations(tmp_path, "peace")
     assert len(confirmations(tmp_path, "peace")) >= 5
 

@@ -1,4 +1,4 @@
-"""Who is trained with a further seed."""
+"""Who is trained further, and with which seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bft_nas.record.confirmed import compare
-from bft_nas.searching.racing import MARGIN, Racer, going_on, next_round
+from bft_nas.searching.racing import MARGIN, Due, Racer, going_on, next_round, promoted, promoted_of
 
 SEEDS = (1, 2, 3)
 
@@ -37,16 +37,59 @@ def races(draw: st.DrawFn) -> tuple[list[Racer], dict[str, dict[int, float | Non
 
 
 Known = dict[str, dict[int, float | None]]
+Rungs = dict[str, float | None]
 
 
-def run(racers: list[Racer], outcomes: Known, known: Known, most: int = 10**6) -> list[tuple[str, int]]:
-    """Train one after the other until nothing is left, or so many are done."""
-    order: list[tuple[str, int]] = []
-    while len(order) < most and (due := next_round(racers, known, SEEDS)):
-        racer, seed = due[0]
-        known.setdefault(racer.key, {})[seed] = outcomes[racer.key][seed]
-        order.append((racer.key, seed))
-    return order
+@st.composite
+def halved_races(draw: st.DrawFn) -> tuple[list[Racer], Known, Rungs]:
+    """The same, and the accuracy that each candidate has at the rung; without one where its training fails before."""
+    racers, outcomes = draw(races())
+    at_rung = st.integers(30, 50).map(lambda percent: percent / 100) | st.none()
+    rungs: Rungs = {racer.key: draw(at_rung) for racer in racers if not racer.reference}
+    for key, accuracy in rungs.items():
+        if accuracy is None:
+            outcomes[key][SEEDS[0]] = None
+    return racers, outcomes, rungs
+
+
+class Race:
+    """What is known of a race whose outcomes are these; without accuracies at the rung there is none."""
+
+    def __init__(self, racers: list[Racer], outcomes: Known, rungs: Rungs | None = None) -> None:
+        self.racers, self.outcomes, self.at_rung = racers, outcomes, rungs
+        self.known: Known = {}
+        self.rungs: Rungs | None = None if rungs is None else {}
+
+    def due(self) -> list[Due]:
+        return next_round(self.racers, self.known, SEEDS, self.rungs)
+
+    def train(self, due: Due) -> None:
+        key = due.racer.key
+        if due.to_rung:
+            assert self.rungs is not None
+            assert self.at_rung is not None
+            assert key not in self.rungs
+            self.rungs[key] = self.at_rung[key]
+            if self.at_rung[key] is None:
+                self.known.setdefault(key, {})[due.seed] = None
+        else:
+            assert due.seed not in self.known.get(key, {})
+            self.known.setdefault(key, {})[due.seed] = self.outcomes[key][due.seed]
+
+    def run(self, most: int = 10**6) -> list[Due]:
+        """Train one after the other until nothing is left, or so many are done."""
+        order: list[Due] = []
+        while len(order) < most and (due := self.due()):
+            self.train(due[0])
+            order.append(due[0])
+        return order
+
+    def reread(self) -> Race:
+        """Whoever resumes knows what is on disk, and nothing of the order in which it came."""
+        race = Race(self.racers, self.outcomes, self.at_rung)
+        race.known = {key: dict(sorted(self.known[key].items())) for key in sorted(self.known)}
+        race.rungs = None if self.rungs is None else dict(sorted(self.rungs.items()))
+        return race
 
 
 def accuracies(known: Known) -> dict[str, dict[int, float]]:
@@ -55,40 +98,37 @@ def accuracies(known: Known) -> dict[str, dict[int, float]]:
     }
 
 
-@given(races(), st.integers(0, 20))
-def test_a_confirmation_that_is_killed_trains_what_it_would_have_trained(
-    race: tuple[list[Racer], Known], after: int
-) -> None:
-    racers, outcomes = race
-    undisturbed: Known = {}
-    order = run(racers, outcomes, undisturbed)
-    known: Known = {}
-    before = run(racers, outcomes, known, after)
-    # Whoever resumes knows what is on disk, and nothing of the order in which it came.
-    reread = {key: dict(sorted(known[key].items())) for key in sorted(known)}
-    assert before + run(racers, outcomes, reread) == order
-    assert reread == undisturbed
+any_race = races().map(lambda race: Race(*race)) | halved_races().map(lambda race: Race(*race))
 
 
-@given(races())
-def test_the_workers_of_a_round_train_what_one_would_have_trained(race: tuple[list[Racer], Known]) -> None:
-    racers, outcomes = race
-    alone: Known = {}
-    run(racers, outcomes, alone)
-    together: Known = {}
-    while due := next_round(racers, together, SEEDS):
+@given(any_race, st.integers(0, 20))
+def test_a_confirmation_that_is_killed_trains_what_it_would_have_trained(race: Race, after: int) -> None:
+    undisturbed = race.reread()
+    order = undisturbed.run()
+    before = race.run(after)
+    resumed = race.reread()
+    assert before + resumed.run() == order
+    assert (resumed.known, resumed.rungs) == (undisturbed.known, undisturbed.rungs)
+
+
+@given(any_race)
+def test_the_workers_of_a_round_train_what_one_would_have_trained(race: Race) -> None:
+    alone = race.reread()
+    alone.run()
+    while due := race.due():
         # They end in any order.
-        for racer, seed in reversed(due):
-            together.setdefault(racer.key, {})[seed] = outcomes[racer.key][seed]
-            assert set(next_round(racers, together, SEEDS)) <= set(due) or racer is due[0][0]
-    assert together == alone
+        for each in reversed(due):
+            race.train(each)
+            assert set(race.due()) <= set(due) or each is due[0]
+    assert (race.known, race.rungs) == (alone.known, alone.rungs)
 
 
 @given(races())
 def test_the_best_of_each_kind_has_all_seeds_at_the_end(race: tuple[list[Racer], Known]) -> None:
     racers, outcomes = race
-    known: Known = {}
-    run(racers, outcomes, known)
+    ended = Race(racers, outcomes)
+    ended.run()
+    known = ended.known
     first = {racer.key: 1 for racer in racers if not racer.reserve or racer.key in known}
     assert {key: min(each) for key, each in known.items()} == first
     samples = accuracies(known)
@@ -127,7 +167,7 @@ def test_who_is_far_behind_saves_its_seeds(racers: list[Racer], behind: float) -
 def test_who_failed_with_its_first_seed_is_not_trained_again() -> None:
     racers = [Racer("candidate 0", frozenset({10})), Racer("candidate 1", frozenset({10}))]
     known: Known = {"candidate 0": {1: None}, "candidate 1": {1: 0.5}}
-    assert [(racer.key, seed) for racer, seed in next_round(racers, known, SEEDS)] == [("candidate 1", 2)]
+    assert next_round(racers, known, SEEDS) == [Due(racers[1], 2)]
     assert next_round(racers, {"candidate 0": {1: None}, "candidate 1": {1: None}}, SEEDS) == []
 
 
@@ -144,9 +184,9 @@ def reserves_of_two_kinds() -> list[Racer]:
 def test_the_reserves_of_the_kind_that_leads_take_part_and_may_win() -> None:
     racers = reserves_of_two_kinds()
     accuracy = {"candidate 0": 0.5, "candidate 1": 0.6, "reserve 2": 0.9, "reserve 3": 0.7}
-    known: Known = {}
-    run(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()}, known)
-    assert {key: len(each) for key, each in known.items()} == {
+    race = Race(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()})
+    race.run()
+    assert {key: len(each) for key, each in race.known.items()} == {
         "candidate 0": 1,
         "candidate 1": 2,
         "reserve 3": 3,
@@ -156,6 +196,86 @@ def test_the_reserves_of_the_kind_that_leads_take_part_and_may_win() -> None:
 def test_a_reserve_that_was_trained_for_another_reason_is_confirmed_where_it_leads() -> None:
     racers = reserves_of_two_kinds()
     accuracy = {"candidate 0": 0.5, "candidate 1": 0.6, "reserve 2": 0.9, "reserve 3": 0.7}
-    known: Known = {"reserve 2": {1: 0.9}}
-    run(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()}, known)
-    assert len(known["reserve 2"]) == len(SEEDS)
+    race = Race(racers, {key: dict.fromkeys(SEEDS, value) for key, value in accuracy.items()})
+    race.known = {"reserve 2": {1: 0.9}}
+    race.run()
+    assert len(race.known["reserve 2"]) == len(SEEDS)
+
+
+# At the rung
+
+
+@given(halved_races())
+def test_who_leads_at_the_rung_goes_on_and_the_others_are_left(
+    drawn: tuple[list[Racer], Known, Rungs],
+) -> None:
+    racers, outcomes, rungs = drawn
+    race = Race(racers, outcomes, rungs)
+    order = race.run()
+    assert race.rungs is not None
+    # Everyone is looked at first, references are trained to the end, and nobody goes on who failed.
+    candidates = [racer for racer in racers if not racer.reference]
+    assert {r.key for r in candidates if not r.reserve} <= set(race.rungs) <= {r.key for r in candidates}
+    for racer in racers:
+        own = [(due.seed, due.to_rung) for due in order if due.racer is racer]
+        whole = [seed for seed, to_rung in own if not to_rung]
+        if racer.reference:
+            assert own[0] == (1, False)
+        elif own:
+            assert own[0] == (1, True)
+            assert rungs[racer.key] is not None or not whole
+        assert whole == sorted(whole)
+    for budget in (10, 20):
+        there = {r.key: rungs[r.key] for r in candidates if budget in r.budgets and r.key in race.rungs}
+        ranked = sorted((accuracy for accuracy in there.values() if accuracy is not None), reverse=True)
+        for key, accuracy in there.items():
+            if accuracy is not None and accuracy > (ranked[1:] or [0.0])[0]:
+                assert 1 in race.known[key]
+
+
+@given(halved_races())
+def test_the_best_of_those_that_went_on_has_all_seeds_at_the_end(
+    drawn: tuple[list[Racer], Known, Rungs],
+) -> None:
+    racers, outcomes, rungs = drawn
+    race = Race(racers, outcomes, rungs)
+    race.run()
+    samples = accuracies(race.known)
+    means = compare({racer.key: samples[racer.key] for racer in racers if samples.get(racer.key)}).means
+    for budget in (10, 20):
+        within = [racer for racer in racers if budget in racer.budgets and samples.get(racer.key)]
+        for group in (
+            [racer for racer in within if not racer.reference],
+            [racer for racer in within if racer.dense],
+            [racer for racer in within if racer.reference],
+        ):
+            if group:
+                best = max(group, key=lambda racer: means[racer.key])
+                assert set(race.known[best.key]) == set(SEEDS)
+
+
+def test_where_all_that_went_on_fail_the_next_ones_go_on() -> None:
+    racers = [Racer(f"candidate {k}", frozenset({10})) for k in range(8)]
+    outcomes: Known = {
+        racer.key: dict.fromkeys(SEEDS, 0.5 if k > 3 else None) for k, racer in enumerate(racers)
+    }
+    race = Race(racers, outcomes, {racer.key: 0.4 - 0.01 * k for k, racer in enumerate(racers)})
+    race.run()
+    assert {key for key, each in race.known.items() if None not in each.values()} >= {"candidate 4"}
+
+
+def test_a_third_of_the_candidates_goes_on_and_three_at_least() -> None:
+    assert [promoted_of(count) for count in (0, 1, 3, 4, 9, 12, 13)] == [0, 1, 3, 3, 3, 4, 5]
+    racers = [Racer(f"candidate {k}", frozenset({10}), dense=k > 6) for k in range(9)]
+    found = promoted(racers, {racer.key: 0.5 - 0.01 * k for k, racer in enumerate(racers)})
+    assert found == {"candidate 0", "candidate 1", "candidate 2", "candidate 7"}
+
+
+def test_who_is_trained_to_the_end_for_another_reason_may_win_though_it_was_left() -> None:
+    racers = [Racer(f"candidate {k}", frozenset({10})) for k in range(5)]
+    outcomes: Known = {racer.key: dict.fromkeys(SEEDS, 0.5) for racer in racers}
+    outcomes["candidate 4"] = dict.fromkeys(SEEDS, 0.6)
+    race = Race(racers, outcomes, {racer.key: 0.4 - 0.01 * k for k, racer in enumerate(racers)})
+    race.known = {"candidate 4": {1: 0.6}}
+    race.run()
+    assert set(race.known["candidate 4"]) == set(SEEDS)

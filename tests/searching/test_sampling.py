@@ -42,8 +42,9 @@ def test_everyone_has_a_seed_and_one_of_three_another_one() -> None:
     racers = [Racer(str(number), frozenset({1})) for number in range(7)]
     seeds = (5, 6, 7)
     wanted = sample_round(racers, {}, seeds)
-    assert [racer.key for racer, seed in wanted if seed == 5] == [racer.key for racer in racers]
-    assert [racer.key for racer, seed in wanted if seed == 6] == ["0", "3", "6"]
+    assert [due.racer for due in wanted if due.seed == 5] == racers
+    assert [due.racer.key for due in wanted if due.seed == 6] == ["0", "3", "6"]
+    assert not any(due.to_rung for due in wanted)
     # What failed is known, too.
     assert sample_round(racers, {"0": {5: 0.5}, "3": {6: None}}, seeds) == wanted[1:8] + wanted[9:]
     assert sample_round(racers, {racer.key: {5: 0.5, 6: 0.5} for racer in racers}, seeds) == []
