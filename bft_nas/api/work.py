@@ -22,7 +22,15 @@ from bft_nas.record import DataFacts, Settings
 from bft_nas.record.fidelity import LEAST_NETWORKS
 from bft_nas.record.storage import check_database
 from bft_nas.searching import confirmation, loop, references
-from bft_nas.searching.confirmation import Confirmations, Cost
+from bft_nas.searching.confirmation import Confirmations
+from bft_nas.searching.confirmation_cost import (
+    Cost,
+    Forewarning,
+    cost_of_contenders,
+    expected_cost,
+    seconds_of,
+)
+from bft_nas.searching.contenders import candidate_contender, contenders_of
 from bft_nas.searching.jobs import Engine
 from bft_nas.searching.latency_limit import LatencyLimit
 from bft_nas.searching.sampling import of_all_ranks, sample_round
@@ -74,7 +82,7 @@ class Work:
             epochs=run.protocol.epochs,
             best=None if known.empty else float(known.max()),
         ) as watcher:
-            told = confirmation.Forewarning(watcher, lambda: self.confirmation, known=len(known))
+            told = Forewarning(watcher, lambda: self.confirmation, known=len(known))
             loop.search(
                 run,
                 self.engine,
@@ -93,7 +101,7 @@ class Work:
         names = references.asked_names(self.options.references)
         divisor = self.prepared.settings.confirm_divisor
         chosen = Confirmation.of(self.prepared.protocol, divisor=divisor)
-        cost = confirmation.expected_cost(self.run, len(names), chosen)
+        cost = expected_cost(self.run, len(names), chosen)
         text = confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
         quick = divisor == 1 and self.prepared.protocol.resolution_divisor > QUICK
         return text + (f" ({setting('confirm_divisor')} {QUICK} has a quick look)" if quick else "")
@@ -127,12 +135,12 @@ class Work:
         run = self.run
         chosen, images = confirmation_of(self.prepared)
         entrants = references.field_of(run, names).entrants
-        contenders = confirmation.contenders_of(run, entrants, protocol=chosen.hash)
+        contenders = contenders_of(run, entrants, protocol=chosen.hash)
         known = Confirmations(run, contenders, chosen)
         if not known.missing() or all(contender.racer.reference for contender in contenders):
             known.write()
             return
-        cost = confirmation.cost_of_contenders(contenders, chosen)
+        cost = cost_of_contenders(contenders, chosen)
         self._confirm(known, images, cost, show, say)
 
     def sample(self, show: Show, say: Say, count: int) -> None:
@@ -153,7 +161,7 @@ class Work:
                 f"{LEAST_NETWORKS} or more"
             )
         chosen, images = confirmation_of(self.prepared)
-        contenders = [confirmation.candidate_contender(run, number) for number in numbers]
+        contenders = [candidate_contender(run, number) for number in numbers]
         known = Confirmations(run, contenders, chosen, sample_round)
         trainings = len(known.rows) + len(known.missing())
         self._confirm(known, images, Cost(trainings, trainings, trainings), show, say)
@@ -210,7 +218,7 @@ def time_front(run: Run, say: Say) -> None:
 
 def confirmation_text(run: Run, cost: Cost, protocol: Protocol, workers: int) -> str:
     """What a confirmation costs, in words; with its time as soon as trainings tell how long one takes."""
-    each = confirmation.seconds_of(run, protocol, workers)
+    each = seconds_of(run, protocol, workers)
     least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
     time = "" if each is None else f", about {least} to {most}"
     sides = "/".join(str(protocol.proxy_resolution(side)) for side in run.settings.resolutions)

@@ -6,193 +6,23 @@ run's folder.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_percent
-from bft_nas.record import Candidate, Run, facts_of
+from bft_nas.record import Candidate, Run
 from bft_nas.record.columns import is_missing
-from bft_nas.record.confirmations import CONFIRMATION_NAMES
+from bft_nas.searching.contenders import Contender
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
-from bft_nas.searching.promise import gain_of_a_doubling, promise
-from bft_nas.searching.racing import Due, Racer, Rule, next_round, promoted_of
+from bft_nas.searching.racing import Due, Rule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
-from bft_nas.searching.references import Entrant
-from bft_nas.searching.shortlist import RESERVES, SHORTLIST, Promising, kind_of, reserves, shortlist
-from bft_nas.training.confirmation import Confirmation, time_of
+from bft_nas.training.confirmation import Confirmation
 
 if TYPE_CHECKING:
     from bft_nas.searching.loop import Clock, Watcher
     from bft_nas.training.curve import Curve
-    from bft_nas.training.protocol import Protocol
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A network that is confirmed."""
-
-    racer: Racer
-    candidate: Candidate
-    """With the number of a candidate; that of a reference says nothing."""
-    width: float | None = None
-    """Of a reference."""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What confirmations.csv says of the network, whatever the seed."""
-        candidate = self.candidate
-        known = facts_of(candidate.architecture, candidate.budget)
-        name: dict[str, Any] = {"number": candidate.number}
-        if self.width is not None:
-            name = {"name": candidate.architecture.family, "width": round(self.width, 3)}
-        return {**name, **{key: known[key] for key in CONFIRMATION_NAMES if key in known}}
-
-
-def contenders_of(
-    run: Run, references: Sequence[Entrant] = (), *, protocol: str = ""
-) -> tuple[Contender, ...]:
-    """Who is to be confirmed of a run: the `shortlist` of each of its budgets, its `reserves`, and these references.
-
-    Whoever was trained under the confirmation ``protocol`` of this hash before takes part too, such as for
-    ``bft-nas fidelity``.
-    """
-    complete = [entry for entry in run.ledger.history.entries if entry.state == "complete"]
-    gain = gain_of_a_doubling([entry.accuracies[-1] for entry in complete])
-    promising = [
-        Promising(
-            entry.number,
-            str(entry.facts["family"]),
-            promise(entry.accuracies[-1], entry.macs, max(run.settings.budgets), gain),
-            entry.macs,
-            entry.facts["butterfly_share"] == 0,
-            entry.choices,
-        )
-        for entry in complete
-        if entry.facts is not None
-    ]
-    listed: dict[int, list[int]] = {}
-    behind: dict[int, list[int]] = {}
-    for budget in run.settings.budgets:
-        for number in shortlist(promising, budget):
-            listed.setdefault(number, []).append(budget)
-        for number in reserves(promising, budget):
-            behind.setdefault(number, []).append(budget)
-    known = run.confirmations()
-    before = known.loc[(known["protocol"] == protocol) & known["accuracy"].notna(), "number"].dropna()
-    for number in map(int, before.unique()):
-        if number not in behind:
-            listed.setdefault(number, [])
-    return (
-        *(candidate_contender(run, number, budgets) for number, budgets in listed.items()),
-        *(
-            candidate_contender(run, number, budgets, reserve=True)
-            for number, budgets in behind.items()
-            if number not in listed
-        ),
-        *(reference_contender(each) for each in references),
-    )
-
-
-def reference_contender(entrant: Entrant) -> Contender:
-    """A reference, confirmed for the budget that it was made for."""
-    budget = entrant.candidate.budget
-    racer = Racer(f"{entrant.name} {budget}", frozenset({budget}), reference=True)
-    return Contender(racer, entrant.candidate, entrant.width)
-
-
-def candidate_contender(
-    run: Run, number: int, budgets: Sequence[int] = (), *, reserve: bool = False
-) -> Contender:
-    """A candidate of a run, confirmed for some of its budgets; without any, for all that it is within."""
-    entry = run.ledger.history.entries[number]
-    facts = entry.facts or {}
-    within = budgets or [budget for budget in run.settings.budgets if entry.macs <= budget]
-    return Contender(
-        Racer(
-            f"candidate {number}",
-            frozenset(within),
-            dense=facts["butterfly_share"] == 0,
-            kind=kind_of(str(facts["family"]), dense=facts["butterfly_share"] == 0),
-            reserve=reserve,
-        ),
-        Candidate(number, run.architecture(number), entry.macs, int(facts["budget"])),
-    )
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a confirmation costs, in whole trainings; those that are left at the rung count as their part."""
-
-    least: float
-    """When nobody but the best candidate and the best reference gets a second seed."""
-    most: float
-    """When everybody who goes on from the rung gets all of them."""
-    parts: int
-    """At most: a training that goes on from the rung has two."""
-
-    def __str__(self) -> str:
-        least, most = math.ceil(self.least), math.ceil(self.most)
-        return f"{least} to {most} trainings" if least < most else f"{most} trainings"
-
-
-def cost_of(candidates: int, references: int, *, budgets: int, confirmation: Confirmation) -> Cost:
-    """What it costs to confirm so many candidates, called reserves among them, and references at so many budgets.
-
-    >>> from bft_nas.training.protocol import Protocol
-    >>> confirmation = Confirmation(Protocol("images", "", 10, 100, 20, 6, epochs=2))
-    >>> str(cost_of(SHORTLIST + 1 + RESERVES, 4, budgets=1, confirmation=confirmation))
-    '16 to 29 trainings'
-    """
-    further = len(confirmation.seeds) - 1
-    compared = min(budgets, candidates) + min(budgets, references)
-    first, parts, able = float(candidates), candidates, candidates
-    if confirmation.rung:
-        # As many of each budget as if it had all candidates, at most, and the best one without butterflies.
-        able = min(candidates, budgets * (promoted_of(candidates) + 1))
-        part = confirmation.rung / confirmation.epochs
-        first, parts = candidates * part + able * (1 - part), candidates + able
-    return Cost(
-        first + references + compared * further,
-        first + references + (able + references) * further,
-        parts + references + (able + references) * further,
-    )
-
-
-def expected_cost(run: Run, references: int, confirmation: Confirmation) -> Cost:
-    """What the confirmation of a run costs that is compared with so many references at each budget."""
-    budgets = len(run.settings.budgets)
-    candidates = budgets * (SHORTLIST + 1 + RESERVES)
-    return cost_of(candidates, budgets * references, budgets=budgets, confirmation=confirmation)
-
-
-def cost_of_contenders(contenders: Sequence[Contender], confirmation: Confirmation) -> Cost:
-    """What it costs to confirm these."""
-    racers = [contender.racer for contender in contenders]
-    references = sum(racer.reference for racer in racers)
-    budgets: frozenset[int] = frozenset().union(*(racer.budgets for racer in racers))
-    called = sum(_most_called(racers, budget) for budget in budgets)
-    candidates = sum(not racer.reference and not racer.reserve for racer in racers) + called
-    return cost_of(candidates, references, budgets=len(budgets), confirmation=confirmation)
-
-
-def _most_called(racers: Sequence[Racer], budget: int) -> int:
-    """How many reserves of one kind there are within a budget at most."""
-    kinds = Counter(racer.kind for racer in racers if racer.reserve and budget in racer.budgets)
-    return max(kinds.values(), default=0)
-
-
-def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:
-    """How long a training of the confirmation keeps a run from the next one, from its proxy trainings; None without."""
-    results = run.results()
-    trained = results[results["state"] == "complete"]
-    if trained.empty:
-        return None
-    return float(trained["seconds"].mean()) * time_of(protocol, run.protocol) / workers
 
 
 class Confirmations:
@@ -200,7 +30,7 @@ class Confirmations:
 
     Args:
         run: to be confirmed.
-        contenders: see `contenders_of`.
+        contenders: see `bft_nas.searching.contenders.contenders_of`.
         confirmation: under which.
         rule: who is trained next, and with which seed.
     """
@@ -397,29 +227,3 @@ class _Confirming(Reporting):
                 f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
             )
         self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, seconds)
-
-
-class Forewarning:
-    """A watcher of a search that is told what the confirmation will cost, once `ENOUGH` candidates were trained.
-
-    Args:
-        watcher: what is notified of all.
-        cost: says it; empty where there will be none.
-        known: candidates trained before: where they are enough, the plan has said it.
-    """
-
-    ENOUGH = 3
-
-    def __init__(self, watcher: Watcher, cost: Callable[[], str], known: int) -> None:
-        self.watcher = watcher
-        self.cost = cost
-        self.trained = known
-        self.begin, self.step, self.epoch = watcher.begin, watcher.step, watcher.epoch
-        self.lost, self.advise = watcher.lost, watcher.advise
-
-    def end(self, candidate: Candidate, accuracy: float | None, reason: str, seconds: float) -> None:
-        """See `bft_nas.searching.loop.Watcher`."""
-        self.watcher.end(candidate, accuracy, reason, seconds)
-        self.trained += accuracy is not None
-        if self.trained == self.ENOUGH and accuracy is not None and (cost := self.cost()):
-            self.advise(f"confirmation after the search: {cost}")

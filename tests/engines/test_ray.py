@@ -26,7 +26,8 @@ from bft_nas.data.images import Images
 from bft_nas.engines import local_engine
 from bft_nas.engines._ray_worker import Share
 from bft_nas.record import Run
-from bft_nas.searching.confirmation import Confirmations, confirm, contenders_of
+from bft_nas.searching.confirmation import Confirmations, confirm
+from bft_nas.searching.contenders import contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.training.confirmation import Confirmation
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run

@@ -20,7 +20,8 @@ from bft_nas.record import Candidate, Run
 from bft_nas.record.confirmations import CONFIRMATION_NAMES
 from bft_nas.record.pareto import by_proxy, winners
 from bft_nas.record.standings import UNCONFIRMED, candidate_texts, tau_of, verdicts_of, winner_text
-from bft_nas.searching.confirmation import Confirmations, confirm, contenders_of
+from bft_nas.searching.confirmation import Confirmations, confirm
+from bft_nas.searching.contenders import contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import Entrant, compare, field_of
 from bft_nas.searching.shortlist import SHORTLIST

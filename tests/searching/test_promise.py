@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bft_nas.searching.confirmation import contenders_of
+from bft_nas.searching.contenders import contenders_of
 from bft_nas.searching.promise import PER_DOUBLING, gain_of_a_doubling, promise
 from bft_nas.searching.proposers.regression import Observed, Point
 from bft_nas.searching.proposers.surrogate import proposed

@@ -10,7 +10,7 @@ import bft_nas
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.engines import local_engine
-from bft_nas.searching.confirmation import contenders_of
+from bft_nas.searching.contenders import contenders_of
 from bft_nas.searching.loop import Clock, search
 from bft_nas.searching.racing import Racer
 from bft_nas.searching.sampling import of_all_ranks, sample_round
