@@ -7,34 +7,17 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.core.units import format_epochs, format_macs, format_percent
+from bft_nas.core.units import format_epochs, format_macs
 from bft_nas.dashboard._layers import REFERENCE, scaled
 from bft_nas.dashboard._style import ACCENT
 from bft_nas.record.columns import Column, column_named
-from bft_nas.record.standings import Verdict, lead_text
+from bft_nas.record.standings import Verdict
 
-HEADINGS = ("network", "confirmed", "seeds", "proxy", "MACs", "fusions", "the winner's lead")
 WHAT_IS_CONFIRMED = (
     "The most promising candidates, the best one without butterflies and the references were trained longer, with"
     " several seeds: mean and standard error. A lead has its 95 % interval; where that holds 0, the two networks are"
-    " not to be told apart."
+    " not to be told apart. Candidates that were behind after half of it went no further."
 )
-
-
-def confirmed_rows(verdict: Verdict) -> list[tuple[str, ...]]:
-    """A row of texts for `HEADINGS` each, the winner first."""
-    return [
-        (
-            each.network.label,
-            each.confirmed,
-            str(len(each.network.sample)),
-            "" if each.accuracy is None else format_percent(each.accuracy),
-            format_macs(each.network.macs),
-            each.network.fusions,
-            lead_text(each.lead) or "winner",
-        )
-        for each in verdict.everyone
-    ]
 
 
 def confirmed_title(verdict: Verdict) -> str:

@@ -10,7 +10,7 @@ from dash import Dash, Input, Output, State, dcc, html, set_props
 
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard import _table
-from bft_nas.dashboard._confirmed import HEADINGS, WHAT_IS_CONFIRMED, confirmed_rows, confirmed_title
+from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, confirmed_title
 from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, panel
 from bft_nas.dashboard._parts import fill, outputs, table
 from bft_nas.dashboard._run_data import RunData
@@ -22,6 +22,7 @@ from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
 from bft_nas.record.pareto import front
+from bft_nas.record.standings import VERDICT_HEADINGS, verdict_rows
 
 KEYS = {
     "butterflies": tuple(
@@ -105,7 +106,7 @@ def _confirmed(data: RunData) -> list[Any]:
     parts: list[Any] = [html.P(WHAT_IS_CONFIRMED, className="about")]
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
-        parts += [html.H3(title), table(HEADINGS, confirmed_rows(verdict), title)]
+        parts += [html.H3(title), table(VERDICT_HEADINGS, verdict_rows(verdict), title)]
     return parts
 
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_macs
-from bft_nas.dashboard._confirmed import HEADINGS, WHAT_IS_CONFIRMED, confirmed_rows, confirmed_title
+from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, confirmed_title
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._html import facts_list, figure_place, page_of
 from bft_nas.dashboard._run_data import RunData, read_run
@@ -32,7 +32,7 @@ from bft_nas.record import REFERENCE_COLUMNS, Run
 from bft_nas.record.columns import columns_for
 from bft_nas.record.latency import measured_on
 from bft_nas.record.pareto import complete, front, winners
-from bft_nas.record.standings import rival_texts, winner_text
+from bft_nas.record.standings import VERDICT_HEADINGS, rival_texts, verdict_rows, winner_text
 
 # The first one is the app's as well.
 SCRIPTS = [Path(__file__).parent / name for name in ("assets/formats.js", "report.js")]
@@ -356,7 +356,7 @@ def _confirmed(data: RunData) -> str:
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
         told = "".join(f"<li>{escape(text)}</li>" for text in rival_texts(verdict))
-        rows = texts_table(title, HEADINGS, confirmed_rows(verdict))
+        rows = texts_table(title, VERDICT_HEADINGS, verdict_rows(verdict))
         parts.append(f'<p class="about">{escape(title)}</p>{rows}<ul>{told}</ul>')
     return "".join(parts) + _control(data)
 

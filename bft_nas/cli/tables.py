@@ -38,11 +38,10 @@ from bft_nas.record.latency import measured_on
 from bft_nas.record.placement import placement_texts
 from bft_nas.record.standings import (
     UNCONFIRMED,
+    VERDICT_HEADINGS,
     candidate_texts,
-    lead_text,
-    left_text,
-    proxy_accuracies,
     rival_texts,
+    verdict_rows,
     verdicts_of,
     winner_text,
 )
@@ -177,7 +176,6 @@ def print_references(console: Console, references: pd.DataFrame, best: pd.DataFr
 def print_confirmation(console: Console, run: Run) -> None:
     """What was confirmed within each budget, how far the winner is ahead, and how well the proxy had ranked it."""
     found = verdicts_of(run)
-    proxies = proxy_accuracies(run.results(), run.references())
     for verdict in found:
         seeds = sorted({seed for each in verdict.everyone for seed in each.network.sample})
         first = verdict.winner.network
@@ -188,19 +186,11 @@ def print_confirmation(console: Console, run: Run) -> None:
             title_justify="left",
             title_style="bold",
         )
-        for heading in ("network", "confirmed", "seeds", "proxy", "MACs", "fusions", "the winner's lead"):
+        for heading in VERDICT_HEADINGS:
             justify: Any = "left" if heading in ("network", "fusions", "the winner's lead") else "right"
             table.add_column(heading, justify=justify)
-        for each in verdict.everyone:
-            network = each.network
-            proxy = "" if each.accuracy is None else format_percent(each.accuracy)
-            facts = (str(len(network.sample)), proxy, format_macs(network.macs), network.fusions)
-            mark = "* " if each is verdict.winner else ""
-            table.add_row(f"{mark}{network.label}", each.confirmed, *facts, lead_text(each.lead))
-        for left in verdict.left:
-            brief = format_percent(proxies[left.number])
-            cells = ("", "", brief, format_macs(left.macs), left.fusions, left_text(left, first.rung))
-            table.add_row(f"candidate {left.number}", *cells)
+        for place, (network, *cells) in enumerate(verdict_rows(verdict)):
+            table.add_row(network if place else f"* {network}", *cells)
         console.print(table)
         for text in rival_texts(verdict):
             console.print(text, highlight=False)

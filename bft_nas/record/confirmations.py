@@ -83,6 +83,11 @@ class LeftNetwork:
     epochs: int
     """After which it is."""
 
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"candidate {self.number}"
+
 
 def write_confirmations(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Replace confirmations.csv in one step; the keys of a row are `CONFIRMATION_NAMES`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bft_nas.core.units import format_duration, format_epochs, format_macs
+from bft_nas.record.confirmations import left_networks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,12 @@ def confirmed_text(run: Run) -> str:
     networks = len(rows.drop_duplicates(["number", "name", "budget"]))
     seconds = format_duration(float(rows["seconds"].sum()))
     each = confirmation_epochs(run, int(rows["epochs"].max()))
-    return f"{networks} networks in {len(rows)} trainings of {each} ({seconds}), protocol {rows['protocol'].iloc[0]}"
+    count = len(left_networks(rows))
+    left = f", {count} of them left after half of it" if count else ""
+    return (
+        f"{networks} networks in {len(rows)} trainings of {each}{left} ({seconds}), protocol "
+        f"{rows['protocol'].iloc[0]}"
+    )
 
 
 def confirmation_epochs(run: Run, epochs: int) -> str:

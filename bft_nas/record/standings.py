@@ -42,6 +42,17 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A candidate that was left at the rung, beside the winner of a budget."""
+
+    network: LeftNetwork
+    accuracy: float | None
+    """Under the proxy protocol."""
+    winner: float | None
+    """The winner's accuracy at the rung; None where there was none for it."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the confirmation says within one budget."""
 
@@ -49,7 +60,7 @@ class Verdict:
     winner: Standing
     others: tuple[Standing, ...]
     """Candidates within the budget and references made for it, the most accurate first."""
-    left: tuple[LeftNetwork, ...] = ()
+    left: tuple[Left, ...] = ()
     """Candidates within it that went no further than the rung, the most accurate there first."""
 
     @property
@@ -108,7 +119,9 @@ def verdicts(
                 budget,
                 standing(won[0]),
                 tuple(standing(each, won[0]) for each in ranked),
-                tuple(each for each in left if each.macs <= budget),
+                tuple(
+                    Left(each, proxy.get(each.number), won[0].rung) for each in left if each.macs <= budget
+                ),
             )
         )
     return tuple(found)
@@ -170,14 +183,50 @@ def lead_text(lead: Difference | None) -> str:
     return interval if lead.told_apart else f"not to be told apart: {interval}"
 
 
-def left_text(left: LeftNetwork, winner: float | None) -> str:
-    """How far the winner was ahead of a network where that was left.
+def left_text(left: Left) -> str:
+    """Where a network was left, and how far the winner was then.
 
-    >>> left_text(LeftNetwork(7, 10**7, "d d", 0.52, 1), 0.5613)
+    >>> left_text(Left(LeftNetwork(7, 10**7, "d d", 0.52, 1), 0.4, 0.5613))
     'left after epoch 1 at 52.00%, where the winner had 56.13%'
     """
-    ahead = "" if winner is None else f", where the winner had {format_percent(winner)}"
-    return f"left after epoch {left.epochs} at {format_percent(left.accuracy)}{ahead}"
+    ahead = "" if left.winner is None else f", where the winner had {format_percent(left.winner)}"
+    return f"left after epoch {left.network.epochs} at {format_percent(left.network.accuracy)}{ahead}"
+
+
+VERDICT_HEADINGS = ("network", "confirmed", "seeds", "proxy", "MACs", "fusions", "the winner's lead")
+
+
+def verdict_rows(verdict: Verdict) -> list[tuple[str, ...]]:
+    """A row of texts for `VERDICT_HEADINGS` each, the winner first, those that were left at the rung last."""
+
+    def brief(accuracy: float | None) -> str:
+        return "" if accuracy is None else format_percent(accuracy)
+
+    confirmed = [
+        (
+            each.network.label,
+            each.confirmed,
+            str(len(each.network.sample)),
+            brief(each.accuracy),
+            format_macs(each.network.macs),
+            each.network.fusions,
+            lead_text(each.lead) or "winner",
+        )
+        for each in verdict.everyone
+    ]
+    left = [
+        (
+            each.network.label,
+            "",
+            "",
+            brief(each.accuracy),
+            format_macs(each.network.macs),
+            each.network.fusions,
+            left_text(each),
+        )
+        for each in verdict.left
+    ]
+    return [*confirmed, *left]
 
 
 def winner_text(row: dict[Any, Any]) -> str:
@@ -216,9 +265,5 @@ def candidate_texts(found: Sequence[Verdict], number: int) -> list[str]:
                 texts.append(
                     f"{where}, {verdict.winner.network.label} over {each.network.label}: {lead_text(each.lead)}"
                 )
-        texts += [
-            f"{where}, {left_text(left, verdict.winner.network.rung)}"
-            for left in verdict.left
-            if left.number == number
-        ]
+        texts += [f"{where}, {left_text(left)}" for left in verdict.left if left.network.number == number]
     return texts

@@ -11,7 +11,6 @@ import pytest
 from bft_nas.cli.main import main
 from bft_nas.dashboard import write_run_report
 from bft_nas.dashboard._candidate import _find, _standing
-from bft_nas.dashboard._confirmed import HEADINGS, confirmed_rows
 from bft_nas.dashboard._run_data import read_run, signature
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
@@ -21,7 +20,7 @@ from bft_nas.network import cost
 from bft_nas.network.references import widest
 from bft_nas.record import Run, facts_of
 from bft_nas.record.pareto import by_proxy, winners
-from bft_nas.record.standings import lead_text, verdicts_of
+from bft_nas.record.standings import VERDICT_HEADINGS, lead_text, verdict_rows, verdicts_of
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import Page
 
@@ -115,7 +114,7 @@ def test_a_front_without_confirmations_is_drawn_as_before_and_says_so(runs: Path
 def test_the_report_tells_who_won_and_over_whom(proven: Run, tmp_path: Path) -> None:
     page = Page(write_run_report(proven, tmp_path / "report.html").read_text(encoding="utf-8"))
     (verdict,) = verdicts_of(proven)
-    for row in confirmed_rows(verdict):
+    for row in verdict_rows(verdict):
         line = next(line for line in page.rows if line.startswith(row[0]) and row[1] in line)
         assert row[-1] in line
     assert f"{verdict.winner.network.label} over reference {NAME}: +5.1 points (95 %: " in page.text
@@ -134,9 +133,9 @@ def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
     (verdict,) = verdicts_of(proven)
     data = read_run(proven)
     text = str(_confirmed(data))
-    for heading in HEADINGS:
+    for heading in VERDICT_HEADINGS:
         assert heading in text
-    for row in confirmed_rows(verdict):
+    for row in verdict_rows(verdict):
         assert all(cell in text for cell in row)
     opened = Runs(runs)
     number = int(verdict.winner.network.number or 0)

@@ -18,8 +18,16 @@ from bft_nas.data.dataset import load_dataset
 from bft_nas.engines import local_engine
 from bft_nas.record import Candidate, Run
 from bft_nas.record.confirmations import CONFIRMATION_NAMES
+from bft_nas.record.facts import confirmed_text
 from bft_nas.record.pareto import by_proxy, winners
-from bft_nas.record.standings import UNCONFIRMED, candidate_texts, tau_of, verdicts_of, winner_text
+from bft_nas.record.standings import (
+    UNCONFIRMED,
+    candidate_texts,
+    tau_of,
+    verdict_rows,
+    verdicts_of,
+    winner_text,
+)
 from bft_nas.searching.confirmation import Confirmations, confirm
 from bft_nas.searching.contenders import contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
@@ -306,15 +314,18 @@ def test_of_those_that_are_left_it_is_said_how_far_the_winner_was_ahead(
     (verdict,) = verdicts_of(run)
     rows = run.confirmations()
     left = rows[rows["accuracy"].isna()]
-    assert {each.number for each in verdict.left} == set(left["number"])
-    assert [each.accuracy for each in verdict.left] == sorted(left["rung"], reverse=True)
-    assert not {each.number for each in verdict.left} & {each.network.number for each in verdict.everyone}
-    worst = verdict.left[-1]
+    numbers = [each.network.number for each in verdict.left]
+    assert sorted(numbers) == sorted(left["number"])
+    assert [each.network.accuracy for each in verdict.left] == sorted(left["rung"], reverse=True)
+    assert not {*numbers} & {each.network.number for each in verdict.everyone}
+    worst = verdict.left[-1].network
     winner = rows[(rows["number"] == verdict.winner.network.number) & (rows["seed"] == 1)]["rung"].item()
-    (text,) = candidate_texts([verdict], worst.number)
-    assert text == (
-        f"within 2M, left after epoch 2 at {worst.accuracy:.2%}, where the winner had {winner:.2%}"
-    )
+    told = f"left after epoch 2 at {worst.accuracy:.2%}, where the winner had {winner:.2%}"
+    assert candidate_texts([verdict], worst.number) == [f"within 2M, {told}"]
+    first, *_, last = verdict_rows(verdict)
+    assert first[-1] == "winner"
+    assert last[::6] == (f"candidate {worst.number}", told)
+    assert f", {len(left)} of them left after half of it" in confirmed_text(run)
     # How well the proxy ranked them is asked of all.
     confirmed_ones = rows.loc[rows["number"].notna(), "number"].nunique()
     tau, networks = tau_of(run.results(), run.references(), rows)
