@@ -26,7 +26,7 @@ class Cost:
     least: float
     """When nobody but the best candidate and the best reference gets a second seed."""
     most: float
-    """When everybody who goes on from the rung gets all of them."""
+    """When everybody who goes on gets all of them."""
     parts: int
     """At most: a training that goes on from the rung has two."""
 
@@ -41,14 +41,14 @@ def cost_of(candidates: int, references: int, *, budgets: int, confirmation: Con
     >>> from bft_nas.training.protocol import Protocol
     >>> confirmation = Confirmation(Protocol("images", "", 10, 100, 20, 6, epochs=2))
     >>> str(cost_of(SHORTLIST + 1 + RESERVES, 4, budgets=1, confirmation=confirmation))
-    '16 to 29 trainings'
+    '16 to 30 trainings'
     """
     further = len(confirmation.seeds) - 1
     compared = min(budgets, candidates) + min(budgets, references)
-    first, parts, able = float(candidates), candidates, candidates
+    # As many of each budget as if it had all candidates, at most, and the best one without butterflies.
+    able = min(candidates, budgets * (promoted_of(candidates) + 1))
+    first, parts = float(candidates), candidates
     if confirmation.rung:
-        # As many of each budget as if it had all candidates, at most, and the best one without butterflies.
-        able = min(candidates, budgets * (promoted_of(candidates) + 1))
         part = confirmation.rung / confirmation.epochs
         first, parts = candidates * part + able * (1 - part), candidates + able
     return Cost(

@@ -149,7 +149,7 @@ def test_the_best_of_each_kind_has_all_seeds_at_the_end(race: tuple[list[Racer],
 def test_who_is_far_behind_saves_its_seeds(racers: list[Racer], behind: float) -> None:
     candidates = [racer for racer in racers if not racer.reference]
     samples = {racer.key: {1: 0.7 - behind * k} for k, racer in enumerate(racers)}
-    kept = going_on(racers, samples)
+    kept = going_on(racers, samples, set(samples))
     assert kept <= set(samples)
     for racer in candidates:
         leaders = [r for r in candidates if r.budgets & racer.budgets]
@@ -200,6 +200,13 @@ def test_a_reserve_that_was_trained_for_another_reason_is_confirmed_where_it_lea
     race.known = {"reserve 2": {1: 0.9}}
     race.run()
     assert len(race.known["reserve 2"]) == len(SEEDS)
+
+
+def test_of_many_that_cannot_be_told_apart_a_third_has_further_seeds() -> None:
+    racers = [Racer(f"candidate {k}", frozenset({10})) for k in range(12)]
+    race = Race(racers, {racer.key: dict.fromkeys(SEEDS, 0.6 - 0.0001 * k) for k, racer in enumerate(racers)})
+    race.run()
+    assert [len(race.known[racer.key]) for racer in racers] == [3] * 4 + [1] * 8
 
 
 # At the rung
