@@ -34,8 +34,8 @@ benchmarks/proof/proof.py run` fills with the commands that users have. *default
 same with `--fusion dense` for as many seconds, *random* one of random proposals for as many. *former* and
 *former-dense* are the first two as they were once (20 candidates, confirmed at a sixth of the resolution), *whole* is
 the default before the next best of the leading family were confirmed, too, *known* and *known-dense* before larger
-networks were given what they have yet to catch up with, *turns* before confirmations were twice as long and left at half
-of it what was behind. The others are references as wide as the budget allows.
+networks were given what they have yet to catch up with, *turns* before confirmations were twice as long and left at
+half of it what was behind. The others are references as wide as the budget allows.
 Winners and references are trained by `bft-nas train` with the same recipe and as many epochs; test images are read at
 the end, by the network and by the files of its export.
 
