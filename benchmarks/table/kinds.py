@@ -56,5 +56,5 @@ KINDS = {
 }
 """By name. ``full`` is the truth at the deployment resolution (deployed.py), ``long zero`` that of a quarter of it, by
 which all else was decided. ``proxy`` is what a search did when the table was begun and ``d6 brief`` what it does now;
-``confirm`` was the confirmation, then ``d6 fresh confirm``, then ``d2 fresh``, and is ``d1 fresh`` within 60M MACs now,
-``d2 once`` for a quick look. The others differ in steps, learning rate, images or their size."""
+``confirm`` was the confirmation, then ``d6 fresh confirm``, ``d2 fresh`` and ``d1 fresh``, of which it has two epochs
+within 60M MACs now; ``d2 once`` was a quick look. The others differ in steps, learning rate, images or their size."""

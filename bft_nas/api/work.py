@@ -34,7 +34,7 @@ from bft_nas.searching.contenders import candidate_contender, contenders_of
 from bft_nas.searching.jobs import Engine
 from bft_nas.searching.latency_limit import LatencyLimit
 from bft_nas.searching.sampling import of_all_ranks, sample_round
-from bft_nas.searching.wider import confirmation_of
+from bft_nas.searching.wider import confirmation_of, expected_confirmation
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.confirmation import QUICK, SEEDS, Confirmation
 
@@ -100,7 +100,7 @@ class Work:
             return ""
         names = references.asked_names(self.options.references)
         divisor = self.prepared.settings.confirm_divisor
-        chosen = Confirmation.of(self.prepared.protocol, divisor=divisor)
+        chosen = expected_confirmation(self.prepared)
         cost = expected_cost(self.run, len(names), chosen)
         text = confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
         quick = divisor == 1 and self.prepared.protocol.resolution_divisor > QUICK
@@ -138,7 +138,7 @@ class Work:
         contenders = contenders_of(run, entrants, protocol=chosen.hash)
         known = Confirmations(run, contenders, chosen)
         if not known.missing() or all(contender.racer.reference for contender in contenders):
-            known.write()
+            known.end()
             return
         cost = cost_of_contenders(contenders, chosen)
         self._confirm(known, images, cost, show, say)
@@ -162,8 +162,8 @@ class Work:
             )
         chosen, images = confirmation_of(self.prepared)
         contenders = [candidate_contender(run, number) for number in numbers]
-        known = Confirmations(run, contenders, chosen, sample_round)
-        trainings = len(known.rows) + len(known.missing())
+        known = Confirmations(run, contenders, chosen, sample_round, whole=True)
+        trainings = known.parts + len(known.missing())
         self._confirm(known, images, Cost(trainings, trainings, trainings), show, say)
 
     def _confirm(
@@ -175,7 +175,7 @@ class Work:
         say: Say,
     ) -> None:
         run, chosen = self.run, known.confirmation
-        done = f"; {len(known.rows)} are known" if known.rows else ""
+        done = f"; {known.parts} are known" if known.parts else ""
         text = confirmation_text(run, cost, chosen.protocol, self.clock.workers)
         say(f"confirmation: {text}, {chosen_text(chosen)}{done}")
         with show(

@@ -34,7 +34,9 @@ CONFIRMATION_NAMES = (
 )
 """Columns: a candidate has a ``number``, a reference a ``name`` and a ``width``; ``protocol`` is
 `bft_nas.training.confirmation.Confirmation.hash`; ``rung`` is the accuracy at the rung, where there is one.
-``accuracy`` is empty where training failed, for a ``reason``, and where it was left at the rung, without one."""
+``accuracy`` is empty where training failed, for a ``reason``, and where it was `LEFT` at the rung."""
+LEFT = "left"
+"""The ``reason`` of a training that goes no further than the rung; without any it may yet."""
 _NUMBERS = ("width", "budget", "macs", "butterfly_share", "seed", "accuracy", "epochs", "seconds", "rung")
 
 
@@ -58,7 +60,7 @@ class ConfirmedNetwork:
     mean: float
     """Its accuracy as if it had all seeds, by `bft_nas.record.confirmed.compare` with the others."""
     rung: float | None
-    """Its accuracy at the rung, with the first seed; None where there was none."""
+    """Its accuracy at the rung, with the first of its seeds; None where there was none."""
 
     @property
     def key(self) -> int | tuple[str, int]:
@@ -78,6 +80,7 @@ class LeftNetwork:
     number: int
     macs: int
     fusions: str
+    seed: int
     accuracy: float
     """At the rung."""
     epochs: int
@@ -129,7 +132,7 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
 
     samples: dict[tuple[int | None, str, int], dict[int, float]] = {}
     rows: dict[tuple[int | None, str, int], Mapping[Any, Any]] = {}
-    rungs: dict[tuple[int | None, str, int], float] = {}
+    rungs: dict[tuple[int | None, str, int], dict[int, float]] = {}
     for row in confirmations.to_dict("records"):
         number = None if pd.isna(row["number"]) else int(row["number"])
         key = (number, row["name"], row["budget"])
@@ -137,7 +140,7 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
             samples.setdefault(key, {})[row["seed"]] = row["accuracy"]
             rows[key] = row
             if not pd.isna(row["rung"]):
-                rungs.setdefault(key, row["rung"])
+                rungs.setdefault(key, {})[row["seed"]] = row["rung"]
     means = compare(samples).means
     return tuple(
         ConfirmedNetwork(
@@ -151,7 +154,7 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
             row["epochs"],
             samples[key],
             means[key],
-            rungs.get(key),
+            rungs.get(key, {}).get(min(samples[key])),
         )
         for key, row in rows.items()
     )
@@ -159,12 +162,28 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
 
 def left_networks(confirmations: pd.DataFrame) -> tuple[LeftNetwork, ...]:
     """The candidates that were left at the rung, the most accurate there first."""
-    left = confirmations[confirmations["accuracy"].isna() & confirmations["rung"].notna()]
+    left = confirmations[confirmations["reason"] == LEFT]
     found = [
-        LeftNetwork(int(row["number"]), row["macs"], row["fusions"], row["rung"], row["epochs"])
-        for row in left[left["reason"] == ""].to_dict("records")
+        LeftNetwork(int(row["number"]), row["macs"], row["fusions"], row["seed"], row["rung"], row["epochs"])
+        for row in left.to_dict("records")
     ]
     return tuple(sorted(found, key=lambda network: -network.accuracy))
+
+
+def samples_of(confirmations: pd.DataFrame) -> dict[Any, Sample]:
+    """Accuracies by seed, by `ConfirmedNetwork.key`, with those of networks that were left at the rung as estimates.
+
+    One that was left is taken to gain from there on what those that went on did on average; it is left out where there
+    are none of these.
+    """
+    networks = confirmed_networks(confirmations)
+    gains = [each.sample[min(each.sample)] - each.rung for each in networks if each.rung is not None]
+    samples: dict[Any, Sample] = {network.key: network.sample for network in networks}
+    if gains:
+        gain = sum(gains) / len(gains)
+        for left in left_networks(confirmations):
+            samples.setdefault(left.number, {left.seed: left.accuracy + gain})
+    return samples
 
 
 def with_confirmed(frame: pd.DataFrame, networks: Iterable[ConfirmedNetwork]) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def confirmed_text(run: Run) -> str:
     seconds = format_duration(float(rows["seconds"].sum()))
     each = confirmation_epochs(run, int(rows["epochs"].max()))
     count = len(left_networks(rows))
-    left = f", {count} of them left after half of it" if count else ""
+    left = f", {count} of them left at the rung" if count else ""
     return (
         f"{networks} networks in {len(rows)} trainings of {each}{left} ({seconds}), protocol "
         f"{rows['protocol'].iloc[0]}"

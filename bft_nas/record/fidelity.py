@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bft_nas.core.errors import setting
 from bft_nas.core.units import format_percent
-from bft_nas.record.confirmations import confirmed_networks
+from bft_nas.record.confirmations import samples_of
 from bft_nas.record.confirmed import Spread, ceiling, compare, tau_error
 from bft_nas.record.standings import tau_of
 
@@ -84,6 +84,6 @@ class Fidelity:
 def fidelity_of(run: Run) -> Fidelity:
     """From what is recorded of a run."""
     confirmations = run.confirmations()
-    found = compare(dict(enumerate(network.sample for network in confirmed_networks(confirmations))))
+    found = compare(samples_of(confirmations))
     tau, networks = tau_of(run.results(), run.references(), confirmations)
     return Fidelity(networks, tau, found.spread, ceiling(found))

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.units import format_macs, format_percent
 from bft_nas.record.columns import column_named, is_missing
-from bft_nas.record.confirmations import ConfirmedNetwork, LeftNetwork, confirmed_networks, left_networks
+from bft_nas.record.confirmations import (
+    ConfirmedNetwork,
+    LeftNetwork,
+    confirmed_networks,
+    left_networks,
+    samples_of,
+)
 from bft_nas.record.confirmed import Difference, compare, kendall_tau, pooled_spread, standard_error
 from bft_nas.record.pareto import complete, winners
 
@@ -138,16 +144,9 @@ def proxy_accuracies(results: pd.DataFrame, references: pd.DataFrame) -> dict[An
 
 
 def tau_of(results: pd.DataFrame, references: pd.DataFrame, confirmations: pd.DataFrame) -> tuple[float, int]:
-    """Kendall's tau between proxy and confirmation, and over how many networks.
-
-    One that was left at the rung is taken to gain from there on what the others do on average.
-    """
+    """Kendall's tau between proxy and confirmation, and over how many networks; see `samples_of`."""
     proxy = proxy_accuracies(results, references)
-    networks = confirmed_networks(confirmations)
-    gains = [network.mean - network.rung for network in networks if network.rung is not None]
-    gain = sum(gains) / max(1, len(gains))
-    means: dict[Any, float] = {each.number: each.accuracy + gain for each in left_networks(confirmations)}
-    means |= {network.key: network.mean for network in networks}
+    means = compare(samples_of(confirmations)).means
     both = [(proxy[key], mean) for key, mean in means.items() if key in proxy]
     return kendall_tau(*zip(*both, strict=True)) if len(both) > 1 else float("nan"), len(both)
 
@@ -186,7 +185,7 @@ def lead_text(lead: Difference | None) -> str:
 def left_text(left: Left) -> str:
     """Where a network was left, and how far the winner was then.
 
-    >>> left_text(Left(LeftNetwork(7, 10**7, "d d", 0.52, 1), 0.4, 0.5613))
+    >>> left_text(Left(LeftNetwork(7, 10**7, "d d", 1, 0.52, 1), 0.4, 0.5613))
     'left after epoch 1 at 52.00%, where the winner had 56.13%'
     """
     ahead = "" if left.winner is None else f", where the winner had {format_percent(left.winner)}"

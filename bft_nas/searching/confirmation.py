@@ -14,6 +14,7 @@ from bft_nas.core.files import write_text
 from bft_nas.core.units import format_percent
 from bft_nas.record import Candidate, Run
 from bft_nas.record.columns import is_missing
+from bft_nas.record.confirmations import LEFT
 from bft_nas.searching.contenders import Contender
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
 from bft_nas.searching.racing import Due, Rule, next_round
@@ -33,6 +34,7 @@ class Confirmations:
         contenders: see `bft_nas.searching.contenders.contenders_of`.
         confirmation: under which.
         rule: who is trained next, and with which seed.
+        whole: whether all trainings go to their end, whatever their accuracy at the rung.
     """
 
     def __init__(
@@ -41,10 +43,14 @@ class Confirmations:
         contenders: Sequence[Contender],
         confirmation: Confirmation,
         rule: Rule = next_round,
+        *,
+        whole: bool = False,
     ) -> None:
         self.run = run
         self.confirmation = confirmation
         self.rule = rule
+        self.rung = None if whole else confirmation.rung
+        """The epochs after which candidates are compared."""
         self.stores = {
             seed: ReferenceStore(run.folder.parent, confirmation.under(seed)) for seed in confirmation.seeds
         }
@@ -62,13 +68,12 @@ class Confirmations:
         outcomes: dict[str, dict[int, float | None]] = {}
         rungs: dict[str, float | None] = {}
         for (key, seed), row in self.rows.items():
-            if not is_left(row):
+            if not at_rung(row):
                 outcomes.setdefault(key, {})[seed] = row.get("accuracy")
             if seed == seeds[0]:
-                # A training that says nothing of its rung went on from there.
-                rungs[key] = row.get("accuracy") if row.get("rung") is None else row["rung"]
+                rungs[key] = row.get("rung")
         racers = [each.racer for each in self.contenders.values()]
-        return self.rule(racers, outcomes, seeds, rungs if self.confirmation.rung else None)
+        return self.rule(racers, outcomes, seeds, rungs if self.rung else None)
 
     def add(self, contender: Contender, seed: int, outcome: Outcome) -> None:
         """Keep the outcome of a training, with its weights where it is the best of a candidate.
@@ -85,6 +90,9 @@ class Confirmations:
             and len(outcome.curve) >= self.confirmation.rung
         ):
             row["rung"] = outcome.curve[self.confirmation.rung - 1].accuracy
+        before = self.rows.get((contender.racer.key, seed), {})
+        if outcome.reason and at_rung(before):
+            row["seconds"] += before["seconds"]
         if outcome.curve and len(outcome.curve) < self.confirmation.epochs:
             self.rows[contender.racer.key, seed] = row | {"accuracy": None}
             self.write()
@@ -109,11 +117,23 @@ class Confirmations:
             return self.stores[seed].file(contender.candidate.architecture, kind)
         return self.run.ledger.candidate_file(contender.candidate.number, f"confirmation-{seed}.{kind}")
 
-    def leave(self) -> None:
-        """Remove the checkpoints of those that were left at the rung."""
+    def end(self) -> None:
+        """Nothing is left to be trained: who is at the rung stays there, without a checkpoint."""
         for (key, seed), row in self.rows.items():
-            if is_left(row):
+            if at_rung(row):
+                self.rows[key, seed] = {**row, "reason": LEFT}
                 self.file(self.contenders[key], seed, "pt").unlink(missing_ok=True)
+        self.write()
+
+    @property
+    def parts(self) -> int:
+        """How many are done: a training that went on from the rung has two."""
+        first = self.confirmation.seeds[0]
+        looked = [
+            row for (_, seed), row in self.rows.items() if seed == first and row.get("rung") is not None
+        ]
+        waiting = sum(map(at_rung, looked))
+        return len(self.rows) + (-waiting if self.rung is None else len(looked) - waiting)
 
     def _keep_weights(self, contender: Contender, seed: int, accuracy: float) -> None:
         others = [row.get("accuracy") for (key, _), row in self.rows.items() if key == contender.racer.key]
@@ -129,7 +149,7 @@ class Confirmations:
             known: dict[str, Any] = {
                 str(name): None if is_missing(value) else value for name, value in row.items()
             }
-            ended = known["accuracy"] is not None or is_left(known)
+            ended = known["accuracy"] is not None or at_rung(known)
             if known["protocol"] != self.confirmation.hash or not ended:
                 continue
             key = f"{known['name']} {known['budget']}" if known["name"] else f"candidate {known['number']}"
@@ -157,12 +177,13 @@ def confirm(record: Confirmations, engine: Engine, watcher: Watcher, clock: Cloc
     """
     record.write()
     engine(_Confirming(record, watcher, clock))
-    record.leave()
+    record.end()
 
 
-def is_left(row: Mapping[str, Any]) -> bool:
-    """Whether a training went as far as the rung, by its row, and no further as yet."""
-    return row.get("rung") is not None and row.get("accuracy") is None and not row.get("reason")
+def at_rung(row: Mapping[str, Any]) -> bool:
+    """Whether a training has come as far as the rung, by its row, and no further as yet."""
+    known = row.get("rung") is not None and row.get("accuracy") is None
+    return known and row.get("reason") in (None, "", LEFT)
 
 
 class _Confirming(Reporting):
@@ -174,6 +195,8 @@ class _Confirming(Reporting):
         self.clock = clock
         self.jobs: dict[int, Due] = {}
         """What is being trained, by number of the job."""
+        self.before: dict[int, float] = {}
+        """Seconds that were told of a training when it was at the rung, by number of the job."""
 
     def next(self) -> Job | None:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -191,23 +214,17 @@ class _Confirming(Reporting):
         reference = due.racer.reference
         label = f"seed {seed}" if reference else f"{due.racer.key}, seed {seed}"
         job = Candidate(number, network.architecture, network.macs, network.budget, label)
-        self.watcher.begin(job, self.done + len(self.jobs))
+        self.watcher.begin(job, record.parts + len(self.jobs))
         self.jobs[number] = due
+        checkpoint = record.file(contender, seed, "pt")
+        if checkpoint.is_file():
+            self.before[number] = record.rows.get((due.racer.key, seed), {}).get("seconds", 0.0)
         return Job(
             job,
-            record.file(contender, seed, "pt"),
+            checkpoint,
             None if reference else record.file(contender, seed, "safetensors"),
             record.confirmation.under(seed),
         )
-
-    @property
-    def done(self) -> int:
-        """Parts of trainings: one that went on from the rung has two."""
-        first, rows = self.record.confirmation.seeds[0], self.record.rows
-        whole = [
-            row for (_, seed), row in rows.items() if seed == first and row.get("rung") and not is_left(row)
-        ]
-        return len(rows) + len(whole)
 
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -217,8 +234,8 @@ class _Confirming(Reporting):
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
         due = self.jobs.pop(candidate.number)
-        before = self.record.rows.get((due.racer.key, due.seed), {})
-        seconds = max(0.0, outcome.seconds - before.get("seconds", 0.0))
+        before = self.before.pop(candidate.number, 0.0)
+        seconds = outcome.seconds if outcome.reason else max(0.0, outcome.seconds - before)
         self.clock.training += seconds
         self.record.add(self.record.contenders[due.racer.key], due.seed, outcome)
         reason = outcome.reason

@@ -17,7 +17,7 @@ from bft_nas.record.confirmed import Sample, Spread, compare
 Outcomes = Mapping[int, float | None]
 """Accuracies by seed; None where training failed."""
 AtRung = Mapping[str, float | None]
-"""Accuracies at the rung with the first seed, by key of a racer; None where training failed."""
+"""Accuracies at the rung with the first seed, by key of a racer; None where training failed, or did not tell it."""
 
 MARGIN = 0.003
 """How far behind the best one may be, besides the errors of both means."""
@@ -114,12 +114,12 @@ class _Race:
     def missing(self) -> list[Due]:
         """See `next_round`."""
         while True:
-            to_rung = self._to_rung()
-            round_ = self._round()
+            to_rung, round_ = self._to_rung(), self._round()
+            if not to_rung and not round_:
+                round_ = self._uncalled()
             missing = [due for due in round_ if due.seed not in self.outcomes.get(due.racer.key, {})]
             if to_rung or missing:
                 return [*to_rung, *missing]
-            round_ = round_ or self._uncalled()
             if not round_:
                 return []
             self._end(round_)
@@ -151,11 +151,8 @@ class _Race:
     def _uncalled(self) -> list[Due]:
         """Whoever nobody called, or was left at the rung, and was trained all the same, as for `bft-nas fidelity`."""
         first = self.seeds[0]
-        return [
-            Due(racer, first)
-            for racer in self.racers
-            if not self.known[racer.key] and first in self.outcomes.get(racer.key, {})
-        ]
+        trained = {key for key, each in self.outcomes.items() if first in each or _accuracies(each)}
+        return [Due(r, first) for r in self.racers if not self.known[r.key] and r.key in trained]
 
     def _end(self, round_: Sequence[Due]) -> None:
         """What a round has shown says who is concerned by the next one."""

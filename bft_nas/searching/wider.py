@@ -25,9 +25,7 @@ def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
     settings, proxy, images = prepared.settings, prepared.protocol, prepared.images
     divisor = settings.confirm_divisor
     nearer = divisor < proxy.resolution_divisor
-    steps = longer(proxy.resolution_divisor, divisor)
-    wanted = settings.images and min(LONGER, steps * proxy.epochs) * settings.images
-    has_more = settings.images is not None and proxy.train_images >= settings.images
+    wanted, has_more = _wanted(prepared), _has_more(prepared)
     same = Confirmation.of(proxy, divisor=divisor)
     if not nearer and not has_more:
         return same, images
@@ -42,3 +40,22 @@ def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
     wider = replace(proxy, data_digest=dataset.digest, train_images=len(dataset.train.labels))
     dataset = replace(dataset, normalisation=(images.mean, images.std))
     return Confirmation.of(proxy, wider, divisor=divisor), bft_nas.data.images.Images(dataset, images.device)
+
+
+def expected_confirmation(prepared: Prepared) -> Confirmation:
+    """`confirmation_of` for a plan, which reads no image: if the data have as many as it takes."""
+    proxy, divisor = prepared.protocol, prepared.settings.confirm_divisor
+    wanted = _wanted(prepared) if _has_more(prepared) else None
+    return Confirmation.of(proxy, replace(proxy, train_images=wanted or proxy.train_images), divisor=divisor)
+
+
+def _wanted(prepared: Prepared) -> int | None:
+    """How many images it takes, if the data have them; None for all."""
+    settings, proxy = prepared.settings, prepared.protocol
+    steps = longer(proxy.resolution_divisor, settings.confirm_divisor)
+    return settings.images and min(LONGER, steps * proxy.epochs) * settings.images
+
+
+def _has_more(prepared: Prepared) -> bool:
+    """Whether the search did not have to take all images that there are."""
+    return prepared.settings.images is not None and prepared.protocol.train_images >= prepared.settings.images

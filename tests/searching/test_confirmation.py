@@ -17,8 +17,9 @@ from bft_nas.core.errors import UserError
 from bft_nas.data.dataset import load_dataset
 from bft_nas.engines import local_engine
 from bft_nas.record import Candidate, Run
-from bft_nas.record.confirmations import CONFIRMATION_NAMES
+from bft_nas.record.confirmations import CONFIRMATION_NAMES, LEFT, left_networks, samples_of
 from bft_nas.record.facts import confirmed_text
+from bft_nas.record.fidelity import fidelity_of
 from bft_nas.record.pareto import by_proxy, winners
 from bft_nas.record.standings import (
     UNCONFIRMED,
@@ -29,9 +30,11 @@ from bft_nas.record.standings import (
     winner_text,
 )
 from bft_nas.searching.confirmation import Confirmations, confirm
-from bft_nas.searching.contenders import contenders_of
+from bft_nas.searching.confirmation_cost import cost_of_contenders
+from bft_nas.searching.contenders import candidate_contender, contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import Entrant, compare, field_of
+from bft_nas.searching.sampling import sample_round
 from bft_nas.searching.shortlist import SHORTLIST
 from bft_nas.training.confirmation import Confirmation
 from bft_nas.training.loop import accuracy
@@ -106,6 +109,18 @@ def confirmed(run: Run, prepared: Prepared, watcher: Silent | None = None) -> Si
     known = Confirmations(run, contenders_of(run, references_of(run)), Confirmation.of(run.protocol))
     confirm(known, local_engine(prepared.images, run.protocol), watcher, Clock())
     return watcher
+
+
+class Positions(Silent):
+    """Keeps how many others were done or under way when each training began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions: list[int] = []
+
+    def begin(self, candidate: Candidate, position: int) -> None:
+        super().begin(candidate, position)
+        self.positions.append(position)
 
 
 class Impatient(Silent):
@@ -293,7 +308,7 @@ def test_who_is_behind_at_the_rung_goes_no_further(crowded: tuple[Run, Prepared,
     assert len(candidates) > 5
     assert len(left) >= len(candidates) // 2
     assert set(left["epochs"]) == {2}
-    assert set(left["reason"]) == {""}
+    assert set(left["reason"]) == {LEFT}
     went_on = candidates[candidates["accuracy"].notna()]
     assert left["rung"].max() <= went_on["rung"].nlargest(3).min()
     assert set(went_on["epochs"]) == {4}
@@ -325,12 +340,48 @@ def test_of_those_that_are_left_it_is_said_how_far_the_winner_was_ahead(
     first, *_, last = verdict_rows(verdict)
     assert first[-1] == "winner"
     assert last[::6] == (f"candidate {worst.number}", told)
-    assert f", {len(left)} of them left after half of it" in confirmed_text(run)
+    assert f", {len(left)} of them left at the rung" in confirmed_text(run)
     # How well the proxy ranked them is asked of all.
     confirmed_ones = rows.loc[rows["number"].notna(), "number"].nunique()
     tau, networks = tau_of(run.results(), run.references(), rows)
     assert networks == confirmed_ones
     assert -1 <= tau <= 1
+    assert fidelity_of(run).networks == networks
+    # What was left is taken to have gained what the others did.
+    whole = rows[(rows["seed"] == 1) & rows["number"].notna() & rows["accuracy"].notna()]
+    gain = float((whole["accuracy"] - whole["rung"]).mean())
+    assert samples_of(rows)[worst.number] == {1: pytest.approx(worst.accuracy + gain)}
+
+
+def test_they_go_on_when_candidates_of_all_ranks_are_asked_for(
+    crowded: tuple[Run, Prepared, Silent], tmp_path: Path
+) -> None:
+    undisturbed, prepared, _ = crowded
+    run = copy_of(undisturbed, tmp_path)
+    left = {each.number for each in left_networks(run.confirmations())}
+    contenders = [candidate_contender(run, number) for number in sorted(left)]
+    known = Confirmations(run, contenders, Confirmation.of(run.protocol), sample_round, whole=True)
+    watcher, expected = Positions(), known.parts + len(known.missing())
+    confirm(known, local_engine(prepared.images, run.protocol), watcher, Clock())
+    assert watcher.positions == list(range(expected))
+    assert left_networks(run.confirmations()) == ()
+    rows = run.confirmations()
+    assert rows.loc[rows["number"].isin(left), "accuracy"].notna().all()
+
+
+def test_positions_follow_one_another_and_its_seconds_are_those_of_its_trainings(
+    crowded: tuple[Run, Prepared, Silent], tmp_path: Path
+) -> None:
+    undisturbed, prepared, _ = crowded
+    run = copy_of(undisturbed, tmp_path)
+    (run.folder / "confirmations.csv").unlink()
+    clock, watcher = Clock(), Positions()
+    confirmation = Confirmation.of(run.protocol)
+    known = Confirmations(run, contenders_of(run), confirmation)
+    confirm(known, local_engine(prepared.images, run.protocol), watcher, clock)
+    assert watcher.positions == list(range(len(watcher.ended)))
+    assert len(watcher.ended) <= cost_of_contenders(contenders_of(run), confirmation).parts
+    assert clock.training == pytest.approx(run.confirmations()["seconds"].sum(), rel=0.05)
 
 
 def test_killed_at_any_moment_it_leaves_the_same_ones(
@@ -345,6 +396,8 @@ def test_killed_at_any_moment_it_leaves_the_same_ones(
     for after in (2, 5, 3):
         with pytest.raises(KeyboardInterrupt):
             confirmed(run, prepared, Impatient(after))
+        # Who is at the rung may go on yet.
+        assert left_networks(run.confirmations()) == ()
     confirmed(run, prepared)
     pd.testing.assert_frame_equal(without_seconds(run), without_seconds(undisturbed))
 

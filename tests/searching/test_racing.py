@@ -286,3 +286,24 @@ def test_who_is_trained_to_the_end_for_another_reason_may_win_though_it_was_left
     race.known = {"candidate 4": {1: 0.6}}
     race.run()
     assert set(race.known["candidate 4"]) == set(SEEDS)
+
+
+def test_who_was_trained_to_the_end_before_there_was_a_rung_takes_no_place_there() -> None:
+    racers = [Racer(f"candidate {k}", frozenset({10})) for k in range(12)]
+    outcomes: Known = {racer.key: dict.fromkeys(SEEDS, 0.6 + 0.001 * k) for k, racer in enumerate(racers)}
+    race = Race(racers, outcomes, {racer.key: 0.5 for racer in racers})
+    before = [racer.key for racer in racers[:9]]
+    race.known = {key: {1: outcomes[key][1]} for key in before}
+    race.rungs = dict.fromkeys(before)
+    race.run()
+    assert all(set(race.known[racer.key]) == set(SEEDS) for racer in racers[9:])
+
+
+def test_who_has_another_seed_alone_has_the_first_one_before_it_may_win() -> None:
+    racers = [Racer(f"candidate {k}", frozenset({10})) for k in range(6)]
+    outcomes: Known = {racer.key: dict.fromkeys(SEEDS, 0.5) for racer in racers}
+    outcomes["candidate 5"] = dict.fromkeys(SEEDS, 0.9)
+    race = Race(racers, outcomes, {racer.key: 0.4 - 0.05 * k for k, racer in enumerate(racers)})
+    race.known = {"candidate 5": {2: 0.9}}
+    race.run()
+    assert set(race.known["candidate 5"]) == set(SEEDS)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bft_nas.searching.loop import Prepared
-from bft_nas.searching.wider import confirmation_of
+from bft_nas.searching.wider import confirmation_of, expected_confirmation
 from bft_nas.training.confirmation import nearer_divisor, time_of
 from bft_nas.training.protocol import Protocol
 from tests.conftest import tiny_prepared
@@ -89,6 +89,10 @@ def test_larger_images_are_trained_on_for_as_many_steps_and_whole_ones_for_four_
     pixels = confirmation.protocol.proxy_resolution(resolution)
     assert pixels == PROXY // divisor * prepared.protocol.proxy_resolution(resolution)
     assert len(taken.dataset.train.labels) == images
+    # A plan says so before the images are read, if there are as many.
+    planned = expected_confirmation(prepared)
+    assert planned.epochs * planned.protocol.train_images == epochs * images
+    assert count < 200 or planned.protocol.train_images == images
 
 
 def test_images_of_a_folder_are_read_as_large_as_it_needs_them(tmp_path: Path) -> None:
