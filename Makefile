@@ -5,7 +5,8 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: search build test fuzz lint clean
 
-# A quarter of an hour on two cores: winners are confirmed at a third of the resolution. Without that it takes an hour and a half.
+# A quarter of an hour on two cores: winners are confirmed at a third of the resolution. Without that it takes an hour
+# and a half.
 search: $(INSTALLED)
 	$(VENV)/bin/bft-nas search --flops 50M --confirm-divisor 3
 
