@@ -19,6 +19,7 @@ from bft_nas.dashboard.front import front_figure
 from bft_nas.network import cost
 from bft_nas.network.references import widest
 from bft_nas.record import Run, facts_of
+from bft_nas.record.confirmations import LEFT
 from bft_nas.record.pareto import by_proxy, winners
 from bft_nas.record.standings import VERDICT_HEADINGS, lead_text, verdict_rows, verdicts_of
 from tests.dashboard.made_up import make_run
@@ -44,7 +45,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **({dense[0]: (0.6,)} if dense and dense[0] not in ranked[:2] else {}),
         **{number: (0.55,) for number in ranked[2:4] if number not in dense[:1]},
     }
-    run.record_confirmations([row for key, found in accuracies.items() for row in _rows(run, key, found)])
+    rows = [row for key, found in accuracies.items() for row in _rows(run, key, found)]
+    left = next(number for number in reversed(ranked) if number not in accuracies)
+    (behind,) = _rows(run, left, (0.5,))
+    rows.append({**behind, "accuracy": None, "rung": 0.412, "epochs": 8, "reason": LEFT})
+    run.record_confirmations(rows)
     return folder
 
 
@@ -117,6 +122,7 @@ def test_the_report_tells_who_won_and_over_whom(proven: Run, tmp_path: Path) -> 
     for row in verdict_rows(verdict):
         line = next(line for line in page.rows if line.startswith(row[0]) and row[1] in line)
         assert row[-1] in line
+    assert row[-1] == "left after epoch 8 at 41.20%"
     assert f"{verdict.winner.network.label} over reference {NAME}: +5.1 points (95 %: " in page.text
     assert "Confirmed within 50M: 16 epochs, protocol 0123456789ab" in page.text
     winner = next(line for line in page.rows if line.startswith("50M") and "±" in line)
