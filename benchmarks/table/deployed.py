@@ -21,6 +21,7 @@ from rows import TRUTH, Curve, Table
 
 FULL, END = "full", "end"
 KINDS = (
+    "full crop",
     "d6 brief",
     "d6 fresh confirm",
     "d3 fresh",
