@@ -55,7 +55,8 @@ KINDS = {
     "d2 fresh": Kind(32_000, {"epochs": 1}, divisor=2),
     "d5": Kind(8_000, {"epochs": 3, "batch_size": 32, "zero_residuals": False}, divisor=5),
 }
-"""By name. ``full`` is the truth at the deployment resolution (deployed.py), ``long zero`` that of a quarter of it, by
-which all else was decided. ``proxy`` is what a search did when the table was begun and ``d6 brief`` what it does now;
-``confirm`` was the confirmation, then ``d6 fresh confirm``, ``d2 fresh`` and ``d1 fresh``, of which it has two epochs
-within 60M MACs now; ``d2 once`` was a quick look. ``full crop`` is augmented as trainings to the end are. The others differ in steps, learning rate, images or their size."""
+"""By name. ``full`` is the truth at the deployment resolution (deployed.py), ``long zero`` that of a quarter of it,
+by which all else was decided. ``proxy`` is what a search did when the table was begun and ``d6 brief`` what it does
+now; ``confirm`` was the confirmation, then ``d6 fresh confirm``, ``d2 fresh`` and ``d1 fresh``, of which it has two
+epochs within 60M MACs now; ``d2 once`` was a quick look. ``full crop`` is augmented as trainings to the end are. The
+others differ in steps, learning rate, images or their size."""
