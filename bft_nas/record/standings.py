@@ -198,34 +198,18 @@ VERDICT_HEADINGS = ("network", "confirmed", "seeds", "proxy", "MACs", "fusions",
 def verdict_rows(verdict: Verdict) -> list[tuple[str, ...]]:
     """A row of texts for `VERDICT_HEADINGS` each, the winner first, those that were left at the rung last."""
 
-    def brief(accuracy: float | None) -> str:
-        return "" if accuracy is None else format_percent(accuracy)
+    def row(each: Standing | Left, confirmed: str, seeds: str, lead: str) -> tuple[str, ...]:
+        network = each.network
+        brief = "" if each.accuracy is None else format_percent(each.accuracy)
+        return network.label, confirmed, seeds, brief, format_macs(network.macs), network.fusions, lead
 
-    confirmed = [
-        (
-            each.network.label,
-            each.confirmed,
-            str(len(each.network.sample)),
-            brief(each.accuracy),
-            format_macs(each.network.macs),
-            each.network.fusions,
-            lead_text(each.lead) or "winner",
-        )
-        for each in verdict.everyone
+    return [
+        *(
+            row(each, each.confirmed, str(len(each.network.sample)), lead_text(each.lead) or "winner")
+            for each in verdict.everyone
+        ),
+        *(row(each, "", "", left_text(each)) for each in verdict.left),
     ]
-    left = [
-        (
-            each.network.label,
-            "",
-            "",
-            brief(each.accuracy),
-            format_macs(each.network.macs),
-            each.network.fusions,
-            left_text(each),
-        )
-        for each in verdict.left
-    ]
-    return [*confirmed, *left]
 
 
 def winner_text(row: dict[Any, Any]) -> str:

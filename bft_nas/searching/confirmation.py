@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.files import write_text
-from bft_nas.core.units import format_percent
 from bft_nas.record import Candidate, Run
 from bft_nas.record.columns import is_missing
 from bft_nas.record.confirmations import LEFT
@@ -240,7 +239,5 @@ class _Confirming(Reporting):
         self.record.add(self.record.contenders[due.racer.key], due.seed, outcome)
         reason = outcome.reason
         if not reason and len(outcome.curve) < self.record.confirmation.epochs:
-            reason = (
-                f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
-            )
+            reason = outcome.stop
         self.watcher.end(candidate, None if reason else outcome.curve[-1].accuracy, reason, seconds)

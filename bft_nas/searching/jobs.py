@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bft_nas.training.loop
+from bft_nas.core.units import format_percent
 from bft_nas.record import Candidate
 from bft_nas.training.curve import Curve
 
@@ -52,6 +53,11 @@ class Outcome:
             return {"reason": self.reason, "seconds": self.seconds}
         last = self.curve[-1]
         return {"accuracy": last.accuracy, "epochs": len(self.curve), "seconds": self.seconds}
+
+    @property
+    def stop(self) -> str:
+        """Where a training that was stopped early was, in words."""
+        return f"stopped after epoch {len(self.curve)} at {format_percent(self.curve[-1].accuracy)}"
 
     @classmethod
     def failed(cls, failure: bft_nas.training.loop.TrainingFailed, seconds: float) -> Outcome:

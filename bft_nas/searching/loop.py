@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import bft_nas.training.loop
 from bft_nas.core.errors import RunError, UserError, setting
-from bft_nas.core.units import format_percent
 from bft_nas.data.dataset import anchored, deployment_classes, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
@@ -300,9 +299,7 @@ class _Search:
             self.run.ledger.fail(candidate, reason, outcome.seconds, outcome.traceback)
         elif len(outcome.curve) < self.run.settings.epochs:
             self.run.ledger.stop(candidate, outcome.curve, outcome.seconds)
-            reason = (
-                f"stopped after epoch {len(outcome.curve)} at {format_percent(outcome.curve[-1].accuracy)}"
-            )
+            reason = outcome.stop
         else:
             self.run.ledger.finish(candidate, outcome.curve, outcome.seconds)
         self.clock.recording += time.perf_counter() - started

@@ -93,6 +93,11 @@ def next_round(
     return _Race(racers, outcomes, seeds, rungs).missing()
 
 
+def untrained(asked: Sequence[Due], outcomes: Mapping[str, Outcomes]) -> list[Due]:
+    """Those of some trainings of which no outcome is known."""
+    return [due for due in asked if due.seed not in outcomes.get(due.racer.key, {})]
+
+
 class _Race:
     """A race run again from its beginning, by what is known of its trainings."""
 
@@ -117,7 +122,7 @@ class _Race:
             to_rung, round_ = self._to_rung(), self._round()
             if not to_rung and not round_:
                 round_ = self._uncalled()
-            missing = [due for due in round_ if due.seed not in self.outcomes.get(due.racer.key, {})]
+            missing = untrained(round_, self.outcomes)
             if to_rung or missing:
                 return [*to_rung, *missing]
             if not round_:

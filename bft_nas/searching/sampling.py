@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bft_nas.searching.racing import AtRung, Due, Outcomes, Racer
+from bft_nas.searching.racing import AtRung, Due, Outcomes, Racer, untrained
 
 if TYPE_CHECKING:
     from bft_nas.record import Run
@@ -38,4 +38,4 @@ def sample_round(
     """A `bft_nas.searching.racing.Rule`: everyone has the first seed, and one of `SECOND_SEED` a second one."""
     wanted = [Due(racer, seeds[0]) for racer in racers]
     wanted += [Due(racer, seeds[1]) for racer in racers[::SECOND_SEED]]
-    return [each for each in wanted if each.seed not in outcomes.get(each.racer.key, {})]
+    return untrained(wanted, outcomes)
