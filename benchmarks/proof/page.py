@@ -35,7 +35,8 @@ same with `--fusion dense` for as many seconds, *random* one of random proposals
 *former-dense* are the first two as they were once (20 candidates, confirmed at a sixth of the resolution), *whole* is
 the default before the next best of the leading family were confirmed, too, *known* and *known-dense* before larger
 networks were given what they have yet to catch up with, *turns* before confirmations were twice as long and left at
-half of it what was behind. The others are references as wide as the budget allows.
+half of it what was behind, *rung* before their images were changed as in a training to the end. The others are
+references as wide as the budget allows.
 Winners and references are trained by `bft-nas train` with the same recipe and as many epochs; test images are read at
 the end, by the network and by the files of its export.
 

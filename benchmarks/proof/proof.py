@@ -15,6 +15,7 @@ import argparse
 import fcntl
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -51,12 +52,12 @@ def claimed(name: str, *, waits: bool = False) -> Iterator[bool]:
 
 
 def begin_or_resume(asked: Sequence[str], folder: str, name: str) -> str:
-    """Run a command in the work folder, or resume what it began; what it was, as a user writes it."""
+    """Run a command in the work folder, or resume what it began; what it was, without the folder of its data."""
     resumes = (WORK / folder / name).exists()
     again = [asked[0], "--resume", name, *(option for option in asked if option == "--no-references")]
     given = again if resumes else [*asked, "--name", name]
     command(*given)
-    return " ".join(["bft-nas", *asked])
+    return " ".join(["bft-nas", *(re.sub("^cifar10=.*", "cifar10", option) for option in asked)])
 
 
 def command(*given: str) -> None:

@@ -97,10 +97,11 @@ SEARCHES = {
     "random": ("--sampler", "random"),
 }
 """Options of the searches that compete, beside budget and data. All but the first have its seconds."""
-FORMER = ("former", "former-dense", "whole", "known", "known-dense", "turns")
+FORMER = ("former", "former-dense", "whole", "known", "known-dense", "turns", "rung")
 """Searches as they were, whose records stay: 20 candidates confirmed at a sixth of the resolution, the same without
 butterflies, 32 confirmed at all of it, one of each family, then with wide heads and the known networks first, and that
-without butterflies; then with turns for networks without any, confirmed half as long as now."""
+without butterflies; then with turns for networks without any, confirmed half as long as now; then with a rung, not yet
+augmented as to the end."""
 SEEDS = 3
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bft_nas.training.confirmation import AUGMENTED
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -41,7 +43,7 @@ KINDS = {
     "d6 fresh confirm": Kind(32_000, {"epochs": 2}, divisor=6),
     "d8": Kind(8_000, {"epochs": 8}, divisor=8),
     "full": Kind(None, {"epochs": 2}, divisor=1),
-    "full crop": Kind(None, {"epochs": 2, "crop_area": 0.4, "jitter": 0.2, "clip": 5.0}, divisor=1),
+    "full crop": Kind(None, {"epochs": 2, **AUGMENTED}, divisor=1),
     "d3": Kind(8_000, {"epochs": 2}, divisor=3),
     "d2": Kind(8_000, {"epochs": 2}, divisor=2),
     "d1": Kind(8_000, {"epochs": 2}, divisor=1),
@@ -58,5 +60,5 @@ KINDS = {
 """By name. ``full`` is the truth at the deployment resolution (deployed.py), ``long zero`` that of a quarter of it,
 by which all else was decided. ``proxy`` is what a search did when the table was begun and ``d6 brief`` what it does
 now; ``confirm`` was the confirmation, then ``d6 fresh confirm``, ``d2 fresh`` and ``d1 fresh``, of which it has two
-epochs within 60M MACs now; ``d2 once`` was a quick look. ``full crop`` is augmented as trainings to the end are. The
-others differ in steps, learning rate, images or their size."""
+epochs within 60M MACs now, augmented as those of ``full crop`` are, and as trainings to the end; ``d2 once`` was a
+quick look. The others differ in steps, learning rate, images or their size."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bft_nas.training.protocol import Protocol
 
@@ -18,6 +20,9 @@ QUICK = 3
 FIXED = 0.055
 """What an image takes whatever its size, over what it takes more at the deployment resolution: measured at a sixth,
 half and all of it, of networks of 15M and 50M MACs, one thread."""
+AUGMENTED: Mapping[str, Any] = {"crop_area": 0.4, "jitter": 0.2}
+"""Fields of its recipe: images are changed as in a training to the end, which decides who leads there
+(benchmarks/results/table.md). A proxy training is too brief for it."""
 SEEDS = (1, 2, 3)
 """Not that of the proxy trainings: who was chosen for luck with one seed has to do without it."""
 
@@ -45,7 +50,7 @@ class Confirmation:
         divisor: int | None = None,
         seeds: tuple[int, ...] = SEEDS,
     ) -> Confirmation:
-        """That of a search, `longer` times as long as its proxy trainings.
+        """That of a search, `longer` times as long as its proxy trainings, with images that are `AUGMENTED`.
 
         Args:
             proxy: under which the candidates were ranked.
@@ -56,7 +61,9 @@ class Confirmation:
         base, divisor = wider or proxy, divisor or proxy.resolution_divisor
         steps = longer(proxy.resolution_divisor, divisor)
         epochs = round(steps * proxy.epochs * proxy.train_images / base.train_images)
-        return cls(replace(base, epochs=max(1, epochs), resolution_divisor=divisor), seeds)
+        recipe = replace(base.recipe, **AUGMENTED)
+        changed = replace(base, epochs=max(1, epochs), resolution_divisor=divisor, recipe=recipe)
+        return cls(changed, seeds)
 
     @property
     def epochs(self) -> int:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from bft_nas.searching.loop import Prepared
 from bft_nas.searching.wider import confirmation_of, expected_confirmation
-from bft_nas.training.confirmation import nearer_divisor, time_of
+from bft_nas.training.confirmation import AUGMENTED, nearer_divisor, time_of
+from bft_nas.training.plans import plan_for
 from bft_nas.training.protocol import Protocol
 from tests.conftest import tiny_prepared
 
@@ -61,8 +62,19 @@ def test_images_are_validated_on_and_normalised_as_in_the_search(tmp_path: Path)
     np.testing.assert_array_equal(
         taken.dataset.validation.images[::10], prepared.images.dataset.validation.images
     )
-    same = replace(confirmation.protocol, data_digest=prepared.protocol.data_digest, train_images=50)
-    assert same == prepared.protocol
+    proxy = prepared.protocol
+    recipe = replace(proxy.recipe, **AUGMENTED)
+    assert confirmation.protocol == replace(
+        proxy, data_digest=taken.dataset.digest, train_images=200, recipe=recipe
+    )
+
+
+@pytest.mark.parametrize("images", [10_000, 45_000])
+def test_images_are_changed_as_in_a_training_to_the_end(images: int, tmp_path: Path) -> None:
+    confirmation, _ = confirmation_of(prepared_for(tmp_path, 500, 50))
+    recipe, to_the_end = confirmation.protocol.recipe, plan_for(images).recipe
+    for name in ("crop_area", "jitter", "flip", "shift"):
+        assert getattr(recipe, name) == getattr(to_the_end, name)
 
 
 @pytest.mark.parametrize(
