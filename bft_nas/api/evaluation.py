@@ -16,6 +16,7 @@ from bft_nas.data.dataset import (
     load_test,
     with_margin,
 )
+from bft_nas.data.reading import LEAST_UNREADABLE
 from bft_nas.record.run_file import DataFacts
 from bft_nas.record.trained import Evaluation
 
@@ -78,6 +79,8 @@ def prepared(split: Split, size: int) -> Iterator[Tensor]:
 def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor:
     """Some images that a network was trained on, as it takes them: (n, 3, resolution, resolution), normalised.
 
+    They are in no order: each half has images of all classes.
+
     Raises:
         UserError: the data is not there any more.
     """
@@ -87,9 +90,18 @@ def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor
         raise UserError(
             f"{setting('int8')}: no data at {source} any more; expected the images of the training there"
         )
-    size = with_margin(resolution)
-    dataset = load_dataset(source, size=size, images=CALIBRATION_IMAGES, room=Room.here())
-    return torch.cat([normalised(pixels, facts) for pixels in prepared(dataset.train, resolution)])
+    size, count = with_margin(resolution), max(CALIBRATION_IMAGES, 2 * len(facts.classes))
+    dataset = load_dataset(
+        source, size=size, images=count, max_unreadable=unreadable_of(facts), room=Room.here()
+    )
+    found = torch.cat([normalised(pixels, facts) for pixels in prepared(dataset.train, resolution)])
+    # A folder's come class by class.
+    return found[torch.randperm(len(found), generator=torch.Generator().manual_seed(0))]
+
+
+def unreadable_of(facts: DataFacts) -> int | None:
+    """The limit for images that cannot be decoded where as many were left out before; None for the usual one."""
+    return len(facts.left_out) if len(facts.left_out) > LEAST_UNREADABLE else None
 
 
 def normalised(pixels: Tensor, facts: DataFacts) -> Tensor:

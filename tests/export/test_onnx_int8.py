@@ -20,6 +20,7 @@ from bft_nas.export.runtimes import RUNTIMES, Deployment, onnx_int8, onnx_runtim
 from bft_nas.export.runtimes.onnx_forms import forms_of
 from bft_nas.export.runtimes.onnx_int8 import Quantiser
 from bft_nas.record.run_file import DataFacts
+from tests.data.samples import solid_png
 from tests.export.examples import CASES, trained
 
 CASE = replace(CASES["inverted"].architecture, resolution=32)
@@ -194,3 +195,17 @@ def test_ranges_are_of_normalised_training_images_and_data_that_is_gone_is_named
     assert abs(found.std().item() - 1) < 0.1
     with pytest.raises(UserError, match=r"int8: no data at /nowhere any more; expected the images of the"):
         calibration_images("/nowhere", 32, facts)
+
+
+@pytest.mark.parametrize("classes", [4, 401])
+def test_each_half_of_the_images_of_a_folder_has_those_of_all_classes(classes: int, tmp_path: Path) -> None:
+    # Of one grey each, the class's.
+    shades = np.linspace(0, 255, classes).round().astype(np.uint8)
+    for label, shade in enumerate(shades):
+        for number in range(4 if classes > 100 else 20):
+            solid_png(tmp_path / f"{label:03}" / f"{number}.png", (int(shade),) * 3)
+    facts = DataFacts(tuple(f"{label:03}" for label in range(classes)), (0.5,) * 3, (0.25,) * 3)
+    found = calibration_images(str(tmp_path), 32, facts)[:, 0, 0, 0]
+    for half in found.chunk(2):
+        assert len(set(half.tolist())) > 0.6 * min(classes, 256)
+        assert abs(half.mean() - found.mean()) < 0.3
