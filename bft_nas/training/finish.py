@@ -197,6 +197,9 @@ class FullTraining:
             loss, accuracy = self._judge(parts.model, settling)
             if self.average is not None:
                 _, averaged = self._judge(self.average.module, settling)
+        # What the last step did to the weights is in no loss of the training.
+        if not math.isfinite(loss):
+            raise NotFinite
         rate = float(parts.optimiser.param_groups[0]["lr"])
         seconds = time.perf_counter() - started
         row = FullEpoch(len(self.curve) + 1, train_loss, loss, accuracy, averaged, rate, seconds)
@@ -291,11 +294,17 @@ class FullTraining:
         try:
             self._check_interrupt()
         except KeyboardInterrupt:
-            self._store()
+            if self._is_finite():
+                self._store()
             raise
         # What is not finite is found out later, by all processes at the same step.
-        if time.monotonic() - self._stored > 60 * self.minutes and self.losses.isfinite():
+        if time.monotonic() - self._stored > 60 * self.minutes and self._is_finite():
             self._store()
+
+    def _is_finite(self) -> bool:
+        """Whether losses and weights are numbers; if not, the checkpoint that there is stays."""
+        weights = self.parts.model.parameters()
+        return bool(self.losses.isfinite()) and all(bool(each.isfinite().all()) for each in weights)
 
     def _store(self) -> None:
         if not self.processes.first:

@@ -139,12 +139,13 @@ def test_a_signal_waits_for_the_step_and_writes_a_checkpoint(
 
 
 class Breaking(torch.nn.Module):
-    """A network whose logits are NaN at some of its steps."""
+    """A network whose logits are NaN at some of its steps, or their gradient alone, which no loss tells then."""
 
-    def __init__(self, at: set[int]) -> None:
+    def __init__(self, at: set[int], *, in_gradient: bool = False) -> None:
         super().__init__()
         self.network = build(NET)
         self.at = at
+        self.in_gradient = in_gradient
         self.seen = 0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,13 +153,16 @@ class Breaking(torch.nn.Module):
         if self.training and torch.is_grad_enabled():
             self.seen += 1
             if self.seen in self.at:
-                return logits * math.nan
+                if not self.in_gradient:
+                    return logits * math.nan
+                logits.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
         return logits
 
 
-def broken(images: Images, folder: Path, at: set[int]) -> FullTraining:
+def broken(images: Images, folder: Path, at: set[int], *, in_gradient: bool = False) -> FullTraining:
+    """Two epochs of six steps, of which some are broken."""
     protocol = replace(Protocol.of(images.dataset, 1, epochs=2, batch_size=50), recipe=RECIPE)
-    return FullTraining(Breaking(at), protocol, images, 32, folder)
+    return FullTraining(Breaking(at, in_gradient=in_gradient), protocol, images, 32, folder)
 
 
 def test_balanced_epochs_have_as_many_images_of_each_class(images: Images, tmp_path: Path) -> None:
@@ -182,7 +186,6 @@ def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
     images: Images, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    # In the second epoch, of six steps.
     slower = broken(images, tmp_path, {9})
     curve = slower.run(say=said.append)
     assert len(said) == 1
@@ -193,6 +196,35 @@ def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
     (tmp_path / "again").mkdir()
     with pytest.raises(Diverged, match="again"):
         broken(images, tmp_path / "again", {3, 9}).run()
+
+
+@pytest.mark.parametrize("last", [6, 12])
+def test_nan_in_the_last_step_of_an_epoch_leads_back_and_is_in_no_file(
+    last: int, images: Images, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    curve = broken(images, tmp_path, {last}, in_gradient=True).run(say=said.append)
+    assert len(said) == 1
+    assert [row.epoch for row in curve] == [1, 2]
+    for name in (BEST, LAST):
+        assert all(torch.isfinite(value).all() for value in load_file(tmp_path / name).values())
+
+
+def test_nan_is_in_no_checkpoint_of_somebody_who_ends_the_training(images: Images, tmp_path: Path) -> None:
+    stopped = broken(images, tmp_path, {9}, in_gradient=True)
+
+    def check() -> None:
+        if len(stopped.curve) == 1 and stopped.step == 4:
+            raise Interrupt(signal.SIGTERM, at_once=False)
+
+    with pytest.raises(Interrupt):
+        stopped.run(check=check)
+    said: list[str] = []
+    again = broken(images, tmp_path, set())
+    assert len(again.curve) == 1
+    assert again.order is None
+    assert len(again.run(say=said.append)) == 2
+    assert not said
 
 
 class Knows(torch.nn.Module):
