@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bft_nas.record import Candidate, Run
 from bft_nas.searching.contenders import Contender
-from bft_nas.searching.racing import Racer, promoted_of
+from bft_nas.searching.racing import PROMOTED, SEEDED, Racer, promoted_of
 from bft_nas.searching.shortlist import RESERVES, SHORTLIST
 from bft_nas.training.confirmation import Confirmation, time_of
 
@@ -41,12 +41,13 @@ def cost_of(candidates: int, references: int, *, budgets: int, confirmation: Con
     >>> from bft_nas.training.protocol import Protocol
     >>> confirmation = Confirmation(Protocol("images", "", 10, 100, 20, 6, epochs=2))
     >>> str(cost_of(SHORTLIST + 1 + RESERVES, 4, budgets=1, confirmation=confirmation))
-    '16 to 30 trainings'
+    '17 to 35 trainings'
     """
     further = len(confirmation.seeds) - 1
     compared = min(budgets, candidates) + min(budgets, references)
     # As many of each budget as if it had all candidates, at most, and the best one without butterflies.
-    able = min(candidates, budgets * (promoted_of(candidates) + 1))
+    of = PROMOTED if confirmation.rung else SEEDED
+    able = min(candidates, budgets * (promoted_of(candidates, of) + 1))
     first, parts = float(candidates), candidates
     if confirmation.rung:
         part = confirmation.rung / confirmation.epochs

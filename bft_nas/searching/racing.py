@@ -26,9 +26,11 @@ ERRORS = 1.5
 EXPECTED = Spread(0.01, 4)
 """How far seeds are apart as long as little was measured, and how many degrees of freedom that is worth: 0.6 points
 were measured of confirmations within 50M MACs on Fashion-MNIST, 1.1 to 1.5 within 15M on CIFAR-10."""
-PROMOTED = 3
-"""One of so many candidates goes on; at the rung the accuracies of 24 networks have a tau of 0.84 with those that they
-end with (benchmarks/results/table.md)."""
+PROMOTED = 2
+"""One of so many candidates goes on from the rung, where the seeds of a network are 2 points apart, and the accuracies
+of 24 networks have a tau of 0.84 with those that they end with (benchmarks/results/table.md)."""
+SEEDED = 3
+"""One of so many may have further seeds where there is no rung."""
 LEAST_PROMOTED = 3
 
 
@@ -150,7 +152,7 @@ class _Race:
             there = {racer.key: self.rungs[racer.key] for racer in new}
             self.seen |= {key: accuracy for key, accuracy in there.items() if accuracy is not None}
             able = {key: each for key, each in self.seen.items() if None not in self.known[key].values()}
-            self.concerned |= {key for key in promoted(self.racers, able) if not self.known[key]}
+            self.concerned |= {key for key in promoted(self.racers, able, PROMOTED) if not self.known[key]}
         return missing
 
     def _uncalled(self) -> list[Due]:
@@ -165,15 +167,15 @@ class _Race:
             self.known[due.racer.key][due.seed] = self.outcomes[due.racer.key][due.seed]
         samples = {key: _accuracies(each) for key, each in self.known.items() if each}
         first = {key: each[self.seeds[0]] for key, each in samples.items() if self.seeds[0] in each}
-        able = promoted(self.racers, first) if self.rungs is None else set(samples)
+        able = promoted(self.racers, first, SEEDED) if self.rungs is None else set(samples)
         self.concerned = going_on(self.racers, samples, able)
 
 
-def promoted(racers: Sequence[Racer], first: Mapping[str, float]) -> set[str]:
-    """Which candidates go on by their first accuracies: of each budget one of `PROMOTED`, and the best dense one.
+def promoted(racers: Sequence[Racer], first: Mapping[str, float], of: int) -> set[str]:
+    """Which candidates go on by their first accuracies: in each budget one of so many, and the best dense one.
 
     >>> racers = [Racer(name, frozenset({10}), dense=name == "e") for name in "abcde"]
-    >>> sorted(promoted(racers, {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2, "e": 0.1}))
+    >>> sorted(promoted(racers, {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2, "e": 0.1}, 2))
     ['a', 'b', 'c', 'e']
     """
     found: set[str] = set()
@@ -182,14 +184,14 @@ def promoted(racers: Sequence[Racer], first: Mapping[str, float]) -> set[str]:
             (r for r in racers if budget in r.budgets and r.key in first and not r.reference),
             key=lambda racer: -first[racer.key],
         )
-        found |= {racer.key for racer in ranked[: promoted_of(len(ranked))]}
+        found |= {racer.key for racer in ranked[: promoted_of(len(ranked), of)]}
         found |= {racer.key for racer in [r for r in ranked if r.dense][:1]}
     return found
 
 
-def promoted_of(candidates: int) -> int:
-    """How many of so many candidates go on, besides the best one without butterflies."""
-    return min(candidates, max(LEAST_PROMOTED, math.ceil(candidates / PROMOTED)))
+def promoted_of(candidates: int, of: int) -> int:
+    """How many candidates go on, besides the best one without butterflies, where one of so many does."""
+    return min(candidates, max(LEAST_PROMOTED, math.ceil(candidates / of)))
 
 
 def going_on(racers: Sequence[Racer], samples: Mapping[str, Sample], able: Set[str]) -> set[str]:

@@ -31,13 +31,13 @@ def test_trainings_are_no_fewer_and_no_more_than_it_said(drawn: tuple[list[Racer
     assert len(order) <= cost.parts
     assert whole <= cost.most
     if budgets == 1:
-        # The best one without butterflies may be of the third that goes on.
+        # The best one without butterflies may be of the half that goes on.
         assert whole >= cost.least - 1 / 2
 
 
-def test_leaving_candidates_at_the_rung_saves_half_of_their_trainings() -> None:
+def test_leaving_candidates_at_the_rung_saves_parts_of_their_trainings() -> None:
     halved, whole = (cost_of(12, 0, budgets=1, confirmation=each) for each in (HALVED, WHOLE))
     assert whole == Cost(least=14, most=12 + 5 * 2, parts=12 + 5 * 2)
-    assert halved == Cost(least=14 - 7 / 2, most=22 - 7 / 2, parts=12 + 5 + 5 * 2)
-    assert str(halved) == "11 to 19 trainings"
+    assert halved == Cost(least=9.5 + 2, most=9.5 + 7 * 2, parts=12 + 7 + 7 * 2)
+    assert str(halved) == "12 to 24 trainings"
     assert str(cost_of(1, 0, budgets=1, confirmation=HALVED)) == "3 trainings"

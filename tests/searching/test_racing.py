@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bft_nas.record.confirmed import compare
-from bft_nas.searching.racing import MARGIN, Due, Racer, going_on, next_round, promoted, promoted_of
+from bft_nas.searching.racing import MARGIN, PROMOTED, Due, Racer, going_on, next_round, promoted_of
 
 SEEDS = (1, 2, 3)
 
@@ -266,11 +266,16 @@ def test_where_all_that_went_on_fail_the_next_ones_go_on() -> None:
     assert {key for key, each in race.known.items() if None not in each.values()} >= {"candidate 4"}
 
 
-def test_a_third_of_the_candidates_goes_on_and_three_at_least() -> None:
-    assert [promoted_of(count) for count in (0, 1, 3, 4, 9, 12, 13)] == [0, 1, 3, 3, 3, 4, 5]
+def test_half_of_the_candidates_goes_on_and_three_at_least() -> None:
+    assert [promoted_of(count, PROMOTED) for count in (0, 1, 3, 4, 9, 12, 13)] == [0, 1, 3, 3, 5, 6, 7]
     racers = [Racer(f"candidate {k}", frozenset({10}), dense=k > 6) for k in range(9)]
-    found = promoted(racers, {racer.key: 0.5 - 0.01 * k for k, racer in enumerate(racers)})
-    assert found == {"candidate 0", "candidate 1", "candidate 2", "candidate 7"}
+    race = Race(
+        racers,
+        {racer.key: dict.fromkeys(SEEDS, 0.6) for racer in racers},
+        {racer.key: 0.5 - 0.01 * k for k, racer in enumerate(racers)},
+    )
+    race.run()
+    assert {*race.known} == {f"candidate {k}" for k in (0, 1, 2, 3, 4, 7)}
 
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
