@@ -77,21 +77,17 @@ class Confirmations:
     def add(self, contender: Contender, seed: int, outcome: Outcome) -> None:
         """Keep the outcome of a training, with its weights where it is the best of a candidate.
 
-        One that went as far as the rung keeps its checkpoint.
+        One that went as far as the rung keeps its checkpoint, and so does one that failed.
         """
         architecture = contender.candidate.architecture
         if outcome.traceback:
             write_text(self.file(contender, seed, "traceback.txt"), outcome.traceback)
         row = self._row(contender, seed, outcome.summary)
-        if (
-            contender.width is None
-            and self.confirmation.rung
-            and len(outcome.curve) >= self.confirmation.rung
-        ):
-            row["rung"] = outcome.curve[self.confirmation.rung - 1].accuracy
         before = self.rows.get((contender.racer.key, seed), {})
-        if outcome.reason and at_rung(before):
-            row["seconds"] += before["seconds"]
+        if contender.width is None and self.rung and len(outcome.curve) >= self.rung:
+            row["rung"] = outcome.curve[self.rung - 1].accuracy
+        elif outcome.reason and at_rung(before):
+            row |= {"rung": before["rung"], "seconds": row["seconds"] + before["seconds"]}
         if outcome.curve and len(outcome.curve) < self.confirmation.epochs:
             self.rows[contender.racer.key, seed] = row | {"accuracy": None}
             self.write()
@@ -102,7 +98,8 @@ class Confirmations:
             self._keep_weights(contender, seed, outcome.curve[-1].accuracy)
         self.rows[contender.racer.key, seed] = row
         self.write()
-        self.file(contender, seed, "pt").unlink(missing_ok=True)
+        if not outcome.reason:
+            self.file(contender, seed, "pt").unlink(missing_ok=True)
 
     def write(self) -> None:
         """Write all of it into the run."""
@@ -114,15 +111,22 @@ class Confirmations:
         """A file of one of the trainings."""
         if contender.racer.reference:
             return self.stores[seed].file(contender.candidate.architecture, kind)
-        return self.run.ledger.candidate_file(contender.candidate.number, f"confirmation-{seed}.{kind}")
+        return self._file(contender.candidate.number, seed, kind)
 
     def end(self) -> None:
         """Nothing is left to be trained: who is at the rung stays there, without a checkpoint."""
-        for (key, seed), row in self.rows.items():
-            if at_rung(row):
-                self.rows[key, seed] = {**row, "reason": LEFT}
-                self.file(self.contenders[key], seed, "pt").unlink(missing_ok=True)
+        self.rows = {place: self._left(row) for place, row in self.rows.items()}
+        self.others = [self._left(row) for row in self.others]
         self.write()
+
+    def _left(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not at_rung(row):
+            return row
+        self._file(row["number"], row["seed"], "pt").unlink(missing_ok=True)
+        return {**row, "reason": LEFT}
+
+    def _file(self, number: int, seed: int, kind: str) -> Path:
+        return self.run.ledger.candidate_file(number, f"confirmation-{seed}.{kind}")
 
     @property
     def parts(self) -> int:
@@ -143,11 +147,16 @@ class Confirmations:
             trained.replace(trained.with_name("confirmed.safetensors"))
 
     def _read_run(self) -> None:
-        """Candidates, and whoever else was confirmed under this protocol; what failed is to be tried again."""
+        """Candidates, and whoever else was confirmed under this protocol.
+
+        What failed is to be tried again, from the rung where it had come so far.
+        """
         for row in self.run.confirmations().astype(object).to_dict("records"):
             known: dict[str, Any] = {
                 str(name): None if is_missing(value) else value for name, value in row.items()
             }
+            if known["accuracy"] is None and known["rung"] is not None and not at_rung(known):
+                known["reason"] = ""
             ended = known["accuracy"] is not None or at_rung(known)
             if known["protocol"] != self.confirmation.hash or not ended:
                 continue
@@ -228,7 +237,8 @@ class _Confirming(Reporting):
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `bft_nas.searching.jobs.Driver`."""
         super().epoch(candidate, curve)
-        return not (self.jobs[candidate.number].to_rung and len(curve) == self.record.confirmation.rung)
+        job, rung = self.jobs[candidate.number], self.record.rung
+        return not (job.to_rung and rung is not None and len(curve) >= rung)
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
