@@ -16,8 +16,9 @@ from bft_nas.record.standings import Verdict
 WHAT_IS_CONFIRMED = (
     "The most promising candidates, the best one without butterflies and the references were trained longer, with"
     " several seeds: mean and standard error. A lead has its 95 % interval; where that holds 0, the two networks are"
-    " not to be told apart. Candidates that were behind after half of it went no further."
+    " not to be told apart."
 )
+WHAT_IS_LEFT = "Candidates that were behind after half of it went no further."
 
 
 def confirmed_title(verdict: Verdict) -> str:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_macs
-from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, confirmed_title
+from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, WHAT_IS_LEFT, confirmed_title
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._html import facts_list, figure_place, page_of
 from bft_nas.dashboard._run_data import RunData, read_run
@@ -32,7 +32,7 @@ from bft_nas.record import REFERENCE_COLUMNS, Run
 from bft_nas.record.columns import columns_for
 from bft_nas.record.latency import measured_on
 from bft_nas.record.pareto import complete, front, winners
-from bft_nas.record.standings import VERDICT_HEADINGS, rival_texts, verdict_rows, winner_text
+from bft_nas.record.standings import UNCONFIRMED, VERDICT_HEADINGS, rival_texts, verdict_rows, winner_text
 
 # The first one is the app's as well.
 SCRIPTS = [Path(__file__).parent / name for name in ("assets/formats.js", "report.js")]
@@ -310,8 +310,8 @@ def _tables(
 {_bare_table("all", "All candidates")}"""
     return f"""
 <h3>Winner of each budget</h3>
-<p class="about">The most accurate candidate within the budget{"" if data.verdicts else ", unconfirmed"}. Fusions stage
-by stage: {key()}; {DIALECTS}.</p>
+<p class="about">The most accurate candidate within the budget{_unconfirmed(best, data)}. Fusions stage by stage:
+{key()}; {DIALECTS}.</p>
 {say("winners", lambda: winners_table(best, data.budgets))}
 {say("confirmed", lambda: _confirmed(data))}
 <h3>The front</h3>
@@ -349,10 +349,19 @@ def _front_table(on_front: pd.DataFrame) -> str:
     return table("The front", columns_for("front", on_front), on_front, "No candidate is complete.")
 
 
+def _unconfirmed(best: pd.DataFrame, data: RunData) -> str:
+    """Which of the winners are not confirmed."""
+    confirmed = {verdict.budget for verdict in data.verdicts}
+    budgets = [int(budget) for budget in best["for_budget"] if budget not in confirmed]
+    within = f" within {' and '.join(map(format_macs, budgets))}" if confirmed else ""
+    return f", {UNCONFIRMED}{within}" if budgets or not confirmed else ""
+
+
 def _confirmed(data: RunData) -> str:
     if not data.verdicts:
         return f'<p class="about">No winner was confirmed by longer trainings.</p>{_control(data)}'
-    parts = [f'<h3>What was confirmed</h3><p class="about">{escape(WHAT_IS_CONFIRMED)}</p>']
+    left = f" {WHAT_IS_LEFT}" if any(verdict.left for verdict in data.verdicts) else ""
+    parts = [f'<h3>What was confirmed</h3><p class="about">{escape(WHAT_IS_CONFIRMED + left)}</p>']
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
         told = "".join(f"<li>{escape(text)}</li>" for text in rival_texts(verdict))

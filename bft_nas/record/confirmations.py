@@ -127,7 +127,10 @@ def read_confirmations(folder: Path) -> pd.DataFrame:
 
 
 def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, ...]:
-    """The networks that were confirmed with one seed at least, in the order of their rows."""
+    """The networks that were confirmed with one seed at least, in the order of their rows.
+
+    While candidates wait at the rung, one that went on from there must have two: who ends first is not the best.
+    """
     import pandas as pd
 
     samples: dict[tuple[int | None, str, int], dict[int, float]] = {}
@@ -141,6 +144,8 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
             rows[key] = row
             if not pd.isna(row["rung"]):
                 rungs.setdefault(key, {})[row["seed"]] = row["rung"]
+    if (at_rung(confirmations) & (confirmations["reason"] == "")).any():
+        samples = {key: each for key, each in samples.items() if key[0] is None or len(each) > 1}
     means = compare(samples).means
     return tuple(
         ConfirmedNetwork(
@@ -157,7 +162,13 @@ def confirmed_networks(confirmations: pd.DataFrame) -> tuple[ConfirmedNetwork, .
             rungs.get(key, {}).get(min(samples[key])),
         )
         for key, row in rows.items()
+        if key in samples
     )
+
+
+def at_rung(confirmations: pd.DataFrame) -> pd.Series[bool]:
+    """Which of the trainings came as far as the rung and no further."""
+    return confirmations["accuracy"].isna() & confirmations["rung"].notna()
 
 
 def left_networks(confirmations: pd.DataFrame) -> tuple[LeftNetwork, ...]:

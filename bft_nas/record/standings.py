@@ -186,9 +186,11 @@ def left_text(left: Left) -> str:
     """Where a network was left, and how far the winner was then.
 
     >>> left_text(Left(LeftNetwork(7, 10**7, "d d", 1, 0.52, 1), 0.4, 0.5613))
-    'left after epoch 1 at 52.00%, where the winner had 56.13%'
+    'left after epoch 1 at 52.00%, where the winner had 56.13%, unconfirmed'
     """
-    ahead = "" if left.winner is None else f", where the winner had {format_percent(left.winner)}"
+    ahead = (
+        "" if left.winner is None else f", where the winner had {format_percent(left.winner)}, {UNCONFIRMED}"
+    )
     return f"left after epoch {left.network.epochs} at {format_percent(left.network.accuracy)}{ahead}"
 
 
@@ -223,6 +225,8 @@ def outcome_text(row: dict[Any, Any]) -> str:
     confirmed = column_named("confirmed").cell(row)
     if not confirmed:
         return f"{format_percent(row['accuracy'])} {at} ({UNCONFIRMED}: by its brief proxy training)"
+    if is_missing(row.get("confirmed_error")):
+        return f"{confirmed} {at} ({UNCONFIRMED}: by one seed of its confirmation)"
     return f"{confirmed} confirmed, {at}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bft_nas.cli.main import main
+from bft_nas.core.units import format_macs
 from bft_nas.dashboard import write_run_report
 from bft_nas.dashboard._candidate import _find, _standing
 from bft_nas.dashboard._run_data import read_run, signature
@@ -133,6 +135,16 @@ def test_a_report_without_confirmations_says_so(runs: Path, tmp_path: Path) -> N
     text = Page(write_run_report(Run(runs / "plain"), tmp_path / "r.html").read_text(encoding="utf-8")).text
     assert "The most accurate candidate within the budget, unconfirmed." in text
     assert "what is better is unconfirmed" in text
+
+
+def test_a_report_names_the_budgets_that_have_no_confirmed_winner(
+    proven: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smallest = int(proven.results()["macs"].min())
+    settings = replace(proven.settings, budgets=(smallest, BUDGET))
+    monkeypatch.setattr(proven, "settings", settings)
+    text = Page(write_run_report(proven, tmp_path / "r.html").read_text(encoding="utf-8")).text
+    assert f"within the budget, unconfirmed within {format_macs(smallest)}." in text
 
 
 def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
