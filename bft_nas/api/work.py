@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.api.latency_limits import known_limit, new_limit
 from bft_nas.api.request import RunOptions
 from bft_nas.api.run import Run
-from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.units import format_duration, format_epochs, format_macs
 from bft_nas.data.dataset import is_there
 from bft_nas.data.sides import side_of
-from bft_nas.engines.choice import MakeEngine, choose_engine
+from bft_nas.engines.choice import MakeEngine, WorkersUnder, choose_engine
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import DataFacts, Settings
+from bft_nas.record.confirmations import aside
 from bft_nas.record.fidelity import LEAST_NETWORKS
 from bft_nas.record.storage import check_database
 from bft_nas.searching import confirmation, loop, references
@@ -57,6 +58,7 @@ class Work:
 
     run: Run
     prepared: loop.Prepared
+    workers: WorkersUnder
     make_engine: MakeEngine
     clock: loop.Clock
     options: RunOptions
@@ -102,7 +104,7 @@ class Work:
         divisor = self.prepared.settings.confirm_divisor
         chosen = expected_confirmation(self.prepared)
         cost = expected_cost(self.run, len(names), chosen)
-        text = confirmation_text(self.run, cost, chosen.protocol, self.clock.workers)
+        text = confirmation_text(self.run, cost, chosen.protocol, self.workers(chosen.protocol))
         quick = divisor == 1 and self.prepared.protocol.resolution_divisor > QUICK
         return text + (f" ({setting('confirm_divisor')} {QUICK} has a quick look)" if quick else "")
 
@@ -131,9 +133,17 @@ class Work:
             self.clock.timing += time.perf_counter() - started
 
     def confirm(self, show: Show, say: Say, names: Sequence[str]) -> None:
-        """Confirm the winner, and compare it with these references; see `bft_nas.searching.confirmation.confirm`."""
+        """Confirm the winner, and compare it with these references; see `bft_nas.searching.confirmation.confirm`.
+
+        Raises:
+            RunError: the data cannot be read as the confirmation needs them.
+        """
         run = self.run
-        chosen, images = confirmation_of(self.prepared)
+        try:
+            chosen, images = confirmation_of(self.prepared)
+        except UserError as error:
+            # Not a mistake of the command any more: what was searched is to be shown.
+            raise RunError(f"confirmation: {error}") from error
         entrants = references.field_of(run, names).entrants
         contenders = contenders_of(run, entrants, protocol=chosen.hash)
         known = Confirmations(run, contenders, chosen)
@@ -161,6 +171,11 @@ class Work:
                 f"{LEAST_NETWORKS} or more"
             )
         chosen, images = confirmation_of(self.prepared)
+        if (run.confirmations()["protocol"] != chosen.hash).any():
+            raise UserError(
+                f"run '{run.name}': it was confirmed under another protocol; expected {setting('resume')} first, which "
+                "confirms it anew"
+            )
         contenders = [candidate_contender(run, number) for number in numbers]
         known = Confirmations(run, contenders, chosen, sample_round, whole=True)
         trainings = known.parts + len(known.missing())
@@ -175,8 +190,11 @@ class Work:
         say: Say,
     ) -> None:
         run, chosen = self.run, known.confirmation
+        run.keep(confirm_divisor=chosen.protocol.resolution_divisor)
+        for protocol in sorted({*run.confirmations()["protocol"]} - {chosen.hash}):
+            say(f"what was confirmed under another protocol is kept in {run.folder / aside(protocol)}")
         done = f"; {known.parts} are known" if known.parts else ""
-        text = confirmation_text(run, cost, chosen.protocol, self.clock.workers)
+        text = confirmation_text(run, cost, chosen.protocol, self.workers(chosen.protocol))
         say(f"confirmation: {text}, {chosen_text(chosen)}{done}")
         with show(
             trials=cost.parts,
@@ -257,8 +275,9 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
             # Whoever shares a run may have its data in a place of their own.
             prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
             limit = known_limit(run)
-            clock.workers, make_engine = _engine_for(prepared, engine_options)
-            yield Work(run, prepared, make_engine, clock, options, limit)
+            workers, make_engine = _engine_for(prepared, engine_options)
+            clock.workers = workers(prepared.protocol)
+            yield Work(run, prepared, workers, make_engine, clock, options, limit)
         return
     settings = _for_small_images(Settings.of(given), given, say)
     loop.check_names(settings)
@@ -270,7 +289,8 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
         prepared.space.check_reached(budget)
     dataset, images = prepared.images.dataset, prepared.images
     facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
-    clock.workers, make_engine = _engine_for(prepared, engine_options)
+    workers, make_engine = _engine_for(prepared, engine_options)
+    clock.workers = workers(prepared.protocol)
     limit, layer_table = new_limit(prepared, say)
     database = str(given.get("storage", ""))
     if database:
@@ -288,7 +308,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     )
     run.database = database
     with run.members.joined(alone=True):
-        yield Work(run, prepared, make_engine, clock, options, limit)
+        yield Work(run, prepared, workers, make_engine, clock, options, limit)
 
 
 def _for_small_images(settings: Settings, given: Mapping[str, Any], say: Say) -> Settings:
@@ -323,15 +343,17 @@ def open_finished(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
     engine_options = EngineOptions.of(given)
     with run.members.joined(alone=True):
         data = str(given.get("data") or run.settings.data)
+        # Nobody is to join: what is trained for a run that is not searched further, others need not wait for.
+        run.members.leave_unless_last()
         prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
         clock.preparing = clock.whole
-        clock.workers, make_engine = _engine_for(prepared, engine_options)
-        yield Work(run, prepared, make_engine, clock, RunOptions.of({}))
+        workers, make_engine = _engine_for(prepared, engine_options)
+        clock.workers = workers(prepared.protocol)
+        yield Work(run, prepared, workers, make_engine, clock, RunOptions.of({}))
 
 
-def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[int, MakeEngine]:
-    budget = max(prepared.settings.budgets)
-    return choose_engine(options, prepared.protocol, prepared.space.resolutions, budget)
+def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[WorkersUnder, MakeEngine]:
+    return choose_engine(options, prepared.space.resolutions, max(prepared.settings.budgets))
 
 
 def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
@@ -346,5 +368,5 @@ def _prepared_for(run: Run, settings: Settings, *, kept: bool) -> loop.Prepared:
     prepared = loop.prepare(replace(settings, confirm_divisor=nearer), run.space, run.protocol.recipe)
     loop.check_protocol(run, prepared.protocol)
     if kept:
-        run.keep(data=prepared.settings.data, confirm_divisor=nearer)
+        run.keep(data=prepared.settings.data)
     return replace(prepared, protocol=run.protocol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,8 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     Raises:
         RunError: it cannot be written, on a full disk for example; what was there before is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two machines, or containers, that share the folder may have processes of one number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     with writing(path):
         try:
             with temporary.open("wb") as file:

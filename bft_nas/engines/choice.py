@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from bft_nas.searching.jobs import Engine
     from bft_nas.training.protocol import Protocol
 
+WorkersUnder = Callable[["Protocol"], int]
+"""How many trainings there are at once, under a protocol."""
 MakeEngine = Callable[["Images", Path, "Protocol"], "Engine"]
 """From images, a run's folder and the protocol of the trainings, but for their seed."""
 
 
 def choose_engine(
-    options: EngineOptions, protocol: Protocol, resolutions: Sequence[int], budget: int
-) -> tuple[int, MakeEngine]:
-    """How many trainings there are at once under a protocol, and what makes the engine for it or another one.
+    options: EngineOptions, resolutions: Sequence[int], budget: int
+) -> tuple[WorkersUnder, MakeEngine]:
+    """How many trainings there are at once under a protocol, and what makes the engine for it.
 
     Whatever is wrong with the options is said here, before there is a run. Resolutions and the budget in MACs are those
     of the networks.
@@ -37,7 +39,7 @@ def choose_engine(
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
         )
-        return share.workers, lambda images, folder, under: ray_engine(
+        return lambda under: share.workers, lambda images, folder, under: ray_engine(
             images,
             under,
             share=share,
@@ -51,6 +53,6 @@ def choose_engine(
     def workers(under: Protocol) -> int:
         return options.workers or default_workers(under, resolutions, budget)
 
-    return workers(protocol), lambda images, folder, under: local_engine(
+    return workers, lambda images, folder, under: local_engine(
         images, under, workers=workers(under), retries=options.retries, timeout=options.trial_timeout
     )

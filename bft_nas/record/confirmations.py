@@ -93,11 +93,22 @@ class LeftNetwork:
 
 
 def write_confirmations(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replace confirmations.csv in one step; the keys of a row are `CONFIRMATION_NAMES`."""
+    """Replace confirmations.csv in one step; the keys of a row are `CONFIRMATION_NAMES`.
+
+    What it had under protocols that are not among these is kept `aside`.
+    """
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(CONFIRMATION_NAMES))
+    for protocol, others in read_confirmations(folder).groupby("protocol"):
+        if not (frame["protocol"] == protocol).any():
+            write_text(folder / aside(str(protocol)), others.to_csv(index=False))
     write_text(folder / CONFIRMATIONS, frame.astype({"number": "Int64"}).to_csv(index=False))
+
+
+def aside(protocol: str) -> str:
+    """The file of confirmations that others have taken the place of, under a protocol of this hash."""
+    return f"confirmations-{protocol}.csv"
 
 
 def read_confirmations(folder: Path) -> pd.DataFrame:

@@ -115,11 +115,11 @@ class Run:
         """The directory's name."""
         return self.folder.resolve().name
 
-    def keep(self, *, data: str, confirm_divisor: int) -> None:
-        """Keep where the run's data are now, and at what its winner is confirmed."""
-        settings = replace(self.settings, data=data, confirm_divisor=confirm_divisor)
+    def keep(self, **changes: Any) -> None:
+        """Keep what changed of its settings: where the run's data are now, at what its winner is confirmed."""
+        settings = replace(self.settings, **changes)
         if settings != self.settings:
-            rewrite_settings(self.folder, {"data": data, "confirm_divisor": confirm_divisor})
+            rewrite_settings(self.folder, changes)
             self.settings = settings
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
     """How the winners of a search are confirmed, and the images that they are trained on.
 
-    It takes up to `LONGER` times as many images, each once, as far as the data has them, and the same ones more often
-    where it has not: of as many steps those on images never seen tell more (benchmarks/results/table.md). What it is
-    validated on, and how images are normalised, are the search's own.
+    It takes up to `LONGER` times as many images as far as the data has them, and the same ones more often where it has
+    not: of as many steps those on images never seen tell more (benchmarks/results/table.md). What it is validated on,
+    and how images are normalised, are the search's own.
     """
     import bft_nas.data.images
 
@@ -33,7 +34,7 @@ def confirmation_of(prepared: Prepared) -> tuple[Confirmation, Images]:
         settings.data,
         size=same.protocol.proxy_resolution(max(settings.resolutions)),
         images=wanted,
-        max_unreadable=settings.max_unreadable,
+        max_unreadable=_unreadable(prepared, wanted),
     )
     if not nearer and len(dataset.train.labels) == proxy.train_images:
         return same, images
@@ -54,6 +55,12 @@ def _wanted(prepared: Prepared) -> int | None:
     settings, proxy = prepared.settings, prepared.protocol
     steps = longer(proxy.resolution_divisor, settings.confirm_divisor)
     return settings.images and min(LONGER, steps * proxy.epochs) * settings.images
+
+
+def _unreadable(prepared: Prepared, wanted: int | None) -> int | None:
+    """As many of the images as may be left out of the search's own."""
+    allowed, images = prepared.settings.max_unreadable, prepared.settings.images
+    return allowed and (math.ceil(allowed * wanted / images) if wanted and images else allowed)
 
 
 def _has_more(prepared: Prepared) -> bool:

@@ -12,11 +12,15 @@ import pytest
 import torch
 
 import bft_nas
+import bft_nas.api.work
 from bft_nas.api.request import RunOptions
+from bft_nas.api.work import open_finished
+from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.core.options import options_of
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import Candidate
+from bft_nas.record.confirmations import aside
 from bft_nas.record.settings import Settings
 from bft_nas.training.confirmation import nearer_divisor
 from tests.conftest import Silent, tiny_prepared, tiny_run
@@ -130,10 +134,39 @@ def test_a_run_is_confirmed_anew_at_another_resolution_and_keeps_to_it(
     bft_nas.search(resume="nearer", confirm_divisor=2, workers=1, progress=False, **again)  # type: ignore[arg-type]
     (after,) = confirmed(run)
     assert after != before
+    assert (run.folder / aside(before)).is_file()
     watcher = Silent()
     bft_nas.search(resume="nearer", workers=1, progress=watcher, **again)  # type: ignore[arg-type]
     assert watcher.begun == []
     assert confirmed(run) == {after}
+
+
+def test_data_that_the_confirmation_cannot_read_cost_nothing_of_the_search(
+    tiny_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def gone(prepared: object) -> None:
+        raise UserError("photos: no such folder")
+
+    monkeypatch.setattr(bft_nas.api.work, "confirmation_of", gone)
+    asked = "--images 64 --epochs 1 --workers 1 --trials 2 --no-references --no-timing --name cut"
+    assert main(["search", "--flops", "3M", "--space", str(tiny_space), *asked.split()]) == 1
+    told = capsys.readouterr()
+    assert "confirmation: photos: no such folder; when that is repaired, resume with" in told.err
+    assert "report   " in told.out
+    assert len((tmp_path / "runs/cut/results.csv").read_text().splitlines()) == 3
+
+
+def test_nobody_joins_a_run_for_which_more_is_trained(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, tiny_prepared())
+    with open_finished(bft_nas.open_run(run.folder), {"workers": 1}):
+        again = bft_nas.open_run(run.folder)
+        with (
+            pytest.raises(UserError, match="its references are being trained"),
+            again.members.joined(alone=False),
+        ):
+            pass
 
 
 @pytest.mark.parametrize(("divisor", "offered"), [(1, True), (2, False)])

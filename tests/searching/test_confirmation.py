@@ -14,7 +14,7 @@ import bft_nas.api.run
 from bft_nas.core.errors import UserError
 from bft_nas.engines import local_engine
 from bft_nas.record import Run
-from bft_nas.record.confirmations import CONFIRMATION_NAMES
+from bft_nas.record.confirmations import CONFIRMATION_NAMES, aside
 from bft_nas.record.pareto import by_proxy, winners
 from bft_nas.record.standings import (
     UNCONFIRMED,
@@ -195,6 +195,17 @@ def test_what_was_confirmed_before_stays_when_better_candidates_come(done: Run, 
     assert {*before.dropna(subset=known)[key].itertuples(index=False)} <= {
         *run.confirmations().dropna(subset=known)[key].itertuples(index=False)
     }
+
+
+def test_what_was_confirmed_under_another_protocol_is_kept_beside(done: Run, prepared: Prepared) -> None:
+    path = done.folder / "confirmations.csv"
+    protocol = done.confirmations()["protocol"].iloc[0]
+    path.write_text(path.read_text().replace(protocol, "0" * 12))
+    before = path.read_text()
+    with pytest.raises(KeyboardInterrupt):
+        confirmed(done, prepared, Impatient(after=0))
+    assert (done.folder / aside("0" * 12)).read_text() == before
+    assert done.results()["confirmed"].isna().all()
 
 
 def test_references_of_the_proxy_keep_the_resolution_of_its_winner(done: Run, prepared: Prepared) -> None:

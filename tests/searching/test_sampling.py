@@ -89,6 +89,12 @@ def test_it_says_how_far_the_proxy_agrees_and_a_better_one_may_win(
     assert numbers >= set(rows["number"])
     assert {each.candidate.number for each in contenders_of(run, protocol="another")} < numbers
     assert Confirmation.of(run.protocol, divisor=run.settings.confirm_divisor).hash == protocol
+    # What it says of a winner is not given up for trainings under another one.
+    kept = run.folder / "confirmations.csv"
+    kept.write_text(kept.read_text().replace(protocol, "0" * 12))
+    with pytest.raises(UserError, match="confirmed under another protocol; expected resume first"):
+        bft_nas.fidelity(run, train=6, workers=1, progress=False)
+    assert set(run.confirmations()["protocol"]) == {"0" * 12}
 
 
 @pytest.mark.parametrize("train", [0, 5, "12"])

@@ -122,6 +122,22 @@ def test_images_of_a_folder_are_read_as_large_as_it_needs_them(tmp_path: Path) -
     assert confirmation.protocol.data_digest == taken.dataset.digest
 
 
+def test_as_large_a_part_of_them_as_of_the_searchs_own_may_be_unreadable(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(120):
+        path = tmp_path / "images" / str(number % 2) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+        if number % 10 < 2:
+            path.write_bytes(path.read_bytes()[:100])
+    # Some are for validation, whatever is trained on.
+    prepared = tiny_prepared(
+        data=str(tmp_path / "images"), images=20, max_unreadable=12, epochs=2, confirm_divisor=1
+    )
+    _, taken = confirmation_of(prepared)
+    assert len(taken.dataset.left_out) > 12
+
+
 def test_time_grows_with_steps_and_with_images() -> None:
     proxy = Protocol("images", "", 10, 100, 20, 6, epochs=2)
     assert time_of(replace(proxy, epochs=8), proxy) == 4
