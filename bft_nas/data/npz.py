@@ -79,10 +79,14 @@ def side_of(path: Path) -> int:
     """The larger side in pixels of the training images, of which nothing but the shape is read; errors as for read."""
     with _open(path) as arrays:
         key = _layout(path, arrays)[0][0]
-    with zipfile.ZipFile(path) as members, members.open(f"{key}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-        shape, _, _ = read_header[version[0]](file)
+    try:
+        with zipfile.ZipFile(path) as members, members.open(f"{key}.npy") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+            shape, _, _ = read_header[version[0]](file)
+    # As where the array is read, a damaged member has many exceptions.
+    except Exception as error:
+        raise _cannot_be_read(path, key, error) from None
     channels_first = len(shape) == 4 and shape[1] in _CHANNELS and shape[3] not in _CHANNELS
     return int(max(shape[2:] if channels_first else shape[1:3]))
 
@@ -163,10 +167,14 @@ def _array(path: Path, arrays: Mapping[str, object], key: str) -> npt.NDArray[np
         array = arrays[key]
     # A damaged member, an array of objects and a shape that no memory holds each raise their own exception.
     except Exception as error:
-        raise UserError(f"{path}: {key} cannot be read ({error}); expected an array of numbers") from None
+        raise _cannot_be_read(path, key, error) from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: {key} is not an array; expected an array of numbers")
     return array
+
+
+def _cannot_be_read(path: Path, key: str, error: Exception) -> UserError:
+    return UserError(f"{path}: {key} cannot be read ({error}); expected an array of numbers")
 
 
 def _images(path: Path, arrays: Mapping[str, object], key: str, notes: list[str]) -> npt.NDArray[Any]:

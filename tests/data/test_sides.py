@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,24 @@ def test_benchmarks_stand_in_for_larger_images_and_nothing_has_no_side(tmp_path:
         str(tmp_path / "damaged.npz"),
     ):
         assert side_of(source) is None
+
+
+@pytest.mark.parametrize("at", range(10, 100, 10))
+def test_arrays_that_are_damaged_anywhere_have_no_side(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "few.npz"
+    pixels = np.random.default_rng(0).integers(256, size=(20, 16, 16), dtype=np.uint8)
+    np.savez_compressed(path, train_images=pixels, train_labels=np.arange(20) % 2)
+    with zipfile.ZipFile(path) as members:
+        start = members.getinfo("train_images.npy").header_offset + at
+    content = bytearray(path.read_bytes())
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    assert side_of(str(path)) is None
+
+
+def test_an_array_of_a_version_that_nobody_writes_has_no_side(tmp_path: Path) -> None:
+    path = tmp_path / "few.npz"
+    with zipfile.ZipFile(path, "w") as members:
+        members.writestr("train_images.npy", b"\x93NUMPY\x09\x00" + bytes(100))
+        members.writestr("train_labels.npy", b"\x93NUMPY\x09\x00" + bytes(100))
+    assert side_of(str(path)) is None
