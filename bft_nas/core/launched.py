@@ -23,6 +23,14 @@ def launched() -> tuple[int, int] | None:
     return (rank, count) if count > 1 else None
 
 
+def neighbours() -> int:
+    """How many processes share this machine that were started together, this one included."""
+    try:
+        return max(1, int(os.environ["LOCAL_WORLD_SIZE"]))
+    except (KeyError, ValueError):
+        return 1
+
+
 def launch() -> str:
     """Of torchrun: a restart has the same process above it, or on several machines the same id."""
     given = os.environ.get("TORCHELASTIC_RUN_ID", "none")

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
+from bft_nas.core.launched import neighbours
 from bft_nas.core.machine import usable_cores
 from bft_nas.core.memory import keep_freed_memory
 from bft_nas.data.decode import Encoded, Picture, decode
@@ -64,12 +65,12 @@ class Decoders:
 
     Args:
         size: the side of the pictures, see `bft_nas.data.decode.decode`.
-        workers: by default one for each core.
+        workers: by default one for each core, which processes that train together share.
     """
 
     def __init__(self, size: int, workers: int | None = None, *, processes: bool) -> None:
         self.size = size
-        self.workers = workers or usable_cores()
+        self.workers = workers or max(1, usable_cores() // neighbours())
         self.ahead = WAITING * self.workers
         self._by_processes = processes
         self._threads: ThreadPoolExecutor | None = None

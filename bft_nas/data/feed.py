@@ -126,7 +126,7 @@ def feeds_of(images: Images, size: int, *, workers: int | None = None) -> Feeds:
     than crops need, resized once.
 
     Args:
-        workers: processes that decode files, by default one for each core.
+        workers: processes that decode files, see `Decoders`.
     """
     dataset = images.dataset
     splits = dataset.train, dataset.validation

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bft_nas.core.launched import neighbours
 from bft_nas.core.machine import usable_memory
 from bft_nas.core.units import format_bytes, format_pixels
 from bft_nas.data.cache import Cache, Facts, fingerprint_of, place_of
@@ -19,7 +20,10 @@ from bft_nas.data.reading import Chosen, Passing, Reader, Rows, flatten
 from bft_nas.data.summary import digest_of, normalisation_of
 
 MEMORY_SHARE, DISK_SHARE = 2, 3
-"""Decoded images take at most the second part of the memory, or the third part of the disk, that is free."""
+"""Decoded images take at most the second part of the memory, or the third part of the disk, that is free.
+
+Processes that train together have the files in common, but memory of their own each: they share that part.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Room:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bft-nas" / "images"
         there = next(place for place in (folder, *folder.parents) if place.is_dir())
         memory, disk = usable_memory(), shutil.disk_usage(there).free
-        return cls(1 << 62 if memory is None else memory // MEMORY_SHARE, disk // DISK_SHARE, folder)
+        most = 1 << 62 if memory is None else memory // MEMORY_SHARE // neighbours()
+        return cls(most, disk // DISK_SHARE, folder)
 
 
 def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:

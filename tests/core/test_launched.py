@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bft_nas.core.launched import PATIENCE, first_alone_speaks
+from bft_nas.core.launched import PATIENCE, first_alone_speaks, neighbours
 
 
 def complains(code: int) -> int:
@@ -70,3 +70,13 @@ def test_the_first_one_and_one_alone_speak_at_once(
     assert first_alone_speaks(lambda: complains(2)) == 2
     assert waited == []
     assert capsys.readouterr().err == "what is wrong\n" * 2
+
+
+@pytest.mark.parametrize(("given", "count"), [("8", 8), ("1", 1), ("0", 1), ("", 1), ("many", 1)])
+def test_what_started_the_processes_says_how_many_share_the_machine(
+    given: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert neighbours() == 1
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", given)
+    assert neighbours() == count

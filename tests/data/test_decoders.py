@@ -55,6 +55,16 @@ def test_processes_say_the_same_as_threads(tmp_path: Path, monkeypatch: pytest.M
             )
 
 
+@pytest.mark.parametrize(("together", "workers"), [("1", 16), ("3", 5), ("64", 1)])
+def test_processes_that_train_together_share_the_cores(
+    together: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoders, "usable_cores", lambda: 16)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", together)
+    assert Decoders(16, processes=True).workers == workers
+    assert Decoders(16, 7, processes=True).workers == 7
+
+
 def test_a_process_that_dies_is_replaced_and_a_file_that_kills_it_is_named(tmp_path: Path) -> None:
     write_class_folders(tmp_path, REAL.images[:4], np.zeros(4, np.int64), ["a"])
     paths = sorted(tmp_path.glob("a/*.png"))

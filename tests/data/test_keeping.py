@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from bft_nas.core.errors import UserError
-from bft_nas.data import decoders, reading
+from bft_nas.data import decoders, keeping, reading
 from bft_nas.data.dataset import Dataset, Room, load_dataset, load_test
 from bft_nas.data.feed import Feed, feed_of, feeds_of
 from bft_nas.data.images import Images
@@ -102,6 +102,18 @@ def test_room_decides_to_the_byte(photos: Path, tmp_path: Path) -> None:
         dataset = load(photos, Room(memory, disk, tmp_path / f"{memory}-{disk}"))
         assert dataset.kept.startswith(how)
     assert load(photos, None).kept == ""
+
+
+def test_processes_that_train_together_share_the_memory_but_not_the_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "usable_memory", lambda: 1 << 30)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    alone = Room.here()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    together = Room.here()
+    assert (alone.memory, together.memory) == (1 << 29, 1 << 26)
+    assert together.disk > alone.disk // 2
 
 
 @pytest.mark.parametrize("disk", [PLENTY, 0])
