@@ -59,7 +59,7 @@ def judged(source: str, dataset: Dataset, size: int, *, tested: bool = False) ->
     validation.
     """
     if tested or has_test(source):
-        return "test", load_test(source, size=size, room=Room.here())
+        return "test", load_test(source, size=size, whites=dataset.whites, room=Room.here())
     return "validation", dataset.validation
 
 

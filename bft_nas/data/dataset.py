@@ -4,9 +4,9 @@ Nothing is unpickled, and nothing downloaded but what ``hf:NAME`` asks for. Whic
 follows from a hash of their names, so that every machine trains and validates on the same ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +95,8 @@ class Dataset:
     without looking at all of it."""
     kept: str = ""
     """Where the decoded images are, in words, where that depends on their size."""
+    whites: Mapping[bool, int] = field(default_factory=dict)
+    """What was taken for white in image files of more than 8 bits (False) and of floats (True), where there are any."""
 
 
 def load_dataset(
@@ -172,12 +174,16 @@ def anchored(source: str) -> str:
     return source if source in BENCHMARKS else str(Path(source).expanduser().absolute())
 
 
-def load_test(source: str, *, size: int, room: Room | None = None) -> Split:
+def load_test(
+    source: str, *, size: int, whites: Mapping[bool, int] | None = None, room: Room | None = None
+) -> Split:
     """Loads the test images of a source, for the last measurement of what a search has chosen.
 
-    Arguments as for load_dataset; labels count the classes as there. Raises UserError as load_dataset does,
-    and when the source has no test images.
+    Arguments as for load_dataset; labels count the classes as there. ``whites`` are those of the Dataset: an image
+    file is scaled as one of its kind is there, and what is brighter than its white is white; where it has none of the
+    kind, the test images tell. Raises UserError as load_dataset does, and when the source has no test images.
     """
+    whites = whites or {}
     _check_size(size)
     with _user_errors(source):
         if source == "fashion-mnist":
@@ -186,9 +192,9 @@ def load_test(source: str, *, size: int, room: Room | None = None) -> Split:
             archive = _cifar10.find(_cifar10_folder(source))
             return Split(*_cifar10.read(archive, [_cifar10.TEST_BATCH]))
         if source.startswith(PREFIX):
-            return load_hub_test(source, size)
+            return load_hub_test(source, size, whites)
         path = _existing(source)
-        return load_folder_test(path, size, room) if path.is_dir() else Split(*_npz.read_test(path))
+        return load_folder_test(path, size, whites, room) if path.is_dir() else Split(*_npz.read_test(path))
 
 
 def has_test(source: str) -> bool:
@@ -271,6 +277,7 @@ def _dataset(name: str, parts: Parts) -> Dataset:
         parts.left_out,
         parts.normalisation,
         parts.kept,
+        parts.whites,
     )
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,8 @@ class Parts:
     """When it is known without looking at all pixels."""
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Of the images to train on, when it is known without looking at all of them; see `Dataset.normalisation`."""
+    whites: Mapping[bool, int] = field(default_factory=dict)
+    """What was taken for white in images that are scaled; see `bft_nas.data.image_files.ImageFiles`."""
 
 
 def divide(

@@ -50,10 +50,11 @@ def folder_test_classes(root: Path) -> Classes:
     return test
 
 
-def load_folder_test(root: Path, size: int, room: Room | None = None) -> Split:
+def load_folder_test(root: Path, size: int, whites: Mapping[bool, int], room: Room | None = None) -> Split:
     """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
     test = folder_test_classes(root)
-    return read_all(Reader(root, root / _TEST_FOLDER, None, test, None, size, None, 0), room)
+    reader = Reader(root, root / _TEST_FOLDER, None, test, None, size, None, 0, known_whites=whites)
+    return read_all(reader, room)
 
 
 # Which files there are

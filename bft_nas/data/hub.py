@@ -90,13 +90,13 @@ def has_hub_test(source: str) -> bool:
     return _test_of(source) is not None
 
 
-def load_hub_test(source: str, size: int) -> Split:
+def load_hub_test(source: str, size: int, whites: Mapping[bool, int]) -> Split:
     """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
     test = _test_of(source)
     if test is None:
         raise UserError(f"{source}: no test images; expected a split {_TEST} with labels")
     reader = Reader(
-        Path(source), test.folder, None, test.by_class(), None, size, None, 0, _content_of([test])
+        Path(source), test.folder, None, test.by_class(), None, size, None, 0, _content_of([test]), whites
     )
     return read_all(reader, None)
 

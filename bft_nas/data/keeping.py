@@ -124,13 +124,20 @@ def _of_facts(reader: Reader, facts: Facts, cache: Cache | None, kept: str) -> P
     else:
         splits = _halves(cache.pixels((len(chosen.paths), reader.size, reader.size, 3)), chosen)
     return Parts(
-        tuple(reader.train), *splits, facts.notes, facts.left_out, kept, facts.digest, facts.normalisation
+        tuple(reader.train),
+        *splits,
+        facts.notes,
+        facts.left_out,
+        kept,
+        facts.digest,
+        facts.normalisation,
+        facts.whites,
     )
 
 
 def _parts(reader: Reader, chosen: Chosen, notes: tuple[str, ...], train: Split, validation: Split) -> Parts:
     notes = (*reader.notes(chosen.paths), *notes)
-    return Parts(tuple(reader.train), train, validation, notes, reader.left_out())
+    return Parts(tuple(reader.train), train, validation, notes, reader.left_out(), whites=reader.whites)
 
 
 def _halves(pixels: Images, chosen: Chosen) -> tuple[Split, Split]:

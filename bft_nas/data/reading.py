@@ -145,6 +145,8 @@ class Reader:
     """Of images that cannot be decoded."""
     content: Callable[[Path], Encoded] = the_file
     """What is decoded of a path, which otherwise may be but a name."""
+    known_whites: Mapping[bool, int] = field(default_factory=dict)
+    """See `whites`, where other images have decided them."""
     unreadable: dict[Path, str] = field(default_factory=dict)
     odd: dict[Path, Picture] = field(default_factory=dict)
     """Of the pictures that are used and of which there is anything to say, all but the pixels."""
@@ -196,7 +198,7 @@ class Reader:
                     floats = found.extent.floats
                     extents[floats] = extents.get(floats, found.extent) | found.extent
                     # White is known when all have been seen; most often the first ones tell.
-                    self.guessed[path] = extents[floats].white or 255
+                    self.guessed[path] = self.known_whites.get(floats) or extents[floats].white or 255
                     target.put(path, scaled(found, {floats: self.guessed[path]}))
                 else:
                     target.put(path, scaled(found, {}))
@@ -220,7 +222,8 @@ class Reader:
     @property
     def whites(self) -> dict[bool, int]:
         """The highest value of the integers (False) and of the floats (True) that are used; 0 if it is a guess."""
-        return {floats: extent.white for floats, extent in extents_of(self.odd.values()).items()}
+        extents = extents_of(self.odd.values())
+        return {floats: self.known_whites.get(floats) or extent.white for floats, extent in extents.items()}
 
     def notes(self, paths: Sequence[Path]) -> tuple[str, ...]:
         """What is to be said of these images, which are used, and of those that are not: a line each."""

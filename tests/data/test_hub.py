@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -91,6 +92,17 @@ def test_many_are_decoded_by_processes_and_are_the_same(place: Path, monkeypatch
     processes = load_dataset("hf:saved", size=16)
     assert len(threads.left_out) == 1
     assert (processes.digest, processes.left_out) == (threads.digest, threads.left_out)
+
+
+def test_test_images_are_on_the_scale_of_the_training(place: Path) -> None:
+    def deep(*values: int) -> Any:
+        return table(range(3), [np.full((9, 9, 1), value, np.uint16) for value in values])
+
+    splits = {"train": deep(4000, 20_000, 0), "dev": deep(0, 0, 0), "test": deep(4000, 0, 0)}
+    datasets.DatasetDict(splits).save_to_disk("saved")
+    dataset = load_dataset("hf:saved", size=8)
+    test = load_test("hf:saved", size=8, whites=dataset.whites)
+    assert test.images.max() == dataset.train.images[0].max() == round(4000 * 255 / 65535)
 
 
 def test_without_a_split_for_validation_a_fifth_of_each_class_is_held_out(place: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bft_nas.core.errors import UserError
 from bft_nas.data import decoders, keeping, reading
-from bft_nas.data.dataset import Dataset, Room, load_dataset, load_test
+from bft_nas.data.dataset import Dataset, Room, Split, load_dataset, load_test
 from bft_nas.data.feed import Feed, feed_of, feeds_of
 from bft_nas.data.images import Images
 from tests.data.samples import write_class_folders, write_every_mode
@@ -200,6 +200,51 @@ def test_test_images_are_in_memory_or_in_their_files(photos: Path, rooms: dict[s
     (photos / "test" / "c0" / "x.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"x\.png"):
         load_test(str(photos), size=SIDE, room=rooms["decoded anew in each epoch"])
+
+
+def deep_folder(root: Path, parts: dict[str, list[int]]) -> Path:
+    """Class folders of grey images of 16 bits, each of one value."""
+    for part, values in parts.items():
+        for name in ("a", "b"):
+            (root / part / name).mkdir(parents=True)
+            for number, value in enumerate(values):
+                Image.fromarray(np.full((9, 9), value, np.uint16)).save(root / part / name / f"{number}.png")
+    return root
+
+
+def levels(split: Split) -> list[int]:
+    """The grey of each image of the first class, as a network gets it."""
+    with feed_of(split, torch.device("cpu")) as feed:
+        found = feed[torch.arange(len(feed))][:, 0, 0, 0]
+    return found[torch.from_numpy(split.labels) == 0].tolist()
+
+
+def test_test_images_are_on_the_scale_of_the_training_wherever_either_are(
+    tmp_path: Path, rooms: dict[str, Room]
+) -> None:
+    # By themselves the test images would be of 12 bits, and the brightest of them is brighter than any before.
+    root = deep_folder(tmp_path / "deep", {"train": [4000, 16_000], "val": [4000], "test": [4000, 0]})
+    for room in rooms.values():
+        for _ in ("read", "known from before"):
+            dataset = load(root, room)
+            test = load_test(str(root), size=SIDE, whites=dataset.whites, room=room)
+            assert levels(dataset.train) == [62, 249]
+            assert levels(dataset.validation) == [62]
+            assert levels(test) == [62, 0]
+
+
+def test_what_is_brighter_than_the_white_of_the_training_is_white(tmp_path: Path) -> None:
+    root = deep_folder(tmp_path / "deep", {"train": [2000, 4000], "test": [2000, 60_000]})
+    whites = load(root, None).whites
+    assert levels(load_test(str(root), size=SIDE, whites=whites)) == [125, 255]
+
+
+def test_test_images_of_a_kind_that_training_has_not_tell_their_white(tmp_path: Path) -> None:
+    root = deep_folder(tmp_path / "deep", {"test": [4000]})
+    write_class_folders(root / "train", REAL.images[:8], np.arange(8) % 2, ["a", "b"])
+    whites = load(root, None).whites
+    assert whites == {}
+    assert levels(load_test(str(root), size=SIDE, whites=whites)) == [249]
 
 
 def test_batches_come_in_any_order_whatever_was_announced(photos: Path, rooms: dict[str, Room]) -> None:
