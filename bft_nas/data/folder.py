@@ -1,7 +1,7 @@
 """Labelled images from a folder with one folder of images for each class."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from bft_nas.data.division import Parts, Split, check_images, composed
 from bft_nas.data.keeping import Room, read, read_all
 from bft_nas.data.reading import NAMED, Classes, Reader, count_of, names_of
 
-_VALIDATION_FOLDERS = ("val", "valid", "validation")
-_TEST_FOLDER = "test"
+# The most usual names come first, and each of them before any that is written with capitals.
+_TRAIN_FOLDERS = ("train", "training")
+_VALIDATION_FOLDERS = ("val", "valid", "validation", "dev")
+_TEST_FOLDERS = ("test", "testing")
 
 
 def load_folder(
@@ -28,7 +30,8 @@ def load_folder(
         _check_same_classes(train_folder, train, validation_folder, validation)
     check_images(images, tuple(train), root)
     if train_folder != root:
-        used = {train_folder, validation_folder, root / _TEST_FOLDER}
+        used = {train_folder, validation_folder, _test_folder(root)}
+        found.train = train_folder.name
         found.unused_folders = [entry.name for entry in _folders(root) if entry not in used]
     reader = Reader(root, train_folder, validation_folder, train, validation, size, images, max_unreadable)
     return read(reader, found.notes(), room)
@@ -36,25 +39,29 @@ def load_folder(
 
 def has_folder_test(root: Path) -> bool:
     """Whether a folder has test images, in a folder beside those for training."""
-    return (root / _TEST_FOLDER).is_dir()
+    return _test_folder(root) is not None
 
 
 def folder_test_classes(root: Path) -> Classes:
     """The test images of each class, in the order of the labels. UserError unless the classes are those of training."""
-    test_folder = root / _TEST_FOLDER
-    if not has_folder_test(root):
-        raise UserError(f"{root}: no test images; expected a folder test/ with one folder per class")
-    train_folder, _ = _find_parts(root)
-    train, test = _list_classes(train_folder, root, _Found()), _list_classes(test_folder, root, _Found())
-    _check_same_classes(train_folder, train, test_folder, test)
-    return test
+    return _test_classes(root)[1]
 
 
 def load_folder_test(root: Path, size: int, whites: Mapping[bool, int], room: Room | None = None) -> Split:
     """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
-    test = folder_test_classes(root)
-    reader = Reader(root, root / _TEST_FOLDER, None, test, None, size, None, 0, known_whites=whites)
+    folder, test = _test_classes(root)
+    reader = Reader(root, folder, None, test, None, size, None, 0, known_whites=whites)
     return read_all(reader, room)
+
+
+def _test_classes(root: Path) -> tuple[Path, dict[str, list[Path]]]:
+    test_folder = _test_folder(root)
+    if test_folder is None:
+        raise UserError(f"{root}: no test images; expected a folder test/ with one folder per class")
+    train_folder, _ = _find_parts(root)
+    train, test = _list_classes(train_folder, root, _Found()), _list_classes(test_folder, root, _Found())
+    _check_same_classes(train_folder, train, test_folder, test)
+    return test_folder, test
 
 
 # Which files there are
@@ -65,10 +72,11 @@ class _Found:
     """What a listing came upon beside the images that lie where they are expected."""
 
     below: int = 0
-    tests: int = 0
+    tests: list[str] = field(default_factory=list)
     links: int = 0
     beside: int = 0
     others: Counter[str] = field(default_factory=Counter)
+    train: str = _TRAIN_FOLDERS[0]
     unused_folders: list[str] = field(default_factory=list)
 
     def notes(self) -> tuple[str, ...]:
@@ -76,26 +84,52 @@ class _Found:
         endings = ", ".join(f"{count} {suffix}" for suffix, count in self.others.most_common(NAMED))
         said = {
             f"{count_of(self.below, 'image')} in folders below a class's own used": self.below,
-            f"{count_of(self.tests, 'folder')} named test below a class left out": self.tests,
+            f"{count_of(len(self.tests), 'folder')} named {names_of(sorted(set(self.tests)))} below a class left out": (
+                self.tests
+            ),
             f"{count_of(self.links, 'link')} to a folder that is read already not followed": self.links,
             f"{count_of(self.beside, 'image')} beside the class folders left out": self.beside,
             f"{count_of(self.others.total(), 'file')} without the ending of an image left out: {endings}"
             f"{', ...' if len(self.others) > NAMED else ''}": self.others.total(),
-            f"folders beside train/ left out: {names_of(self.unused_folders)}": self.unused_folders,
+            f"folders beside {self.train}/ left out: {names_of(self.unused_folders)}": self.unused_folders,
         }
         return tuple(note for note, any_such in said.items() if any_such)
 
 
 def _find_parts(root: Path) -> tuple[Path, Path | None]:
     """The folders that hold the classes for training and, if there is one, for validation."""
-    train = root / "train"
-    for name in _VALIDATION_FOLDERS:
-        if train.is_dir() and (root / name).is_dir():
-            return train, root / name
+    train, validation = _named(root, _TRAIN_FOLDERS), _named(root, _VALIDATION_FOLDERS)
     # A folder of images called train may also be a class.
-    if train.is_dir() and _folders(train) and not any(map(_is_image, _visible(train))):
-        return train, None
+    if train and (validation or _holds_classes(train)):
+        return train, validation
     return root, None
+
+
+def _test_folder(root: Path) -> Path | None:
+    """That of the test images, if there is one."""
+    return _named(root, _TEST_FOLDERS, _is_test)
+
+
+def _is_test(folder: Path) -> bool:
+    # A folder of images called testing may also be a class; one called test is never trained on.
+    name = folder.name.lower()
+    return name == _TEST_FOLDERS[0] or (name in _TEST_FOLDERS and _holds_classes(folder))
+
+
+def _holds_classes(folder: Path) -> bool:
+    return bool(_folders(folder)) and not any(map(_is_image, _visible(folder)))
+
+
+def _named(
+    root: Path, names: Sequence[str], is_one: Callable[[Path], bool] = lambda folder: True
+) -> Path | None:
+    """The folder that has the first of these names; where none has one of them, in whatever case it is written."""
+    folders = [folder for folder in _folders(root) if folder.name.lower() in names and is_one(folder)]
+    return min(
+        folders,
+        key=lambda folder: (folder.name not in names, names.index(folder.name.lower())),
+        default=None,
+    )
 
 
 def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Path]]:
@@ -104,7 +138,7 @@ def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Pat
     for entry in _visible(folder):
         if not entry.is_dir():
             found.beside += _is_image(entry)
-        elif entry != root / _TEST_FOLDER:
+        elif folder != root or not _is_test(entry):
             folders.append(entry)
     if not folders:
         raise UserError(f"{folder}: no class folders; expected one folder of images per class")
@@ -129,8 +163,8 @@ def _images_below(folder: Path, above: set[tuple[int, int]], found: _Found) -> l
     for place in waiting:
         for entry in _visible(place):
             if entry.is_dir():
-                if entry.name.lower() == _TEST_FOLDER:
-                    found.tests += 1
+                if entry.name.lower() in _TEST_FOLDERS:
+                    found.tests.append(entry.name)
                 elif _identity(entry) in seen:
                     found.links += 1
                 else:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import bft_nas.data.dataset
 from bft_nas.core.errors import printable
-from bft_nas.data.dataset import EXTENSIONS, FASHION_MNIST_CLASSES, Dataset, load_dataset, load_test
+from bft_nas.data.dataset import EXTENSIONS, FASHION_MNIST_CLASSES, Dataset, has_test, load_dataset, load_test
 from tests.data.checks import complaint, counts, mistake, refusal
 from tests.data.samples import (
     numbered_images,
@@ -161,6 +161,13 @@ class TestHeldOutImages:
         assert load_dataset(str(moved), size=28).digest == expected
 
 
+def write_two_classes(root: Path, copies: int) -> None:
+    """So many images in each of two class folders."""
+    for copy in range(copies):
+        solid_png(root / "a" / f"{copy}.png", RED)
+        solid_png(root / "b" / f"{copy}.png", BLUE)
+
+
 class TestFolder:
     def test_gives_the_pixels_of_the_files(self, photos: Path, bundled: Dataset) -> None:
         dataset = load_dataset(str(photos), size=28)
@@ -169,14 +176,69 @@ class TestFolder:
             assert image.shape == (28, 28, 3)
             assert image[:, :, 1].tobytes() in originals
 
-    @pytest.mark.parametrize("validation", ["val", "valid", "validation"])
-    def test_uses_given_train_and_validation_folders(self, tmp_path: Path, validation: str) -> None:
-        for part, copies in (("train", 3), (validation, 1), ("test", 2)):
-            for copy in range(copies):
-                solid_png(tmp_path / part / "a" / f"{copy}.png", RED)
-                solid_png(tmp_path / part / "b" / f"{copy}.png", BLUE)
-        assert counts(load_dataset(str(tmp_path), size=8)) == ([3, 3], [1, 1])
+    @pytest.mark.parametrize(
+        ("train", "validation", "test"),
+        [
+            ("train", "val", "test"),
+            ("train", "valid", "test"),
+            ("train", "validation", "test"),
+            ("train", "dev", "test"),
+            ("Train", "Val", "Test"),
+            ("TRAIN", "VALID", "TEST"),
+            ("training", "validation", "testing"),
+            ("Training", "Dev", "Testing"),
+        ],
+    )
+    def test_uses_given_train_and_validation_folders(
+        self, tmp_path: Path, train: str, validation: str, test: str
+    ) -> None:
+        for part, copies in ((train, 3), (validation, 1), (test, 2)):
+            write_two_classes(tmp_path / part, copies)
+        dataset = load_dataset(str(tmp_path), size=8)
+        assert dataset.notes == ()
+        assert counts(dataset) == ([3, 3], [1, 1])
         assert load_test(str(tmp_path), size=8).labels.tolist() == [0, 0, 1, 1]
+
+    @pytest.mark.parametrize(
+        ("train", "test"), [("Train", "TEST"), ("train", "Testing"), ("training", "Test")]
+    )
+    def test_never_trains_on_test_images_whatever_the_folders_are_called(
+        self, tmp_path: Path, train: str, test: str
+    ) -> None:
+        write_two_classes(tmp_path / train, 5)
+        write_two_classes(tmp_path / test, 2)
+        dataset = load_dataset(str(tmp_path), size=8)
+        assert (dataset.classes, counts(dataset)) == (("a", "b"), ([4, 4], [1, 1]))
+        assert has_test(str(tmp_path))
+
+    @pytest.mark.parametrize("test", ["test", "Test", "testing", "TESTING"])
+    def test_a_test_folder_beside_the_classes_is_none(self, photos: Path, test: str) -> None:
+        expected = load_dataset(str(photos), size=16).digest
+        for name in ("shirt", "sneaker", "trouser"):
+            solid_png(photos / test / name / "1.png", RED)
+        assert load_dataset(str(photos), size=16).digest == expected
+        assert load_test(str(photos), size=16).labels.tolist() == [0, 1, 2]
+
+    def test_the_usual_name_goes_before_others(self, tmp_path: Path) -> None:
+        for copies, name in enumerate(
+            ("train", "training", "Train", "val", "dev", "test", "Test", "testing"), 1
+        ):
+            write_two_classes(tmp_path / name, copies)
+        dataset = load_dataset(str(tmp_path), size=8)
+        assert counts(dataset) == ([1, 1], [4, 4])
+        assert len(load_test(str(tmp_path), size=8).labels) == 2 * 6
+        assert dataset.notes == ("folders beside train/ left out: Test, Train, dev and 2 more",)
+
+    def test_a_folder_is_called_what_it_is_called(self, tmp_path: Path) -> None:
+        for name in ("Training", "Dev", "Testing", "extra"):
+            write_two_classes(tmp_path / name, 1)
+        assert load_dataset(str(tmp_path), size=8).notes == ("folders beside Training/ left out: extra",)
+        solid_png(tmp_path / "Testing" / "hat" / "1.png", RED)
+        assert mistake(lambda: load_test(str(tmp_path), size=8)) == (
+            f"{tmp_path / 'Testing'}: only here: hat; expected the same classes in Training/ and Testing/"
+        )
+        solid_png(tmp_path / "Dev" / "hat" / "1.png", RED)
+        assert refusal(tmp_path).endswith("expected the same classes in Training/ and Dev/")
 
     def test_holds_out_of_train_when_there_is_no_validation_folder(
         self, photos: Path, tmp_path: Path
@@ -186,11 +248,13 @@ class TestFolder:
         photos.rename(tmp_path / "parts" / "train")
         assert load_dataset(str(tmp_path / "parts"), size=16).digest == expected
 
-    def test_a_class_may_be_called_train(self, tmp_path: Path) -> None:
-        for name in ("bus", "train"):
+    @pytest.mark.parametrize("called", ["train", "Train", "training", "testing", "dev"])
+    def test_a_class_may_be_called_train(self, tmp_path: Path, called: str) -> None:
+        for name in ("bus", called):
             for copy in range(2):
                 solid_png(tmp_path / name / f"{copy}.png", RED)
-        assert load_dataset(str(tmp_path), size=8).classes == ("bus", "train")
+        assert load_dataset(str(tmp_path), size=8).classes == tuple(sorted(("bus", called)))
+        assert not has_test(str(tmp_path))
 
     def test_never_reads_the_test_folder(self, photos: Path) -> None:
         expected = load_dataset(str(photos), size=16).digest

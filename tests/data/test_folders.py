@@ -332,6 +332,9 @@ class TestFoldersBelowAClass:
         dataset = load(photos)
         assert dataset.digest == expected.digest
         assert dataset.notes == ("1 folder named test below a class left out",)
+        for folder in ("c3/Testing", "c4/test"):
+            write_files(photos / folder, {"1.png": b"broken"})
+        assert load(photos).notes == ("3 folders named Testing, test below a class left out",)
 
 
 class TestFilesLeftOut:
