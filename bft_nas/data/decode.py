@@ -1,5 +1,6 @@
 """One image file as the pixels of its centre square."""
 
+import errno
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,6 +24,19 @@ Encoded = Path | BytesIO
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 # The second frame of a photograph (MPO) is a thumbnail or a depth map, which nobody misses.
 _ANIMATED_FORMATS = ("PNG", "GIF", "WEBP", "TIFF")
+
+
+# What a file itself is the reason of: a link that leads nowhere, and damage that points to before its beginning.
+_OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
+
+
+class NotNow(str):
+    """Why an image cannot be used that may be whole: a disk, a network or a process was at fault, perhaps for a moment.
+
+    Nobody keeps that for the next time.
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +69,13 @@ def decode(file: Encoded, size: int) -> Picture | str:
         raise
     # Pillow's decoders raise many kinds of exception for damaged bytes.
     except Exception as error:
-        return f"cannot be decoded ({one_line(error)}); expected a complete image"
+        reason = f"cannot be decoded ({one_line(error)}); expected a complete image"
+        return NotNow(reason) if _may_pass(error) else reason
+
+
+def _may_pass(error: Exception) -> bool:
+    # Of damaged content, Pillow says so without a number of the system's.
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_THE_FILE
 
 
 def _picture(image: "Image.Image", size: int) -> Picture | str:

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from bft_nas.core.launched import neighbours
 from bft_nas.core.machine import usable_cores
 from bft_nas.core.memory import keep_freed_memory
-from bft_nas.data.decode import Encoded, Picture, decode
+from bft_nas.data.decode import Encoded, NotNow, Picture, decode
 
 Decoded = list[Picture | str]
 
@@ -142,7 +142,8 @@ class _Process:
                     raise
                 self._start()
         if len(files) == 1:
-            return [f"cannot be decoded (the process that tried {how}); expected a complete image"]
+            # It may have been the first one to be killed for want of memory.
+            return [NotNow(f"cannot be decoded (the process that tried {how}); expected a complete image")]
         return [picture for file in files for picture in self.decoded([file])]
 
     def _exchange(self, files: Sequence[Encoded]) -> Decoded:

@@ -78,18 +78,15 @@ def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
         if needed <= room.disk:
             with cache.making((count, side, side, 3)) as pixels:
                 if pixels is not None:
-                    parts = _in_rows(reader, chosen, notes, pixels)
-                    normalisation = normalisation_of(parts.train)
-                    facts = Facts.of(reader, parts, fingerprint, digest_of(parts), normalisation)
-                    cache.put(facts, pixels)
-                    kept = f"{what} decoded once into {cache.folder}: {beyond}"
-                    return _of_facts(reader, facts, cache, kept)
+                    parts = _in_file(reader, chosen, notes, pixels, cache, fingerprint)
+                    return replace(parts, kept=f"{what} {parts.kept}: {beyond}")
         if facts is None:
             passing = Passing(tuple(reader.train), side)
             chosen = reader.decode(chosen, passing)
             parts = _parts(reader, chosen, notes, *_in_files(reader, chosen, reader.whites))
             facts = Facts.of(reader, parts, fingerprint, str(passing.digest), passing.moments.normalisation)
-            cache.put(facts, None)
+            if reader.settled:
+                cache.put(facts, None)
         kept = f"{what} decoded anew in each epoch: {beyond} and {format_bytes(room.disk)} of the disk"
         return _of_facts(reader, facts, None, kept)
 
@@ -113,6 +110,20 @@ def _in_rows(reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Ima
     rows = Rows(pixels)
     chosen = reader.decode(chosen, rows)
     return _parts(reader, chosen, notes, *_halves(rows.in_order(chosen.paths), chosen))
+
+
+def _in_file(
+    reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Images, cache: Cache, fingerprint: str
+) -> Parts:
+    """The images decoded into those of a file that is being made, which the cache has from then on."""
+    parts = _in_rows(reader, chosen, notes, np.asarray(pixels))
+    facts = Facts.of(reader, parts, fingerprint, digest_of(parts), normalisation_of(parts.train))
+    if reader.settled:
+        cache.put(facts, pixels)
+        return _of_facts(reader, facts, cache, f"decoded once into {cache.folder}")
+    # The file goes with this process.
+    kept = "decoded into a file for this time, as some cannot be read now"
+    return replace(parts, kept=kept, digest=facts.digest, normalisation=facts.normalisation)
 
 
 def _of_facts(reader: Reader, facts: Facts, cache: Cache | None, kept: str) -> Parts:

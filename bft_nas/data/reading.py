@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from bft_nas.core.errors import UserError, one_line
-from bft_nas.data.decode import Encoded, Picture
+from bft_nas.data.decode import Encoded, NotNow, Picture
 from bft_nas.data.decoders import decode_all, the_file
 from bft_nas.data.division import FOR_VALIDATION, Images, Labels, divide
 from bft_nas.data.image_files import scaled
@@ -224,6 +224,11 @@ class Reader:
         """The highest value of the integers (False) and of the floats (True) that are used; 0 if it is a guess."""
         extents = extents_of(self.odd.values())
         return {floats: self.known_whites.get(floats) or extent.white for floats, extent in extents.items()}
+
+    @property
+    def settled(self) -> bool:
+        """Whether what cannot be decoded never can be, as long as its files are the same."""
+        return not any(isinstance(why, NotNow) for why in self.unreadable.values())
 
     def notes(self, paths: Sequence[Path]) -> tuple[str, ...]:
         """What is to be said of these images, which are used, and of those that are not: a line each."""

@@ -15,7 +15,7 @@ import pytest
 
 from bft_nas.data import decoders
 from bft_nas.data.dataset import load_dataset
-from bft_nas.data.decode import EXTENSIONS
+from bft_nas.data.decode import EXTENSIONS, NotNow
 from bft_nas.data.decoders import Decoders, decode_all
 from tests.data.samples import write_class_folders, write_every_mode
 from tests.processes import children_of
@@ -91,12 +91,26 @@ def test_a_process_that_dies_is_replaced_and_a_file_that_kills_it_is_named(tmp_p
             reason
             == "cannot be decoded (the process that tried was killed by signal 9); expected a complete image"
         )
+        # The file may be whole, and the memory have been short.
+        assert isinstance(reason, NotNow)
         assert len(set(killed)) == 2 * decoders.TRIES
         for one, other in zip(before, pictures, strict=True):
             assert not isinstance(one, str)
             assert not isinstance(other, str)
             np.testing.assert_array_equal(one.pixels, other.pixels)
     assert all(gone(child) for child in killed)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_what_may_pass_is_told_from_what_is_wrong_with_a_file(tmp_path: Path, processes: bool) -> None:
+    (tmp_path / "letter.png").write_bytes(b"Dear all")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    # Reading it fails as a disk does.
+    files = [Path("/proc/self/mem"), tmp_path / "letter.png", tmp_path / "nowhere.png"]
+    with closing(Decoders(16, 1, processes=processes)) as pool:
+        reasons = pool.ask(files).result()
+    assert "Input/output error" in str(reasons[0])
+    assert [isinstance(reason, NotNow) for reason in reasons] == [True, False, False]
 
 
 OWNER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,51 @@ def test_what_was_found_out_holds_until_a_file_changes(
     assert load(photos, room).digest == load(photos, None).digest != changed.digest
     # One folder, whatever became of its images.
     assert len(list(room.folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("disk", [PLENTY, 0])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_what_keeps_an_image_from_being_read_is_not_remembered_where_it_may_pass(
+    photos: Path, tmp_path: Path, disk: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(0, disk, tmp_path / "caches")
+    expected = load(photos, None)
+    path = sorted((photos / "c3").iterdir())[0]
+    opened = Image.open
+
+    def fails(file: Path, **given: Any) -> Image.Image:
+        if file == path:
+            raise OSError(number, os.strerror(number))
+        return opened(file, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", fails)
+        without, there = load(photos, None), load(photos, room)
+        assert said(there) == said(without)
+        assert [line.partition(":")[0] for line in there.left_out] == [f"c3/{path.name}"]
+        for found, wanted in zip(pixels(there), pixels(without), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    assert load(photos, room).digest == expected.digest
+    no_decoding(monkeypatch)
+    assert load(photos, room).digest == expected.digest
+
+
+@pytest.mark.parametrize("disk", [PLENTY, 0])
+def test_what_a_file_itself_is_the_reason_of_is_remembered(
+    photos: Path, tmp_path: Path, disk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(0, disk, tmp_path / "caches")
+    (photos / "c0" / "no image.png").write_bytes(b"Dear all")
+    (photos / "c0" / "nowhere.png").symlink_to("gone.png")
+    (photos / "c0" / "round.png").symlink_to("round.png")
+    whole = sorted((photos / "c1").iterdir())[0].read_bytes()
+    (photos / "c0" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    # A TIFF whose directory lies before the file's beginning.
+    (photos / "c0" / "before.tif").write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 100)
+    expected = load(photos, room)
+    assert len(expected.left_out) == 5
+    no_decoding(monkeypatch)
+    assert load(photos, room).left_out == expected.left_out
 
 
 def test_fewer_unreadable_images_are_allowed_than_are_known(photos: Path, tmp_path: Path) -> None:
