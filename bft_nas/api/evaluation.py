@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bft_nas.core.errors import UserError, setting
@@ -40,7 +41,9 @@ def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = F
     size = trained.architecture.resolution
     split, test = judged(source, images.dataset, size, tested=tested)
     model = trained.model().to(images.device)
-    logits = [predict(model, trained.protocol, images, pixels, size) for pixels in prepared(test, size)]
+    # As its exports compute, whatever the training did.
+    protocol = replace(trained.protocol, recipe=replace(trained.protocol.recipe, precision="float32"))
+    logits = [predict(model, protocol, images, pixels, size) for pixels in prepared(test, size)]
     return Evaluation(split, source, measures_of(torch.cat(logits).numpy(), test.labels))
 
 

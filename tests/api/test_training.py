@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import bft_nas
+from bft_nas.api.evaluation import normalised, prepared
 from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.api.training_progress import Silent
@@ -29,6 +30,7 @@ from bft_nas.data.dataset import load_dataset, load_test
 from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
 from bft_nas.training.curve import FullEpoch
+from bft_nas.training.measures import measures_of
 from tests.api.conftest import NAME, SMALL
 from tests.dashboard.made_up import make_run
 
@@ -279,6 +281,22 @@ def test_what_the_options_say_of_the_recipe_is_in_the_protocol(data: Path, tmp_p
         True,
         False,
     )
+
+
+def test_one_trained_in_bfloat16_is_evaluated_in_float32_as_its_exports_compute(
+    data: Path, tmp_path: Path
+) -> None:
+    found = bft_nas.train(NAME, data=data, trained=tmp_path, **{**SMALL, "precision": "bfloat16"})  # type: ignore[arg-type]
+    test = load_test(str(data), size=32)
+    pixels = torch.cat(list(prepared(test, 32)))
+    with torch.inference_mode():
+        logits = found.model()(normalised(pixels, found.data))
+    expected = measures_of(logits.numpy(), test.labels)
+    evaluation = found.evaluation()
+    assert evaluation is not None
+    # A logit of bfloat16 has three digits.
+    assert evaluation.measures.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert evaluation.measures.confusion == expected.confusion
 
 
 def test_tensorboard_reads_each_epoch_once(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
