@@ -49,10 +49,16 @@ class Run(bft_nas.record.run.Run):
         Raises:
             UserError: there is no such candidate, or its weights were not kept, as it is not on the front.
         """
+        from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.checks import trained
 
         number = self.number_or_winner(number)
-        return trained(self.architecture(number), self.weights(number))
+        return trained(
+            self.architecture(number),
+            self.weights(number),
+            normalisation=(self.data.mean, self.data.std),
+            arrays=is_of_arrays(self.settings.data),
+        )
 
     def export(
         self,

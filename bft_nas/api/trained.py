@@ -25,9 +25,15 @@ class Trained(bft_nas.record.trained.Trained):
 
     def model(self) -> nn.Module:
         """The network as a module with its best weights, in eval mode."""
+        from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.checks import trained
 
-        return trained(self.architecture, self.weights())
+        return trained(
+            self.architecture,
+            self.weights(),
+            normalisation=(self.data.mean, self.data.std),
+            arrays=is_of_arrays(self.facts["data"]),
+        )
 
     def export(
         self,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.network import Architecture, build, cost
+from bft_nas.network.build import Normalisation, default_cfg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,8 +115,17 @@ class Answer:
     products: int | None = None
 
 
-def trained(architecture: Architecture, state: Mapping[str, Tensor]) -> nn.Module:
-    """The network in eval mode, without a trace in the caller's random state."""
+def trained(
+    architecture: Architecture,
+    state: Mapping[str, Tensor],
+    *,
+    normalisation: Normalisation | None = None,
+    arrays: bool = False,
+) -> nn.Module:
+    """The network in eval mode, without a trace in the caller's random state.
+
+    Where the normalisation of its images is known, and whether they were arrays, ``default_cfg`` has it.
+    """
     with torch.random.fork_rng(devices=[]):
         network = build(architecture)
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -127,6 +137,7 @@ def trained(architecture: Architecture, state: Mapping[str, Tensor]) -> nn.Modul
                 f" architecture, got {given.get(name, 'none')}"
             )
     network.load_state_dict(state)
+    network.default_cfg = default_cfg(architecture, normalisation, arrays=arrays)
     return network.eval()
 
 

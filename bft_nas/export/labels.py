@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bft_nas.core.errors import UserError
-from bft_nas.export.source import Normalisation
 from bft_nas.network import Architecture
+from bft_nas.network.build import Normalisation
 
 
 def labels(

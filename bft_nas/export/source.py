@@ -21,13 +21,10 @@ from torch import Tensor, nn
 from bft_nas.butterfly import forms, plan, transform
 from bft_nas.network import fusion, low_rank
 from bft_nas.network.architecture import Architecture
-from bft_nas.network.build import Call, block_calls, default_cfg, head_call, stem_call
+from bft_nas.network.build import Call, Normalisation, block_calls, default_cfg, head_call, stem_call
 from bft_nas.network.cost import cost
 from bft_nas.network.fusion import Fusion
 from bft_nas.network.modules import SOURCES as NETWORK_SOURCES
-
-Normalisation = tuple[Sequence[float], Sequence[float]]
-"""Mean and standard deviation of each input channel, for images in [0, 1]."""
 
 # Where definitions are taken from, in the order of the file. Branches that need another module of this package
 # are cut out, so that an optional fast path of ours does not have to travel along.
@@ -110,6 +107,7 @@ def model_source(
     *,
     classes: Sequence[str] = (),
     normalisation: Normalisation | None = None,
+    arrays: bool = False,
 ) -> str:
     """The text of ``model.py``.
 
@@ -118,6 +116,7 @@ def model_source(
         modules: the class names of the built network's modules; a branch that needs another one is cut out.
         classes: names of the trained outputs, which are the first ones.
         normalisation: what the images were normalised by in training.
+        arrays: whether those were arrays of pixels, and not image files.
     """
     rows = [f"{_call_text(call)}," for call in block_calls(architecture)]
     build = BUILD.format(
@@ -127,7 +126,7 @@ def model_source(
         classes=architecture.classes,
         default_cfg="\n".join(
             f"        {_literal(name)}: {_value_text(value)},"
-            for name, value in default_cfg(architecture, *(normalisation or ())).items()
+            for name, value in default_cfg(architecture, normalisation, arrays=arrays).items()
         ),
     )
     written = [_Definition("build", build), _Definition("load", LOAD)]

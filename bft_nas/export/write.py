@@ -38,8 +38,9 @@ from bft_nas.export.inference import inference_network
 from bft_nas.export.labels import labels, metadata, note_in_onnx
 from bft_nas.export.preparation import prepare_source
 from bft_nas.export.runtimes import RUNTIMES, Deployment, Runtime, checked_runtimes
-from bft_nas.export.source import Normalisation, model_source
+from bft_nas.export.source import model_source
 from bft_nas.network import Architecture
+from bft_nas.network.build import Normalisation
 
 __all__ = ["CONTENTS", "TOLERANCE", "ExportError", "ExportReport", "ExportedFile", "Watcher", "export"]
 
@@ -140,7 +141,9 @@ def export(
         beside("config.json", json.dumps(noted, indent=2) + "\n")
         _write_weights(network, staging, {"format": "pt"} | metadata(noted))
         written("weights.safetensors")
-        source = model_source(architecture, modules, classes=classes, normalisation=normalisation)
+        source = model_source(
+            architecture, modules, classes=classes, normalisation=normalisation, arrays=arrays
+        )
         (staging / "model.py").write_text(source, encoding="utf-8")
         written("model.py")
         if normalisation is not None and architecture.in_channels == CHANNELS:

@@ -54,23 +54,40 @@ def head_call(net: Architecture) -> Call:
     )
 
 
+Normalisation = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation of each input channel, for images in [0, 1]."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """By which pretrained models of torchvision and timm normalise images in [0, 1]."""
 
 
 def default_cfg(
-    net: Architecture, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+    net: Architecture, normalisation: Normalisation | None = None, *, arrays: bool = False
 ) -> dict[str, Any]:
-    """What timm's tools ask of a model: the size and preparation of its images, the names of its ends."""
-    if net.in_channels != len(mean):
-        mean = std = (0.5,) * net.in_channels
+    """What timm's tools ask of a model: the size and preparation of its images, the names of its ends.
+
+    Args:
+        net: the network.
+        normalisation: of the images that it was trained on; without one, images are prepared as pretrained models'.
+        arrays: whether those were arrays, which are resized as a whole, and not centre squares of files.
+    """
+    channels = net.in_channels
+    mean, std = normalisation or (IMAGENET_MEAN, IMAGENET_STD)
+    if channels != len(mean):
+        mean = std = (0.5,) * channels
+    prepared = {"interpolation": "bilinear", "crop_pct": 0.875}
+    if normalisation is not None:
+        # As bft_nas.data.prepare does it.
+        prepared = {
+            "interpolation": "bilinear" if arrays else "bicubic",
+            "crop_pct": 1.0,
+            "crop_mode": "squash" if arrays else "center",
+        }
     return {
         "architecture": net.family,
         "num_classes": net.classes,
-        "input_size": (net.in_channels, net.resolution, net.resolution),
+        "input_size": (channels, net.resolution, net.resolution),
         "fixed_input_size": False,
-        "interpolation": "bilinear",
-        "crop_pct": 0.875,
+        **prepared,
         "mean": tuple(map(float, mean)),
         "std": tuple(map(float, std)),
         "first_conv": "stem.down" if net.stem.factorised else "stem.conv",

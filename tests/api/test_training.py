@@ -94,6 +94,14 @@ def test_it_is_exported_with_its_best_weights(trained: bft_nas.Trained, exported
     assert all(torch.equal(found[name], best[name]) for name in best)
 
 
+def test_an_exported_module_is_configured_as_it_is(trained: bft_nas.Trained, exported: Path) -> None:
+    config = runpy.run_path(str(exported / "model.py"))["load"]().default_cfg
+    assert config == trained.model().default_cfg
+    assert (config["mean"], config["std"]) == (trained.data.mean, trained.data.std)
+    # Its images are arrays.
+    assert (config["crop_pct"], config["crop_mode"]) == (1.0, "squash")
+
+
 def test_an_exported_graph_predicts_every_test_image_as_it_does(
     trained: bft_nas.Trained, exported: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 import bft_nas
 from bft_nas.data.dataset import load_dataset, load_test
 from bft_nas.data.prepare import resized
+from bft_nas.export import checks
 from bft_nas.export.preparation import prepare_source
+from bft_nas.network import build
 from tests.data.odd_images import CLASSES, write_odd_images
 from tests.data.samples import write_class_folders
 from tests.export.examples import NORMALISATION, SEPARABLE
@@ -93,6 +97,46 @@ def test_every_file_predicts_each_test_image_as_the_trained_network_did(
         np.add.at(confusion, (labels, values.argmax(1)), 1)
         assert confusion.tolist() == [list(row) for row in evaluation.measures.confusion], name
         np.testing.assert_array_equal(values.argmax(1), logits["trained"].argmax(1), err_msg=name)
+
+
+def by_configuration(image: Image.Image, config: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """An image as timm's evaluation transform makes it by a ``default_cfg``."""
+    _, height, width = config["input_size"]
+    scaled = int(height / config["crop_pct"])
+    short = min(image.size)
+    wanted = (scaled, scaled)
+    if config.get("crop_mode", "center") == "center":
+        wide, high = (scaled * side // short for side in image.size)
+        wanted = wide, high
+    resized = image.resize(wanted, Image.Resampling[config["interpolation"].upper()])
+    left, top = (round((side - size) / 2) for side, size in zip(resized.size, (width, height), strict=True))
+    pixels = np.asarray(resized.crop((left, top, left + width, top + height)).convert("RGB")) / 255
+    found: npt.NDArray[np.float64] = ((pixels - config["mean"]) / config["std"]).transpose(2, 0, 1)
+    return found
+
+
+def test_the_configuration_of_the_network_says_what_it_does(
+    trained: bft_nas.Trained, exported: Path, module: ModuleType, tmp_path: Path
+) -> None:
+    prepare = runpy.run_path(str(exported / "prepare.py"))["prepare"]
+    file = tmp_path / "wide.png"
+    # Twice as wide as it is high, so that the square begins at a pixel.
+    ImageOps.expand(Image.open(originals(trained)[0]), (20, 0)).save(file)
+    for network in (trained.model(), module.load()):
+        found = by_configuration(Image.open(file), network.default_cfg)  # type: ignore[arg-type]
+        assert np.abs(found - prepare(file)[0]).max() < 1.5 / 255 / min(trained.data.std)
+
+
+def test_of_a_network_that_was_trained_on_arrays_it_says_that_they_are_resized_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "prepare.py").write_text(prepare_source(SEPARABLE, NORMALISATION, arrays=True))
+    prepare = runpy.run_path(str(tmp_path / "prepare.py"))["prepare"]
+    wide = np.pad(REAL.train.images[0], ((0, 0), (20, 10), (0, 0))).repeat(3, axis=2)
+    state = build(SEPARABLE).state_dict()
+    network = checks.trained(SEPARABLE, state, normalisation=NORMALISATION, arrays=True)
+    found = by_configuration(Image.fromarray(wide), network.default_cfg)  # type: ignore[arg-type]
+    assert np.abs(found - prepare(wide)[0]).max() < 1.5 / 255 / min(NORMALISATION[1])
 
 
 def test_it_needs_pillow_and_numpy_alone_and_is_tidy(trained: bft_nas.Trained, exported: Path) -> None:
