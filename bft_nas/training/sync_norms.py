@@ -49,8 +49,8 @@ def _normalise(norm: nn.BatchNorm2d, processes: Processes, x: Tensor) -> Tensor:
     if not (norm.training and torch.is_grad_enabled()):
         return nn.BatchNorm2d.forward(norm, x)
     # In float64: the square of a mean is taken off a mean of squares.
-    pixels = x.numel() // x.shape[1]
-    variance, mean = (each.double() for each in torch.var_mean(x.float(), (0, 2, 3), correction=0))
+    pixels, wide = x.numel() // x.shape[1], x.float()
+    variance, mean = (each.double() for each in torch.var_mean(wide, (0, 2, 3), correction=0))
     own = torch.cat([mean, variance + mean.square(), torch.ones_like(mean[:1])])
     total: Tensor = _Total.apply(processes, pixels * own)  # type: ignore[no-untyped-call]
     count = total[-1].detach()
@@ -61,11 +61,9 @@ def _normalise(norm: nn.BatchNorm2d, processes: Processes, x: Tensor) -> Tensor:
     if norm.affine:
         scale, shift = scale * norm.weight, shift + norm.bias
     shift = shift - mean * scale
-    return torch.addcmul(_wide(shift, x), x, _wide(scale, x))
-
-
-def _wide(values: Tensor, x: Tensor) -> Tensor:
-    return values.to(x.dtype).view(1, -1, 1, 1)
+    # In bfloat16 the two would be rounded, and a whole channel shifted with them.
+    scale, shift = (each.float().view(1, -1, 1, 1) for each in (scale, shift))
+    return torch.addcmul(shift, wide, scale).to(x.dtype)
 
 
 @torch.no_grad()

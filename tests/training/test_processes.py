@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bft_nas.core.errors import UserError
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST
@@ -127,6 +127,27 @@ def test_synchronised_norms_of_one_process_are_those_of_torch() -> None:
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value)
     assert "forward" not in vars(ours[1])
+
+
+def test_synchronised_norms_of_bfloat16_are_as_exact_as_those_of_torch() -> None:
+    torch.manual_seed(0)
+    # Channels whose mean is many of their deviations away, where a rounded factor shifts all of a channel.
+    x = (20 + torch.randn(32, 16, 9, 9)).bfloat16().requires_grad_()
+    told = torch.randn(32, 16, 9, 9)
+
+    def of(norm: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes out, and the gradient of what went in."""
+        y = norm(images)
+        (gradient,) = torch.autograd.grad((y.float() * told).sum(), images)
+        return y.float(), gradient.float()
+
+    exact = of(nn.BatchNorm2d(16), x.detach().float().requires_grad_())
+    theirs = of(nn.BatchNorm2d(16), x)
+    with norms_synchronised(model := nn.Sequential(nn.BatchNorm2d(16)), ALONE):
+        ours = of(model, x)
+    for own, torchs, wanted in zip(ours, theirs, exact, strict=True):
+        assert (own - wanted).square().mean() <= 1.1 * (torchs - wanted).square().mean()
+        assert (own - wanted).mean((0, 2, 3)).abs().max() < 1e-3
 
 
 def test_a_process_that_nobody_started_together_with_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
