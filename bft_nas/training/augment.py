@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bft_nas.data.dataset import with_margin
 from bft_nas.data.images import resize
 from bft_nas.training.draws import Draws, Share
 from bft_nas.training.randaugment import randaugment
@@ -38,6 +39,9 @@ def augment(
     size = pixels.shape[-1] if size is None else size
     draws = Draws(generator, Share.all(len(pixels)) if share is None else share)
     if recipe.crop_area < 1:
+        if recipe.growth < 1 and max(pixels.shape[-2:]) > with_margin(size):
+            # A crop takes four pixels for one of its own, however many there are to it.
+            pixels = resize(pixels, with_margin(size))
         pixels = _cropped(pixels, recipe, draws, size)
     else:
         pixels = _shifted(resize(pixels, size), recipe, draws)

@@ -51,6 +51,19 @@ def photos(count: int, size: int = 40) -> torch.Tensor:
     )
 
 
+def test_images_that_grow_are_cropped_without_the_patterns_of_pixels_left_out() -> None:
+    stripes = (torch.arange(256) % 2 * 255).to(torch.uint8).expand(8, 3, 256, 256)
+    recipe = Recipe(crop_area=0.9, growth=0.5)
+    found = augment(stripes, recipe, torch.Generator().manual_seed(0), 112)
+    # Finer than a pixel, they are grey, but for the edges.
+    assert found[..., 8:-8, 8:-8].std() < 20
+    # At their whole size, images are cropped as if they had never been smaller.
+    whole = augment(photos(8, 256), recipe, torch.Generator().manual_seed(0), 224)
+    assert torch.equal(
+        whole, augment(photos(8, 256), Recipe(crop_area=0.9), torch.Generator().manual_seed(0), 224)
+    )
+
+
 @pytest.mark.parametrize("size", [24, 40, 64])
 def test_a_crop_is_a_part_of_its_own_image_stretched_to_the_whole(size: int) -> None:
     recipe = Recipe(crop_area=0.25)
