@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bft_nas.latency.networks import Ready, Subject, counts_of
-from bft_nas.latency.single_stream import Rule, single_stream
+from bft_nas.latency.single_stream import Percentiles, Rule, single_stream
 from bft_nas.record.latency import Latency
 
 Watcher = Callable[[str, float], None]
@@ -64,22 +64,37 @@ def measure(
             if place == 0:
                 # What it had to import is no measure of the others.
                 ends = time.perf_counter() + preparing
-        queries = {place: each.query for place, (_, each) in enumerate(ready)}
-        started, had = time.perf_counter(), time.thread_time()
-        found = single_stream(queries, rule, progress=lambda part: watcher("measured", part))
-        # Whoever waits for threads of its own, waits for a core as well where these do.
-        share = min(1.0, (time.thread_time() - had) / (time.perf_counter() - started))
+        found = _asked([each for _, each in ready], rule, lambda part: watcher("measured", part))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     measured = []
     for place, (subject, each) in enumerate(ready):
         macs, params = counts_of(subject) or (None, None)
         known = "" if subject.architecture is None else subject.architecture.hash
-        times = found[place]
+        times, share = found[place]
         latency = Latency(
             subject.label, known, each.setup, times.p50, times.p90, times.queries, each.size, now, share
         )
         measured.append(Measured(subject, latency, macs, params))
     return measured
+
+
+def _asked(
+    ready: Sequence[Ready], rule: Rule, progress: Callable[[float], None]
+) -> dict[int, tuple[Percentiles, float]]:
+    """The times of each, and the share of a core meanwhile; where not all can be asked side by side, in turns."""
+    found: dict[int, tuple[Percentiles, float]] = {}
+
+    def tell(part: float) -> None:
+        progress((len(found) + part * len(queries)) / len(ready))
+
+    for turn in sorted({each.turn for each in ready}):
+        queries = {place: each.open() for place, each in enumerate(ready) if each.turn == turn}
+        started, had = time.perf_counter(), time.thread_time()
+        times = single_stream(queries, rule, progress=tell)
+        # Whoever waits for threads of its own, waits for a core as well where these do.
+        share = min(1.0, (time.thread_time() - had) / (time.perf_counter() - started))
+        found |= {place: (each, share) for place, each in times.items()}
+    return found
 
 
 @contextmanager

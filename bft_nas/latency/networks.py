@@ -53,9 +53,16 @@ class Ready:
     """A network that can be asked, in one setup."""
 
     setup: Setup
-    query: Query
+    open: Callable[[], Query]
+    """To be called when it is about to be asked."""
     size: int | None
     """Bytes of the file that is run; None where there is none."""
+
+    @property
+    def turn(self) -> int:
+        """Those of one turn can be asked side by side, one after the other."""
+        runtime = RUNTIMES.get(self.setup.runtime)
+        return self.setup.threads if runtime is not None and runtime.one_pool else 0
 
 
 @dataclass(frozen=True)
@@ -154,10 +161,10 @@ class File:
         return run
 
     def ready(self, runtimes: Sequence[str], threads: Sequence[int], folder: Path) -> list[Ready]:
-        """Open it; UserError where that, or a first query, fails."""
+        """What asks it; UserError where opening it, or a first query, fails."""
         with self._running():
             found = list(_of_file(self.path, self.runtime, self._image(), threads))
-            found[0].query()
+            found[0].open()()
         return found
 
     def _image(self) -> Tensor:
@@ -295,7 +302,7 @@ def setup_of(runtime: str, threads: int, precision: str = "float32") -> Setup:
 
 
 def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) -> Iterator[Ready]:
-    """A file, opened once for each number of threads."""
+    """A file, to be opened once for each number of threads."""
     size = _size(path, runtime)
     if runtime == PYTORCH:
         import torch
@@ -304,9 +311,13 @@ def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) ->
         return
     pixels = image.numpy()
     for count in (1,) if RUNTIMES[runtime].one_thread else threads:
-        session = RUNTIMES[runtime].open_file(path, count)
         precision = "int8" if path.stem.endswith(INT8) else "float32"
-        yield Ready(setup_of(runtime, count, precision), partial(session, pixels), size)
+        opened = partial(_opened, path, runtime, count, pixels)
+        yield Ready(setup_of(runtime, count, precision), opened, size)
+
+
+def _opened(path: Path, runtime: str, threads: int, pixels: npt.NDArray[np.float32]) -> Query:
+    return partial(RUNTIMES[runtime].open_file(path, threads), pixels)
 
 
 def _size(path: Path, runtime: str) -> int:
@@ -341,8 +352,11 @@ def _in_pytorch(
         with torch.no_grad():
             network(image)
 
+    def asking(count: int) -> Query:
+        return partial(ask, count)
+
     for count in threads:
-        yield Ready(setup_of(PYTORCH, count), partial(ask, count), size)
+        yield Ready(setup_of(PYTORCH, count), partial(asking, count), size)
 
 
 def _shape(architecture: Architecture) -> tuple[int, ...]:

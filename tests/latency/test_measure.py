@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
@@ -23,6 +29,7 @@ from bft_nas.latency.measure import measure
 from bft_nas.latency.networks import (
     PYTORCH,
     RUNTIME_OF,
+    File,
     Network,
     checked_names,
     files_at,
@@ -73,6 +80,47 @@ def test_a_network_is_measured_in_every_runtime_with_every_number_of_threads() -
         assert each.macs == cost(each.subject.architecture or SEPARABLE).macs
 
 
+def test_where_threads_are_those_of_the_whole_process_each_file_runs_with_those_that_its_row_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools: list[int] = []
+    ran: list[tuple[int, int]] = []
+
+    def open_file(path: Path, threads: int) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+        # As ExecuTorch does it: a program that was opened before has lost its threads then.
+        if not pools or pools[-1] != threads:
+            pools.append(threads)
+        own = len(pools)
+
+        def session(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            assert own == len(pools)
+            ran.append((threads, pools[-1]))
+            return images
+
+        return session
+
+    stand_in = ModuleType("stand_in")
+    stand_in.open_file = open_file  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "stand_in", stand_in)
+    monkeypatch.setitem(RUNTIMES, "executorch", replace(RUNTIMES["executorch"], module="stand_in"))
+    files = [tmp_path / "one.pte", tmp_path / "other.pte"]
+    for file in files:
+        file.touch()
+    parts: list[float] = []
+    found = measure(
+        [File(file, SEPARABLE) for file in files],
+        [],
+        [1, 2],
+        QUICK,
+        watcher=lambda text, part: parts.append(part) if text == "measured" else None,
+    )
+    assert [each.latency.setup.threads for each in found] == [1, 2, 1, 2]
+    assert [each.subject.label for each in found] == [str(files[place]) for place in (0, 0, 1, 1)]
+    assert set(ran) == {(1, 1), (2, 2)}
+    assert parts == sorted(parts)
+    assert parts[-1] == 1
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     # What others write for timing is what they write for people, and is checked there.
@@ -88,7 +136,7 @@ def test_what_a_runtime_writes_for_timing_does_what_the_network_does(
     image = torch.randn(1, architecture.in_channels, side, side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(image)
-    found = torch.as_tensor(ready.query())
+    found = torch.as_tensor(ready.open()())
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
@@ -97,7 +145,7 @@ def test_random_weights_leave_numbers_of_the_size_that_trained_ones_do(tmp_path:
     with torch.no_grad():
         assert build(architecture).eval()(torch.randn(1, 3, 64, 64)).abs().max() < 1e-6
     (ready,) = Network("it", architecture).ready(["onnxruntime"], [1], tmp_path)
-    assert torch.as_tensor(ready.query()).abs().max() > 1e-3
+    assert torch.as_tensor(ready.open()()).abs().max() > 1e-3
 
 
 def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_path: Path) -> None:

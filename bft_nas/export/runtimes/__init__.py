@@ -64,6 +64,9 @@ class Runtime:
     """Whether its files can be run on the machines that this package runs on; others are written and not run."""
     one_thread: bool = False
     """Whether it has no more, whatever is asked for."""
+    one_pool: bool = False
+    """Whether all files of the process run with the threads that were asked for last; those opened for another number
+    are of no use from then on."""
 
     @property
     def is_installed(self) -> bool:
@@ -96,7 +99,10 @@ RUNTIMES: Mapping[str, Runtime] = {
         "bft_nas.export.runtimes.onnx_runtime", ("onnxruntime.onnx", "onnxruntime-int8.onnx"), "export"
     ),
     "executorch": Runtime(
-        "bft_nas.export.runtimes.executorch_runtime", ("executorch.pte", "executorch-int8.pte"), "executorch"
+        "bft_nas.export.runtimes.executorch_runtime",
+        ("executorch.pte", "executorch-int8.pte"),
+        "executorch",
+        one_pool=True,
     ),
     "litert": Runtime(
         "bft_nas.export.runtimes.litert_runtime", ("litert.tflite", "litert-int8.tflite"), "litert"
