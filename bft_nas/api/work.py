@@ -193,7 +193,7 @@ class Work:
         run.keep(confirm_divisor=chosen.protocol.resolution_divisor)
         for protocol in sorted({*run.confirmations()["protocol"]} - {chosen.hash}):
             say(f"what was confirmed under another protocol is kept in {run.folder / aside(protocol)}")
-        done = f"; {known.parts} are known" if known.parts else ""
+        done = f"; {known.trainings:.0f} of them are known" if known.parts else ""
         text = confirmation_text(run, cost, chosen.protocol, self.workers(chosen.protocol))
         say(f"confirmation: {text}, {chosen_text(chosen)}{done}")
         with show(

@@ -138,6 +138,11 @@ class Confirmations:
         waiting = sum(map(at_rung, looked))
         return len(self.rows) + (-waiting if self.rung is None else len(looked) - waiting)
 
+    @property
+    def trainings(self) -> float:
+        """How many whole ones those that are done are worth."""
+        return sum(int(row["epochs"]) for row in self.rows.values()) / self.confirmation.epochs
+
     def _keep_weights(self, contender: Contender, seed: int, accuracy: float) -> None:
         others = [row.get("accuracy") for (key, _), row in self.rows.items() if key == contender.racer.key]
         trained = self.file(contender, seed, "safetensors")

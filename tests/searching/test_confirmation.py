@@ -21,6 +21,7 @@ from bft_nas.record.standings import (
     verdicts_of,
     winner_text,
 )
+from bft_nas.searching.confirmation import Confirmations
 from bft_nas.searching.contenders import contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import compare, field_of
@@ -143,6 +144,9 @@ def test_its_weights_are_those_of_the_best_seed(done: Run, prepared: Prepared) -
 def test_a_confirmation_that_is_done_trains_nobody(done: Run, prepared: Prepared) -> None:
     before = without_seconds(done)
     assert confirmed(done, prepared).begun == []
+    confirmation = Confirmation.of(done.protocol)
+    known = Confirmations(done, contenders_of(done, field_of(done, [NAME]).entrants), confirmation)
+    assert known.trainings == before["epochs"].sum() / confirmation.epochs
     pd.testing.assert_frame_equal(without_seconds(done), before)
 
 
