@@ -92,7 +92,11 @@ def recipe_lines(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
         ]
         if pairs:
             lines.append(f"- {name} {VARIANTS[what][0]}: {spread(pairs)} points of test accuracy.")
-    averages = [100 * (row["last"]["averaged"] - row["last"]["accuracy"]) for row in rows if "last" in row]
+    averages = [
+        100 * (row["last"]["averaged"] - row["last"]["accuracy"])
+        for row in rows
+        if "last" in row and "same_as" not in row
+    ]
     if averages:
         text = f"{spread(averages)} points of validation accuracy after the last epoch"
         lines.append(

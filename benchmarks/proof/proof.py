@@ -159,6 +159,9 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
         searched = Search(task, job.contestant, job.searched).name
         if searched not in done:
             return None
+        known = same_training(job, done)
+        if known is not None:
+            return known
         path = WORK / f"{searched}.json"
         path.write_text(json.dumps(done[searched]["architecture"]), encoding="utf-8")
         network = [path.name]
@@ -183,6 +186,19 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
         "protocol": trained.facts["protocol_hash"],
         **{name: facts[name] for name in ("macs", "params", "butterfly_share", "family", "fusions")},
     }
+
+
+def same_training(job: Training, done: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """That of another search's winner, where the two searches found the same network: with one seed they are equal."""
+    network = done[Search(job.task, job.contestant, job.searched or 0).name]["architecture"]
+    for name, row in done.items():
+        if row["task"] != job.task.name or row.get("searched") is None or row["seed"] != job.seed:
+            continue
+        of = done[Search(job.task, row["contestant"], row["searched"]).name]
+        if of["architecture"] == network and "accuracy" in row:
+            kept = {key: value for key, value in row.items() if key not in ("job", "task", "contestant")}
+            return kept | {"searched": job.searched, "same_as": name}
+    return None
 
 
 def run(options: argparse.Namespace) -> None:

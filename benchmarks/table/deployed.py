@@ -95,7 +95,11 @@ def main() -> None:
             found.setdefault(kind, {})[network] = curve.accuracies[-1]
     found[END] = ends(table.networks)
     full = found[FULL]
-    numbers = sorted(full.keys() | found[END].keys(), key=lambda n: (-found[END].get(n, 0), -full.get(n, 0)))
+    # Two searches may have found one network.
+    first_of = {
+        table.networks[n].architecture.hash: n for n in sorted(full.keys() | found[END].keys(), reverse=True)
+    }
+    numbers = sorted(first_of.values(), key=lambda n: (-found[END].get(n, 0), -full.get(n, 0)))
     families = {number: family_of(table.networks[number]) for number in numbers}
     columns = (END, FULL, *KINDS)
     print(f"| network | MACs | pixels | {' | '.join(columns)} |")
