@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bft_nas.api.evaluation import evaluated
+from bft_nas.api.evaluation import evaluated, unreadable_of
 from bft_nas.api.teachers import load_teacher, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
@@ -223,12 +223,12 @@ def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = Tru
     data = anchored(str(given["data"])) if given.get("data") else trained.facts["data"]
     if not is_there(data):
         raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
-    dataset = load_dataset(
-        data,
-        size=with_margin(trained.architecture.resolution),
-        max_unreadable=given.get("max_unreadable"),
-        room=Room.here(),
-    )
+    limit = given.get("max_unreadable")
+    if limit is None and (checked or data == trained.facts["data"]):
+        # They are the images of the training, which left as many out.
+        limit = unreadable_of(trained.data)
+    size = with_margin(trained.architecture.resolution)
+    dataset = load_dataset(data, size=size, max_unreadable=limit, room=Room.here())
     if checked and dataset.digest != trained.protocol.data_digest:
         raise UserError(f"{setting('data')} '{data}': other images than the training began with")
     dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std))

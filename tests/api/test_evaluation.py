@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import bft_nas
 from bft_nas.api.evaluation import judged
+from bft_nas.api.training_work import images_of
+from bft_nas.core.errors import UserError
 from bft_nas.data.dataset import load_dataset
+from tests.api.conftest import NAME, SMALL
+from tests.data.samples import write_class_folders, write_files
 
 
 def write_grey(root: Path, part: str, *values: int) -> None:
@@ -33,3 +40,41 @@ def test_they_are_on_the_scale_of_those_that_it_was_trained_on(photos: Path) -> 
     split, test = judged(str(photos), load_dataset(str(photos), size=16), 16)
     assert split == "test"
     assert set(test.images.ravel()) == {round(4000 * 255 / 65535)}
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bft_nas.Trained]:
+    """A network trained on a folder of which more images than usual may be unreadable."""
+    place = tmp_path_factory.mktemp("place")
+    known = load_dataset("fashion-mnist", size=28, images=60).train
+    write_class_folders(place / "photos", known.images, known.labels % 2, ["a", "b"])
+    write_files(place / "photos" / "a", {f"x{number}.png": b"no image" for number in range(25)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        yield bft_nas.train(
+            NAME,
+            data=place / "photos",
+            trained=place / "trained",
+            max_unreadable=100,
+            **SMALL,  # type: ignore[arg-type]
+        )
+
+
+def test_as_many_may_be_unreadable_as_the_training_left_out(damaged: bft_nas.Trained, tmp_path: Path) -> None:
+    data = damaged.facts["data"]
+    assert len(damaged.data.left_out) == 25
+    images, _ = images_of(damaged, {})
+    assert images.dataset.digest == damaged.protocol.data_digest
+    moved = shutil.copytree(data, tmp_path / "moved")
+    images, _ = images_of(damaged, {"data": str(moved)})
+    assert images.dataset.digest == damaged.protocol.data_digest
+    images, _ = images_of(damaged, {"data": data}, checked=False)
+    assert len(images.dataset.left_out) == 25
+
+
+def test_of_other_data_as_many_as_usual(damaged: bft_nas.Trained, tmp_path: Path) -> None:
+    other = shutil.copytree(damaged.facts["data"], tmp_path / "other")
+    with pytest.raises(UserError, match="more than 20 images"):
+        images_of(damaged, {"data": str(other)}, checked=False)
+    with pytest.raises(UserError, match="more than 24 images"):
+        images_of(damaged, {"max_unreadable": 24})
