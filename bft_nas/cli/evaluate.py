@@ -114,6 +114,7 @@ def print_evaluation(console: Console, trained: Trained, evaluation: Evaluation)
             ("accuracy", accuracy_text(evaluation) + flattered),
             ("loss", f"{measures.loss:.4f}"),
             ("calibration", f"{format_percent(measures.calibration_error)} expected calibration error"),
+            *(("left out", text) for text in evaluation.left_out),
         ],
     )
     table = Table(box=None, pad_edge=False)

@@ -181,7 +181,9 @@ def load_test(
 
     Arguments as for load_dataset; labels count the classes as there. ``whites`` are those of the Dataset: an image
     file is scaled as one of its kind is there, and what is brighter than its white is white; where it has none of the
-    kind, the test images tell. Raises UserError as load_dataset does, and when the source has no test images.
+    kind, the test images tell. Image files that cannot be decoded are left out (`Split.left_out`), up to 20 or, if that
+    is more, a hundredth: a training that has ended is not to be lost to one. Raises UserError as load_dataset does, and
+    when the source has no test images.
     """
     whites = whites or {}
     _check_size(size)

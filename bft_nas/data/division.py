@@ -26,6 +26,8 @@ class Split:
     labels: Labels
     files: ImageFiles | None = None
     """Where the images are decoded each time they are needed; ``images`` then has none of them."""
+    left_out: tuple[str, ...] = ()
+    """Test images that could not be decoded, each with the reason."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,9 +48,9 @@ def folder_test_classes(root: Path) -> Classes:
 
 
 def load_folder_test(root: Path, size: int, whites: Mapping[bool, int], room: Room | None = None) -> Split:
-    """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
+    """Reads the test images; see `bft_nas.data.dataset.load_test`."""
     folder, test = _test_classes(root)
-    reader = Reader(root, folder, None, test, None, size, None, 0, known_whites=whites)
+    reader = Reader(root, folder, None, test, {}, size, None, None, known_whites=whites)
     return read_all(reader, room)
 
 

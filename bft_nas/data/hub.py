@@ -91,12 +91,12 @@ def has_hub_test(source: str) -> bool:
 
 
 def load_hub_test(source: str, size: int, whites: Mapping[bool, int]) -> Split:
-    """Reads the test images, every one; see `bft_nas.data.dataset.load_test`."""
+    """Reads the test images; see `bft_nas.data.dataset.load_test`."""
     test = _test_of(source)
     if test is None:
         raise UserError(f"{source}: no test images; expected a split {_TEST} with labels")
     reader = Reader(
-        Path(source), test.folder, None, test.by_class(), None, size, None, 0, _content_of([test]), whites
+        Path(source), test.folder, None, test.by_class(), {}, size, None, None, _content_of([test]), whites
     )
     return read_all(reader, None)
 

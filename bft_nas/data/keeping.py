@@ -16,7 +16,7 @@ from bft_nas.core.units import format_bytes, format_pixels
 from bft_nas.data.cache import Cache, Facts, fingerprint_of, place_of
 from bft_nas.data.division import Images, Parts, Split
 from bft_nas.data.image_files import ImageFiles
-from bft_nas.data.reading import Chosen, Passing, Reader, Rows, flatten
+from bft_nas.data.reading import Chosen, Passing, Reader, Rows
 from bft_nas.data.summary import digest_of, normalisation_of
 
 MEMORY_SHARE, DISK_SHARE = 2, 3
@@ -92,13 +92,15 @@ def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
 
 
 def read_all(reader: Reader, room: Room | None) -> Split:
-    """All of the images to train on of a folder, none of which must be unreadable; not to be read again soon."""
-    chosen = Chosen(flatten(reader.train), ((), ()))
+    """All of the images of a folder for the test; not to be read again soon."""
+    chosen = reader.chosen()
     count, side = len(chosen.paths), reader.size
     if room is None or count * side * side * 3 <= room.memory:
-        return _in_rows(reader, chosen, (), np.empty((count, side, side, 3), np.uint8)).train
-    reader.decode(chosen, Passing((), side))
-    return _in_files(reader, chosen, reader.whites)[0]
+        test = _in_rows(reader, chosen, (), np.empty((count, side, side, 3), np.uint8)).train
+    else:
+        chosen = reader.decode(chosen, Passing((), side))
+        test = _in_files(reader, chosen, reader.whites)[0]
+    return replace(test, left_out=reader.left_out())
 
 
 def _in_memory(reader: Reader, chosen: Chosen, notes: tuple[str, ...]) -> Parts:

@@ -138,7 +138,7 @@ class Reader:
     validation_folder: Path | None
     train: Classes
     validation: Classes | None
-    """None where some of the images to train on are held out."""
+    """None where some of the images to train on are held out; no classes where all of them are for the test."""
     size: int
     images: int | None
     limit: int | None
@@ -155,7 +155,9 @@ class Reader:
 
     def chosen(self) -> Chosen:
         """What is used as far as is known now: an image that cannot be decoded is as if it were not there."""
-        paths, labels = flatten(self._usable(self.train, self.train_folder, 1 if self.validation else 2))
+        paths, labels = flatten(
+            self._usable(self.train, self.train_folder, 2 if self.validation is None else 1)
+        )
         names = [path.relative_to(self.train_folder).as_posix() for path in paths]
         chosen, held = divide(labels, names, self.images, hold_out=self.validation is None)
         train = [paths[at] for at in chosen], [labels[at] for at in chosen]
@@ -242,7 +244,8 @@ class Reader:
     def _usable(self, classes: Classes, folder: Path, least: int) -> dict[str, list[Path]]:
         usable = {name: [p for p in paths if p not in self.unreadable] for name, paths in classes.items()}
         for name, paths in usable.items():
-            if len(paths) >= least:
+            # A split of the hub may have test images of some classes alone.
+            if len(paths) >= least or not classes[name]:
                 continue
             expected = f"expected at least {least}{', ' + FOR_VALIDATION if least > 1 else ''}"
             if len(paths) == len(classes[name]):

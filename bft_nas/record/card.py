@@ -85,11 +85,12 @@ classes = trained.data.classes
 
 
 def accuracy_text(evaluation: Evaluation) -> str:
-    """The accuracy with its interval, and on which images."""
-    measures = evaluation.measures
+    """The accuracy with its interval, on which images, and how many there were beside them."""
+    measures, without = evaluation.measures, len(evaluation.left_out)
+    missing = f", without {without} that cannot be decoded" if without else ""
     low, high = measures.interval
     return (
-        f"{format_percent(measures.accuracy)} of {measures.images:,} {evaluation.split} images "
+        f"{format_percent(measures.accuracy)} of {measures.images:,} {evaluation.split} images{missing} "
         f"(95 %: {format_percent(low)} to {format_percent(high)})"
     )
 

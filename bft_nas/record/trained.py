@@ -47,6 +47,8 @@ class Evaluation:
     """``test``, or ``validation`` where there are no test images: those chose the best weights."""
     data: str
     measures: Measures
+    left_out: tuple[str, ...] = ()
+    """Test images that could not be decoded, each with the reason."""
 
 
 class Trained:
@@ -235,7 +237,8 @@ class Trained:
         """That at the end of its training; None before."""
         try:
             content = json.loads((self.folder / EVALUATION).read_text(encoding="utf-8"))
-            return Evaluation(content["split"], content["data"], Measures.from_dict(content["measures"]))
+            measures, left_out = Measures.from_dict(content["measures"]), content.get("left_out", ())
+            return Evaluation(content["split"], content["data"], measures, tuple(map(str, left_out)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -249,6 +252,7 @@ class Trained:
             "images": evaluation.measures.images,
             "accuracy": evaluation.measures.accuracy,
             "interval": evaluation.measures.interval,
+            "left_out": evaluation.left_out,
             "measures": evaluation.measures.to_dict(),
         }
         write_text(self.folder / EVALUATION, json.dumps(content, indent=1) + "\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ from PIL import Image
 
 import bft_nas
 from bft_nas.api.evaluation import judged
+from bft_nas.api.trained import Trained
 from bft_nas.api.training_work import images_of
+from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.data.dataset import load_dataset
 from tests.api.conftest import NAME, SMALL
@@ -49,6 +53,8 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bft_nas.Traine
     known = load_dataset("fashion-mnist", size=28, images=60).train
     write_class_folders(place / "photos", known.images, known.labels % 2, ["a", "b"])
     write_files(place / "photos" / "a", {f"x{number}.png": b"no image" for number in range(25)})
+    write_class_folders(place / "photos" / "test", known.images[:20], known.labels[:20] % 2, ["a", "b"])
+    write_files(place / "photos" / "test" / "b", {"x.png": b"no image"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
         yield bft_nas.train(
@@ -78,3 +84,26 @@ def test_of_other_data_as_many_as_usual(damaged: bft_nas.Trained, tmp_path: Path
         images_of(damaged, {"data": str(other)}, checked=False)
     with pytest.raises(UserError, match="more than 24 images"):
         images_of(damaged, {"max_unreadable": 24})
+
+
+def test_a_damaged_test_image_is_left_out_and_said(
+    damaged: bft_nas.Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluation = damaged.evaluation()
+    assert evaluation is not None
+    assert (evaluation.split, evaluation.measures.images) == ("test", 20)
+    (said,) = evaluation.left_out
+    assert said.startswith("test/b/x.png: not an image; expected")
+    card = (damaged.folder / "card.md").read_text(encoding="utf-8")
+    assert " of 20 test images, without 1 that cannot be decoded (95 %: " in card
+    assert main(["evaluate", str(damaged.folder)]) == 0
+    told = capsys.readouterr().out
+    assert "without 1 that cannot be decoded" in " ".join(told.split())
+    assert "test/b/x.png: not an image" in told
+    # Those that were evaluated before there was anything to leave out.
+    file = damaged.folder / "evaluation.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    del content["left_out"]
+    older = Trained(Path(shutil.copytree(damaged.folder, damaged.folder.parent / "older")))
+    (older.folder / "evaluation.json").write_text(json.dumps(content), encoding="utf-8")
+    assert older.evaluation() == replace(evaluation, left_out=())

@@ -257,13 +257,24 @@ class TestImagesThatCannotBeDecoded:
             path.write_bytes(b"")
         assert refusal(tmp_path / "all").startswith(f"{tmp_path / 'all' / 'val' / 'c6'}: 0 of ")
 
-    def test_every_test_image_is_read_or_the_test_refused(self, photos: Path) -> None:
+    def test_are_left_out_of_the_test_and_named(self, photos: Path) -> None:
         write_class_folders(photos / "test", REAL.images, REAL.labels, [f"c{k}" for k in range(10)])
-        assert len(load_test(str(photos), size=8).labels) == 60
+        expected = load_test(str(photos), size=8)
+        assert (len(expected.labels), expected.left_out) == (60, ())
+        write_files(photos / "test" / "c0", {f"{at}.png": b"" for at in range(20)})
+        test = load_test(str(photos), size=8)
+        np.testing.assert_array_equal(test.images, expected.images)
+        np.testing.assert_array_equal(test.labels, expected.labels)
+        assert len(test.left_out) == 20
+        assert test.left_out[0].startswith("test/c0/0.png: not an image; expected")
         write_files(photos / "test" / "c0", {"x.png": b""})
-        assert mistake(lambda: load_test(str(photos), size=8)).startswith(
-            f"{photos / 'test' / 'c0' / 'x.png'}: "
-        )
+        assert "more than 20 images" in mistake(lambda: load_test(str(photos), size=8))
+
+    def test_leave_a_test_image_to_each_class(self, photos: Path) -> None:
+        write_class_folders(photos / "test", REAL.images, REAL.labels, [f"c{k}" for k in range(10)])
+        for path in (photos / "test" / "c6").iterdir():
+            path.write_bytes(b"")
+        assert mistake(lambda: load_test(str(photos), size=8)).startswith(f"{photos / 'test' / 'c6'}: 0 of ")
 
     def test_a_name_that_is_no_text_can_be_shown(self, photos: Path) -> None:
         (photos / "c0" / "two\nlines \udcff.png").write_bytes(b"")

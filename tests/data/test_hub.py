@@ -105,6 +105,21 @@ def test_test_images_are_on_the_scale_of_the_training(place: Path) -> None:
     assert test.images.max() == dataset.train.images[0].max() == round(4000 * 255 / 65535)
 
 
+def test_test_images_that_cannot_be_decoded_are_left_out_and_named(place: Path) -> None:
+    splits = {"train": real(slice(18)), "test": table([0, 1, 2, 0], [*REAL.images[FEW][:3], b"Dear all"])}
+    datasets.DatasetDict(splits).save_to_disk("saved")
+    test = load_test("hf:saved", size=28)
+    assert test.labels.tolist() == [0, 1, 2]
+    (said,) = test.left_out
+    assert said.startswith("test/3: not an image")
+
+
+def test_a_class_may_be_without_test_images(place: Path) -> None:
+    splits = {"train": real(slice(18)), "test": table([0, 2, 0], [*REAL.images[FEW][:2], b"Dear all"])}
+    datasets.DatasetDict(splits).save_to_disk("saved")
+    assert load_test("hf:saved", size=28).labels.tolist() == [0, 2]
+
+
 def test_without_a_split_for_validation_a_fifth_of_each_class_is_held_out(place: Path) -> None:
     labels = [k % 3 for k in range(60)]
     whole = table(labels, REAL.images[:60])
