@@ -36,13 +36,18 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
         device: where it is to compute.
 
     Raises:
-        UserError: there is none, it cannot be read, or it knows other classes.
+        UserError: there is none, it is not trained to the end, it cannot be read, or it knows other classes.
     """
     shown = f"{setting('teacher')} '{one_line(name)[:80]}'"
     if name.startswith(TIMM):
         return timm_teacher(name.removeprefix(TIMM), classes, device=device)
     if is_trained(name, trained=trained):
-        return trained_teacher(Trained.open(name, trained=trained), classes, device=device)
+        found = Trained.open(name, trained=trained)
+        if not found.finished:
+            raise UserError(
+                f"{shown}: not trained to the end; expected {setting('resume')} {one_line(found.name)} first"
+            )
+        return trained_teacher(found, classes, device=device)
     if not (name.endswith(".pt2") and is_file(Path(name))):
         raise UserError(
             f"{shown}: not found; expected a trained network, the model.pt2 of an export, {TIMM}NAME, or "
@@ -60,6 +65,13 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
         raise UserError(f"{shown}: cannot be read ({one_line(error)[:120]})") from None
     _check_classes(shown, known, classes)
     return Teacher(model, mean, std, size, len(classes), device)
+
+
+def check_teacher(trained: Trained, teacher: Teacher) -> None:
+    """UserError where a teacher's weights are others than those that a training began with, if these are known."""
+    if trained.facts["teacher_digest"] not in {None, teacher.digest}:
+        shown = f"{setting('teacher')} '{trained.facts['teacher']}'"
+        raise UserError(f"{shown}: other weights than the training began with; expected those")
 
 
 def place_of(teacher: str, trained: Path) -> str:

@@ -233,6 +233,7 @@ def _begun(
             source.said,
             teacher=place,
             teacher_first=teaching is not None,
+            teacher_digest=None if teacher is None else teacher.digest,
             launch=processes.launch,
         )
         stack.enter_context(made.at_work())

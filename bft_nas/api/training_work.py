@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.evaluation import evaluated, unreadable_of
-from bft_nas.api.teachers import load_teacher, trained_teacher
+from bft_nas.api.teachers import check_teacher, load_teacher, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_progress import Silent, TrainingWatcher
@@ -58,7 +58,10 @@ class Work:
             TrainingFailed: the network cannot be trained.
         """
         if self.first is not None:
-            return replace(self, teacher=self.first.make_teacher(watcher), first=None).run(watcher)
+            teacher = self.first.make_teacher(watcher)
+            check_teacher(self.trained, teacher)
+            self.trained.note_teacher(teacher.digest)
+            return replace(self, teacher=teacher, first=None).run(watcher)
         trained = self.trained
         if not trained.finished:
             self.train(watcher)
@@ -193,6 +196,7 @@ def resumed(
         teacher = load_teacher(
             trained.facts["teacher"], trained.data.classes, trained=place, device=images.device
         )
+        check_teacher(trained, teacher)
     return Work(trained, images, data, teacher, processes, cluster)
 
 

@@ -75,6 +75,7 @@ class Trained:
         plan: str,
         teacher: str | None = None,
         teacher_first: bool = False,
+        teacher_digest: str | None = None,
         command: str = "",
         launch: str = "",
         trained: Path = TRAINED,
@@ -91,6 +92,7 @@ class Trained:
             plan: the name of the recipe.
             teacher: where the network's teacher is, if it has one.
             teacher_first: whether that is a network that is trained before this one is.
+            teacher_digest: of the teacher's weights, where they are known by then.
             command: that asked for it.
             launch: of several processes; see `bft_nas.training.processes.Processes`.
             trained: where such folders are.
@@ -110,6 +112,7 @@ class Trained:
             "recipe": plan,
             "teacher": teacher,
             "teacher_first": teacher_first,
+            "teacher_digest": teacher_digest,
             "protocol_hash": protocol.hash,
             "protocol": protocol.to_dict(),
             "data_facts": {key: list(value) for key, value in asdict(facts).items()},
@@ -153,16 +156,24 @@ class Trained:
     def facts(self) -> Mapping[str, Any]:
         """The content of training.yaml; UserError when it cannot be read."""
         try:
-            content = yaml.safe_load((self.folder / TRAINING_FILE).read_text(encoding="utf-8"))
+            content = {**yaml.safe_load((self.folder / TRAINING_FILE).read_text(encoding="utf-8"))}
             return {
-                "teacher": None,
-                "teacher_first": False,
                 **content,
+                # Older ones lack some of it.
+                "teacher": content.get("teacher"),
+                "teacher_first": content.get("teacher_first", False),
+                "teacher_digest": content.get("teacher_digest"),
                 "data": str(content["data"]),
                 "network": str(content["network"]),
             }
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise self._unreadable(TRAINING_FILE, error) from None
+
+    def note_teacher(self, digest: str) -> None:
+        """Keep which weights teach it, once they are known."""
+        content = {**self.facts, "teacher_digest": digest}
+        write_text(self.folder / TRAINING_FILE, yaml.safe_dump(content, sort_keys=False))
+        del self.facts
 
     @cached_property
     def protocol(self) -> Protocol:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import bft_nas
@@ -25,10 +25,11 @@ from bft_nas.engines import local_engine
 from bft_nas.network import cost
 from bft_nas.record import REFERENCE_NAMES, Run
 from bft_nas.searching.loop import Clock, search
-from tests.api.conftest import write_few
+from tests.api.conftest import NAME, SMALL, write_few
 from tests.conftest import Silent as Searching
 from tests.conftest import tiny_prepared, tiny_run
 
+CPU = torch.device("cpu")
 REFERENCES = (("mobilenet_v2", 0.7), ("mobilenet_v3_small", 0.9), ("mobilenet_v1", 0.8))
 
 
@@ -105,6 +106,8 @@ def test_the_widest_candidate_is_trained_to_the_end_and_teaches(
     assert teacher.facts["data"] == pupil.facts["data"] == str(data)
     assert teacher.evaluation() is not None
     assert pupil.facts["teacher"] == str(teacher.folder)
+    taught_by = load_teacher(str(teacher.folder), teacher.data.classes, trained=Path(), device=CPU)
+    assert pupil.facts["teacher_digest"] == taught_by.digest
     ours, theirs = pupil.protocol, teacher.protocol
     assert (theirs.recipe.distillation, ours.recipe.distillation) == (0.0, 0.5)
     assert (
@@ -155,6 +158,46 @@ def test_a_teacher_that_is_there_teaches_again_unless_it_was_trained_otherwise(
         assert work.first is None
         assert work.teacher is not None
         assert work.trained.facts["teacher"] == str(tmp_path / "pupil-teacher")
+
+
+def test_a_teacher_that_is_on_the_way_is_refused_in_a_line(
+    pupil: bft_nas.Trained, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = Path(shutil.copytree(pupil.folder, tmp_path / "half"))
+    (half / "last.safetensors").unlink()
+    line = ["train", NAME, "--flops", "2M", "--resolution", "32", "--data", str(data), "--name", "new"]
+    assert main([*line, "--trained", str(tmp_path), "--teacher", "half"]) == 2
+    assert capsys.readouterr().err == (
+        "bft-nas: error: --teacher 'half': not trained to the end; expected --resume half first\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["half"]
+
+
+def test_another_teacher_by_now_is_refused_where_its_weights_were_noted(
+    pupil: bft_nas.Trained, data: Path, tmp_path: Path
+) -> None:
+    best = Path(shutil.copytree(pupil.folder, tmp_path / "teacher")) / "model.safetensors"
+    before = best.read_bytes()
+    taught: dict[str, Any] = {**SMALL, "data": data, "trained": tmp_path, "teacher": "teacher", "name": "new"}
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.train(NAME, **{**taught, "progress": Watching(3)})
+    save_file({name: value + 1 for name, value in load_file(best).items()}, best)
+    with pytest.raises(UserError) as raised:
+        bft_nas.train(resume="new", trained=tmp_path, progress=False)
+    assert str(raised.value) == (
+        f"teacher '{tmp_path / 'teacher'}': other weights than the training began with; expected those"
+    )
+    described = tmp_path / "new/training.yaml"
+    noted = described.read_text()
+    # As earlier versions wrote it, without a line of them: then nobody can say.
+    older = [line for line in noted.splitlines(keepends=True) if not line.startswith("teacher_digest")]
+    described.write_text("".join(older))
+    again = Watching(1)
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.train(resume="new", trained=tmp_path, progress=again)
+    described.write_text(noted)
+    best.write_bytes(before)
+    assert bft_nas.train(resume="new", trained=tmp_path, progress=False).finished
 
 
 def test_the_most_accurate_reference_is_a_teacher(run: Run, data: Path, tmp_path: Path) -> None:
