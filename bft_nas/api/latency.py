@@ -121,3 +121,4 @@ def _keep(trained: Trained, latencies: Sequence[Latency]) -> None:
     trained.record_latencies(latencies)
     if is_file(trained.folder / CARD):
         write_card(trained)
+        trained.report()

@@ -120,6 +120,7 @@ def print_latencies(console: Console, measured: Sequence[Measured]) -> None:
     from rich.table import Table
 
     from bft_nas.core.units import format_macs, format_megabytes, format_milliseconds, format_params
+    from bft_nas.record.latency import busy_text
 
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
@@ -142,3 +143,5 @@ def print_latencies(console: Console, measured: Sequence[Measured]) -> None:
     console.print(
         f"{measured[0].latency.setup.machine}; one image at a time, {least} queries or more of each"
     )
+    if busy := busy_text(min(each.latency.share for each in measured)):
+        console.print(busy)

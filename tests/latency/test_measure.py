@@ -19,13 +19,15 @@ import torch
 from bft_nas.api.latency import measure_latency
 from bft_nas.api.run import Run
 from bft_nas.api.work import time_front
+from bft_nas.cli.latency import print_latencies
 from bft_nas.cli.main import main
+from bft_nas.cli.tables import make_console
 from bft_nas.core.errors import UserError
 from bft_nas.export.graphs import write_onnx
 from bft_nas.export.inference import inference_network
 from bft_nas.export.runtimes import RUNTIMES
 from bft_nas.latency import front
-from bft_nas.latency.measure import measure
+from bft_nas.latency.measure import Measured, measure
 from bft_nas.latency.networks import (
     PYTORCH,
     RUNTIME_OF,
@@ -39,7 +41,7 @@ from bft_nas.latency.networks import (
 from bft_nas.latency.single_stream import Rule
 from bft_nas.network import build, cost, reference
 from bft_nas.record.card import CARD, write_card
-from bft_nas.record.latency import QUIET
+from bft_nas.record.latency import QUIET, Latency
 from bft_nas.record.pareto import front as front_of
 from tests.dashboard.made_up_training import end, make_training
 from tests.export.examples import CASES, SEPARABLE, SHUFFLE
@@ -175,7 +177,7 @@ def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_pa
         measure_latency(files[1], runtimes=["onnxruntime"])
 
 
-def test_a_trained_network_is_measured_and_its_card_says_so(tmp_path: Path) -> None:
+def test_a_trained_network_is_measured_and_its_card_and_its_report_say_so(tmp_path: Path) -> None:
     trained = make_training(tmp_path / "trained", "shoes")
     end(trained)
     write_card(trained)
@@ -184,6 +186,7 @@ def test_a_trained_network_is_measured_and_its_card_says_so(tmp_path: Path) -> N
     )
     assert trained.latencies() == (measured.latency,)
     assert f"| latency | {measured.latency.text} |" in (trained.folder / CARD).read_text()
+    assert measured.latency.text in (trained.folder / "report.html").read_text()
 
 
 def test_of_a_run_winners_front_references_and_what_was_confirmed_are_measured(run: Run) -> None:
@@ -303,6 +306,17 @@ def test_the_command_prints_a_row_for_each_network_and_setup(
     assert [row.split("ms")[0].split()[-2] for row in shown[2:4]] == ["1", "2"]
     assert shown[4].startswith(setup_of(PYTORCH, 1).machine)
     assert math.isfinite(float(shown[2].split()[-2]))
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.4, True), (1.0, False)])
+def test_the_command_says_when_the_machine_was_busy(
+    share: float, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = Latency("one", "", setup_of(PYTORCH, 1), 0.004, 0.005, 64, 1, "now")
+    both = [Measured(File(Path("x.pt2"), None), each, 1, 1) for each in (quiet, replace(quiet, share=share))]
+    print_latencies(make_console(), both)
+    told = " ".join(capsys.readouterr().out.split())
+    assert ("measured beside other work, with a core for 40% of the time" in told) == said
 
 
 def test_every_file_of_a_runtime_is_known_by_how_it_ends() -> None:
