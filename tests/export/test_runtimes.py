@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from bft_nas.export.butterfly_convolutions import two_stages
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.inference import inference_network
 from bft_nas.export.runtimes import RUNTIMES, Deployment, checked_runtimes
+from bft_nas.export.runtimes.phones import check_int8
 from bft_nas.export.write import TOLERANCE
 from tests.export.examples import CASES, Case, trained
 
@@ -87,6 +90,26 @@ def test_files_of_a_runtime_agree_with_the_network(name: str, kind: str, tmp_pat
         assert file.difference <= TOLERANCE
         logits = runtime.open_file(tmp_path / file.name)(images[0].numpy())
         assert torch.allclose(torch.from_numpy(logits), expected[0], atol=TOLERANCE)
+
+
+def test_outputs_that_were_not_trained_are_no_disagreement_of_an_int8_file(tmp_path: Path) -> None:
+    case = CASES["inverted"]
+    network = inference_network(trained(case.architecture), case.architecture)
+
+    def session(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.no_grad():
+            logits: npt.NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
+        logits[:, 5] += 100
+        return logits
+
+    path = tmp_path / "int8"
+    path.touch()
+    held_out = batches(case)[1]
+    for classes, said in ((5, "100.0% of 3 training images"), (6, "0.0% of 3 training images")):
+        names = [str(name) for name in range(classes)]
+        deployment = Deployment(network, case.architecture, tmp_path, [], [], labels={"classes": names})
+        (note,) = check_int8(deployment, path, session, held_out).notes
+        assert note.startswith(said)
 
 
 def test_a_runtime_that_there_is_not_is_named_with_those_that_there_are() -> None:
