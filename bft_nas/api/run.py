@@ -44,7 +44,8 @@ class Run(bft_nas.record.run.Run):
     def model(self, number: int | None = None) -> nn.Module:
         """A candidate as a module with its trained weights, in eval mode; by default the winner.
 
-        Its weights are those of the brief proxy training: a warm start, not a finished classifier.
+        Its weights are those of its confirmation, or else of its brief proxy training: a warm start, not a finished
+        classifier.
 
         Raises:
             UserError: there is no such candidate, or its weights were not kept, as it is not on the front.
