@@ -23,7 +23,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
         RunError: it cannot be written, on a full disk for example; what was there before is as it was.
     """
     # Two machines, or containers, that share the folder may have processes of one number.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with writing(path):
         try:
             with temporary.open("wb") as file:
