@@ -99,7 +99,7 @@ def looking(
         yield page
     finally:
         page.close()
-    assert mistakes == []
+    assert not mistakes, mistakes
 
 
 def _watch(page: Page, address: str, mistakes: list[str]) -> None:
