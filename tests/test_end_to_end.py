@@ -100,6 +100,8 @@ def test_an_undisturbed_search_finds_the_same(
     # Ctrl-C ends with the table and the report of what is there.
     assert "interrupted; resume with: bft-nas search --resume second" in out
     assert "Front of second" in out
+    # With as many candidates as were asked for.
+    assert out.splitlines()[-1] == "resume   bft-nas search --resume second"
     assert (folder / "runs/second/report.html").stat().st_size > 1_000_000
     again = Run.open("second", runs=folder / "runs").results()
     pd.testing.assert_frame_equal(

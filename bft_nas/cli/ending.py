@@ -108,6 +108,12 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
     if len(results) and results["accuracy"].isna().all():
         reason = results["reason"].value_counts().index[0]
         problems.append(f"no candidate could be trained; most failed as this one: {reason}")
+    _print_next(console, run, report, len(results))
+    return problems
+
+
+def _print_next(console: Console, run: Run, report: Path | None, candidates: int) -> None:
+    """What may be done with a run that has so many candidates, a command a line."""
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
     console.print()
@@ -120,9 +126,6 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
         )
     console.print(f"train    bft-nas train {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
-    console.print(
-        f"resume   bft-nas search --resume {quoted} --trials {2 * max(8, len(results))}",
-        markup=False,
-        highlight=False,
-    )
-    return problems
+    under_way = candidates < (run.settings.trials or 0)
+    more = "" if under_way else f" --trials {2 * max(8, candidates)}"
+    console.print(f"resume   bft-nas search --resume {quoted}{more}", markup=False, highlight=False)
