@@ -20,13 +20,19 @@ from bft_nas.dashboard.front import Against, candidates_text, drawn, front_figur
 from bft_nas.record.latency import setups_of, with_latency
 
 # A change of the figure's property would have Plotly draw thousands of points again, and so would Dash if it heard of
-# a change of shapes alone.
+# a change of shapes alone. They may come before Plotly has drawn anything; of several that wait the last ones count.
 MOVE_SHAPES = """(shapes) => {
-  const graph = document.querySelector("#front .js-plotly-plot"), { emit } = graph;
-  if (!emit.sparing) graph.emit = Object.assign((name, change) =>
-    name !== "plotly_relayout" || Object.keys(change).join() !== "shapes" ? emit(name, change) : false,
-    { sparing: true });
-  Plotly.relayout(graph, { shapes });
+  window.shapesOfFront = shapes;
+  const move = () => {
+    if (window.shapesOfFront !== shapes || !document.querySelector("#front")) return;
+    const graph = document.querySelector("#front .js-plotly-plot"), emit = graph?.emit;
+    if (!emit) return void setTimeout(move, 50);
+    if (!emit.sparing) graph.emit = Object.assign((name, change) =>
+      name !== "plotly_relayout" || Object.keys(change).join() !== "shapes" ? emit(name, change) : false,
+      { sparing: true });
+    Plotly.relayout(graph, { shapes });
+  };
+  move();
 }"""
 FRONT = (
     "front.figure",
