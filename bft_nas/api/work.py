@@ -341,10 +341,9 @@ def open_finished(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
     """
     clock = loop.Clock()
     engine_options = EngineOptions.of(given)
-    with run.members.joined(alone=True):
+    # Who joined meanwhile would leave what comes after a search to this process, which does none of it.
+    with run.members.joined(alone=True, shut=True):
         data = str(given.get("data") or run.settings.data)
-        # Nobody is to join: what is trained for a run that is not searched further, others need not wait for.
-        run.members.leave_unless_last()
         prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
         clock.preparing = clock.whole
         workers, make_engine = _engine_for(prepared, engine_options)

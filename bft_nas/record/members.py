@@ -33,8 +33,8 @@ class Members:
         self._lock: IO[str] | None = None
 
     @contextmanager
-    def joined(self, *, alone: bool) -> Iterator[None]:
-        """Work on the run meanwhile; others may join.
+    def joined(self, *, alone: bool, shut: bool = False) -> Iterator[None]:
+        """Work on the run meanwhile; others may join unless it is ``shut``.
 
         Raises:
             UserError: ``alone``, and another process is at work on it.
@@ -49,7 +49,8 @@ class Members:
                 other = f"another search is working on it; expected its end, or search {join} to share it"
                 ending = "its references are being trained; expected their end"
                 raise UserError(f"run '{self.folder.name}': {other if alone else ending}")
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            if not shut:
+                fcntl.flock(lock, fcntl.LOCK_SH)
             self.me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
             own = self._file(self.me)
             with writing(own):
