@@ -98,10 +98,12 @@ def test_an_undisturbed_search_finds_the_same(
     out = process.stdout.read()
     assert process.wait(60) == 130
     # Ctrl-C ends with the table and the report of what is there.
-    assert "interrupted; resume with: bft-nas search --resume second" in out
+    # Nor does it do what it was told not to.
+    resume = "bft-nas search --resume second --no-references --no-confirm --no-timing"
+    assert f"interrupted; resume with: {resume}\n" in out
     assert "Front of second" in out
     # With as many candidates as were asked for.
-    assert out.splitlines()[-1] == "resume   bft-nas search --resume second"
+    assert out.splitlines()[-1] == f"resume   {resume}"
     assert (folder / "runs/second/report.html").stat().st_size > 1_000_000
     again = Run.open("second", runs=folder / "runs").results()
     pd.testing.assert_frame_equal(

@@ -154,7 +154,7 @@ Ledger.finish = fails
     assert ended.returncode == 1
     assert re.fullmatch(
         r"bft-nas: error: KeyError: 'nobody foresaw this'; the whole traceback is in runs/run/errors\.log; "
-        r"resume with: bft-nas search --resume run\n",
+        r"resume with: bft-nas search --resume run --no-references --no-confirm --no-timing\n",
         ended.stderr,
     )
     assert "winner within 2M: candidate 0" in ended.stdout

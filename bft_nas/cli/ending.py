@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,25 @@ def show_on(console: Console) -> Show:
     return partial(show_progress, console)
 
 
-def to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], None], again: str) -> int:
-    """Train, then write and print what came of it, even when Ctrl-C or SIGTERM cut it short."""
+def to_the_end(
+    console: Console, run: Run, clock: Clock, train: Callable[[], None], again: str, flags: Sequence[str] = ()
+) -> int:
+    """Train, then write and print what came of it, even when Ctrl-C or SIGTERM cut it short.
+
+    Args:
+        console: where it is printed.
+        run: that is trained for.
+        clock: where the seconds of ``train`` went.
+        train: does it.
+        again: the command that goes on with it, before the run's name.
+        flags: of the command, after the name.
+    """
     from bft_nas.core.memory import keep_freed_memory
 
     keep_freed_memory()
     listen()
     code = 0
-    resume = printable(f"resume with: bft-nas {again} {shlex.quote(_as_named(run))}")
+    resume = printable(f"resume with: {' '.join(['bft-nas', again, shlex.quote(_as_named(run)), *flags])}")
     try:
         train()
     except KeyboardInterrupt as interrupt:
@@ -52,7 +63,7 @@ def to_the_end(console: Console, run: Run, clock: Clock, train: Callable[[], Non
     except Exception as error:
         code = 1
         print(f"bft-nas: error: {describe(error, run.folder)}; {resume}", file=sys.stderr)
-    problems = _conclude(console, run, clock)
+    problems = _conclude(console, run, clock, flags)
     if problems:
         print(f"bft-nas: error: {'; '.join(problems)}", file=sys.stderr)
     return code or int(bool(problems))
@@ -63,7 +74,7 @@ def _as_named(run: Run) -> str:
     return run.name if run.folder.parent == Path("runs") else str(run.folder)
 
 
-def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
+def _conclude(console: Console, run: Run, clock: Clock, flags: Sequence[str]) -> list[str]:
     """Write what came of a run, then print it; what of it went wrong, in words, while the rest is there."""
     import time
 
@@ -108,11 +119,13 @@ def _conclude(console: Console, run: Run, clock: Clock) -> list[str]:
     if len(results) and results["accuracy"].isna().all():
         reason = results["reason"].value_counts().index[0]
         problems.append(f"no candidate could be trained; most failed as this one: {reason}")
-    _print_next(console, run, report, len(results))
+    _print_next(console, run, report, len(results), flags)
     return problems
 
 
-def _print_next(console: Console, run: Run, report: Path | None, candidates: int) -> None:
+def _print_next(
+    console: Console, run: Run, report: Path | None, candidates: int, flags: Sequence[str]
+) -> None:
     """What may be done with a run that has so many candidates, a command a line."""
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
@@ -127,5 +140,6 @@ def _print_next(console: Console, run: Run, report: Path | None, candidates: int
     console.print(f"train    bft-nas train {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
     under_way = candidates < (run.settings.trials or 0)
-    more = "" if under_way else f" --trials {2 * max(8, candidates)}"
-    console.print(f"resume   bft-nas search --resume {quoted}{more}", markup=False, highlight=False)
+    more = flags if under_way else ["--trials", str(2 * max(8, candidates)), *flags]
+    line = " ".join(["bft-nas search --resume", quoted, *more])
+    console.print(f"resume   {line}", markup=False, highlight=False)

@@ -17,6 +17,8 @@ WHAT_COUNTS = (
     "Counted: convolutions, linear layers, butterfly stages and a butterfly's residual. Not counted: bias, "
     "batch norm, activations, pooling, skip additions."
 )
+AT_THE_END = ("references", "confirm", "timing")
+"""What a search does once its candidates are trained, unless told not to."""
 
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -57,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
             console.print()
             work.conclude(show_on(console), console.print)
 
-        return to_the_end(console, work.run, work.clock, train, "search --resume")
+        flags = [f"--no-{name}" for name in AT_THE_END if given.get(name) is False]
+        return to_the_end(console, work.run, work.clock, train, "search --resume", flags)
 
 
 def _without_passwords(line: list[str]) -> list[str]:

@@ -61,8 +61,9 @@ def cost_of(candidates: int, references: int, *, budgets: int, confirmation: Con
 
 def expected_cost(run: Run, references: int, confirmation: Confirmation) -> Cost:
     """What the confirmation of a run costs that is compared with so many references at each budget."""
-    budgets = len(run.settings.budgets)
-    candidates = budgets * (SHORTLIST + 1 + RESERVES)
+    budgets, trials = len(run.settings.budgets), run.settings.trials
+    most = budgets * (SHORTLIST + 1 + RESERVES)
+    candidates = most if trials is None else min(most, trials)
     return cost_of(candidates, budgets * references, budgets=budgets, confirmation=confirmation)
 
 
@@ -88,7 +89,9 @@ def seconds_of(run: Run, protocol: Protocol, workers: int) -> float | None:
     trained = results[results["state"] == "complete"]
     if trained.empty:
         return None
-    return float(trained["seconds"].mean()) * time_of(protocol, run.protocol) / workers
+    # More workers than candidates had nothing to do.
+    at_once = min(workers, len(trained))
+    return float(trained["seconds"].mean()) * time_of(protocol, run.protocol) / at_once
 
 
 class Forewarning:

@@ -23,10 +23,16 @@ from bft_nas.record.standings import (
     winner_text,
 )
 from bft_nas.searching.confirmation import Confirmations, confirm
-from bft_nas.searching.confirmation_cost import cost_of_contenders
+from bft_nas.searching.confirmation_cost import (
+    cost_of,
+    cost_of_contenders,
+    expected_cost,
+    seconds_of,
+)
 from bft_nas.searching.contenders import candidate_contender, contenders_of
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.sampling import sample_round
+from bft_nas.searching.wider import expected_confirmation
 from bft_nas.training.confirmation import Confirmation
 from tests.conftest import Silent, tiny_prepared, tiny_run
 from tests.searching.confirming import Impatient, Positions, confirmed, copy_of, without_seconds
@@ -122,6 +128,19 @@ def test_positions_follow_one_another_and_its_seconds_are_those_of_its_trainings
     assert watcher.positions == list(range(len(watcher.ended)))
     assert len(watcher.ended) <= cost_of_contenders(contenders_of(run), confirmation).parts
     assert clock.training == pytest.approx(run.confirmations()["seconds"].sum(), rel=0.05)
+
+
+def test_a_forecast_counts_the_candidates_that_there_will_be_and_the_workers_that_they_keep_busy(
+    crowded: tuple[Run, Prepared, Silent],
+) -> None:
+    run, prepared, _ = crowded
+    confirmation = expected_confirmation(prepared)
+    assert prepared.settings.trials == 10
+    assert expected_cost(run, 0, confirmation) == cost_of(10, 0, budgets=1, confirmation=confirmation)
+    alone = seconds_of(run, confirmation.protocol, 1)
+    assert alone is not None
+    assert seconds_of(run, confirmation.protocol, 5) == pytest.approx(alone / 5)
+    assert seconds_of(run, confirmation.protocol, 500) == pytest.approx(alone / 10)
 
 
 def test_killed_at_any_moment_it_leaves_the_same_ones(
