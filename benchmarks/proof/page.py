@@ -31,7 +31,8 @@ INTRODUCTION = """\
 
 Made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`, which `python
 benchmarks/proof/proof.py run` fills with the commands that users have. *default* is the default search, *dense* the
-same with `--fusion dense` for as many seconds, *random* one of random proposals for as many. *former* and
+same with `--fusion dense` for as many seconds, *random* one of random proposals, *modern* one in the space of
+that name, each for as many. *former* and
 *former-dense* are the first two as they were once (20 candidates, confirmed at a sixth of the resolution), *whole* is
 the default before the next best of the leading family were confirmed, too, *known* and *known-dense* before larger
 networks were given what they have yet to catch up with, *turns* before confirmations were twice as long and left at

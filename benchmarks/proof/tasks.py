@@ -95,6 +95,7 @@ SEARCHES = {
     "default": (),
     "dense": ("--fusion", "dense"),
     "random": ("--sampler", "random"),
+    "modern": ("--space", "modern"),
 }
 """Options of the searches that compete, beside budget and data. All but the first have its seconds."""
 FORMER = ("former", "former-dense", "whole", "known", "known-dense", "turns", "rung")
