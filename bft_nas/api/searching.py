@@ -76,7 +76,7 @@ def search(
     >>> run.winner()["accuracy"]  # doctest: +SKIP
     """
     given = {name: value for name, value in locals().items() if value is not None and name != "progress"}
-    from bft_nas.api.work import open_work
+    from bft_nas.api.opening import open_work
 
     show, say = _shown(progress)
     with open_work(given, say=say) as work:
@@ -107,7 +107,7 @@ def compare(run: Run, *, progress: bool | Watcher = True, **given: Any) -> None:
 
     >>> compare(open_run("mobile-50M"), workers=4)  # doctest: +SKIP
     """
-    from bft_nas.api.work import open_finished
+    from bft_nas.api.opening import open_finished
 
     show, say = _shown(progress)
     with open_finished(run, given) as work:
@@ -131,7 +131,7 @@ def fidelity(
 
     >>> fidelity(open_run("mobile-50M"), train=12).tau  # doctest: +SKIP
     """
-    from bft_nas.api.work import open_finished
+    from bft_nas.api.opening import open_finished
     from bft_nas.record.fidelity import fidelity_of
 
     if train is not None:

@@ -33,8 +33,8 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the references, and print the run beside them."""
+    from bft_nas.api.opening import open_finished
     from bft_nas.api.run import Run
-    from bft_nas.api.work import open_finished
     from bft_nas.cli import tables
     from bft_nas.cli.ending import show_on, to_the_end
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(console: Console, run: Run, count: int, given: dict[str, Any]) -> int:
-    from bft_nas.api.work import open_finished
+    from bft_nas.api.opening import open_finished
     from bft_nas.cli.ending import show_on, to_the_end
 
     with open_finished(run, given) as work:

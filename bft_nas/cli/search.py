@@ -39,7 +39,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, and print what came of it."""
-    from bft_nas.api.work import open_work
+    from bft_nas.api.opening import open_work
     from bft_nas.cli import tables
     from bft_nas.cli.ending import show_on, to_the_end
 

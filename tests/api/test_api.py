@@ -13,8 +13,8 @@ import torch
 
 import bft_nas
 import bft_nas.api.work
+from bft_nas.api.opening import open_finished
 from bft_nas.api.request import RunOptions
-from bft_nas.api.work import open_finished
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.core.options import options_of
