@@ -30,11 +30,10 @@ from bft_nas.searching.jobs import Engine
 from bft_nas.searching.latency_limit import LatencyLimit
 from bft_nas.searching.sampling import of_all_ranks, sample_round
 from bft_nas.searching.wider import confirmation_of, expected_confirmation
-from bft_nas.training.confirmation import QUICK, SEEDS, Confirmation
+from bft_nas.training.confirmation import QUICK, Confirmation
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
-    from bft_nas.training.protocol import Protocol
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -94,7 +93,7 @@ class Work:
         divisor = self.prepared.settings.confirm_divisor
         chosen = expected_confirmation(self.prepared)
         cost = expected_cost(self.run, len(names), chosen)
-        text = confirmation_text(self.run, cost, chosen.protocol, self.workers(chosen.protocol))
+        text = confirmation_text(self.run, cost, chosen, self.workers(chosen.protocol))
         quick = divisor == 1 and self.prepared.protocol.resolution_divisor > QUICK
         return text + (f" ({setting('confirm_divisor')} {QUICK} has a quick look)" if quick else "")
 
@@ -184,7 +183,7 @@ class Work:
         for protocol in sorted({*run.confirmations()["protocol"]} - {chosen.hash}):
             say(f"what was confirmed under another protocol is kept in {run.folder / aside(protocol)}")
         done = f"; {known.trainings:.0f} of them are known" if known.parts else ""
-        text = confirmation_text(run, cost, chosen.protocol, self.workers(chosen.protocol))
+        text = confirmation_text(run, cost, chosen, self.workers(chosen.protocol))
         say(f"confirmation: {text}, {chosen_text(chosen)}{done}")
         with show(
             trials=cost.parts,
@@ -224,13 +223,14 @@ def time_front(run: Run, say: Say) -> None:
         say(f"latency: {text}")
 
 
-def confirmation_text(run: Run, cost: Cost, protocol: Protocol, workers: int) -> str:
+def confirmation_text(run: Run, cost: Cost, chosen: Confirmation, workers: int) -> str:
     """What a confirmation costs, in words; with its time as soon as trainings tell how long one takes."""
+    protocol = chosen.protocol
     each = seconds_of(run, protocol, workers)
     least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
     time = "" if each is None else f", about {least} to {most}"
     sides = "/".join(str(protocol.proxy_resolution(side)) for side in run.settings.resolutions)
-    return f"{cost} on images of {sides} pixels, seeds {', '.join(map(str, SEEDS))}{time}"
+    return f"{cost} on images of {sides} pixels, seeds {', '.join(map(str, chosen.seeds))}{time}"
 
 
 def chosen_text(chosen: Confirmation) -> str:

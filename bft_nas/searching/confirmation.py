@@ -166,7 +166,7 @@ class Confirmations:
             if known["protocol"] != self.confirmation.hash or not ended:
                 continue
             key = f"{known['name']} {known['budget']}" if known["name"] else f"candidate {known['number']}"
-            if key not in self.contenders:
+            if key not in self.contenders or known["seed"] not in self.confirmation.seeds:
                 self.others.append(known)
             elif not known["name"]:
                 self.rows[key, known["seed"]] = known

@@ -25,6 +25,8 @@ AUGMENTED: Mapping[str, Any] = {"crop_area": 0.4, "jitter": 0.2}
 (benchmarks/results/table.md). A proxy training is too brief for it."""
 SEEDS = (1, 2, 3)
 """Not that of the proxy trainings: who was chosen for luck with one seed has to do without it."""
+QUICK_SEEDS = SEEDS[:2]
+"""Of a quick look: enough for an interval, of what a third seed would not tell any more about the deployment."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Confirmation:
         wider: Protocol | None = None,
         *,
         divisor: int | None = None,
-        seeds: tuple[int, ...] = SEEDS,
+        seeds: tuple[int, ...] | None = None,
     ) -> Confirmation:
         """That of a search, `longer` times as long as its proxy trainings, with images that are `AUGMENTED`.
 
@@ -56,11 +58,13 @@ class Confirmation:
             proxy: under which the candidates were ranked.
             wider: the same with more images to train on, where the data has them.
             divisor: of the deployment resolution; by default the proxy's.
-            seeds: of the trainings.
+            seeds: of the trainings; by default `SEEDS`, of a quick look `QUICK_SEEDS`.
         """
         base, divisor = wider or proxy, divisor or proxy.resolution_divisor
         steps = longer(proxy.resolution_divisor, divisor)
         epochs = round(steps * proxy.epochs * proxy.train_images / base.train_images)
+        if seeds is None:
+            seeds = QUICK_SEEDS if steps == 1 and divisor >= QUICK else SEEDS
         recipe = replace(base.recipe, **AUGMENTED)
         changed = replace(base, epochs=max(1, epochs), resolution_divisor=divisor, recipe=recipe)
         return cls(changed, seeds)

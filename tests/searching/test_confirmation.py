@@ -80,6 +80,27 @@ def test_one_hash_stands_for_all_seeds_and_is_that_of_no_proxy() -> None:
     assert Confirmation.of(protocol, divisor=2).hash != confirmation.hash
 
 
+@pytest.mark.parametrize(
+    ("proxy", "divisor", "seeds"), [(6, 1, 3), (6, 2, 3), (6, 3, 2), (6, 6, 3), (3, 3, 3), (4, 4, 3)]
+)
+def test_a_quick_look_has_two_seeds(proxy: int, divisor: int, seeds: int) -> None:
+    protocol = Protocol("images", "", 10, 100, 20, proxy, epochs=2)
+    assert len(Confirmation.of(protocol, divisor=divisor).seeds) == seeds
+
+
+def test_further_seeds_than_it_asks_for_are_kept(done: Run) -> None:
+    before = without_seconds(done)
+    fewer = Confirmation.of(done.protocol, seeds=(1, 2))
+    known = Confirmations(done, contenders_of(done, field_of(done, [NAME]).entrants), fewer)
+    assert known.missing() == []
+    known.end()
+    now = without_seconds(done)
+    columns = ["number", "name", "budget", "seed"]
+    pd.testing.assert_frame_equal(
+        now.sort_values(columns, ignore_index=True), before.sort_values(columns, ignore_index=True)
+    )
+
+
 def test_who_may_win_and_whom_it_is_compared_with_are_trained_longer(
     undisturbed: tuple[Run, Silent],
 ) -> None:
