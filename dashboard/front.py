@@ -49,6 +49,8 @@ RING: dict[str, Any] = {
         "font": {"color": INK, "size": 14, "weight": 600},
     },
 }
+LEGEND = 36
+"""Pixels that its further rows take, which would lie under the buttons."""
 
 
 def front_figure(
@@ -92,7 +94,8 @@ def front_figure(
     on_front = front(candidates, (objective(against), objective("accuracy")))
     counted = candidates_text(results)
     kind = "front" if against == "macs" else f"front {measured_on(results)}"
-    figure = go.Figure(layout=layout(kind, title=title, subtitle=counted, height=560))
+    figure = go.Figure(layout=layout(kind, title=title, subtitle=counted, height=560 + LEGEND))
+    figure.layout.margin.t += LEGEND
     lines = budgets if against == "macs" else ()
     draw_budgets(figure, lines)
     shown = drawn(results)
