@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from bft_nas.core.units import format_macs
 from bft_nas.data.dataset import deployment_classes
 from bft_nas.network import Architecture
 from bft_nas.network.references import REFERENCES, widest
-from bft_nas.record import Run
+from bft_nas.record import RUN_FILE, Run, run_names
 from bft_nas.record.trained import candidate_source
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def source_of(what: str, options: TrainingOptions) -> Source:
         UserError: none, or an option that does not go with it.
     """
     is_reference, is_description = what in REFERENCES, what.endswith(".json")
+    is_run = any(is_file(folder / RUN_FILE) for folder in (options.runs / what, Path(what)))
+    if not (is_reference or is_description or is_run):
+        raise _unknown(what, options.runs)
     for name, needed in (("flops", is_reference), ("candidate", not (is_reference or is_description))):
         if getattr(options, name) is not None and not needed:
             kind = "a reference" if name == "flops" else "a run"
@@ -78,6 +82,14 @@ def source_of(what: str, options: TrainingOptions) -> Source:
     name = f"{run.name}-{number}"
     said = candidate_source(run.name, number)
     return Source(said, name, run.settings.data, architecture.resolution, architecture, run)
+
+
+def _unknown(what: str, runs: Path) -> UserError:
+    close = " or ".join(get_close_matches(what, (*run_names(runs), *REFERENCES)))
+    return UserError(
+        f"'{one_line(what)[:80]}': no run under '{runs}', architecture.json or reference; "
+        f"expected {close or 'a name that bft-nas runs or bft-nas references lists'}"
+    )
 
 
 def architecture_of(source: Source, options: TrainingOptions, dataset: Dataset) -> Architecture:

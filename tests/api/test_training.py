@@ -365,8 +365,16 @@ def test_the_keywords_are_the_options_of_the_command() -> None:
             [*TINY, "--name", "a/b"],
             "--name 'a/b': expected the name of a folder",
         ),
-        (["nobody"], "run 'nobody': not found under 'runs'"),
-        (["nobody", "--flops", "2M"], "--flops: goes with a reference; 'nobody' is none"),
+        (
+            ["nobody"],
+            "'nobody': no run under 'runs', architecture.json or reference; expected a name that bft-nas runs or "
+            "bft-nas references lists",
+        ),
+        (
+            ["mobilenet_v3_smal", "--flops", "2M"],
+            "'mobilenet_v3_smal': no run under 'runs', architecture.json or reference; expected mobilenet_v3_small or ",
+        ),
+        (["odd.json", "--flops", "2M"], "--flops: goes with a reference; 'odd.json' is none"),
         (["few.json"], "few.json: no such file; expected an architecture.json"),
         (["odd.json"], "odd.json: no architecture ("),
         (
