@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bft_nas.core.errors import UserError
-from bft_nas.core.files import write_text
+from bft_nas.core.files import check_writable, write_text
 from bft_nas.dashboard._html import facts_list, page_of
 
 if TYPE_CHECKING:
@@ -41,19 +41,25 @@ def write_contact_sheet(path: Path, dataset: Dataset, facts: Sequence[tuple[str,
         facts: what is said of it at the top, names and values.
 
     Raises:
-        UserError: there is something else at the path, or no folder for it.
+        UserError: see `check_sheet`.
         RunError: it cannot be written.
     """
-    if path.exists() and not _is_sheet(path):
-        raise UserError(f"'{path}': exists and is no contact sheet; expected another name")
-    if not path.parent.is_dir():
-        raise UserError(f"'{path}': expected a folder that there is")
+    check_sheet(path)
     rows = "".join(_rows(dataset))
     left = len(dataset.classes) - MOST_CLASSES
     more = f'<p class="about">{left} more classes are not shown.</p>' if left > 0 else ""
     content = f'{facts_list(facts)}\n<div class="sheet" role="list">{rows}</div>\n{more}'
     page = page_of(dataset.name, content, style=SHEET, mark=f"{MARK}\n")
     write_text(path, page)
+
+
+def check_sheet(path: Path) -> None:
+    """UserError unless a page can be written to a path: something else is there, or no folder to write."""
+    if path.exists() and not _is_sheet(path):
+        raise UserError(f"'{path}': exists and is no contact sheet; expected another name")
+    if not path.parent.is_dir():
+        raise UserError(f"'{path}': expected a folder that there is")
+    check_writable(path.parent)
 
 
 def _is_sheet(path: Path) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -141,6 +144,21 @@ def diverging_trainings() -> Iterator[None]:
 def threads_as_before() -> Iterator[None]:
     """Whatever a test does to the number of threads ends with it."""
     with of_threads(torch.get_num_threads()):
+        yield
+
+
+@contextmanager
+def closed(folder: Path) -> Iterator[None]:
+    """Nothing can be made in a folder meanwhile, as far as anybody asks: root may write everywhere."""
+    make = tempfile.TemporaryFile
+
+    def refuse(*, dir: Path) -> IO[bytes]:
+        if dir == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(dir))
+        return make(dir=dir)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", refuse)
         yield
 
 

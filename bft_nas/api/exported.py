@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bft_nas.api.trained import Trained, open_trained
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.files import is_file
+from bft_nas.core.files import check_writable, is_file
 from bft_nas.latency.networks import RUNTIME_OF, File, files_at
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.exported import FileEvaluation, add_files
@@ -36,7 +36,7 @@ def evaluate_files(
 
     Raises:
         UserError: there is no such network, it is not trained to the end, or its images are others by now; something
-            is no file of an export of it, or two files have one name.
+            is no file of an export of it, or two files have one name; what came of it cannot be kept.
 
     >>> [each.accuracy for each in evaluate_files("shoes", "shoes-export")]  # doctest: +SKIP
     """
@@ -45,6 +45,7 @@ def evaluate_files(
 
     network = open_trained(name, trained=trained)
     kept_evaluation(network)
+    check_writable(network.folder)
     found = _checked(network, [file for place in files for file in _files_at(Path(place))])
     images, source = images_of(network, {})
     split, test = judged(source, images.dataset, network.architecture.resolution)

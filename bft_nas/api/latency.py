@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bft_nas.api.run import Run
 from bft_nas.api.trained import Trained, open_trained
 from bft_nas.core.errors import UserError, one_line
-from bft_nas.core.files import is_file
+from bft_nas.core.files import check_writable, is_file
 from bft_nas.latency.networks import (
     RUNTIME_OF,
     Subject,
@@ -68,7 +68,8 @@ def measure_latency(
         watcher: is told how far it is.
 
     Raises:
-        UserError: something of it is not there, is no file of an export, or needs what is not installed.
+        UserError: something of it is not there, is no file of an export, needs what is not installed, or cannot keep
+            what is measured of it.
         ExportError: a network cannot be written for a runtime.
 
     >>> [each.latency.text for each in measure_latency("mobile-50M")]  # doctest: +SKIP
@@ -94,6 +95,7 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
         return _Source(files, lambda latencies: None)
     if is_trained(name, trained=trained) and not is_file(runs / name / RUN_FILE):
         network = open_trained(name, trained=trained)
+        check_writable(network.folder)
         return _Source([network_of_trained(network)], partial(_keep, network))
     if not is_file(runs / name / RUN_FILE) and not is_file(path / RUN_FILE):
         known = ""
@@ -107,6 +109,7 @@ def _source(name: str, runs: Path, trained: Path, asked: Sequence[str]) -> _Sour
     networks = networks_of_run(run)
     if not networks:
         raise UserError(f"run '{run.name}': no trained candidate yet; expected a run with a winner")
+    check_writable(run.folder)
     return _Source(networks, run.record_latencies)
 
 

@@ -77,20 +77,21 @@ class Run(bft_nas.record.run.Run):
         is written and when it is checked.
 
         Raises:
-            UserError: there is no such candidate, the folder holds something else than an export, or the images for
-                ``int8`` are gone.
+            UserError: there is no such candidate, the folder holds something else than an export or cannot be
+                written, or the images for ``int8`` are gone.
             ExportError: a file does not do what the trained network does; nothing is left behind.
         """
         from bft_nas.api.evaluation import calibration_images
         from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.runtimes import checked_int8
-        from bft_nas.export.write import export
+        from bft_nas.export.write import check_free, export
 
         number = self.number_or_winner(number)
         architecture = self.architecture(number)
         calibration = None
         if int8:
             checked_int8(runtimes)
+            check_free(Path(folder))
             calibration = calibration_images(self.settings.data, architecture.resolution, self.data)
         return export(
             architecture,

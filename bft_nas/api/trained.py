@@ -47,11 +47,12 @@ class Trained(bft_nas.record.trained.Trained):
         from bft_nas.api.evaluation import calibration_images
         from bft_nas.data.dataset import is_of_arrays
         from bft_nas.export.runtimes import checked_int8
-        from bft_nas.export.write import export
+        from bft_nas.export.write import check_free, export
 
         calibration = None
         if int8:
             checked_int8(runtimes)
+            check_free(Path(folder))
             calibration = calibration_images(self.facts["data"], self.architecture.resolution, self.data)
         return export(
             self.architecture,

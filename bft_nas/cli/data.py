@@ -46,9 +46,14 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what was found, and write the page."""
     from bft_nas.cli.tables import make_console, print_facts
-    from bft_nas.dashboard.contact_sheet import write_contact_sheet
+    from bft_nas.core.files import check_writable
+    from bft_nas.dashboard.contact_sheet import check_sheet, write_contact_sheet
     from bft_nas.data.dataset import has_test, load_dataset
 
+    if options.output is None:
+        check_writable(Path())
+    else:
+        check_sheet(options.output)
     dataset = load_dataset(options.data, size=SIDE, max_unreadable=options.max_unreadable)
     facts = _facts(dataset, test=has_test(options.data))
     sheet = options.output or Path(f"{dataset.name}-images.html")

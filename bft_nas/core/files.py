@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,6 +65,16 @@ def size_of(path: Path) -> int:
     if path.is_dir():
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     return path.stat().st_size
+
+
+def check_writable(folder: Path) -> None:
+    """UserError unless files can be made in a folder, or in what there is above it: before work that ends with one."""
+    try:
+        there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or one_line(error)})") from None
 
 
 @contextmanager

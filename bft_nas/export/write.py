@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.extras import lacking
-from bft_nas.core.files import size_of
+from bft_nas.core.files import check_writable, size_of
 from bft_nas.export import predict
 from bft_nas.export.checks import (
     TOLERANCE,
@@ -109,7 +109,7 @@ def export(
     """
     noted = labels(architecture, classes, normalisation)
     runtimes = checked_runtimes(runtimes)
-    _check_free(folder)
+    check_free(folder)
     network = trained(architecture, state)
     images = sample_images(architecture)
     with torch.no_grad():
@@ -189,7 +189,7 @@ def _staged(folder: Path) -> Iterator[Path]:
             staging, previous = Path(scratch, "export"), Path(scratch, "previous")
             staging.mkdir()
             yield staging
-            _check_free(folder)
+            check_free(folder)
             _swap(staging, target, previous)
     except BaseException as error:
         for parent in made:
@@ -202,17 +202,20 @@ def _staged(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
+    """UserError unless an export can be written to a folder."""
     try:
-        if not folder.exists():
-            return
-        if not folder.is_dir():
+        exists = folder.exists()
+        if exists and not folder.is_dir():
             raise UserError(f"{folder}: exists and is no folder")
-        names = {path.name for path in folder.iterdir()}
+        names = {path.name for path in folder.iterdir()} if exists else set()
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
     if names and not {"architecture.json", "model.py"} <= names:
         raise UserError(f"{folder}: exists and holds something else than a previous export")
+    # It is written beside its place first.
+    for each in (folder, folder.resolve().parent):
+        check_writable(each)
 
 
 def _swap(staging: Path, target: Path, previous: Path) -> None:

@@ -13,6 +13,7 @@ from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.network.references import widest
 from tests.api.conftest import NAME, SMALL, write_few
+from tests.conftest import closed
 
 
 def test_files_of_an_export_are_evaluated_on_the_test_images(
@@ -101,6 +102,14 @@ def test_a_network_on_the_way_has_no_files_to_evaluate(
     (place / "small/evaluation.json").unlink()
     with pytest.raises(UserError, match="'small': not trained to the end; expected resume first"):
         bft_nas.evaluate_files("small", exported, trained=place)
+
+
+def test_what_cannot_be_kept_is_not_evaluated(
+    trained: bft_nas.Trained, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bft_nas.api.exported._predicted", lambda *given: pytest.fail("evaluated"))
+    with closed(trained.folder), pytest.raises(UserError, match=r"small: cannot be written \(Permission"):
+        bft_nas.evaluate_files(trained.folder, exported)
 
 
 def test_files_and_other_data_do_not_go_together(

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from bft_nas.cli.main import main
+from tests.conftest import closed
 
 COLOURS = {"red": (250, 10, 10), "blue <sea>": (10, 10, 250)}
 
@@ -72,6 +73,7 @@ def test_its_page_has_images_of_each_class_as_they_are(photos: Path) -> None:
         (("nowhere",), "nowhere: no such dataset, file or folder"),
         (("photos", "-o", "mine.html"), "'mine.html': exists and is no contact sheet; expected another name"),
         (("photos", "-o", "none/sheet.html"), "'none/sheet.html': expected a folder that there is"),
+        (("photos", "-o", "/proc/sheet.html"), "/proc: cannot be written ("),
         (("photos", "--max-unreadable", "0"), "photos/red/torn.jpg: "),
     ],
 )
@@ -85,3 +87,15 @@ def test_a_mistake_is_one_line(
     assert complaint.count("\n") == 1
     assert Path("mine.html").read_text() == "mine"
     assert not Path("photos-images.html").exists()
+
+
+@pytest.mark.parametrize(
+    "line", [("photos", "-o", "/proc/sheet.html"), ("photos", "-o", "mine.html"), ("photos",)]
+)
+def test_a_page_that_cannot_be_written_is_refused_before_images_are_read(
+    line: tuple[str, ...], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bft_nas.data.dataset.load_dataset", lambda *given, **more: pytest.fail("read"))
+    Path("mine.html").write_text("mine")
+    with closed(Path()):
+        assert main(["data", *line]) == 2

@@ -21,6 +21,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.export.checks import Answer, OtherPython, run_weights
 from bft_nas.export.write import ExportError, export
 from bft_nas.network import Architecture
+from tests.conftest import closed
 from tests.export.examples import (
     DENSE,
     SEPARABLE,
@@ -224,6 +225,21 @@ def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/export: cannot be written \([^\n]+\)$"):
         export(DENSE, trained(DENSE).state_dict(), tmp_path / "file" / "export")
+
+
+@pytest.mark.parametrize("place", ["export", "."])
+def test_a_folder_that_is_closed_is_refused_before_the_work(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bft_nas.export.write, "sample_images", lambda net: pytest.fail("begun"))
+    (tmp_path / "export").mkdir()
+    for name in ("architecture.json", "model.py"):
+        (tmp_path / "export" / name).write_text("old")
+    with (
+        closed(tmp_path / place),
+        pytest.raises(UserError, match=r"cannot be written \(Permission denied\)$"),
+    ):
+        export(DENSE, trained(DENSE).state_dict(), tmp_path / "export")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ from bft_nas.network import build, cost, reference
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.latency import QUIET, Latency
 from bft_nas.record.pareto import front as front_of
+from tests.conftest import closed
 from tests.dashboard.made_up_training import end, make_training
 from tests.export.examples import CASES, SEPARABLE, SHUFFLE
 
@@ -269,6 +270,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in told.err
     assert told.err.count("\n") == 1
     assert not (run.folder / "latency.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["run", "trained"])
+def test_what_cannot_be_kept_is_not_measured(
+    kind: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bft_nas.latency.measure.measure", lambda *given, **more: pytest.fail("measured"))
+    folder = run.folder if kind == "run" else make_training(tmp_path / "trained", "shoes").folder
+    with closed(folder), pytest.raises(UserError, match=r": cannot be written \(Permission denied\)$"):
+        measure_latency(str(folder), runtimes=[PYTORCH])
 
 
 def test_what_is_not_installed_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
