@@ -200,7 +200,7 @@ def _mistakes(measures: Measures, classes: Sequence[str], split: str) -> str:
         return '<p class="about">It makes no mistake.</p>'
     rows = [
         (
-            f"{split} image {mistake.index}",
+            mistake.name or f"{split} image {mistake.index}",
             classes[mistake.label],
             classes[mistake.predicted],
             format_percent(mistake.confidence, 1),

@@ -44,7 +44,8 @@ def evaluated(trained: Trained, images: Images, source: str, *, tested: bool = F
     # As its exports compute, whatever the training did.
     protocol = replace(trained.protocol, recipe=replace(trained.protocol.recipe, precision="float32"))
     logits = [predict(model, protocol, images, pixels, size) for pixels in prepared(test, size)]
-    return Evaluation(split, source, measures_of(torch.cat(logits).numpy(), test.labels), test.left_out)
+    measures = measures_of(torch.cat(logits).numpy(), test.labels, test.names)
+    return Evaluation(split, source, measures, test.left_out)
 
 
 def kept_evaluation(trained: Trained) -> Evaluation:

@@ -129,7 +129,8 @@ def print_evaluation(console: Console, trained: Trained, evaluation: Evaluation)
     for count, label, other in measures.confused[:CONFUSIONS]:
         console.print(f"{count} of {classes[label]} taken for {classes[other]}")
     for mistake in measures.worst[:CONFUSIONS]:
+        image = mistake.name or f"image {mistake.index}"
         console.print(
-            f"image {mistake.index}: {classes[mistake.label]}, taken for {classes[mistake.predicted]} with "
+            f"{image}: {classes[mistake.label]}, taken for {classes[mistake.predicted]} with "
             f"{format_percent(mistake.confidence, 1)}"
         )

@@ -28,6 +28,8 @@ class Split:
     """Where the images are decoded each time they are needed; ``images`` then has none of them."""
     left_out: tuple[str, ...] = ()
     """Test images that could not be decoded, each with the reason."""
+    names: tuple[str, ...] = ()
+    """Of the images to be judged by, relative to their data, where they have any."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,8 @@ def read_all(reader: Reader, room: Room | None) -> Split:
     else:
         chosen = reader.decode(chosen, Passing((), side))
         test = _in_files(reader, chosen, reader.whites)[0]
-    return replace(test, left_out=reader.left_out())
+    # By now it is known which of them can be decoded.
+    return replace(test, left_out=reader.left_out(), names=reader.names(reader.chosen().train[0]))
 
 
 def _in_memory(reader: Reader, chosen: Chosen, notes: tuple[str, ...]) -> Parts:
@@ -111,7 +112,7 @@ def _in_memory(reader: Reader, chosen: Chosen, notes: tuple[str, ...]) -> Parts:
 def _in_rows(reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Images) -> Parts:
     rows = Rows(pixels)
     chosen = reader.decode(chosen, rows)
-    return _parts(reader, chosen, notes, *_halves(rows.in_order(chosen.paths), chosen))
+    return _parts(reader, chosen, notes, *_halves(reader, rows.in_order(chosen.paths), chosen))
 
 
 def _in_file(
@@ -135,7 +136,7 @@ def _of_facts(reader: Reader, facts: Facts, cache: Cache | None, kept: str) -> P
     if cache is None:
         splits = _in_files(reader, chosen, facts.whites)
     else:
-        splits = _halves(cache.pixels((len(chosen.paths), reader.size, reader.size, 3)), chosen)
+        splits = _halves(reader, cache.pixels((len(chosen.paths), reader.size, reader.size, 3)), chosen)
     return Parts(
         tuple(reader.train),
         *splits,
@@ -153,9 +154,10 @@ def _parts(reader: Reader, chosen: Chosen, notes: tuple[str, ...], train: Split,
     return Parts(tuple(reader.train), train, validation, notes, reader.left_out(), whites=reader.whites)
 
 
-def _halves(pixels: Images, chosen: Chosen) -> tuple[Split, Split]:
+def _halves(reader: Reader, pixels: Images, chosen: Chosen) -> tuple[Split, Split]:
     train, validation = chosen.labels
-    return Split(pixels[: len(train)], train), Split(pixels[len(train) :], validation)
+    names = reader.names(chosen.validation[0])
+    return Split(pixels[: len(train)], train), Split(pixels[len(train) :], validation, names=names)
 
 
 def _in_files(reader: Reader, chosen: Chosen, whites: Mapping[bool, int]) -> tuple[Split, Split]:
@@ -164,4 +166,4 @@ def _in_files(reader: Reader, chosen: Chosen, whites: Mapping[bool, int]) -> tup
         Split(none, labels, ImageFiles(part[0], reader.size, whites))
         for part, labels in zip((chosen.train, chosen.validation), chosen.labels, strict=True)
     )
-    return train, validation
+    return train, replace(validation, names=reader.names(chosen.validation[0]))

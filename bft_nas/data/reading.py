@@ -237,6 +237,10 @@ class Reader:
         odd = [self.odd[path] for path in paths if path in self.odd] if self.odd else []
         return (*self._unreadable_notes(len(paths)), *_picture_notes(odd, self.whites))
 
+    def names(self, paths: Sequence[Path]) -> tuple[str, ...]:
+        """Of these images, relative to the folder."""
+        return tuple(map(self._name, paths))
+
     def left_out(self) -> tuple[str, ...]:
         """The images that cannot be decoded, each with the reason."""
         return tuple(f"{self._name(path)}: {shown(why)}" for path, why in sorted(self.unreadable.items()))

@@ -38,6 +38,8 @@ class Mistake:
     label: int
     predicted: int
     confidence: float
+    name: str = ""
+    """Of the image, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,12 @@ def wilson(right: int, images: int) -> tuple[float, float]:
     return max(0.0, middle - margin), min(1.0, middle + margin)
 
 
-def measures_of(logits: npt.NDArray[np.float32], labels: Sequence[int] | npt.NDArray[np.int64]) -> Measures:
-    """What is told of logits (images, classes) for images of these labels."""
+def measures_of(
+    logits: npt.NDArray[np.float32],
+    labels: Sequence[int] | npt.NDArray[np.int64],
+    names: Sequence[str] = (),
+) -> Measures:
+    """What is told of logits (images, classes) for images of these labels, and of these names if they have any."""
     truth = np.asarray(labels, np.int64)
     images, classes = logits.shape
     scores = logits.astype(np.float64)
@@ -142,7 +148,16 @@ def measures_of(logits: npt.NDArray[np.float32], labels: Sequence[int] | npt.NDA
     )
     wrong = np.flatnonzero(~right)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
-    mistakes = [Mistake(int(at), int(truth[at]), int(predicted[at]), float(confidence[at])) for at in worst]
+    mistakes = [
+        Mistake(
+            int(at),
+            int(truth[at]),
+            int(predicted[at]),
+            float(confidence[at]),
+            names[at] if names else "",
+        )
+        for at in worst
+    ]
     return Measures(
         tuple(tuple(map(int, row)) for row in confusion),
         float(-logs[np.arange(images), truth].mean()),

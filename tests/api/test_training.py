@@ -224,6 +224,30 @@ def test_an_architecture_is_trained_and_without_test_images_says_so(tmp_path: Pa
     assert evaluation.split == "validation"
 
 
+def test_mistakes_in_a_folder_are_told_by_their_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part, count in (("train", 8), ("test", 4)):
+        images = load_dataset("fashion-mnist", size=28, images=10 * count).train
+        for number, (pixels, label) in enumerate(zip(images.images, images.labels, strict=True)):
+            path = tmp_path / "photos" / part / f"[{label}]" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[..., 0]).save(path)
+    given: dict[str, Any] = {**SMALL, "epochs": 1, "trained": tmp_path / "trained", "name": "small"}
+    found = bft_nas.train(NAME, data=tmp_path / "photos", **given)
+    evaluation = found.evaluation()
+    assert evaluation is not None
+    assert evaluation.measures.worst
+    assert main(["evaluate", str(found.folder)]) == 0
+    said = capsys.readouterr().out
+    report = (found.folder / "report.html").read_text(encoding="utf-8")
+    for mistake in evaluation.measures.worst[:5]:
+        assert (tmp_path / "photos" / mistake.name).parent.name == found.data.classes[mistake.label]
+        assert mistake.name.startswith("test/")
+        assert f"\n{mistake.name}: [{mistake.label}], taken for" in said
+        assert mistake.name in report
+
+
 @pytest.mark.parametrize("kind", ["trained", "exported"])
 def test_it_learns_from_a_teacher(
     kind: str, trained: bft_nas.Trained, exported: Path, data: Path, tmp_path: Path

@@ -59,7 +59,9 @@ def said(dataset: Dataset) -> tuple[object, ...]:
     """All that must not depend on where the pixels are."""
     images = Images(dataset, torch.device("cpu"))
     labels = (dataset.train.labels.tolist(), dataset.validation.labels.tolist())
-    return dataset.digest, dataset.notes, dataset.left_out, labels, images.mean, images.std
+    names = dataset.validation.names
+    assert len(names) == len(labels[1])
+    return dataset.digest, dataset.notes, dataset.left_out, labels, names, images.mean, images.std
 
 
 def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +245,8 @@ def test_test_images_are_in_memory_or_in_their_files(photos: Path, rooms: dict[s
         assert (split.files is None) == (room.memory > 0)
         assert split.left_out == expected.left_out
         np.testing.assert_array_equal(split.labels, expected.labels)
+        for name, label in zip(split.names, split.labels, strict=True):
+            assert (photos / name).parent == photos / "test" / f"c{label}"
         with feed_of(split, torch.device("cpu")) as feed:
             found = feed[torch.arange(len(feed))].permute(0, 2, 3, 1).numpy()
         np.testing.assert_array_equal(found, expected.images)

@@ -39,6 +39,8 @@ def test_they_are_those_of_scikit_learn(seed: int, images: int, classes: int) ->
         (m.confidence for m in found.worst), reverse=True
     )
     assert all(labels[m.index] == m.label != m.predicted == predicted[m.index] for m in found.worst)
+    named = measures_of(logits, labels, [f"{number}.png" for number in range(images)])
+    assert [each.name for each in named.worst] == [f"{each.index}.png" for each in found.worst]
     assert Measures.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
