@@ -8,6 +8,8 @@ from bft_nas.cli.options import Parser, add_command
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.units import parse_macs, parse_resolutions
 
+RESOLUTION = "224"
+
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the command to the parser."""
@@ -20,9 +22,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         run=run,
     )
     parser.add_argument("--flops", metavar="MACS", help="as wide as a budget such as 50M allows")
-    parser.add_argument(
-        "--resolution", metavar="N", default="224", help="in pixels, for --flops (default: %(default)s)"
-    )
+    parser.add_argument("--resolution", metavar="N", help=f"in pixels, for --flops (default: {RESOLUTION})")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,11 +30,13 @@ def run(options: argparse.Namespace) -> int:
     from bft_nas.cli import tables
     from bft_nas.network.references import published_counts
 
-    resolution, *others = parse_resolutions(options.resolution)
+    resolution, *others = parse_resolutions(options.resolution or RESOLUTION)
     if others:
         raise UserError(
             f"{setting('resolution')} {one_line(options.resolution)[:40]}: expected one number of pixels"
         )
+    if options.resolution is not None and options.flops is None:
+        raise UserError(f"{setting('resolution')}: needs {setting('flops')}")
     budget = None if options.flops is None else parse_macs(options.flops)
     console = tables.make_console()
     if budget is None:

@@ -136,12 +136,20 @@ class Settings:
         """Those of a new search, from what is given under the names of the options.
 
         Raises:
-            UserError: no budget, or a value that an option does not take.
+            UserError: no budget, a value that an option does not take, or an option that would do nothing.
         """
         flops = setting("flops")
         if "flops" not in given:
             raise UserError(f"{flops}: missing; expected a budget in MACs such as {flops} 50M")
         settings = cls(**values_of(cls, given))
+        for name in ("eta", "min_epochs"):
+            if name in given and settings.scheduler == "none":
+                raise UserError(f"{setting(name)}: needs {setting('scheduler')} halving")
+        if "min_epochs" in given and settings.min_epochs >= settings.epochs:
+            raise UserError(
+                f"{setting('min_epochs')} {settings.min_epochs}: expected fewer than the {settings.epochs} "
+                f"of {setting('epochs')}"
+            )
         if settings.trials is None and settings.seconds is None:
             settings = replace(settings, trials=TRIALS)
         if settings.latency is not None and settings.latency_runtime is None:

@@ -95,7 +95,20 @@ def test_version(cli: Cli) -> None:
             ("search", "--flops", "50M", "--scheduler", "luck"),
             "--scheduler 'luck': unknown; expected none, halving",
         ),
-        (("search", "--flops", "50M", "--eta", "1"), "--eta 1: expected 2 or more"),
+        (
+            ("search", "--flops", "50M", "--scheduler", "halving", "--eta", "1"),
+            "--eta 1: expected 2 or more",
+        ),
+        (("search", "--flops", "50M", "--eta", "2"), "--eta: needs --scheduler halving"),
+        (("search", "--flops", "50M", "--min-epochs", "1"), "--min-epochs: needs --scheduler halving"),
+        (
+            ("search", "--flops", "50M", "--scheduler", "halving", "--min-epochs", "2"),
+            "--min-epochs 2: expected fewer than the 2 of --epochs",
+        ),
+        (
+            ("search", "--resume", "nobody", "--no-confirm", "--confirm-divisor", "1"),
+            "--confirm-divisor: needs the confirmation, which is to be left out",
+        ),
         (
             ("search", "--flops", "50M", "--workers", "0"),
             "--workers: '0': expected a whole number of 1 or more",
@@ -128,6 +141,7 @@ def test_version(cli: Cli) -> None:
         (("report", "nobody"), "run 'nobody': not found under 'runs'"),
         (("references", "--flops", "lots"), "--flops lots: expected a number of MACs above zero"),
         (("references", "--resolution", "2"), "--resolution 2: expected pixels from 8"),
+        (("references", "--resolution", "128"), "--resolution: needs --flops"),
         (("references", "--flops", "50M", "--resolution", "128,160"), "expected one number of pixels"),
     ],
 )
