@@ -72,6 +72,7 @@ def test_images_of_every_mode_are_searched_and_the_plan_counts_what_was_left_out
     assert code == 2
     assert err.startswith(f"bft-nas: error: {Path('photos') / first}: ")
     assert "more than 7 images that cannot be used" in err
+    assert "or --max-unreadable above their number" in err
     assert len(err.splitlines()) == 1
     assert not (folder / "runs" / "strict").exists()
 

@@ -225,7 +225,7 @@ def on_device(dataset: Dataset) -> Images:
 def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = True) -> tuple[Images, str]:
     """The images of a training that there is already, and where they are now, which may be given."""
     data = anchored(str(given["data"])) if given.get("data") else trained.facts["data"]
-    if not is_there(data):
+    if not given.get("data") and not is_there(data):
         raise UserError(f"no data at {data} any more; expected {setting('data')} with where they are now")
     limit = given.get("max_unreadable")
     if limit is None and (checked or data == trained.facts["data"]):

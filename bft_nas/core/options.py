@@ -158,6 +158,9 @@ def _budgets(value: Any) -> tuple[int, ...]:
     parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else list(value)
     if not parts:
         raise ValueError(value)
+    if isinstance(value, str) and not all(map(str.strip, parts)):
+        # Then the whole is named, as no reader finds a part that is empty.
+        parts = [value]
     return tuple(sorted({_macs(part) for part in parts}))
 
 

@@ -35,11 +35,13 @@ def parse_macs(text: str) -> int:
 def format_macs(macs: int, *, up: bool = False) -> str:
     """MACs for people, in millions with three digits; rounded down unless ``up``, so that a bound stays a bound.
 
-    What no network has is in powers of ten.
+    What no network has is in powers of ten, or as it is where there are fewer than a thousand.
 
-    >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(2_345_678_901)
-    ('50M', '1.24M', '2345M')
+    >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(2_345_678_901), format_macs(5)
+    ('50M', '1.24M', '2345M', '5')
     """
+    if 0 < macs < 1000:
+        return f"{macs:.0f}"
     if macs >= 10**15:
         return f"{macs:.3g}"
     digits = max(0, 2 - int(math.log10(macs / 1e6))) if macs > 0 else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import UserError, setting
 from bft_nas.data import cifar10 as _cifar10
 from bft_nas.data import npz as _npz
 from bft_nas.data.decode import EXTENSIONS
@@ -124,7 +124,7 @@ def load_dataset(
     """
     _check_size(size)
     if images is not None and images < 1:
-        raise UserError(f"images={images}: expected at least 1")
+        raise UserError(f"{setting('images')} {images}: expected at least 1")
     with _user_errors(source):
         if source == "fashion-mnist":
             return _dataset(source, _load_npz(_FASHION_MNIST_FILE, images, FASHION_MNIST_CLASSES))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.data.image_files import ImageFiles
 
 Images = npt.NDArray[np.uint8]
@@ -104,7 +104,7 @@ def check_images(images: int | None, classes: Sequence[str], source: Path | str)
     """UserError when there would not be an image for each class."""
     if images is not None and images < len(classes):
         raise UserError(
-            f"images={images}: expected at least one for each of the {len(classes)} classes of {source}"
+            f"{setting('images')} {images}: expected at least one for each of the {len(classes)} classes of {source}"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.data.decode import Encoded, NotNow, Picture
 from bft_nas.data.decoders import decode_all, the_file
 from bft_nas.data.division import FOR_VALIDATION, Images, Labels, divide
@@ -270,7 +270,7 @@ class Reader:
         first = "; ".join(f"{path}: {why}" for path, why in list(self.unreadable.items())[:NAMED])
         raise UserError(
             f"{first}; ... more than {count_of(self.limit, 'image')} that cannot be used;"
-            " expected whole images, or max_unreadable above their number"
+            f" expected whole images, or {setting('max_unreadable')} above their number"
         )
 
     def _name(self, path: Path) -> str:

@@ -242,6 +242,11 @@ def _files_of_export(folder: Path, asked: Sequence[str]) -> list[File]:
         with suppress(UserError):
             check_installed(file.runtime, str(file.path))
             found += [file] if not asked or file.runtime in asked else []
+    if not found and asked and files:
+        wanted, own = (" or ".join(dict.fromkeys(each)) for each in (asked, (file.runtime for file in files)))
+        raise UserError(
+            f"{folder}: no file for {wanted}; expected {setting('runtime')} {own}, or an export for {wanted}"
+        )
     if not found:
         raise UserError(
             f"{folder}: no file of a runtime that is installed; expected {' or '.join(RUNTIME_OF)}"

@@ -86,6 +86,12 @@ def test_of_other_data_as_many_as_usual(damaged: bft_nas.Trained, tmp_path: Path
         images_of(damaged, {"max_unreadable": 24})
 
 
+def test_other_data_that_are_not_there_are_named(damaged: bft_nas.Trained, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    with pytest.raises(UserError, match=f"^{gone}: no such dataset, file or folder; expected fashion-mnist,"):
+        bft_nas.evaluate(damaged.folder, data=gone)
+
+
 def test_a_damaged_test_image_is_left_out_and_said(
     damaged: bft_nas.Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:

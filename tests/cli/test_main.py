@@ -71,7 +71,8 @@ def test_version(cli: Cli) -> None:
         (("search", "--flops", "fast"), "--flops fast: expected a number of MACs above zero"),
         (("search", "--flops", "-3M"), "--flops -3M: expected a number of MACs above zero"),
         (("search", "--flops", "0"), "--flops 0: expected a number of MACs above zero"),
-        (("search", "--flops", "50M,"), "--flops : expected a number of MACs"),
+        (("search", "--flops", "50M,"), "--flops 50M,: expected a number of MACs"),
+        (("search", "--flops", "5"), "--flops 5: outside the MAC range"),
         (
             ("search", "--flops", "1k"),
             "outside the MAC range of space 'mobile' at 128x128 to 224x224 and 1000 classes",
@@ -119,7 +120,10 @@ def test_version(cli: Cli) -> None:
         (("search", "--flops", "50M", "--classes", "5"), "--classes 5: the data has 10 classes"),
         (("search", "--flops", "50M", "--name", "a/b"), "--name 'a/b': expected the name of a folder"),
         (("search", "--flops", "50M", "--data", "nowhere"), "nowhere"),
-        (("search", "--flops", "50M", "--images", "3"), "images"),
+        (
+            ("search", "--flops", "50M", "--images", "3"),
+            "--images 3: expected at least one for each of the 10",
+        ),
         (("search", "--flop", "50M", "--colour", "red"), "--colour"),
         (("search", "--flops", "50M", "--engine", "luck"), "--engine: invalid choice: 'luck'"),
         (

@@ -168,6 +168,10 @@ def test_files_are_measured_in_their_runtime_with_what_stands_beside_them(tmp_pa
     assert [each.subject.label for each in of_folder] == [str(file) for file in files]
     (beside,) = measure_latency(files[0], runtimes=["onnxruntime"], queries=8, seconds=0)
     assert (beside.macs, beside.latency.hash) == (cost(SEPARABLE).macs, SEPARABLE.hash)
+    with pytest.raises(
+        UserError, match=r": no file for c; expected runtime onnxruntime or pytorch, or an export for c$"
+    ):
+        measure_latency(tmp_path, runtimes=["c"])
     # Those of another network's images.
     (tmp_path / "architecture.json").write_text(SHUFFLE.to_json())
     with pytest.raises(
