@@ -14,7 +14,7 @@ from bft_nas.core.units import format_macs, format_pixels
 from bft_nas.dashboard._download import export_command, exported_zip, train_command
 from bft_nas.dashboard._parts import EMPTY, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
-from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._runs import EXAMPLE, Runs
 from bft_nas.dashboard._style import alternative, cannot_be_shown, guarded, tell_terminal
 from bft_nas.dashboard._trained import network_link
 from bft_nas.dashboard._view import View
@@ -278,6 +278,8 @@ def _layers(one: Chosen) -> Any:
 
 def _export_says(runs: Runs, name: str, number: int, weights: bool) -> Any:
     if not weights:
-        return "No export: weights are kept for the front only, and not in the example."
+        if runs.find(name).resolve() == EXAMPLE.resolve():
+            return "No export: the example comes without weights."
+        return "No export: weights are kept for the front only, and for what was confirmed."
     command = html.Code(export_command(runs.find(name), number))
     return ["A folder with PyTorch, ONNX and plain Python, as a zip. Or: ", command]

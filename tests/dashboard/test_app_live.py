@@ -89,7 +89,9 @@ def test_without_weights_there_is_no_export(window: BrowserContext, address: str
     with looking(window, f"{address}?candidate={behind}") as page:
         drawn(page)
         expect(page.get_by_role("button", name="Export")).to_be_disabled()
-        expect(page.locator("#export-says")).to_contain_text("weights are kept for the front only")
+        expect(page.locator("#export-says")).to_have_text(
+            "No export: weights are kept for the front only, and for what was confirmed."
+        )
 
 
 def test_a_run_that_is_deleted_while_it_is_shown(window: BrowserContext, tmp_path: Path) -> None:
@@ -146,6 +148,9 @@ def test_before_the_first_run_the_page_says_so(window: BrowserContext, tmp_path:
     with served(tmp_path / "runs") as address, looking(window, address) as page:
         expected = "example" if (EXAMPLE / "run.yaml").is_file() else "There is no run"
         expect(page.locator("main, header").first).to_contain_text(expected, timeout=30_000)
+        if expected == "example":
+            page.goto(f"{address}?run=example&candidate=16")
+            expect(page.locator("#export-says")).to_have_text("No export: the example comes without weights.")
 
 
 def test_what_candidates_say_is_text_and_not_markup(window: BrowserContext, tmp_path: Path) -> None:
