@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         "compare",
         "train the references under a run's protocol",
         "bft-nas compare mobile-50M",
-        "MNasNet, FBNet, MobileNetV1 to V3 and ShuffleNetV2, each as wide as the run's budget allows, join the run's "
+        "All references, which bft-nas references lists, each as wide as the run's budget allows, join the run's "
         "tables and report. A search does this at its end with four of them; each is trained once per protocol.",
         run=run,
     )

@@ -110,11 +110,11 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
     """The table of the front, and the winner of each budget."""
     from bft_nas.record.pareto import front, winners
 
-    best = winners(results, run.settings.budgets)
+    best, best_by_proxy = winners(results, run.settings.budgets), front(results)
     numbers = set(best["number"])
     columns = columns_for("summary", results)
     table = _table(columns, f"Front of {run.name}")
-    for row in front(results).to_dict("records"):
+    for row in best_by_proxy.to_dict("records"):
         first, *others = _cells(columns, row)
         table.add_row(f"* {first}" if row["number"] in numbers else first, *others)
     if table.row_count:
@@ -128,6 +128,11 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
     for row in best.to_dict("records"):
         console.print("winner", style="bold", end=" ")
         console.print(winner_text(row), highlight=False)
+    for number in sorted(numbers - set(best_by_proxy["number"])):
+        console.print(
+            f"candidate {number} is not on the front, which is by the proxy trainings; it won by its confirmation",
+            highlight=False,
+        )
     if best.empty:
         failed = int((results["state"] == "failed").sum())
         console.print("no winner: " + (f"all {failed} candidates failed" if failed else "no candidate yet"))
@@ -228,8 +233,9 @@ def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -
             published.name,
             f"{published.width:g}",
             str(published.resolution),
-            format_macs(counted.macs),
-            format_macs(published.macs),
+            # Rounded, as they are no bounds here.
+            f"{counted.macs / 1e6:.1f}M",
+            f"{published.macs / 1e6:g}M",
             f"{counted.macs / published.macs - 1:+.1%}",
             format_params(counted.params),
             format_params(1e6 * published.params) if published.params is not None else "",

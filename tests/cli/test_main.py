@@ -225,6 +225,12 @@ def test_references_are_listed_with_their_published_counts(cli: Cli) -> None:
     row = next(line for line in out.splitlines() if line.startswith("mnasnet_small"))
     assert row.split()[:6] == ["mnasnet_small", "1", "224", "68.3M", "68.3M", "+0.1%"]
     assert "timm mnasnet_small" in row
+    # Neither count is cut off, as a budget would be.
+    assert ["mobilenet_v2", "1", "224", "300.8M", "300.8M"] in [line.split()[:5] for line in out.splitlines()]
+
+
+def test_help_of_compare_says_where_all_references_are_listed(cli: Cli) -> None:
+    assert "All references, which bft-nas references lists" in " ".join(cli("compare", "--help")[1].split())
 
 
 def test_references_are_scaled_to_a_budget(cli: Cli) -> None:

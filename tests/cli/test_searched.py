@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bft_nas.cli.tables import make_console, print_front
+from bft_nas.dashboard._runs import EXAMPLE
 from bft_nas.export.write import CONTENTS
+from bft_nas.record import Run
+from bft_nas.record.pareto import complete, front
 from bft_nas.searching.references import USUAL
 from tests.cli.conftest import Cli, files_under, write_image
 from tests.conftest import SPACE
@@ -75,6 +80,22 @@ def test_a_search_says_what_it_will_do_and_what_came_of_it(searched: tuple[Path,
     report = (folder / "runs" / "first" / "report.html").read_text()
     assert "plotly" in report.lower()
     assert "\x1b[" not in out
+
+
+def test_a_winner_behind_the_front_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(EXAMPLE)
+    results = run.results()
+    print_front(make_console(), run, results)
+    assert "is not on the front" not in capsys.readouterr().out
+    behind = next(iter(set(complete(results)["number"]) - set(front(results)["number"])))
+    confirmed = results.assign(
+        confirmed=[0.9 if number == behind else math.nan for number in results["number"]],
+        confirmed_error=0.01,
+    )
+    print_front(make_console(), run, confirmed)
+    said = capsys.readouterr().out
+    assert f"candidate {behind}, 90.00" in said
+    assert f"candidate {behind} is not on the front, which is by the proxy trainings; it won by its" in said
 
 
 def test_show_prints_layer_by_layer(
