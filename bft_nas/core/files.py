@@ -86,7 +86,7 @@ def writing(place: Path | str) -> Iterator[None]:
         raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
 
 
-def locks(file: IO[str], kind: int) -> bool:
+def locks(file: IO[str] | int, kind: int) -> bool:
     """Lock an open file (``fcntl.LOCK_EX`` or ``LOCK_SH``) without waiting for whoever has it; whether it is."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

@@ -6,8 +6,12 @@ agree is an error, and then nothing is left behind. Files that another system al
 
 from __future__ import annotations
 
+import fcntl
 import inspect
 import json
+import os
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +24,7 @@ from torch import Tensor, nn
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.extras import lacking
-from bft_nas.core.files import check_writable, size_of
+from bft_nas.core.files import check_writable, locks, size_of
 from bft_nas.export import predict
 from bft_nas.export.checks import (
     TOLERANCE,
@@ -184,7 +188,14 @@ def _staged(folder: Path) -> Iterator[Path]:
     made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        _remove_left(target)
+        prefix = f".{target.name}-"
+        with (
+            tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as scratch,
+            _opened(Path(scratch)) as opened,
+        ):
+            with suppress(OSError):
+                fcntl.flock(opened, fcntl.LOCK_EX)
             # One level down, because the scratch folder itself is readable by nobody else.
             staging, previous = Path(scratch, "export"), Path(scratch, "previous")
             staging.mkdir()
@@ -200,6 +211,27 @@ def _staged(folder: Path) -> Iterator[Path]:
                 f"{folder}: cannot be written ({error.strerror or one_line(error)[:300]})"
             ) from None
         raise
+
+
+def _remove_left(target: Path) -> None:
+    """Remove what exports to a folder have left behind that were killed; one that is at work has locked its own."""
+    form = re.compile(rf"\.{re.escape(target.name)}-[a-z0-9_]{{8}}")
+    for scratch in [path for path in target.parent.iterdir() if form.fullmatch(path.name)]:
+        with suppress(OSError), _opened(scratch) as opened:
+            if not locks(opened, fcntl.LOCK_EX) or not (scratch / "export").is_dir():
+                continue
+            # What was there before an export is in it for a moment, and is never removed.
+            if not (scratch / "previous").exists():
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield number
+    finally:
+        os.close(number)
 
 
 def check_free(folder: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 import bft_nas.export.write
 from bft_nas.cli.export import show_export
 from bft_nas.core.errors import UserError
+from bft_nas.core.files import locks
 from bft_nas.export.checks import Answer, OtherPython, run_weights
 from bft_nas.export.write import ExportError, export
 from bft_nas.network import Architecture
@@ -32,6 +36,15 @@ from tests.export.examples import (
 Written = Callable[[str], None]
 CONTENTS = tuple(name for name in bft_nas.export.write.CONTENTS if name not in {"prepare.py", "predict.py"})
 """Of an export that is not told how images were normalised."""
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        yield number
+    finally:
+        os.close(number)
 
 
 class Agreeing:
@@ -219,6 +232,30 @@ def test_an_empty_folder_and_a_missing_one_are_both_fine(tmp_path: Path) -> None
         export(DENSE, state, folder)
         assert (folder / "model.py").exists()
         assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.usefixtures("no_graphs")
+def test_what_a_killed_export_has_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    for name in ("killed__", "at_work_", "swapping", "new_____", "of-another"):
+        folder = tmp_path / f".export-{name}"
+        (folder / ("export" if name != "new_____" else ".")).mkdir(parents=True)
+    (tmp_path / ".export-swapping" / "previous").mkdir()
+    mine: list[bool] = []
+
+    def watch(name: str, done: str) -> None:
+        (own,) = {*tmp_path.glob(".export-*")} - set(before)
+        with opened(own) as number:
+            mine.append(locks(number, fcntl.LOCK_EX))
+
+    with opened(tmp_path / ".export-at_work_") as number:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        before = list(tmp_path.glob(".export-*"))
+        export(DENSE, trained(DENSE).state_dict(), tmp_path / "export", watcher=watch)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "export",
+        *(f".export-{name}" for name in ("at_work_", "swapping", "new_____", "of-another")),
+    }
+    assert set(mine) == {False}
 
 
 def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path: Path) -> None:
