@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -53,7 +54,8 @@ def kept_evaluation(trained: Trained) -> Evaluation:
     known = trained.evaluation()
     if known is None:
         raise UserError(
-            f"trained network '{trained.name}': not trained to the end; expected {setting('resume')} first"
+            f"trained network '{trained.name}': not trained to the end; expected bft-nas train --resume "
+            f"{shlex.quote(str(trained.folder))} first"
         )
     return known
 

@@ -77,6 +77,11 @@ def run(options: argparse.Namespace) -> int:
         trained = open_trained(options.run)
         trained.weights()
         console.print(f"{trained.name}: {trained.facts['network']}", highlight=False, markup=False)
+        if not trained.finished:
+            done = f"{len(trained.curve())} of {trained.protocol.epochs} epochs"
+            console.print(
+                f"not trained to the end: the best weights of {done}", highlight=False, markup=False
+            )
         with show_export(console) as watcher:
             report = trained.export(options.output, runtimes=runtimes, int8=options.int8, watcher=watcher)
         return _print(console, report)

@@ -100,7 +100,9 @@ def test_a_network_on_the_way_has_no_files_to_evaluate(
     place = tmp_path / "trained"
     shutil.copytree(trained.folder, place / "small")
     (place / "small/evaluation.json").unlink()
-    with pytest.raises(UserError, match="'small': not trained to the end; expected resume first"):
+    with pytest.raises(
+        UserError, match=r"'small': not trained to the end; expected bft-nas train --resume .*/small first$"
+    ):
         bft_nas.evaluate_files("small", exported, trained=place)
 
 

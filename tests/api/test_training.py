@@ -151,6 +151,27 @@ def test_its_int8_file_needs_the_images_of_the_training(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_export_of_a_training_on_the_way_says_how_far_it_is(
+    trained: bft_nas.Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*given: object, **more: object) -> None:
+        raise RunError("as far as is looked at")
+
+    monkeypatch.setattr(bft_nas.Trained, "export", stop)
+    copied = shutil.copytree(trained.folder, tmp_path / "half")
+    command = ["export", str(copied), "-o", str(tmp_path / "out")]
+    assert main(command) == 1
+    assert "not trained to the end" not in capsys.readouterr().out
+    (copied / "last.safetensors").unlink()
+    curve = (copied / "curve.csv").read_text().splitlines()
+    (copied / "curve.csv").write_text("\n".join(curve[:2]) + "\n")
+    assert main(command) == 1
+    assert "\nnot trained to the end: the best weights of 1 of 2 epochs\n" in capsys.readouterr().out
+
+
 def test_interrupted_and_resumed_it_is_the_same(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {**SMALL, "progress": Stopping(7)}
     with pytest.raises(KeyboardInterrupt):
