@@ -1,6 +1,6 @@
 """docs/results.png from the records: every training of the searches and references of a task, and their means.
 
-python benchmarks/proof/picture.py
+PYTHONPATH=. python benchmarks/proof/picture.py
 """
 
 from __future__ import annotations
