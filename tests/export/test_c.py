@@ -103,6 +103,14 @@ def test_any_layer_does_what_the_network_does_without_a_warning(
 
 
 @needs_a_compiler
+@pytest.mark.parametrize("flags", [["-march=native"], []], ids=["native", "generic"])
+def test_an_image_that_is_not_a_number_has_no_logits(flags: list[str], tmp_path: Path) -> None:
+    module, image = trained(SEPARABLE), torch.full((1, 3, 32, 32), torch.nan)
+    save(program(inference_network(module, SEPARABLE), SEPARABLE), tmp_path)
+    assert run(tmp_path, flags, image).isnan().all()
+
+
+@needs_a_compiler
 def test_no_access_is_out_of_bounds(tmp_path: Path) -> None:
     module, image = trained(SHUFFLE), torch.randn(1, 3, 64, 64)
     save(program(inference_network(module, SHUFFLE), SHUFFLE), tmp_path)

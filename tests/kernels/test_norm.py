@@ -168,6 +168,17 @@ def test_a_layer_that_was_put_into_evaluation_since_has_the_gradients_of_its_tra
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bits", [0x7FC00000, -0x400000], ids=["positive", "negative"])
+def test_what_is_not_a_number_stays_so_of_either_sign(activation: Activation, bits: int) -> None:
+    layer, x = drawn(16), images(4, 16, 5, 5)
+    x[0, 3, 2, 1] = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    y, *gradients, _, _, _ = differentiated(Ours(layer, activation), layer, x, torch.ones_like(x))
+    assert y[:, 3].isnan().all()
+    assert y[:, 4:].isfinite().all()
+    assert all(each.isnan().any() for each in gradients[:2])
+
+
 def test_a_single_pixel_has_no_spread() -> None:
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         normalise(nn.BatchNorm2d(16), "relu", torch.randn(1, 16, 1, 1))

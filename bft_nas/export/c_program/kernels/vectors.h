@@ -34,6 +34,7 @@ INLINE vec load(const float *p) { return *(const vec_anywhere *)p; }
 INLINE void store(float *p, vec v) { *(vec_anywhere *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
 
+/* Where either is not a number: b on x86, so that a NaN that is to stay one stands there. */
 INLINE vec larger(vec a, vec b) {
 #if defined(__AVX512F__) && LANES == 16
     return (vec)_mm512_max_ps((__m512)a, (__m512)b);
@@ -49,6 +50,7 @@ INLINE vec larger(vec a, vec b) {
 #endif
 }
 
+/* See `larger`. */
 INLINE vec smaller(vec a, vec b) {
 #if defined(__AVX512F__) && LANES == 16
     return (vec)_mm512_min_ps((__m512)a, (__m512)b);
@@ -123,9 +125,9 @@ INLINE vec exponential(vec x) {
 INLINE vec activated(int activation, vec v) {
     const vec zero = {0};
     switch (activation) {
-    case RELU: return larger(v, zero);
-    case HARD_SWISH: return v * smaller(larger(v + 3.0f, zero), splat(6.0f)) * (1.0f / 6.0f);
-    case HARD_SIGMOID: return smaller(larger(v + 3.0f, zero), splat(6.0f)) * (1.0f / 6.0f);
+    case RELU: return larger(zero, v);
+    case HARD_SWISH: return v * smaller(splat(6.0f), larger(zero, v + 3.0f)) * (1.0f / 6.0f);
+    case HARD_SIGMOID: return smaller(splat(6.0f), larger(zero, v + 3.0f)) * (1.0f / 6.0f);
     case SILU: return v / (1.0f + exponential(-v));
     default: return v;
     }

@@ -13,11 +13,19 @@ INLINE void store_block(float *p, vec16 v) { *(vec16 *)p = v; }
 INLINE vec16 mask_block(lanes16 m, vec16 v) { return (vec16)((lanes16)v & m); }
 INLINE vec16 select_block(lanes16 m, vec16 yes, vec16 no) { return (vec16)(((lanes16)yes & m) | ((lanes16)no & ~m)); }
 
-/* Where v > 0, or not a number: by the sign bits, since GCC compares vectors longer than the processor's one by one. */
+/* Where v > 0; either where it is not a number. By the sign bits, here and below, since GCC compares vectors longer than
+   the processor's one by one. */
 INLINE lanes16 above_zero(vec16 v) { return (lanes16)((0 - (bits16)v) & ~(bits16)v) >> 31; }
 
+/* Where v is 0 with a positive sign, above it, or not a number of either sign: those that x86 makes are negative, and if
+   they became 0, a network that diverged would look trained. */
+INLINE lanes16 not_below_zero(vec16 v) {
+    bits16 bits = (bits16)v;
+    return (lanes16)(~bits | (0x7f800000 - (bits & 0x7fffffff))) >> 31;
+}
+
 INLINE vec16 activated(vec16 v, int64_t activation) {
-    if (activation == RELU) return mask_block(above_zero(v), v);
+    if (activation == RELU) return mask_block(not_below_zero(v), v);
     if (activation == HARD_SWISH) {
         vec16 gate = v + 3;
         gate = mask_block(above_zero(gate), gate);
