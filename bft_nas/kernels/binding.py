@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import os
 import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def _library() -> ctypes.CDLL | None:
     library.kernels_tuning.argtypes = [ctypes.c_int64, ctypes.c_void_p]
     library.kernels_tune.argtypes = [ctypes.c_char_p, ctypes.c_int64]
     library.kernels_use_threads.argtypes = [ctypes.c_void_p] * 2
-    library.kernels_use_threads(*_openmp())
+    library.kernels_use_threads(*_openmp(Path("/proc/self/maps")))
     _tune(library, os.environ.get(TUNING, ""))
     return library
 
@@ -127,21 +128,23 @@ def _tune(library: ctypes.CDLL, changes: str) -> None:
             )
 
 
-@cache
-def _openmp() -> tuple[int | None, int | None]:
+def _openmp(maps: Path) -> tuple[int | None, int | None]:
     """The addresses of GOMP_parallel and of omp_get_thread_num in the OpenMP that torch brought along.
 
-    A second pool of threads would fight with torch's. None where torch has another OpenMP.
+    A second pool of threads would fight with torch's, so of several that are loaded, as scikit-learn brings one too,
+    it is the one beside torch. None where torch has another OpenMP, or its file is gone.
     """
-    maps = Path("/proc/self/maps")
     if not maps.exists():
         return None, None
-    loaded = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
-    for path in sorted(loaded):
-        library = ctypes.CDLL(path)
-        parallel, number = (
-            ctypes.cast(each, ctypes.c_void_p).value
-            for each in (library.GOMP_parallel, library.omp_get_thread_num)
-        )
-        return parallel, number
+    loaded = {line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if "libgomp" in line}
+    torch = importlib.util.find_spec("torch")
+    beside = str(Path(torch.origin).resolve().parent) if torch and torch.origin else ""
+    with suppress(OSError):
+        for path in sorted(loaded, key=lambda path: (not path.startswith(beside), path)):
+            library = ctypes.CDLL(path)
+            parallel, number = (
+                ctypes.cast(each, ctypes.c_void_p).value
+                for each in (library.GOMP_parallel, library.omp_get_thread_num)
+            )
+            return parallel, number
     return None, None
