@@ -108,13 +108,18 @@ def fusion_choices(prefix: str = "", when: Callable[[Chosen], bool] | None = Non
 def chosen_fusion(chosen: Chosen, *channels: int, prefix: str = "") -> Fusion:
     """The fusion of `fusion_choices` for layers of some widths; dense where it did not come up.
 
-    As many groups as were chosen, or the most below that divide all of the widths; where that is one, it is dense.
+    Of `most_groups`; where that is one, it is dense.
     """
     kind = chosen.get(f"{prefix}fusion")
     if kind == "butterfly":
         radix = chosen[f"{prefix}radix"]
         return butterfly_fusion(root_radix(min(channels)) if radix == ROOT else radix)
     if kind == "grouped":
-        groups = math.gcd(chosen[f"{prefix}groups"], *channels)
+        groups = most_groups(chosen[f"{prefix}groups"], math.gcd(*channels))
         return grouped_fusion(groups) if groups > 1 else DENSE
     return low_rank_fusion(chosen[f"{prefix}narrowing"]) if kind == "low_rank_grouped" else DENSE
+
+
+def most_groups(groups: int, shared: int) -> int:
+    """As many groups as were chosen, or the most below that divide the greatest divisor that all widths share."""
+    return max((fewer for fewer in range(1, groups + 1) if shared % fewer == 0), default=0)

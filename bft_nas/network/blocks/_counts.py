@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Self
 
 from bft_nas.butterfly.plan import factorize, root_radix
-from bft_nas.network.blocks._choices import LARGEST_RADIX, ROOT, Choice, Chosen
+from bft_nas.network.blocks._choices import LARGEST_RADIX, ROOT, Choice, Chosen, most_groups
 from bft_nas.network.blocks._widths import many_squeeze_channels
 from bft_nas.network.checks import Activation
 from bft_nas.network.layer import Array, learned
@@ -83,7 +83,7 @@ class Mixed:
         if (radix == AT_ROOT).any():
             radix = np.where(radix == AT_ROOT, _each(root_radix, np.minimum.reduce(channels)), radix)
         if groups.any():
-            groups = np.gcd.reduce(np.broadcast_arrays(groups, *channels)) * (groups > 0)
+            groups = _each(most_groups, groups, np.gcd.reduce(np.broadcast_arrays(*channels)))
         return cls(radix, groups, narrowing)
 
 
