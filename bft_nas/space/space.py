@@ -17,7 +17,7 @@ from bft_nas.network.blocks import ROOT
 from bft_nas.network.fusion import FUSIONS
 from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
-from bft_nas.space.limits import check_halvings, check_limits
+from bft_nas.space.limits import NUMBERS, check_halvings, check_limits
 from bft_nas.space.restriction import fusions_of, with_fusion
 from bft_nas.space.solver import Stage, Structure, WidthSolver
 
@@ -251,21 +251,23 @@ class SearchSpace:
 
     def _extremes_of(self, family: FamilyFile) -> tuple[Structure, Reach]:
         def extreme(pick: Callable[..., Any], resolution: int, width: float) -> tuple[Structure, int]:
-            """Separable but for neighbouring widths: choice by choice, twice over, finds the extreme."""
+            """Separable but for neighbouring widths: choice by choice, until none changes, finds the extreme."""
             chosen: dict[str, Any] = {}
 
-            def counted(name: str | None = None, value: Any = None) -> tuple[Structure, int]:
-                def choose(choice: str, values: Sequence[Any]) -> Any:
-                    return value if choice == name else chosen.get(choice, values[0])
-
-                structure = _suggest_structure(family, resolution, choose)
+            def counted(changed: Mapping[str, Any]) -> tuple[Structure, int]:
+                changed = {**chosen, **changed}
+                structure = _suggest_structure(
+                    family, resolution, lambda name, values: changed.get(name, values[0])
+                )
                 solver = WidthSolver(structure, self.classes)
                 return structure, solver.macs(solver.widths(width))
 
-            for _ in range(2):
-                for name, values in _choices(family, resolution):
-                    chosen[name] = pick(values, key=lambda value, name=name: counted(name, value)[1])
-            return counted()
+            found, before = counted({}), None
+            while found != before:
+                for values in _alternatives(family, resolution):
+                    chosen |= pick(values, key=lambda changed: counted(changed)[1])
+                found, before = counted({}), found
+            return found
 
         lightest, smallest = extreme(min, min(self.resolutions), family.width_min)
         _, largest = extreme(max, max(self.resolutions), family.width_max)
@@ -338,6 +340,21 @@ def _choices(family: FamilyFile, resolution: int) -> Iterator[tuple[str, Sequenc
 
         _suggest_structure(family, resolution, choose)
     return iter(seen.items())
+
+
+def _alternatives(family: FamilyFile, resolution: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Of every choice that can come up in a family its values, those of a fusion with each of its numbers."""
+    offered = dict(_choices(family, resolution))
+    for name, values in offered.items():
+        if not name.endswith("fusion"):
+            yield [{name: value} for value in values]
+            continue
+        keys = {kind: f"{name.removesuffix('fusion')}{number}" for number, kind in NUMBERS.items()}
+        numbered = [kind for kind in values if kind in keys]
+        yield [
+            *({name: kind} for kind in values if kind not in keys),
+            *({name: kind, keys[kind]: value} for kind in numbered for value in offered[keys[kind]]),
+        ]
 
 
 def _size(family: FamilyFile) -> int:
