@@ -1,4 +1,4 @@
-"""What no network of a family can have: more halvings than its images have, and fusions wider than its layers."""
+"""What no network of a family can have: more halvings than its images have, wider fusions than its layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ MARK = grouped_fusion(2)
 
 
 def check_limits(family: FamilyFile, where: str) -> None:
-    """UserError naming the stage and the key where a fusion has a number above the channels of its widest layer."""
+    """UserError naming the stage and the key where a fusion has a number above the channels of its widest layer.
+
+    Or the key of the head, where it chooses for a layer that it has not.
+    """
     entering = _widest(family, family.stem.channels)
     for i, stage in enumerate(family.stages):
         leaving = _widest(family, max(stage.channels) * max(stage.width))
@@ -33,6 +36,10 @@ def check_limits(family: FamilyFile, where: str) -> None:
         leaving = _widest(family, family.head_channels * max(family.head_choices["width"]))
         narrower = min(entering, leaving)
         _check_numbers(f"{where}: head", HEAD_CHOICES, family.head_choices, lambda fusion: narrower)
+        return
+    for choice in HEAD_CHOICES:
+        if family.head_choices[choice.key] != (choice.default,):
+            raise UserError(f"{where}: head: {choice.key}: expected channels of 1 or more beside it, got 0")
 
 
 def check_halvings(families: Sequence[FamilyFile], resolutions: Sequence[int], where: str) -> None:

@@ -318,8 +318,9 @@ def _suggest_structure(family: FamilyFile, resolution: int, choose: Suggest) -> 
     stages = tuple(
         _suggest_stage(stage, f"{family.name}.stages.{i}", choose) for i, stage in enumerate(family.stages)
     )
-    head = chosen_values(f"{family.name}.head", HEAD_CHOICES, family.head_choices, choose)
-    return Structure(family, resolution, stages, head if family.head_channels else {})
+    offered = HEAD_CHOICES if family.head_channels else ()
+    head = chosen_values(f"{family.name}.head", offered, family.head_choices, choose)
+    return Structure(family, resolution, stages, head)
 
 
 def _suggest_stage(stage: StageFile, where: str, choose: Suggest) -> Stage:

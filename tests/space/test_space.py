@@ -317,6 +317,25 @@ def test_a_fusion_wider_than_any_layer_of_its_stage_is_a_mistake(
     assert parse(path.read_text()).families
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("fusion", "[dense, butterfly]"), ("radix", "8"), ("groups", "4"), ("width", "[1.0, 2.0]")],
+)
+def test_a_choice_for_a_layer_that_the_head_has_not_is_a_mistake(
+    key: str, values: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "few.yaml"
+    path.write_text(
+        f"{STAGES}stages: [{{block: separable, channels: 8}}]\nhead: {{hidden: 64, {key}: {values}}}\n"
+    )
+    message = rf"few\.yaml: head: {key}: expected channels of 1 or more beside it, got 0"
+    with pytest.raises(UserError, match=message):
+        SearchSpace.load(path)
+    # What was searched before is read back as it was, and nothing is asked for in vain.
+    space = parse(path.read_text())
+    assert (space.size, space.sample(random.Random(0), 10**9).parameters) == (1, {})
+
+
 def test_groups_that_no_width_has_are_a_mistake() -> None:
     stages = "stages: [{block: separable, channels: 32, fusion: grouped, groups: 7}]"
     with pytest.raises(
