@@ -65,12 +65,12 @@ available._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def fits(x: Tensor) -> bool:
     """Whether `fused_butterfly` takes this input here.
 
-    It does not while a program is exported, which is to hold torch's own operations only, nor under the transforms of
-    ``torch.func``, which custom operators do not go through.
+    It does not under an autocast to a type that it has not, nor while a program is exported, which is to hold torch's
+    own operations only, nor under the transforms of ``torch.func``, which custom operators do not go through.
     """
     return (
         x.is_cpu
-        and x.dtype in _TYPES
+        and _type_of(x) in _TYPES
         and not torch.compiler.is_exporting()
         and torch._C._get_tracing_state() is None
         and maybe_current_level() is None
@@ -84,8 +84,7 @@ def fused_butterfly(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...
     The result is of the type of ``x`` (float32, float64, bfloat16; bfloat16 under such an autocast), in channels_last
     when ``x`` is. Sums are of float32 at least. Differentiable once, in ``x`` and in the stages.
     """
-    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
-        x = x.to(torch.get_autocast_dtype("cpu"))
+    x = x.to(_type_of(x))
     if _is_intercepted(x):
         intercepted: Tensor = _forward(x, list(stages), list(factors), n_out)
         return intercepted
@@ -93,6 +92,12 @@ def fused_butterfly(x: Tensor, stages: Sequence[Tensor], factors: tuple[int, ...
         result: Tensor = _Butterfly.apply(x, factors, n_out, *stages)  # type: ignore[no-untyped-call]
         return result
     return _run(x, stages, factors, n_out)
+
+
+def _type_of(x: Tensor) -> torch.dtype:
+    """What the kernel is given an input in."""
+    cast = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if cast else x.dtype
 
 
 def _is_intercepted(x: Tensor) -> bool:

@@ -111,6 +111,15 @@ def test_autocast_is_bfloat16_over_the_same_weights() -> None:
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in fused.parameters())
 
 
+def test_an_autocast_to_a_type_that_it_has_not_is_pytorchs() -> None:
+    transform, x = ButterflyTransform(24, 40, 4), torch.randn(2, 24, 9, 9)
+    with torch.autocast("cpu", torch.float16):
+        y = transform(x)
+        assert "bft_nas::butterfly" in operators(copy.deepcopy(transform).double(), x.double())
+    assert y.dtype == torch.float16
+    torch.testing.assert_close(y.float(), transform(x), rtol=0.01, atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("n_in", "n_out", "radix"), [(12, 12, 4), (4, 10, 2), (10, 4, 2), (1, 1, 2), (7, 7, 4)]
 )
