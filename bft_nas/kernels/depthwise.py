@@ -55,9 +55,10 @@ def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     Raises:
         MemoryError: when there is none left for the weights in the kernel's order.
     """
-    if not x.is_cpu or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
-        return nn.Conv2d.forward(layer, x)
     weight, stride = layer.weight, layer.stride[0]
+    at_home = x.is_cpu and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if not at_home:
+        return nn.Conv2d.forward(layer, x)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Depthwise.apply(x, weight, stride)  # type: ignore[no-any-return,no-untyped-call]
     return _forward(x, weight, stride)
@@ -85,7 +86,8 @@ class _Depthwise(torch.autograd.Function):
 def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     batch, channels, *size = x.shape
     height, width = ((pixels - 1) // stride + 1 for pixels in size)
-    y = torch.empty((batch, channels, height, width), memory_format=torch.channels_last)
+    shape = (batch, channels, height, width)
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     _call("forward", _channels_last(x), y, weight.contiguous(), stride)
     return y
 

@@ -156,6 +156,25 @@ def test_other_types_of_numbers_are_the_layers_own() -> None:
         assert convolve(depthwise(16, 5, 1), images(2, 16, 4, 4)).dtype == torch.bfloat16
 
 
+def test_weights_of_another_type_than_the_images_are_refused_by_torch() -> None:
+    with pytest.raises(RuntimeError, match="type"):
+        convolve(depthwise(16, 3, 1).double(), images(2, 16, 4, 4))
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_the_type_of_new_tensors_does_not_matter(default: torch.dtype) -> None:
+    layer, x = depthwise(32, 3, 2), images(2, 32, 7, 7)
+    expected = convolve(layer, x)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        found = convolve(layer, x)
+    finally:
+        torch.set_default_dtype(before)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
