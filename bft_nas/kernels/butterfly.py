@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C._functorch import maybe_current_level
-from torch.autograd import profiler
+from torch.autograd import forward_ad, profiler
 from torch.utils.flop_counter import register_flop_formula
 
 from bft_nas.kernels.binding import load
@@ -66,7 +66,8 @@ def fits(x: Tensor) -> bool:
     """Whether `fused_butterfly` takes this input here.
 
     It does not under an autocast to a type that it has not, nor while a program is exported, which is to hold torch's
-    own operations only, nor under the transforms of ``torch.func``, which custom operators do not go through.
+    own operations only, nor under the transforms of ``torch.func`` and in forward mode differentiation, which custom
+    operators do not go through.
     """
     return (
         x.is_cpu
@@ -74,6 +75,7 @@ def fits(x: Tensor) -> bool:
         and not torch.compiler.is_exporting()
         and torch._C._get_tracing_state() is None
         and maybe_current_level() is None
+        and forward_ad._current_level < 0
         and available()
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from bft_nas.kernels.binding import load
 
@@ -49,14 +50,19 @@ def is_depthwise(module: nn.Conv2d) -> bool:
 def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """What a depthwise layer makes of images (N, channels, height, width), fast to differentiate, once.
 
-    It does not depend on the number of threads. Elsewhere than on the CPU, and in other than float32, it is the layer's
-    own.
+    It does not depend on the number of threads. Elsewhere than on the CPU, in other than float32 and in forward mode,
+    it is the layer's own.
 
     Raises:
         MemoryError: when there is none left for the weights in the kernel's order.
     """
     weight, stride = layer.weight, layer.stride[0]
-    at_home = x.is_cpu and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    at_home = (
+        x.is_cpu
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and forward_ad._current_level < 0
+    )
     if not at_home:
         return nn.Conv2d.forward(layer, x)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from bft_nas.kernels.binding import load
 
@@ -61,8 +62,8 @@ def normalise(norm: nn.BatchNorm2d, activation: Activation, x: Tensor) -> Tensor
     """What a layer of batch norm and an activation make of images (N, channels, height, width), in channels_last.
 
     Fast to differentiate, once, in training; running statistics move as the layer's own would. The result does not
-    depend on the number of threads. Elsewhere than on the CPU, in other than float32, and for gradients in evaluation,
-    it is the layer's own.
+    depend on the number of threads. Elsewhere than on the CPU, in other than float32, in forward mode, and for
+    gradients in evaluation, it is the layer's own.
 
     Raises:
         MemoryError: when there is none left for a few numbers a channel.
@@ -70,7 +71,12 @@ def normalise(norm: nn.BatchNorm2d, activation: Activation, x: Tensor) -> Tensor
     weight, bias = norm._parameters["weight"], norm._parameters["bias"]
     assert weight is not None
     differentiated = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    at_home = x.is_cpu and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    at_home = (
+        x.is_cpu
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and forward_ad._current_level < 0
+    )
     few = x.numel() <= x.shape[1]  # a single pixel has no spread, and the layer says so
     if not at_home or few or not _fills_blocks(x) or (differentiated and not norm.training):
         return _activated(nn.BatchNorm2d.forward(norm, x), activation)

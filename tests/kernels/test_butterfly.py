@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.kernels.butterfly import available
+from tests.kernels.forward_mode import derivative
 
 pytestmark = pytest.mark.skipif(not available(), reason="installed without a C compiler")
 
@@ -172,6 +174,24 @@ def test_functional_transforms_go_through() -> None:
     functional = torch.func.grad(loss)({name: p.detach() for name, p in names.items()})
     direct = torch.autograd.grad(loss(names), list(names.values()))
     assert agree(list(functional.values()), list(direct))
+
+
+def test_forward_mode_has_the_derivatives_of_the_pytorch_form() -> None:
+    transform = ButterflyTransform(12, 12, 4).requires_grad_(False)
+    plain = copy.deepcopy(transform)
+    plain.form = "structured"
+    x, direction = torch.randn(2, 12, 3, 3), torch.randn(2, 12, 3, 3)
+    weight = transform.stages[0].data
+
+    def with_weight(module: ButterflyTransform, weight: Tensor) -> Tensor:
+        result: Tensor = torch.func.functional_call(module, {"stages.0": weight}, (x,))
+        return result
+
+    ours, expected = (
+        [derivative(module, x, direction), derivative(partial(with_weight, module), weight, weight.square())]
+        for module in (transform, plain)
+    )
+    torch.testing.assert_close(ours, expected)
 
 
 @pytest.mark.parametrize("last", [False, True])

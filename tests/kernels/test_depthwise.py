@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from bft_nas.kernels.depthwise import KERNELS, convolve, is_depthwise, kernel_available
 from bft_nas.network.modules.layers import depthwise
 from tests.conftest import of_threads
+from tests.kernels.forward_mode import derivative
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
 
@@ -154,6 +157,11 @@ def test_other_types_of_numbers_are_the_layers_own() -> None:
     assert torch.equal(convolve(layer, x), layer(x))
     with torch.autocast("cpu", torch.bfloat16):
         assert convolve(depthwise(16, 5, 1), images(2, 16, 4, 4)).dtype == torch.bfloat16
+
+
+def test_forward_mode_is_the_layers_own() -> None:
+    layer, x = depthwise(16, 5, 1).requires_grad_(False), images(2, 16, 4, 4)
+    torch.testing.assert_close(derivative(partial(convolve, layer), x, x.square()), layer(x.square()))
 
 
 def test_weights_of_another_type_than_the_images_are_refused_by_torch() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bft_nas.kernels.norm import Activation, activation_of, is_usual, kernel_available, normalise
 from bft_nas.network.modules.layers import activate
+from tests.kernels.forward_mode import derivative
 
 pytestmark = pytest.mark.skipif(not kernel_available(), reason="installed without a C compiler")
 
@@ -190,6 +191,15 @@ def test_other_types_of_numbers_are_the_layers_own() -> None:
         assert torch.equal(normalise(layer, "relu", x.bfloat16()), layer(x.bfloat16()).relu())
     layer.double()
     assert torch.equal(normalise(layer, "relu", x.double()), layer(x.double()).relu())
+
+
+def test_forward_mode_is_the_layers_own() -> None:
+    layer, x = drawn(16).eval().requires_grad_(False), images(2, 16, 4, 4)
+    found, expected = (
+        derivative(run, x, x.square())
+        for run in (Ours(layer, "hard_swish"), nn.Sequential(layer, nn.Hardswish()))
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_images_that_overlap_in_memory_are_taken_as_they_read() -> None:
