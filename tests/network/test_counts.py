@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bft_nas.network import BLOCKS, Block
-from bft_nas.network.blocks import chosen_arrays
+from bft_nas.network.blocks import ROOT, chosen_arrays
 from bft_nas.network.checks import Activation
 from bft_nas.network.widths import width_grid
 from tests.network.rows import chosen_for
 
-GRID_WIDTHS = st.sampled_from(width_grid()[:60])
+GRID_WIDTHS = st.sampled_from((*width_grid()[:60], *width_grid()[-60:]))
 
 
 @pytest.mark.parametrize("kind", BLOCKS.values(), ids=BLOCKS.keys())
@@ -39,3 +39,14 @@ def test_the_closed_form_of_a_kind_counts_what_its_layers_do(kind: type[Block], 
         layers = list(block.layers(entering, size))
         assert count.macs[row] == sum(layer.macs for layer in layers)
         assert count.params[row] == sum(layer.params for layer in layers)
+
+
+def test_a_radix_may_follow_a_width_of_large_prime_factors() -> None:
+    """An expansion leaves the grid of widths: here to 13,864 channels, 8 times a prime."""
+    kind, channels, size = BLOCKS["inverted"], 13824, np.array([1])
+    chosen = {"kernel": 3, "expansion": 1.003, "squeeze_excite": False, "fusion": "butterfly", "radix": ROOT}
+    arrays = chosen_arrays(kind.choices, [chosen])
+    count = kind.counts(arrays, np.array([channels]), np.array([2 * channels]), 1, size)
+    row = kind.chosen(chosen, channels, 2 * channels, 1, "relu", stage=0)
+    assert "butterfly-1733" in map(str, row.to_dict().values())
+    assert count.macs == sum(layer.macs for layer in row.layers(channels, 1))

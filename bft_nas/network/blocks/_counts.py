@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Self
 
 from bft_nas.butterfly.plan import factorize, root_radix
-from bft_nas.network.blocks._choices import LARGEST_RADIX, ROOT, Choice, Chosen, most_groups
+from bft_nas.network.blocks._choices import ROOT, Choice, Chosen, most_groups
 from bft_nas.network.blocks._widths import many_squeeze_channels
 from bft_nas.network.checks import Activation
 from bft_nas.network.layer import Array, learned
@@ -166,10 +166,12 @@ class _FactorSums:
     def __init__(self) -> None:
         import numpy as np
 
-        # Row 0 is that of dense fusions, row 1 that of radices not met yet; 0 stands for what is not known.
-        self.row = np.ones(LARGEST_RADIX + 1, np.intp)
+        # Row 0 is that of dense fusions, row 1 that of radices not met yet; 0 stands for what is not known. A radix
+        # that follows a width can be as large as it.
+        widths = width_grid()[-1] + 1
+        self.row = np.ones(widths, np.intp)
         self.row[0] = 0
-        self.sums = np.zeros((2, width_grid()[-1] + 1), np.int32)
+        self.sums = np.zeros((2, widths), np.int32)
         self.sums[0] = 1
 
     def at(self, channels: Array, radix: Array) -> Array:
