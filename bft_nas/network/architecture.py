@@ -89,11 +89,14 @@ class Architecture:
     in_channels: int = 3
 
     def __post_init__(self) -> None:
+        if not isinstance(self.family, str):
+            raise ValueError(f"family: expected a name, got {self.family!r}")
         for name in ("resolution", "classes", "in_channels"):
             check_count(name, getattr(self, name), 1)
         stem, head = self.stem, self.head
         check_layer("stem", stem.channels, stem.stride, stem.activation)
         check_kernel("stem.kernel", stem.kernel)
+        check_flag("stem.pool", stem.pool)
         check_flag("stem.factorised", stem.factorised)
         if not self.blocks:
             raise ValueError("blocks: expected at least one row")
@@ -104,6 +107,7 @@ class Architecture:
                 if BLOCKS.get(block.kind) is not type(block):
                     raise ValueError(f"blocks[{i}]: there is no such kind of block, got {block!r}")
                 block.check(f"blocks[{i}]", in_channels)
+                check_count(f"blocks[{i}].stage", block.stage, 0)
             seen = block
         check_count("head.channels", head.channels, 0)
         check_count("head.hidden", head.hidden, 0)

@@ -39,6 +39,7 @@ def check_kernel(where: str, kernel: int) -> None:
 def check_layer(where: str, channels: int, stride: int, activation: str) -> None:
     """What the stem and every block have."""
     check_count(f"{where}.channels", channels, 1)
+    check_count(f"{where}.stride", stride, 1)  # True and 2.0 are among 1 and 2
     check_member(f"{where}.stride", stride, (1, 2))
     check_member(f"{where}.activation", activation, ACTIVATIONS)
 

@@ -148,6 +148,22 @@ def test_the_fusion_pattern_tells_stage_by_stage() -> None:
         ({"head": {"fusion": "butterfly-4"}}, "head.fusion: there is no such layer"),
         ({"stem": 5}, "stem: expected a mapping"),
         ({"stem": {"channels": 8, "factorised": 3}}, "stem.factorised: expected true or false, got 3"),
+        ({"stem": {"channels": 8, "pool": "false"}}, "stem.pool: expected true or false, got 'false'"),
+        ({"stem": {"channels": 8, "pool": 1}}, "stem.pool: expected true or false, got 1"),
+        (
+            {"stem": {"channels": 8, "stride": True}},
+            "stem.stride: expected a whole number of 1 or more, got True",
+        ),
+        (
+            {"blocks": [{"kind": "separable", "channels": 8, "stride": 2.0}]},
+            r"blocks\[0\]\.stride: expected a whole number of 1 or more, got 2.0",
+        ),
+        ({"blocks": [{"kind": "separable", "channels": 8, "stride": 3}]}, "stride: expected 1 or 2, got 3"),
+        (
+            {"blocks": [{"kind": "separable", "channels": 8, "stage": 1.0}]},
+            r"blocks\[0\]\.stage: expected a whole number of 0 or more, got 1.0",
+        ),
+        ({"family": 7}, "family: expected a name, got 7"),
     ],
 )
 def test_what_describes_no_network_is_refused_with_its_place(change: dict[str, Any], message: str) -> None:
