@@ -37,7 +37,8 @@ def freeze(model: nn.Module, x: Tensor) -> tuple[nn.Module, tuple[Frozen, ...]]:
 
     Faster is what takes less time here and now, with the threads that torch is set to, on the shape, layout and type
     that the transform is given when the model runs on ``x``; a transform that ``x`` does not reach, or that is given
-    anything but (N, C, H, W), stays as it is. The copy is in eval mode and its parameters need no gradient.
+    anything but (N, C, H, W), or that by keyword, stays as it is. The copy is in eval mode and its parameters need no
+    gradient.
 
     >>> from bft_nas.butterfly import ButterflyTransform, freeze
     >>> model, choices = freeze(nn.Sequential(ButterflyTransform(64, 64)), torch.randn(1, 64, 7, 7))
@@ -49,7 +50,8 @@ def freeze(model: nn.Module, x: Tensor) -> tuple[nn.Module, tuple[Frozen, ...]]:
 
     def remember(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         assert isinstance(module, ButterflyTransform)
-        samples[module] = arguments[0]
+        if arguments:  # a convolution does not know the keyword
+            samples[module] = arguments[0]
 
     hooks = [
         module.register_forward_pre_hook(remember)

@@ -77,3 +77,20 @@ def test_what_the_sample_does_not_reach_stays() -> None:
     assert [choice.name for choice in choices] == ["used"]
     assert isinstance(frozen.get_submodule("spare"), ButterflyTransform)
     assert freeze(Branches(), torch.randn(1, 8, 4))[1] == ()
+
+
+def test_what_is_called_by_keyword_stays() -> None:
+    class Keyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = ButterflyTransform(8, 8), ButterflyTransform(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.second(self.first(x=x))
+            return result
+
+    model, x = Keyword().eval(), torch.randn(1, 8, 4, 4)
+    frozen, choices = freeze(model, x)
+    assert [choice.name for choice in choices] == ["second"]
+    with torch.no_grad():
+        torch.testing.assert_close(frozen(x), model(x), rtol=1e-4, atol=1e-5)
