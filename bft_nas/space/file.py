@@ -105,14 +105,14 @@ class _Reader:
 
     def one(self, key: str, check: Check, default: Any = None) -> Any:
         """A single value."""
-        value = self._take(key, default)
+        value = self._take(key, check[1], default)
         if isinstance(value, list):
             raise UserError(f"{self.where}: {key}: no choice here; expected {check[1]}, got {shown(value)}")
         return self._checked(key, value, check)
 
     def choice(self, key: str, check: Check, default: Any = None) -> tuple[Any, ...]:
         """A single value or a list of different ones."""
-        value = self._take(key, default)
+        value = self._take(key, check[1], default)
         values = value if isinstance(value, list) else [value]
         if not values:
             raise UserError(f"{self.where}: {key}: empty list; expected {check[1]}, once or several times")
@@ -127,11 +127,11 @@ class _Reader:
 
     def mapping(self, key: str, default: Any = None) -> _Reader:
         """A mapping inside this one."""
-        return _Reader(self._take(key, default), f"{self.where}: {key}")
+        return _Reader(self._take(key, "keys and values", default), f"{self.where}: {key}")
 
-    def raw(self, key: str, default: Any = None) -> Any:
+    def raw(self, key: str, expected: str, default: Any = None) -> Any:
         """Whatever stands there."""
-        return self._take(key, default)
+        return self._take(key, expected, default)
 
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
@@ -141,12 +141,12 @@ class _Reader:
                 f"{self.where}: unknown key {shown(unknown)}; expected {', '.join(sorted(self.known))}"
             )
 
-    def _take(self, key: str, default: Any) -> Any:
+    def _take(self, key: str, expected: str, default: Any) -> Any:
         self.known.append(key)
         if key in self.left:
             return self.left.pop(key)
         if default is None:
-            raise UserError(f"{self.where}: missing key '{key}'")
+            raise UserError(f"{self.where}: missing key '{key}'; expected {expected}")
         return default
 
     def _checked(self, key: str, value: Any, check: Check) -> Any:
@@ -177,7 +177,7 @@ def parse_space(text: str, where: str, family_text: Callable[[str], str | None])
     content = _load(text, where)
     reader = _Reader(content, where)
     if isinstance(content, Mapping) and isinstance(content.get("family"), list):
-        entries = reader.raw("family")
+        entries = reader.raw("family", "the names of families")
         families, contents = [], []
         for entry in entries:
             family, family_content = _family_entry(entry, where, family_text)
@@ -239,7 +239,7 @@ def _family(reader: _Reader) -> FamilyFile:
         stem.one("factorised", YES_OR_NO, False),
     )
     stem.done()
-    rows = reader.raw("stages")
+    rows = reader.raw("stages", "a list of stages")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{reader.where}: stages: expected a list of stages, got {shown(rows)}")
     stages = tuple(_stage(_Reader(row, f"{reader.where}: stages[{i}]")) for i, row in enumerate(rows))
@@ -268,7 +268,7 @@ def _published(
     offered = [{"width": stage.width, "depth": stage.depth, **stage.choices} for stage in stages]
     offered += [dict(head)] if head is not None else []
     where = f"{reader.where}: published"
-    rows = reader.raw("published", [])
+    rows = reader.raw("published", "a row for each stage", [])
     if not isinstance(rows, list) or len(rows) not in (0, len(offered)):
         last = " and one for the head" if head is not None else ""
         raise UserError(f"{where}: expected a row for each of {len(stages)} stages{last}, got {shown(rows)}")
