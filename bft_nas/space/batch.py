@@ -24,6 +24,7 @@ from bft_nas.network.layer import Array, halved, learned
 from bft_nas.network.widths import grid_steps, width_grid
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile
 from bft_nas.space.solver import (
+    ENOUGH,
     MACS_PER_WIDTH,
     STEPS_PER_OCTAVE,
     Structure,
@@ -250,15 +251,27 @@ class _Batch:
             high, high_macs = np.where(fits, (high, high_macs), (step, macs))
 
     def _filled(self, steps: Array) -> Array:
-        """The widths at these steps, each one place up if that still fits, those first that rounding cut most."""
-        scale, each = self.scale, np.arange(len(steps))
+        """The widths at these steps, each up as long as that still fits and it is worth it; see `WidthSolver`."""
+        scale = self.scale
         multipliers, bases, places = scale.multipliers[steps], scale.bases[self.bases], self._at_step(steps)
-        may_grow = (multipliers < self.family.width_max) & (bases > 0) & (places < len(width_grid()) - 1)
+        growing = (multipliers < self.family.width_max) & (bases > 0)
         cut = np.full(places.shape, np.inf)
-        np.divide(scale.grid[places], multipliers * bases, out=cut, where=may_grow)
-        macs = self._count(places).macs
-        for layer in np.argsort(cut, axis=0, kind="stable"):
-            grows = may_grow[layer, each]
+        np.divide(scale.grid[places], multipliers * bases, out=cut, where=growing)
+        order, macs = np.argsort(cut, axis=0, kind="stable"), self._count(places).macs
+        part, which = self, np.arange(len(steps))
+        while len(which):
+            places[:, which], macs[which], growing = part._wider(
+                places[:, which], macs[which], growing, order[:, which]
+            )
+            (left,) = np.nonzero(growing.any(0) & (macs[which] < ENOUGH * part.allowance))
+            part, which, growing = part.part(left), which[left], growing[:, left]
+        return places
+
+    def _wider(self, places: Array, macs: Array, growing: Array, order: Array) -> tuple[Array, Array, Array]:
+        """Each of the growing widths one place up if that still fits, one after the other; and which did."""
+        grown, each = np.zeros_like(growing), np.arange(len(macs))
+        for layer in order:
+            grows = growing[layer, each] & (places[layer, each] < len(width_grid()) - 1)
             if not grows.any():
                 continue
             wider = places.copy()
@@ -266,7 +279,8 @@ class _Batch:
             wider_macs = self._count(wider).macs
             taken = (macs < wider_macs) & (wider_macs <= self.allowance)
             places, macs = np.where(taken, wider, places), np.where(taken, wider_macs, macs)
-        return places
+            grown[layer, each] = taken
+        return places, macs, grown
 
     def _at_step(self, steps: Array, which: Array | slice = slice(None)) -> Array:
         """Widths at the multipliers of these steps, one for each of some structures."""

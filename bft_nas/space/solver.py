@@ -19,6 +19,9 @@ STEPS_PER_OCTAVE = 64
 MACS_PER_WIDTH = 1.7
 """About the power of the width with which MACs grow: only a first guess, what it costs is time."""
 
+ENOUGH = 0.95
+"""Of an allowance: what uses more of it is not filled up once more, which takes as long again for the last percents."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -80,7 +83,7 @@ class WidthSolver:
         First the largest multiplier of all widths at once, by bisection (a butterfly's cost dips where a stage
         is added, so beyond the first multiplier that is too large there may be another that is not); then, as
         rounding to the grid leaves something over, each width up by one step if that still fits, those first
-        that rounding cut most.
+        that rounding cut most; and those that grew again, until none does or `ENOUGH` is used.
         """
         family = self.structure.family
         low, high = 0, steps_of(family)
@@ -105,15 +108,22 @@ class WidthSolver:
     ) -> tuple[int, list[int]]:
         grid = width_grid()
         cut_most = sorted(
-            (i for i, base in enumerate(self.bases) if base and widths[i] < grid[-1]),
+            (i for i, base in enumerate(self.bases) if base),
             key=lambda i: (widths[i] / (multiplier * self.bases[i]), i),
         )
-        if multiplier < self.structure.family.width_max:
-            for i in cut_most:
+        growing = cut_most if multiplier < self.structure.family.width_max else []
+        while growing:
+            tried, growing = growing, []
+            for i in tried:
+                if widths[i] == grid[-1]:
+                    continue
                 wider = [*widths[:i], grid[bisect_left(grid, widths[i]) + 1], *widths[i + 1 :]]
                 wider_macs = self.macs(wider)
                 if macs < wider_macs <= allowance:
                     widths, macs = wider, wider_macs
+                    growing.append(i)
+            if macs >= ENOUGH * allowance:
+                break
         return macs, widths
 
     def widths(self, multiplier: float) -> list[int]:
