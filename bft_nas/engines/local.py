@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import forkserver, resource_tracker
@@ -32,6 +32,8 @@ GRACE = 5.0
 """Seconds that a worker has to end when it is asked to."""
 SECONDS_TO_DIE = 0.1
 """Of a process that was killed."""
+SECONDS_TO_LISTEN = 1.0
+"""Before it is looked who has been silent for too long."""
 PRELOADED = ("bft_nas.engines._worker", "safetensors.torch", "torch._dynamo")
 """What a worker imports before its first epoch is over; the last one with the first optimiser."""
 PROCESS_MEMORY = 250 << 20
@@ -99,7 +101,8 @@ class _Worker:
         self.job: Job | None = None
         self.process: ForkServerProcess | SpawnProcess | None = None
         self.connection: Connection[Any, Any]
-        self.heard = 0.0
+        self.silent = 0.0
+        """Seconds that were spent listening since its last sign of life."""
 
     def begin(self, job: Job, side: SharedSide) -> None:
         """Send a job and its images, starting the process if there is none; OSError when there is no room for one."""
@@ -114,7 +117,7 @@ class _Worker:
                 except EOFError:
                     raise OSError("no process could be forked") from None
         self.job = job
-        self.heard = time.monotonic()
+        self.silent = 0.0
         # If it died idle, the pipe says so when it is read.
         with suppress(OSError):
             self.connection.send((job, side))
@@ -232,13 +235,7 @@ class _Pool:
                     if asked_in_vain:
                         return
                     continue
-                for connection in wait(list(busy), timeout=1.0):
-                    self._hear(busy[connection])  # type: ignore[index]
-                for worker in busy.values():
-                    if worker.job is not None and time.monotonic() - worker.heard > self.timeout:
-                        worker.kill()
-                        worker.end()
-                        self._lose(worker, f"gave no sign of life for {self.timeout:g} s")
+                self._listen(busy)
         finally:
             # All of them first, so that their ends are waited for together.
             for worker in self.workers:
@@ -246,6 +243,22 @@ class _Pool:
             for worker in self.workers:
                 worker.end()
             self.images.close()
+
+    def _listen(self, busy: Mapping[Any, _Worker]) -> None:
+        """Hear who has something to say, and end who has been silent for too long."""
+        before = time.monotonic()
+        speaking = wait(list(busy), timeout=SECONDS_TO_LISTEN)
+        # No longer than was asked for: this process may have been stopped meanwhile, with all of its workers.
+        listened = min(time.monotonic() - before, SECONDS_TO_LISTEN)
+        for worker in busy.values():
+            worker.silent += listened
+        for connection in speaking:
+            self._hear(busy[connection])
+        for worker in busy.values():
+            if worker.job is not None and worker.silent > self.timeout:
+                worker.kill()
+                worker.end()
+                self._lose(worker, f"gave no sign of life for {self.timeout:g} s")
 
     def _hear(self, worker: _Worker) -> None:
         assert worker.job is not None
@@ -255,7 +268,7 @@ class _Pool:
         except (EOFError, OSError):
             self._lose(worker, worker.end())
             return
-        worker.heard = time.monotonic()
+        worker.silent = 0.0
         if kind == "step":
             self.driver.step(candidate, *content)
         elif kind == "epoch":

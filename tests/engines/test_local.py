@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from multiprocessing import active_children
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
 from bft_nas.core.errors import RunError
-from bft_nas.engines import local_engine
+from bft_nas.engines import local, local_engine
 from bft_nas.record import Candidate, Ledger, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
@@ -132,6 +135,29 @@ def test_a_worker_that_hangs_is_ended_and_its_candidate_goes_on(
     go(run, prepared, watcher, timeout=5.0)
     pd.testing.assert_frame_equal(record(run), undisturbed)
     assert (0, "its worker gave no sign of life for 5 s; resumes from its last epoch") in watcher.losses
+
+
+def test_nobody_is_taken_to_hang_while_the_search_itself_stands_still(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after Ctrl-Z, or at a slow disk."""
+    passed = 0
+
+    def an_hour_passes() -> None:
+        nonlocal passed
+        passed += 3600
+
+    def slow_wait(connections: list[Any], timeout: float) -> list[Any]:
+        found = wait(connections, timeout)
+        an_hour_passes()
+        return found
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed, sleep=time.sleep)
+    monkeypatch.setattr(local, "time", clock)
+    monkeypatch.setattr(local, "wait", slow_wait)
+    watcher = Meddler([(0, 1), (1, 2)], an_hour_passes)
+    go(tiny_run(tmp_path, prepared), prepared, watcher, timeout=1800.0)
+    assert not watcher.losses
 
 
 def test_an_interrupted_search_leaves_no_worker_and_goes_on_from_the_checkpoints(
