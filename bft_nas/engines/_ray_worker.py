@@ -130,15 +130,10 @@ class _Watch:
 
 
 def _fetch(job: Job, shelf: Any) -> None:
-    """The checkpoint from which the training resumes: this trial's own, or what the run had before."""
-    own = tune.get_checkpoint()
-    if own is None:
-        before = ray.get(shelf.take.remote(job.candidate.number))
-        if before is not None:
-            job.checkpoint.write_bytes(before)
-        return
-    with own.as_directory() as folder:
-        job.checkpoint.write_bytes((Path(folder) / CHECKPOINT).read_bytes())
+    """The checkpoint from which the training resumes, if there is one."""
+    before = ray.get(shelf.take.remote(job.candidate.number))
+    if before is not None:
+        job.checkpoint.write_bytes(before)
 
 
 def _wait_for_others(shelf: Any) -> None:

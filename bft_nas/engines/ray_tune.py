@@ -224,18 +224,21 @@ class _Tuning:
             self.asked_in_vain = bool(self.jobs)
             return None if self.jobs else Searcher.FINISHED
         self.jobs[trial] = job
-        number = job.candidate.number
-        if job.checkpoint.is_file():
-            ray.get(self.shelf.put.remote(number, job.checkpoint.read_bytes()))
+        self._shelve(job)
         candidate = job.candidate
         return {
-            "number": number,
+            "number": candidate.number,
             "architecture": candidate.architecture.to_json(),
             "macs": candidate.macs,
             "budget": candidate.budget,
             "weights": job.weights is not None,
             "protocol": job.protocol.to_dict() if job.protocol is not None else None,
         }
+
+    def _shelve(self, job: Job) -> None:
+        """Have the worker that begins a job, or begins it again, find the checkpoint that the run has."""
+        if job.checkpoint.is_file():
+            ray.get(self.shelf.put.remote(job.candidate.number, job.checkpoint.read_bytes()))
 
     def epoch(self, trial: str, result: Mapping[str, Any]) -> bool:
         """Whether a training continues."""
@@ -286,6 +289,7 @@ class _Tuning:
             else:
                 self.node_lost[trial.trial_id] = time.monotonic()
         if not for_good:
+            self._shelve(job)
             self.driver.lost(job.candidate, f"{reason}; resumes from its last epoch")
             return
         del self.jobs[trial.trial_id]

@@ -9,10 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from bft_nas.engines._ray_worker import Share
 from bft_nas.record import Run
 from bft_nas.searching.confirmation import Confirmations, confirm
 from bft_nas.searching.contenders import contenders_of
+from bft_nas.searching.jobs import Outcome
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.training.confirmation import Confirmation
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
@@ -149,6 +151,70 @@ def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
     pd.testing.assert_frame_equal(record(run), undisturbed)
     assert (1, 1) not in again.epochs
     connect(None, workers=2, cpus=1)
+
+
+def dying_once(mark: Path, *, trained: bool) -> Callable[..., None]:
+    """What a worker does that dies the first time: before its training, or when it has reported the outcome."""
+
+    def train(config: dict[str, Any], *, dataset: Any, setup: Any, shelf: Any) -> None:
+        from bft_nas.engines import _ray_worker
+
+        def die_once() -> None:
+            if not mark.exists():
+                mark.touch()
+                os._exit(1)
+
+        def train_job(*job: Any, **more: Any) -> Outcome:
+            if not trained:
+                die_once()
+            return bft_nas.searching.jobs.train_job(*job, **more)
+
+        with patch.object(_ray_worker, "train_job", train_job):
+            _ray_worker.train_reporting(config, dataset=dataset, setup=setup, shelf=shelf)
+        die_once()
+
+    return train
+
+
+def test_a_resumed_candidate_whose_worker_dies_before_an_epoch_is_over_does_not_begin_anew(
+    prepared: Prepared,
+    undisturbed: pd.DataFrame,
+    share: Share,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    run = tiny_run(tmp_path, prepared)
+    engine = local_engine(prepared.images, run.protocol)
+    with of_threads(1), pytest.raises(KeyboardInterrupt):
+        search(run, engine, Meddler([(0, 2)], interrupt), Clock(), trials=1, seconds=None)
+    again = Silent()
+    monkeypatch.setattr(
+        "bft_nas.engines.ray_tune.train_reporting", dying_once(tmp_path / "dead", trained=False)
+    )
+    go(run, prepared, again, share, trials=1)
+    assert again.losses == [(0, "its worker died; resumes from its last epoch")]
+    assert (0, 1) not in again.epochs
+    pd.testing.assert_frame_equal(record(run), undisturbed.loc[[0]])
+
+
+def test_a_worker_that_is_lost_after_its_last_word_costs_an_epoch(
+    prepared: Prepared,
+    undisturbed: pd.DataFrame,
+    share: Share,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, watcher = tiny_run(tmp_path, prepared), Silent()
+    monkeypatch.setattr(
+        "bft_nas.engines.ray_tune.train_reporting", dying_once(tmp_path / "dead", trained=True)
+    )
+    go(run, prepared, watcher, share, trials=1)
+    assert watcher.losses == [(0, "its worker died; resumes from its last epoch")]
+    assert watcher.epochs.count((0, 1)) == 1
+    pd.testing.assert_frame_equal(record(run), undisturbed.loc[[0]])
 
 
 def test_a_worker_in_which_nothing_happens_ends_itself(
