@@ -85,7 +85,8 @@ class Equal:
 def engine_of(name: str, images: Images, protocol: Protocol, folder: Path) -> tuple[Engine, int]:
     """An engine by its name, and how many trainings it has at once."""
     if name == RAY:
-        from bft_nas.engines.ray_tune import connect, ray_engine
+        from bft_nas.engines.ray_cluster import connect
+        from bft_nas.engines.ray_tune import ray_engine
 
         share = connect(None, workers=2)
         return ray_engine(images, protocol, share=share, storage=str(folder / "ray")), share.workers

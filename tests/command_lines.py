@@ -310,7 +310,7 @@ class Place:
 def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Within it, a search or an export ends where its work would begin, but where ``real`` says otherwise."""
     import bft_nas.dashboard._server
-    import bft_nas.engines.ray_tune
+    import bft_nas.engines.ray_cluster
     import bft_nas.export.write
     import bft_nas.searching.confirmation
     import bft_nas.searching.loop
@@ -342,7 +342,7 @@ def nothing_trained(real: Callable[[], bool] = lambda: False) -> Iterator[None]:
         patch("bft_nas.searching.confirmation.confirm", lambda *arguments, **options: None),
         patch("bft_nas.export.write.export", exported),
         patch("bft_nas.training.finish.FullTraining", no_training),
-        patch("bft_nas.engines.ray_tune.connect", no_cluster),
+        patch("bft_nas.engines.ray_cluster.connect", no_cluster),
         patch("bft_nas.dashboard._server.make_http_server", lambda app, listener: Interrupted(listener)),
     ):
         yield

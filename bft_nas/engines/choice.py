@@ -31,7 +31,8 @@ def choose_engine(
         UserError: an option that the engine has no use for, or a cluster that cannot be joined.
     """
     if options.engine == "ray":
-        from bft_nas.engines.ray_tune import connect, ray_engine
+        from bft_nas.engines.ray_cluster import connect
+        from bft_nas.engines.ray_tune import ray_engine
 
         share = connect(
             options.ray_address,

@@ -27,7 +27,7 @@ from bft_nas.core.interrupts import Interrupt, awaited
 from bft_nas.engines._ray_mailbox import Mailbox
 from bft_nas.engines._ray_train_worker import Courier, Setup, train_share
 from bft_nas.engines._ray_worker import Share
-from bft_nas.engines.ray_tune import connect
+from bft_nas.engines.ray_cluster import connect
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.loop import Diverged
 
@@ -51,7 +51,7 @@ class Cluster:
 
 
 def join_cluster(address: str | None, *, workers: int | None, storage: str | None, retries: int) -> Cluster:
-    """Join a cluster for a training; see `bft_nas.engines.ray_tune.connect`.
+    """Join a cluster for a training; see `bft_nas.engines.ray_cluster.connect`.
 
     Raises:
         UserError: nobody answers, or there are fewer GPUs than workers.

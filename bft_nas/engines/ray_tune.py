@@ -6,9 +6,6 @@ record, so that a run can be resumed by any engine: each epoch's checkpoint reac
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,10 +20,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bft_nas.core.errors import RunError, UserError, one_line, setting
+from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_shelf import Shelf
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, train_reporting
+from bft_nas.engines.ray_cluster import at_once, nodes
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
 from bft_nas.training.curve import Curve, Epoch
 
@@ -37,96 +35,9 @@ if TYPE_CHECKING:
     from bft_nas.data.images import Images
     from bft_nas.training.protocol import Protocol
 
-CORES_PER_TRIAL = 4
-"""Of a cluster, whose nodes' memory nobody asks for."""
-SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_NOTICE = 60.0
 """That a node is lost: Ray's own checks take a third of it."""
 WITH_ITS_NODE = " with its node"
-QUIET = {
-    # One line a trial is the search's to print, and the study is the record.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # Ctrl-C is the search's: Tune would wait for every training's next epoch.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
-
-def connect(
-    address: str | None, *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
-) -> Share:
-    """Join a cluster, or start one of this machine's own without an address, and share it out.
-
-    Args:
-        address: of the cluster's head, such as ``10.0.0.1:6379``.
-        workers: trainings at once; by default one for each GPU (or part of one that is asked for), or for every four
-            cores where there is none.
-        cpus: cores for each; by default all, shared out evenly.
-        gpus: for each, fractions allowed; by default all, shared out evenly, a training at most one.
-
-    Raises:
-        UserError: nobody answers at the address, or no node has what is asked for.
-    """
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-    if not ray.is_initialized():
-        try:
-            if address is not None:
-                _reach(address)
-            ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                include_dashboard=None if address else False,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"{setting('ray_address')} '{address or 'local'}': cannot be joined ({one_line(error)[:120]}); "
-                f"expected the address of a cluster's head such as 10.0.0.1:6379"
-            ) from None
-    for name in ("ray", "ray.tune"):
-        # What fails is the search's to tell, in a line.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    nodes = _nodes()
-    all_cpus, all_gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
-    most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
-    if workers is None:
-        workers = int(all_gpus / (gpus or 1.0)) or max(1, int(all_cpus) // CORES_PER_TRIAL)
-    if cpus is None:
-        cpus = max(1.0, min(most_cpus, all_cpus // workers))
-    if gpus is None:
-        gpus = min(1.0, all_gpus / workers)
-    for name, asked, most in (("cpus_per_trial", cpus, most_cpus), ("gpus_per_trial", gpus, most_gpus)):
-        if asked > most:
-            raise UserError(
-                f"{setting(name)} {asked:g}: no node of the cluster has so many; expected at most {most:g}"
-            )
-    return Share(workers, cpus, gpus)
-
-
-def _nodes() -> list[dict[str, float]]:
-    """The resources of each."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _at_once(share: Share) -> int:
-    """As many workers as the cluster has room for, of those that were asked for."""
-    asked = [(kind, amount) for kind, amount in (("CPU", share.cpus), ("GPU", share.gpus)) if amount]
-    room = sum(
-        min((int(node.get(kind, 0.0) / amount) for kind, amount in asked), default=share.workers)
-        for node in _nodes()
-    )
-    return min(share.workers, room)
-
-
-def _reach(address: str) -> None:
-    """OSError or ValueError within seconds where Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        raise ValueError("no port")
-    socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 def ray_engine(
@@ -138,7 +49,7 @@ def ray_engine(
     retries: int = 2,
     timeout: float = 600.0,
 ) -> Engine:
-    """An engine of trainings on the cluster that was joined by `connect`.
+    """An engine of trainings on the cluster that was joined by `bft_nas.engines.ray_cluster.connect`.
 
     Args:
         storage: where Tune keeps checkpoints while a training lasts: a folder that all nodes share, or a URI such as
@@ -169,7 +80,7 @@ class _Tuning:
         # Where this process is: no other node that is lost takes it along.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.shelf: Any = (
-            ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote(_at_once(share))
+            ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote(at_once(share, nodes()))
         )
         setup = Setup(protocol, share, timeout)
         self.trainable = tune.with_resources(

@@ -52,7 +52,7 @@ def prepared() -> Prepared:
 @pytest.fixture(scope="module")
 def share() -> Iterator[Share]:
     """A cluster of this machine's own, two trainings at once."""
-    from bft_nas.engines.ray_tune import connect
+    from bft_nas.engines.ray_cluster import connect
 
     yield connect(None, workers=2, cpus=1)
     leave()
@@ -134,7 +134,7 @@ def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
 def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
     prepared: Prepared, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    from bft_nas.engines.ray_tune import connect
+    from bft_nas.engines.ray_cluster import connect
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -271,18 +271,8 @@ def test_a_confirmation_finds_what_it_finds_in_this_process(
     assert len(here) == 2
 
 
-def test_workers_without_room_are_not_waited_for(share: Share) -> None:
-    from bft_nas.engines.ray_tune import _at_once
-
-    cores = os.cpu_count() or 1
-    assert _at_once(share) == min(2, cores)
-    assert _at_once(Share(10 * cores, 1, 0)) == cores
-    assert _at_once(Share(1, 0.25, 0)) == 1
-    assert _at_once(Share(2, 1, 0.5)) == 0
-
-
 def test_more_than_any_node_has_is_refused(share: Share) -> None:
-    from bft_nas.engines.ray_tune import connect
+    from bft_nas.engines.ray_cluster import connect
 
     with pytest.raises(UserError, match="cpus_per_trial 4096: no node of the cluster has so many"):
         connect(None, cpus=4096)
