@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import ray
 
@@ -103,6 +104,15 @@ def at_once(share: Share, nodes: Sequence[Node]) -> int:
         for node in nodes
     )
     return min(share.workers, room)
+
+
+def clear(storage: str, name: str) -> None:
+    """Delete what Ray keeps under a name in its storage, a folder or a URI."""
+    from pyarrow.fs import FileSystem
+
+    with suppress(OSError):
+        filesystem, folder = FileSystem.from_uri(storage)
+        filesystem.delete_dir(f"{folder}/{name}")
 
 
 def _reach(address: str) -> None:

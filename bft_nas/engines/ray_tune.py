@@ -24,7 +24,7 @@ from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_shelf import Shelf
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, train_reporting
-from bft_nas.engines.ray_cluster import at_once, nodes
+from bft_nas.engines.ray_cluster import at_once, clear, nodes
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
 from bft_nas.training.curve import Curve, Epoch
 
@@ -100,13 +100,14 @@ class _Tuning:
 
     def run(self) -> None:
         """Until the driver has nothing more and nothing is being trained."""
+        name = f"bft-nas-{uuid.uuid4().hex[:12]}"
         tuner = tune.Tuner(
             self.trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_Asks(self), scheduler=_Stops(self), num_samples=-1, reuse_actors=True
             ),
             run_config=tune.RunConfig(
-                name=f"bft-nas-{uuid.uuid4().hex[:12]}",
+                name=name,
                 storage_path=self.storage,
                 failure_config=tune.FailureConfig(max_failures=self.retries),
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
@@ -115,14 +116,15 @@ class _Tuning:
             ),
         )
         try:
-            grid = tuner.fit()
+            tuner.fit()
         except BaseException:
             # Ends the actors of this search; a cluster that was joined stays.
             ray.shutdown()
             if self.problem is not None:
                 raise self.problem from None
             raise
-        grid.filesystem.delete_dir(grid.experiment_path)
+        finally:
+            clear(self.storage, name)
         ray.kill(self.shelf)
 
     def suggest(self, trial: str) -> dict[str, Any] | str | None:

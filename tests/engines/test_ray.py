@@ -143,6 +143,7 @@ def test_an_interrupted_search_goes_on_in_this_process_from_the_checkpoints(
     with pytest.raises(KeyboardInterrupt):
         go(run, prepared, Meddler([(1, 3)], interrupt), connect(None, workers=1, cpus=1))
     assert not is_joined()
+    assert not list((run.folder / ".ray").iterdir())
     # Of the last epoch but one.
     assert (run.folder / "candidates/0001/checkpoint.pt").is_file()
     again = Silent()
