@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -51,9 +51,9 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
             # Whoever shares a run may have its data in a place of their own.
             prepared = _prepared_for(run, run.settings.resumed(given), kept=alone)
             limit = known_limit(run)
-            workers, make_engine = _engine_for(prepared, engine_options)
-            clock.workers = workers(prepared.protocol)
-            yield Work(run, prepared, workers, make_engine, clock, options, limit)
+            with _engine_for(prepared, engine_options) as (workers, make_engine):
+                clock.workers = workers(prepared.protocol)
+                yield Work(run, prepared, workers, make_engine, clock, options, limit)
         return
     settings = _for_small_images(Settings.of(given), given, say)
     loop.check_names(settings)
@@ -65,26 +65,26 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
         prepared.space.check_reached(budget)
     dataset, images = prepared.images.dataset, prepared.images
     facts = DataFacts(dataset.classes, images.mean, images.std, dataset.notes, dataset.left_out)
-    workers, make_engine = _engine_for(prepared, engine_options)
-    clock.workers = workers(prepared.protocol)
-    limit, layer_table = new_limit(prepared, say)
-    database = str(given.get("storage", ""))
-    if database:
-        # Last: what is checked of a file makes it.
-        check_database(database)
-    run = Run.create(
-        options.name,
-        prepared.settings,
-        prepared.space,
-        prepared.protocol,
-        data=facts,
-        runs=options.runs,
-        command=command,
-        layer_table=layer_table,
-    )
-    run.database = database
-    with run.members.joined(alone=True):
-        yield Work(run, prepared, workers, make_engine, clock, options, limit)
+    with _engine_for(prepared, engine_options) as (workers, make_engine):
+        clock.workers = workers(prepared.protocol)
+        limit, layer_table = new_limit(prepared, say)
+        database = str(given.get("storage", ""))
+        if database:
+            # Last: what is checked of a file makes it.
+            check_database(database)
+        run = Run.create(
+            options.name,
+            prepared.settings,
+            prepared.space,
+            prepared.protocol,
+            data=facts,
+            runs=options.runs,
+            command=command,
+            layer_table=layer_table,
+        )
+        run.database = database
+        with run.members.joined(alone=True):
+            yield Work(run, prepared, workers, make_engine, clock, options, limit)
 
 
 def _for_small_images(settings: Settings, given: Mapping[str, Any], say: Say) -> Settings:
@@ -122,12 +122,14 @@ def open_finished(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
         data = str(given.get("data") or run.settings.data)
         prepared = _prepared_for(run, replace(run.settings, data=data), kept=True)
         clock.preparing = clock.whole
-        workers, make_engine = _engine_for(prepared, engine_options)
-        clock.workers = workers(prepared.protocol)
-        yield Work(run, prepared, workers, make_engine, clock, RunOptions.of({}))
+        with _engine_for(prepared, engine_options) as (workers, make_engine):
+            clock.workers = workers(prepared.protocol)
+            yield Work(run, prepared, workers, make_engine, clock, RunOptions.of({}))
 
 
-def _engine_for(prepared: loop.Prepared, options: EngineOptions) -> tuple[WorkersUnder, MakeEngine]:
+def _engine_for(
+    prepared: loop.Prepared, options: EngineOptions
+) -> AbstractContextManager[tuple[WorkersUnder, MakeEngine]]:
     return choose_engine(options, prepared.space.resolutions, max(prepared.settings.budgets))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +129,22 @@ def open_training(
     from bft_nas.training.processes import ALONE
 
     options, processes = TrainingOptions.of(given), processes or ALONE
-    cluster = _cluster(options, processes)
+    with (
+        _cluster(options, processes) as cluster,
+        _opened(what, options, given, command, processes, cluster) as work,
+    ):
+        yield work
+
+
+@contextmanager
+def _opened(
+    what: str | None,
+    options: TrainingOptions,
+    given: Mapping[str, Any],
+    command: str,
+    processes: Processes,
+    cluster: Cluster | None,
+) -> Iterator[Work]:
     count = count_of(processes, cluster)
     if options.resume is not None:
         if what is not None:
@@ -352,10 +367,10 @@ def _protocol(dataset: Dataset, options: TrainingOptions, epochs: int, batch_siz
     )
 
 
-def _cluster(options: TrainingOptions, processes: Processes) -> Cluster | None:
+def _cluster(options: TrainingOptions, processes: Processes) -> AbstractContextManager[Cluster | None]:
     """The one that is asked for."""
     if options.engine != "ray":
-        return None
+        return nullcontext()
     if processes.count > 1:
         raise UserError(f"{setting('engine')} ray: starts its own workers; expected no torchrun")
     from bft_nas.engines.ray_train import join_cluster

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ MakeEngine = Callable[["Images", Path, "Protocol"], "Engine"]
 """From images, a run's folder and the protocol of the trainings, but for their seed."""
 
 
+@contextmanager
 def choose_engine(
     options: EngineOptions, resolutions: Sequence[int], budget: int
-) -> tuple[WorkersUnder, MakeEngine]:
-    """How many trainings there are at once under a protocol, and what makes the engine for it.
+) -> Iterator[tuple[WorkersUnder, MakeEngine]]:
+    """How many trainings there are at once under a protocol, and what makes the engine for it, until the block ends.
 
     Whatever is wrong with the options is said here, before there is a run. Resolutions and the budget in MACs are those
     of the networks.
@@ -31,29 +33,39 @@ def choose_engine(
         UserError: an option that the engine has no use for, or a cluster that cannot be joined.
     """
     if options.engine == "ray":
-        from bft_nas.engines.ray_cluster import connect
+        from bft_nas.engines.ray_cluster import connect, leave
         from bft_nas.engines.ray_tune import ray_engine
 
-        share = connect(
-            options.ray_address,
-            workers=options.workers,
-            cpus=options.cpus_per_trial,
-            gpus=options.gpus_per_trial,
-        )
-        return lambda under: share.workers, lambda images, folder, under: ray_engine(
-            images,
-            under,
-            share=share,
-            storage=options.ray_storage or str((folder / ".ray").absolute()),
-            retries=options.retries,
-            timeout=options.trial_timeout,
-        )
+        try:
+            share = connect(
+                options.ray_address,
+                workers=options.workers,
+                cpus=options.cpus_per_trial,
+                gpus=options.gpus_per_trial,
+            )
+            yield (
+                lambda under: share.workers,
+                lambda images, folder, under: ray_engine(
+                    images,
+                    under,
+                    share=share,
+                    storage=options.ray_storage or str((folder / ".ray").absolute()),
+                    retries=options.retries,
+                    timeout=options.trial_timeout,
+                ),
+            )
+        finally:
+            leave()
+        return
     options.check_local()
     from bft_nas.engines.local import default_workers, local_engine
 
     def workers(under: Protocol) -> int:
         return options.workers or default_workers(under, resolutions, budget)
 
-    return workers, lambda images, folder, under: local_engine(
-        images, under, workers=workers(under), retries=options.retries, timeout=options.trial_timeout
+    yield (
+        workers,
+        lambda images, folder, under: local_engine(
+            images, under, workers=workers(under), retries=options.retries, timeout=options.trial_timeout
+        ),
     )

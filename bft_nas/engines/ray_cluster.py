@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import ray
 
@@ -29,11 +29,16 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+_begun = ExitStack()
+"""What ends the session with Ray that `connect` began in this process."""
+
 
 def connect(
     address: str | None, *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
 ) -> Share:
     """Join a cluster, or start one of this machine's own without an address, and share it out.
+
+    A program that has joined one by itself stays in it; what is begun here ends by `leave`.
 
     Args:
         address: of the cluster's head, such as ``10.0.0.1:6379``.
@@ -43,10 +48,17 @@ def connect(
         gpus: for each, fractions allowed; by default all, shared out evenly, a training at most one.
 
     Raises:
-        UserError: nobody answers at the address, or no node has what is asked for.
+        UserError: nobody answers at the address, the program is in another cluster, or no node has what is asked for.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        joined = ray.get_runtime_context().gcs_address
+        if address is not None and not _is_same(address, joined):
+            raise UserError(
+                f"{setting('ray_address')} '{address}': this program is in the cluster at {joined} already; expected "
+                f"that one, or ray.shutdown() before"
+            )
+    else:
         try:
             if address is not None:
                 _reach(address)
@@ -61,10 +73,16 @@ def connect(
                 f"{setting('ray_address')} '{address or 'local'}': cannot be joined ({one_line(error)[:120]}); "
                 f"expected the address of a cluster's head such as 10.0.0.1:6379"
             ) from None
+        _begun.callback(ray.shutdown)
     for name in ("ray", "ray.tune"):
         # What fails is the search's to tell, in a line.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return shared_out(nodes(), workers=workers, cpus=cpus, gpus=gpus)
+
+
+def leave() -> None:
+    """End the session with Ray that `connect` began, and whatever is trained in it."""
+    _begun.close()
 
 
 def shared_out(
@@ -113,6 +131,18 @@ def clear(storage: str, name: str) -> None:
     with suppress(OSError):
         filesystem, folder = FileSystem.from_uri(storage)
         filesystem.delete_dir(f"{folder}/{name}")
+
+
+def _is_same(address: str, joined: str) -> bool:
+    """Whether an address is that of the cluster that was joined, which says it in figures."""
+    host, _, port = address.rpartition(":")
+    try:
+        names = {socket.gethostbyname(host)}
+    except OSError:
+        return False
+    if names == {"127.0.0.1"}:
+        names.add(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+    return joined in {f"{name}:{port}" for name in names}
 
 
 def _reach(address: str) -> None:

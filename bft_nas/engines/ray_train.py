@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -27,7 +27,7 @@ from bft_nas.core.interrupts import Interrupt, awaited
 from bft_nas.engines._ray_mailbox import Mailbox
 from bft_nas.engines._ray_train_worker import Courier, Setup, train_share
 from bft_nas.engines._ray_worker import Share
-from bft_nas.engines.ray_cluster import connect
+from bft_nas.engines.ray_cluster import connect, leave
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.loop import Diverged
 
@@ -50,18 +50,24 @@ class Cluster:
     retries: int
 
 
-def join_cluster(address: str | None, *, workers: int | None, storage: str | None, retries: int) -> Cluster:
-    """Join a cluster for a training; see `bft_nas.engines.ray_cluster.connect`.
+@contextmanager
+def join_cluster(
+    address: str | None, *, workers: int | None, storage: str | None, retries: int
+) -> Iterator[Cluster]:
+    """Join a cluster for a training, until the block ends; see `bft_nas.engines.ray_cluster.connect`.
 
     Raises:
         UserError: nobody answers, or there are fewer GPUs than workers.
     """
-    share = connect(address, workers=workers)
-    if 0 < share.gpus < 1:
-        raise UserError(
-            f"{setting('workers')} {share.workers}: more than the cluster has GPUs; expected one for each"
-        )
-    return Cluster(share, storage, retries)
+    try:
+        share = connect(address, workers=workers)
+        if 0 < share.gpus < 1:
+            raise UserError(
+                f"{setting('workers')} {share.workers}: more than the cluster has GPUs; expected one for each"
+            )
+        yield Cluster(share, storage, retries)
+    finally:
+        leave()
 
 
 @dataclass(frozen=True)

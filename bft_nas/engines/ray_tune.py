@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_shelf import Shelf
 from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, train_reporting
-from bft_nas.engines.ray_cluster import at_once, clear, nodes
+from bft_nas.engines.ray_cluster import at_once, clear, leave, nodes
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
 from bft_nas.training.curve import Curve, Epoch
 
@@ -93,6 +93,8 @@ class _Tuning:
         self.asked_in_vain = False
         """The driver had nothing to be trained, which only the news of a training can change."""
         self.problem: Exception | None = None
+        self.controller: Any = None
+        """Tune's own, as soon as there is a training."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune to store with its own state: it is never restored, the run is."""
@@ -118,14 +120,18 @@ class _Tuning:
         try:
             tuner.fit()
         except BaseException:
-            # Ends the actors of this search; a cluster that was joined stays.
-            ray.shutdown()
+            # Ends the actors of this search, at once where the session with Ray is its own.
+            leave()
+            if ray.is_initialized() and self.controller is not None:
+                with suppress(Exception, _SearchEnds):
+                    self.controller.cleanup()
             if self.problem is not None:
                 raise self.problem from None
             raise
         finally:
+            if ray.is_initialized():
+                ray.kill(self.shelf)
             clear(self.storage, name)
-        ray.kill(self.shelf)
 
     def suggest(self, trial: str) -> dict[str, Any] | str | None:
         """The next job as Tune's configuration; None for now, or that there is none and none will be."""
@@ -250,6 +256,9 @@ class _Stops(FIFOScheduler):
     def __init__(self, tuning: _Tuning) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tuning = tuning
+
+    def on_trial_add(self, controller: Any, trial: Trial) -> None:
+        self.tuning.controller = controller
 
     def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         with self.tuning.guarded():

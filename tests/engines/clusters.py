@@ -50,7 +50,7 @@ def of_two_nodes() -> Iterator[TwoNodes]:
     # Nobody adds nodes to it or reads its logs.
     nodes = [start(*head, "--no-monitor", "--include-log-monitor=false")]
     try:
-        _wait_until(lambda: _answers(port))
+        wait_until(lambda: _answers(port))
         nodes.append(start(f"--address={address}", "--node-ip-address=127.0.0.3"))
         subprocess.run(
             [sys.executable, "-c", BOTH_NODES, address], check=True, capture_output=True, timeout=120
@@ -72,7 +72,8 @@ def _answers(port: int) -> bool:
         return caller.connect_ex(("127.0.0.2", port)) == 0
 
 
-def _wait_until(sign: Callable[[], bool]) -> None:
+def wait_until(sign: Callable[[], bool]) -> None:
+    """Look for a sign, for two minutes at most."""
     deadline = time.monotonic() + 120
     while not sign():
         assert time.monotonic() < deadline

@@ -24,7 +24,7 @@ import bft_nas
 from bft_nas.core.errors import UserError
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import Images
-from bft_nas.engines import local_engine
+from bft_nas.engines import EngineOptions, choose_engine, local_engine
 from bft_nas.engines._ray_worker import Share
 from bft_nas.record import Run
 from bft_nas.searching.confirmation import Confirmations, confirm
@@ -33,7 +33,7 @@ from bft_nas.searching.jobs import Outcome
 from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.training.confirmation import Confirmation
 from tests.conftest import SPACE, Silent, of_threads, tiny_prepared, tiny_run
-from tests.engines.clusters import TwoNodes, leave, of_two_nodes
+from tests.engines.clusters import TwoNodes, leave, of_two_nodes, wait_until
 from tests.engines.watching import Meddler, record, record_of_one
 from tests.processes import followed
 
@@ -279,6 +279,44 @@ def test_more_than_any_node_has_is_refused(share: Share) -> None:
         connect(None, cpus=4096)
     with pytest.raises(UserError, match="gpus_per_trial 99: no node of the cluster has so many"):
         connect(None, gpus=99)
+
+
+def test_a_cluster_that_was_begun_for_a_search_ends_with_it(share: Share) -> None:
+    from bft_nas.engines import ray_cluster
+
+    ray_cluster.leave()
+    assert not is_joined()
+    options = EngineOptions.of({"engine": "ray", "workers": 1})
+    with choose_engine(options, [64], 2_000_000):
+        assert is_joined()
+    assert not is_joined()
+
+
+def test_a_session_that_the_program_began_is_used_and_stays(prepared: Prepared, tmp_path: Path) -> None:
+    import ray
+
+    from bft_nas.engines.ray_cluster import connect
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def is_idle() -> bool:
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        return not workers() and free.get("CPU") == os.cpu_count()
+
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    address = ray.get_runtime_context().gcs_address
+    with pytest.raises(UserError, match=rf"ray_address '10\.0\.0\.1:6379': .* in the cluster at {address}"):
+        connect("10.0.0.1:6379")
+    share = connect(None, workers=1, cpus=1)
+    assert connect(address, workers=1, cpus=1) == share
+    assert connect(f"localhost:{address.rpartition(':')[2]}", workers=1, cpus=1) == share
+    run = tiny_run(tmp_path, prepared)
+    with pytest.raises(KeyboardInterrupt):
+        go(run, prepared, Meddler([(0, 2)], interrupt), share)
+    assert is_joined()
+    wait_until(is_idle)
+    leave()
 
 
 def test_a_node_that_is_lost_costs_no_more_than_an_epoch(two_nodes: TwoNodes, tmp_path: Path) -> None:
