@@ -48,7 +48,7 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
         while True:
             job: Job
             side: SharedSide
-            job, side = connection.recv()
+            job, side = signs.answer()
             try:
                 with failing():
                     if images is None:
@@ -59,7 +59,7 @@ def serve(connection: Connection[Any, Any], setup: Setup) -> None:
                 continue
             outcome = train_job(job, setup.protocol, images, on_epoch=signs.epoch, on_step=signs.step)
             signs.send("end", outcome)
-    except (EOFError, _NobodyListensError):
+    except _NobodyListensError:
         return
     except RunError as error:
         connection.send(("stuck", str(error)))
@@ -72,7 +72,7 @@ class _NobodyListensError(Exception):
 
 
 class _Signs:
-    """What a training says through the pipe."""
+    """What a training says through the pipe, and is told."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self.connection = connection
@@ -85,10 +85,17 @@ class _Signs:
 
     def epoch(self, curve: Curve) -> bool:
         self.send("epoch", curve)
-        return bool(self.connection.recv())
+        return bool(self.answer())
 
     def send(self, *message: object) -> None:
         try:
             self.connection.send(message)
         except OSError:
+            raise _NobodyListensError from None
+
+    def answer(self) -> Any:
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            # The latter when whoever is gone has left something unread.
             raise _NobodyListensError from None

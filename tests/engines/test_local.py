@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from multiprocessing import active_children
+from multiprocessing import Pipe, active_children, get_context
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ import pytest
 
 from bft_nas.core.errors import RunError
 from bft_nas.engines import local, local_engine
+from bft_nas.engines._worker import Setup, serve
 from bft_nas.record import Candidate, Ledger, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
@@ -207,3 +208,17 @@ def test_a_defect_of_the_program_ends_the_search_with_its_traceback(
     with pytest.raises(RuntimeError, match=r"a worker met a defect of the program(.|\n)*train_job"):
         go(run, prepared, Silent())
     assert not active_children()
+
+
+@pytest.mark.parametrize("said", [(), ("something that is never read",)])
+def test_an_orphan_ends_by_itself_and_meets_no_defect(prepared: Prepared, said: tuple[str, ...]) -> None:
+    ours, theirs = Pipe()
+    for text in said:
+        theirs.send(text)
+    setup = Setup(prepared.protocol, cast(Any, None), "cpu", 1)
+    orphan = get_context("spawn").Process(target=serve, args=(theirs, setup))
+    orphan.start()
+    theirs.close()
+    ours.close()
+    orphan.join()
+    assert orphan.exitcode == 0
