@@ -27,7 +27,7 @@ from bft_nas.core.interrupts import Interrupt, awaited
 from bft_nas.engines._ray_mailbox import Mailbox
 from bft_nas.engines._ray_train_worker import Courier, Setup, train_share
 from bft_nas.engines._ray_worker import Share
-from bft_nas.engines.ray_cluster import connect, leave
+from bft_nas.engines.ray_cluster import clear, connect, leave
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.loop import Diverged
 
@@ -110,6 +110,8 @@ class _Course:
         self.folder = folder
         self.hears = hears
         self.own = folder / ".ray"
+        self.storage = cluster.storage or str(self.own.absolute())
+        self.name = f"bft-nas-{uuid.uuid4().hex[:12]}"
         # Where this process is: no other node that is lost takes it along.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
@@ -119,8 +121,6 @@ class _Course:
         self.interrupt = 0
         self.failure = ""
         self.lost = ""
-        self.place: tuple[Any, str] | None = None
-        """The file system and the folder that Ray has made for this training."""
 
     def run(
         self, architecture: Architecture, protocol: Protocol, dataset: Dataset, teacher: Teacher | None
@@ -143,8 +143,8 @@ class _Course:
                 resources_per_worker={"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})},
             ),
             run_config=RunConfig(
-                name=f"bft-nas-{uuid.uuid4().hex[:12]}",
-                storage_path=self.cluster.storage or str(self.own.absolute()),
+                name=self.name,
+                storage_path=self.storage,
                 failure_config=FailureConfig(max_failures=self.cluster.retries),
                 # The last one may be on its way to the folder while the next one is written.
                 checkpoint_config=CheckpointConfig(num_to_keep=2),
@@ -162,6 +162,10 @@ class _Course:
 
         try:
             self._follow(Thread(target=fit, daemon=True))
+        except BaseException:
+            # Nobody follows the workers any more. In a session of somebody else's they fail, as the mailbox is gone.
+            leave()
+            raise
         finally:
             self._clear()
         self._conclude(problems)
@@ -211,7 +215,6 @@ class _Course:
 
     def _keep(self, metrics: dict[str, Any], checkpoint: Any) -> None:
         """Bring the files of a checkpoint to where the network has them."""
-        self.place = checkpoint.filesystem, str(Path(checkpoint.path).parent)
         try:
             with checkpoint.as_directory() as name:
                 found = {file.name: file.read_bytes() for file in Path(name).iterdir()}
@@ -229,13 +232,11 @@ class _Course:
 
     def _clear(self) -> None:
         """Leave nothing of it in the cluster."""
-        if self.place is not None:
-            filesystem, folder = self.place
-            with suppress(OSError):
-                filesystem.delete_dir(folder)
+        if ray.is_initialized():
+            with suppress(Exception):
+                ray.kill(self.mailbox)
+        clear(self.storage, self.name)
         shutil.rmtree(self.own, ignore_errors=True)
-        with suppress(Exception):
-            ray.kill(self.mailbox)
 
     def _conclude(self, problems: Sequence[BaseException]) -> None:
         if self.over:

@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import torch
 
 import bft_nas
 from bft_nas.core.errors import UserError
+from bft_nas.core.interrupts import Interrupt
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import Images
 from bft_nas.engines import EngineOptions, choose_engine, local_engine
@@ -390,6 +393,31 @@ TO_THE_END = [
     *(sys.executable, "-m", "bft_nas", "train", NETWORK, "--flops", "2M", "--resolution", "32"),
     *("--batch-size", "25", "--engine", "ray", "--workers", "2"),
 ]
+
+
+def test_a_training_that_is_interrupted_before_its_workers_begin_leaves_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def soon() -> Iterator[Callable[[], None]]:
+        looks = iter(range(8))
+
+        def check() -> None:
+            if next(looks) == 7:
+                raise Interrupt(signal.SIGINT, at_once=False)
+
+        yield check
+
+    monkeypatch.setattr("bft_nas.engines.ray_train.awaited", soon)
+    storage = tmp_path / "storage"
+    cluster: dict[str, Any] = {"engine": "ray", "workers": 2, "ray_storage": str(storage)}
+    with pytest.raises(Interrupt):
+        bft_nas.train(
+            NETWORK, flops="2M", resolution=32, data=data, trained=tmp_path, progress=False, **cluster
+        )
+    assert not is_joined()
+    assert not list(storage.glob("*"))
+    wait_until(lambda: not workers() and not any("(fit)" in thread.name for thread in threading.enumerate()))
 
 
 def test_two_workers_train_as_one_process_does_which_goes_on_where_they_were_interrupted(
