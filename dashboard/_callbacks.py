@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dash import Dash, Input, Output, State, ctx, html, no_update, set_props
 from dash.exceptions import PreventUpdate
+from flask import request
+from werkzeug import Response
+from werkzeug.utils import redirect
 
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard._candidate import CANDIDATE, candidate_values
@@ -45,14 +48,32 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
     def asked(search: str | None) -> tuple[View, tuple[str, ...]]:
         """The view of an address, with a run where it names none."""
         view, problems = parse_view(search or "")
-        name = view.run or next(iter([*shown, *reversed(runs.names())]), "")
-        together = tuple(shown) if len(shown) > 1 and name in shown else ()
+        if view.run:
+            return view, problems
+        name = next(iter([*shown, *reversed(runs.names())]), "")
+        together = tuple(shown) if len(shown) > 1 else ()
         return replace(view, run=name, runs=view.runs or together), problems
+
+    def is_for_trained(search: str | None) -> bool:
+        """Whether an address that says nothing is for the trained networks: who has not searched comes to see them."""
+        return bool(not search and not shown and runs.is_empty and runs.trainings.names())
+
+    def name_the_run() -> Response | None:
+        # An address that names no run would be for another one as soon as that begins.
+        search = request.query_string.decode(errors="replace")
+        if request.path != "/" or request.args.get("run") or is_for_trained(search):
+            return None
+        if request.routing_exception:
+            # By a name that is none of this machine's.
+            raise request.routing_exception
+        view, _ = asked(search)
+        return redirect(f"/{view_query(View(run=view.run, runs=view.runs))}&{search}") if view.run else None
+
+    app.server.before_request(name_the_run)
 
     @app.callback(Output("page", "children"), Input("arrival", "pathname"), State("arrival", "search"))
     def show_page(path: str | None, search: str | None) -> Any:
-        # Who has trained a network and searched for none comes to see that one.
-        if path == TRAINED or (not search and not shown and runs.is_empty and runs.trainings.names()):
+        if path == TRAINED or is_for_trained(search):
             return trained_page(runs, search or "")
         view, problems = asked(search)
         names = runs.names()
@@ -69,12 +90,12 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
         fill(page, ("live.children",), (_live(candidates_text(data.results)),))
         return page
 
-    _keep_address(app, runs, lambda search: asked(search)[0])
+    _keep_address(app, runs)
     _listen_to_figures(app)
     _follow(app, runs)
 
 
-def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) -> None:
+def _keep_address(app: Dash, runs: Runs) -> None:
     @app.callback(
         output={
             "search": Output("url", "search"),
@@ -107,7 +128,7 @@ def _keep_address(app: Dash, runs: Runs, asked: Callable[[str | None], View]) ->
         stops = budget_stops(runs.read(old.run).budgets)
         if set(ctx.triggered_prop_ids) == {"url.search"}:
             # Somebody went back, or came by a link within the page.
-            view = asked(given["search"])
+            view = replace(parse_view(given["search"])[0], run=old.run)
             if view == old:
                 raise PreventUpdate
             _set_controls(view, stops)

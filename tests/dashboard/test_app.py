@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -324,6 +325,25 @@ def test_going_back_undoes_a_step(page: Page, apart: list[int]) -> None:
     page.go_back()
     expect(page.locator("#network-title")).to_have_text(f"The network of #{first}")
     expect(page.get_by_label("Candidate", exact=True)).to_have_value(str(first))
+
+
+def test_going_back_to_an_address_without_a_run_stays_with_the_run(
+    window: BrowserContext, tmp_path: Path
+) -> None:
+    make_run(tmp_path, "first", candidates=5, failed=0)
+    with served(tmp_path) as address, looking(window, address) as page:
+        drawn(page)
+        expect(page).to_have_url(re.compile(r"\?run=first&?$"))
+        page.get_by_label("Candidate", exact=True).fill("3")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("candidate=3"))
+        make_run(tmp_path, "newer", candidates=2, failed=0, seed=1)
+        page.go_back()
+        expect(page.get_by_label("Candidate", exact=True)).to_have_value("")
+        expect(page).to_have_url(re.compile(r"\?run=first&?$"))
+        expect(page.locator("#front-says")).to_have_text("5 candidates trained.")
+        page.reload()
+        expect(page.locator("h1")).to_have_text("first")
 
 
 def test_butterflies_have_a_view(seen: Page) -> None:
