@@ -15,7 +15,7 @@ import pandas as pd
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.units import parse_macs
 
-FUSIONS = {"dense": "dense only", "mixed": "dense and butterfly", "butterfly": "butterfly only"}
+FUSIONS = {"dense": "without butterflies", "mixed": "some butterflies", "butterfly": "butterflies only"}
 FILTERS = ("macs", "fusion", "families", "states")
 STATES = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
 TABS = {"butterflies": "Where butterflies pay", "search": "The search itself", "table": "All candidates"}

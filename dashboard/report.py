@@ -266,7 +266,7 @@ def _pay(places: Mapping[str, str]) -> str:
     return f"""
 <h3>Over the front, stage by stage</h3>
 <p class="about">The lighter a stage, the more of its fusions' MACs are spent in butterflies; the numbers are their
-radices. Below, the same fusions counted over the whole front.</p>
+radices, other fusions have the names of the tables. Below, the same fusions counted over the whole front.</p>
 {places["butterflies"]}
 <h3>What they are worth, family by family</h3>
 <p class="about">{escape(WHAT_THEY_ARE_WORTH)}</p>
@@ -301,7 +301,7 @@ def _tables(
 <div class="choose">
 {_select("status", "Status", [(state, state) for state in ("complete", "stopped", "failed")])}
 {_select("family", "Family", [(family, family) for family in families])}
-{_select("fusion", "Fusions", [("butterfly", "with butterflies"), ("dense", "all dense")])}
+{_select("fusion", "Fusions", [("butterfly", "with butterflies"), ("dense", "without butterflies")])}
 {_select("within", "Within", [(str(budget), f"{format_macs(budget)} MACs") for budget in data.budgets])}
 <span><output id="shown"></output>
 <button type="button" id="back">Previous</button> <button type="button" id="on">Next</button>

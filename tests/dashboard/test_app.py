@@ -228,7 +228,7 @@ def test_fusion_family_and_status_are_filters(page: Page, results: pd.DataFrame)
     family = results["family"].iloc[0]
     choose("Family", family)
     choose("Status", "complete")
-    choose("Fusions", "dense and butterfly")
+    choose("Fusions", "some butterflies")
     left = results[
         (results["family"] == family)
         & (results["state"] == "complete")

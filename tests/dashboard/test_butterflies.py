@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import random
+
 import pandas as pd
 import pytest
 
 from bft_nas.dashboard import butterfly_figure
 from bft_nas.dashboard._style import alternative
 from bft_nas.network import Architecture, cost
+from bft_nas.network.fusion import short_fusion
 from bft_nas.record import Run
 from bft_nas.record.pareto import front
+from bft_nas.space.space import SearchSpace
 
 
 @pytest.fixture(name="on_front")
@@ -66,6 +70,24 @@ def test_the_radices_of_a_stage_make_up_all_of_its_fusions(
         assert sum(parts) == pytest.approx(100)
     counted = sum(count for trace in radices for count in trace.customdata)
     assert counted == sum(bool(layer.fusion) for net in networks.values() for layer in cost(net).layers)
+
+
+def test_other_fusions_than_dense_and_butterflies_have_names_of_their_own() -> None:
+    choices = random.Random(6)
+    network = (
+        SearchSpace.load("modern")
+        .within(30_000_000)
+        .propose(lambda _, values: choices.choice(list(values)), 30_000_000)
+        .architecture
+    )
+    told = {short_fusion(layer.fusion) for layer in cost(network).layers if layer.fusion}
+    assert {name[0] for name in told} == {"d", "b", "g", "l"}
+    cells, *bars = butterfly_figure(pd.DataFrame({"number": [0], "macs": [30_000_000]}), {0: network}).data
+    shown = {name for text in cells.text[0] for name in text.split("+")}
+    assert shown - {"", "dense"} == {name.removeprefix("b") for name in told - {"d"}}
+    assert {"dense", "grouped", "low rank grouped"} < {bar.name for bar in bars}
+    for parts in zip(*(bar.y for bar in bars), strict=True):
+        assert sum(parts) == pytest.approx(100)
 
 
 def test_the_map_is_told_in_words(on_front: pd.DataFrame, networks: dict[int, Architecture]) -> None:
