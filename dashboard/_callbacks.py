@@ -19,6 +19,7 @@ from bft_nas.dashboard._front import FRONT, front_values
 from bft_nas.dashboard._layout import TRAINED, lost_page, run_facts, run_page, trained_text
 from bft_nas.dashboard._parts import fill
 from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._style import cannot_be_shown, tell_terminal
 from bft_nas.dashboard._trained import trained_page
 from bft_nas.dashboard._view import (
     FILTERS,
@@ -73,18 +74,22 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
 
     @app.callback(Output("page", "children"), Input("arrival", "pathname"), State("arrival", "search"))
     def show_page(path: str | None, search: str | None) -> Any:
+        try:
+            return page_at(path, search)
+        except Exception as error:
+            tell_terminal("page", error)
+            said = str(error) if isinstance(error, UserError) else cannot_be_shown(error)
+            return lost_page(said, runs.names())
+
+    def page_at(path: str | None, search: str | None) -> Any:
         if path == TRAINED or is_for_trained(search):
             return trained_page(runs, search or "")
         view, problems = asked(search)
-        names = runs.names()
         if not view.run:
-            return lost_page(f"There is no run under '{runs.folder}' yet.", names)
-        try:
-            version, data = _version(runs, [view.run]), runs.read(view.run)
-        except UserError as error:
-            return lost_page(str(error), names)
+            raise UserError(f"There is no run under '{runs.folder}' yet.")
+        version, data = _version(runs, [view.run]), runs.read(view.run)
         trained = len(runs.trainings.names())
-        page = html.Div(run_page(data, view, version, names, problems, trained))
+        page = html.Div(run_page(data, view, version, runs.names(), problems, trained))
         fill(page, FRONT, front_values(data, view))
         fill(page, CANDIDATE, candidate_values(runs, data, view))
         fill(page, ("live.children",), (_live(candidates_text(data.results)),))

@@ -193,13 +193,20 @@ def _chosen(runs: Runs, asked: str) -> tuple[str, str]:
 def _values(runs: Runs, name: str) -> tuple[Any, ...]:
     """The values of `ONE`."""
     found, problems = runs.trainings.all()
-    listed = _list(runs, found, problems, name)
     summary = next((each for each in found if printable(each.name) == name), None)
     training = sum(each.at_work and each.evaluation is None for each in found)
     live = f"{trained_text(len(found))}, {training or 'none'} in training · read at {datetime.now():%H:%M:%S}"
-    if summary is None:
-        return (listed, True, "", "", "", [], EMPTY, "", EMPTY, "", EMPTY, "", True, "", live)
-    trained = runs.trainings.open(name)
+    one: tuple[Any, ...] = (True, "", "", "", [], EMPTY, "", EMPTY, "", EMPTY, "", True, "")
+    if summary is not None:
+        try:
+            one = _shown(runs.trainings.open(name), summary)
+        except UserError as error:
+            problems = [*problems, str(error)]
+    return _list(runs, found, problems, name), *one, live
+
+
+def _shown(trained: Trained, summary: Summary) -> tuple[Any, ...]:
+    """Those of them that are about one network."""
     curve, draw = trained.curve(), guarded(tell_terminal)
     figures = [
         draw("curve", lambda: _whole(curve_figure(curve), summary)),
@@ -207,8 +214,8 @@ def _values(runs: Runs, name: str) -> tuple[Any, ...]:
         draw("strip", lambda: strip_figure(trained.architecture)),
     ]
     weights = (trained.folder / BEST).is_file()
+    name = printable(trained.name)
     return (
-        listed,
         False,
         name,
         _headline(summary, trained),
@@ -217,7 +224,6 @@ def _values(runs: Runs, name: str) -> tuple[Any, ...]:
         *(value for each in figures for value in (each.update_layout(height=None), alternative(each))),
         not weights,
         _export_says(trained, summary, weights),
-        live,
     )
 
 

@@ -246,6 +246,29 @@ def test_a_network_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) 
     assert "interrupted, epoch 0/4" in text
 
 
+@pytest.mark.parametrize("name", ["latency.json", "files.json"])
+def test_what_cannot_be_read_of_the_newest_network_does_not_hide_the_others(
+    tmp_path: Path, name: str
+) -> None:
+    for network in ("whole", "newest"):
+        end(make_training(tmp_path, network))
+    (tmp_path / "newest" / name).write_text('[{"network":')
+    browser = make_app(Runs(tmp_path / "runs", tmp_path)).server.test_client()
+    text = page_of(browser, "?network=newest")
+    assert '"trained-list"' in text
+    assert f"newest/{name}: expected" in text
+    assert "of 90 test images" in page_of(browser, "?network=whole")
+
+
+def test_a_page_that_cannot_be_made_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path, "first", candidates=1, failed=0)
+    browser = make_app(Runs(tmp_path, tmp_path / "none")).server.test_client()
+    monkeypatch.setattr(Trainings, "all", lambda self: 1 / 0)
+    text = page_of(browser)
+    assert "This view cannot be shown (ZeroDivisionError: division by zero)." in text
+    assert "/?run=first" in text
+
+
 def test_a_network_is_read_again_when_it_has_changed_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
