@@ -10,8 +10,8 @@ import pandas as pd
 from dash import Dash, Input, Output, State, dcc, html
 
 from bft_nas.core.errors import UserError
-from bft_nas.core.units import format_macs, format_pixels
-from bft_nas.dashboard._download import export_command, exported_zip, train_command
+from bft_nas.core.units import format_pixels
+from bft_nas.dashboard._download import NO_WEIGHTS, export_command, exported_zip, train_command
 from bft_nas.dashboard._parts import EMPTY, long_table, outputs, table
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._runs import EXAMPLE, Runs
@@ -21,9 +21,9 @@ from bft_nas.dashboard._view import View
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.network import architecture_yaml, comparison_figure, differences, strip_figure
 from bft_nas.network import Architecture, cost
-from bft_nas.record.columns import CONFIRMED, column_named, columns_for
-from bft_nas.record.pareto import front, winners
-from bft_nas.record.standings import UNCONFIRMED, candidate_texts
+from bft_nas.record.columns import column_named, columns_for
+from bft_nas.record.pareto import winners
+from bft_nas.record.standings import standing_texts
 
 Row = Mapping[Any, Any]
 
@@ -227,16 +227,7 @@ def _trained(runs: Runs, data: RunData, one: Chosen) -> Any:
 
 
 def _standing(data: RunData, one: Chosen) -> str:
-    if one.row["state"] != "complete":
-        return str(one.row["reason"])
-    best = winners(data.results, data.budgets)
-    won = [format_macs(int(budget)) for budget in best.loc[best["number"] == one.number, "for_budget"]]
-    told = candidate_texts(data.verdicts, one.number)
-    if won:
-        unconfirmed = "" if column_named(CONFIRMED[0]).cell(one.row) else f" ({UNCONFIRMED})"
-        return "; ".join([f"winner within {' and '.join(won)}{unconfirmed}", *told])
-    on_front = (front(data.results)["number"] == one.number).any()
-    return "; ".join(["on the front" if on_front else "behind the front", *told])
+    return standing_texts(data.results, data.budgets, data.verdicts)[one.number]
 
 
 def _differences(first: Chosen, second: Chosen) -> Any:
@@ -280,6 +271,6 @@ def _export_says(runs: Runs, name: str, number: int, weights: bool) -> Any:
     if not weights:
         if runs.find(name).resolve() == EXAMPLE.resolve():
             return "No export: the example comes without weights."
-        return "No export: weights are kept for the front only, and for what was confirmed."
+        return f"No export: {NO_WEIGHTS}."
     command = html.Code(export_command(runs.find(name), number))
     return ["A folder with PyTorch, ONNX and plain Python, as a zip. Or: ", command]

@@ -15,6 +15,7 @@ from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.record import RUNS
 from bft_nas.record.trained import TRAINED
 
+NO_WEIGHTS = "there are no weights of it; a search keeps those of the front and of what it confirms"
 # An export takes a core for some seconds and much memory: one at a time.
 _EXPORTING = Lock()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from bft_nas.dashboard._download import NO_WEIGHTS
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._style import COLOURS, CONFIG, DASHES
 from bft_nas.dashboard.curves import HOVER
@@ -20,7 +20,7 @@ from bft_nas.dashboard.network import GAP, HEAD, KINDS, LEAST_SIDE, ROOM, Bar, a
 from bft_nas.network import Architecture
 from bft_nas.record import COLUMNS, RESULT_NAMES, Column
 from bft_nas.record.columns import LATER, LATER_COLUMNS, columns_for
-from bft_nas.record.pareto import front
+from bft_nas.record.standings import standing_texts
 
 
 def embedded(
@@ -28,6 +28,7 @@ def embedded(
     architectures: Mapping[int, Architecture],
     figures: Mapping[str, go.Figure],
     chosen: tuple[int | None, int | None],
+    exports: Mapping[int, str],
 ) -> str:
     """JSON, compressed by zlib and in base64, which needs no escaping in a page.
 
@@ -36,16 +37,17 @@ def embedded(
         architectures: by number, as far as they are known.
         figures: by the id of the element that each is drawn in.
         chosen: the candidate to begin with, and the one beside it.
+        exports: the commands that export candidates, by number; those without weights have none.
     """
     content = {
         "run": data.name,
-        "export": [shlex.quote(data.name), shlex.quote(f"{data.name}-")],
+        "exports": exports,
+        "unexported": NO_WEIGHTS,
         "budgets": list(data.budgets),
         "chosen": list(chosen),
         "config": {**CONFIG, "responsive": True},
         "hover": HOVER,
         "ring": RING,
-        "front": front(data.results)["number"].tolist() if len(data.results) else [],
         "kinds": list(KINDS),
         "strip": {"gap": GAP, "room": ROOM, "least": LEAST_SIDE, "head": HEAD},
         "lines": [
@@ -62,6 +64,8 @@ def embedded(
         "rows": {
             name: _column(data.results[name]) for name in (*RESULT_NAMES, *LATER) if name in data.results
         },
+        # In the order of the rows.
+        "outcomes": list(standing_texts(data.results, data.budgets, data.verdicts).values()),
         "curves": _curves(data.curves),
         "bars": _bars(architectures),
         "yaml": _yaml(architectures),

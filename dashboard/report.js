@@ -19,8 +19,8 @@ function element(tag, text, attributes = {}) {
 
 // Columns as rows: of candidates, of the curve of each, of the bars of each.
 function candidatesOf(data) {
-  const rows = (data.rows.number ?? []).map((_, at) =>
-    Object.fromEntries(Object.keys(data.columns).map((name) => [name, data.rows[name]?.[at] ?? null])));
+  const rows = (data.rows.number ?? []).map((_, at) => ({ outcome: data.outcomes[at],
+    ...Object.fromEntries(Object.keys(data.columns).map((name) => [name, data.rows[name]?.[at] ?? null])) }));
   const found = new Map(rows.map((row) => [row.number, { row, curve: [], bars: null, yaml: "" }]));
   data.curves.number.forEach((number, at) => found.get(number)?.curve.push({
     number, epoch: data.curves.epoch[at], accuracy: data.curves.accuracy[at], loss: data.curves.train_loss[at],
@@ -107,11 +107,17 @@ function cellOf({ format, unit }, value) {
 
 function factsOf(data, rows) {
   const { accuracy } = data.columns;
+  const fact = (name, row) => {
+    const cell = cellOf(data.columns[name], row[name]);
+    // As bft_nas.record.columns.Column.cell writes it.
+    const error = name === "confirmed" ? shown(row.confirmed_error, "percent").replace("%", "") : "";
+    return error ? { ...cell, text: `${cell.text} ± ${error}` } : cell;
+  };
   return [
     [accuracy.heading, ...rows.map((row) => (row.state === "failed" ? "failed" : shown(row.accuracy, accuracy.format)))],
-    ["outcome", ...rows.map((row) => row.reason || row.state)],
+    ["outcome", ...rows.map((row) => row.outcome)],
     ...data.views.card.map((name) => [{ text: data.columns[name].heading, title: data.columns[name].hover },
-      ...rows.map((row) => cellOf(data.columns[name], row[name]))]),
+      ...rows.map((row) => fact(name, row))]),
   ];
 }
 
@@ -148,10 +154,7 @@ async function show(data, candidates, chosen) {
   $("beside").value = chosen[1] ?? "";
   fill($("facts"), ["", ...names], factsOf(data, found.map(({ row }) => row)));
   $("yaml").textContent = found[0].yaml || "Its architecture is not on disk.";
-  const kept = data.front.includes(numbers[0]);
-  $("export").textContent = kept
-    ? `bft-nas export ${data.export[0]} --candidate ${numbers[0]} -o ${data.export[1]}${numbers[0]}`
-    : `#${numbers[0]} is not on the front, for which alone weights are kept.`;
+  $("export").textContent = data.exports[numbers[0]] ?? data.unexported;
   const placed = found.filter(({ row }) => row.accuracy !== null && row.state !== "failed").map(({ row }) => row);
   if (data.figures.front.data.length) await ring(data, placed);
   const pack = data.figures.curves.data;

@@ -13,6 +13,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_macs
 from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, WHAT_IS_LEFT, confirmed_title
+from bft_nas.dashboard._download import export_command
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._html import facts_list, figure_place, page_of
 from bft_nas.dashboard._run_data import RunData, read_run
@@ -72,6 +73,7 @@ def write_report(
     data: RunData,
     architecture: Callable[[int], Architecture],
     *,
+    export: Callable[[int], str] = lambda number: "",
     published: pd.DataFrame | None = None,
     on_problem: Problem = lambda name, error: None,
 ) -> None:
@@ -83,13 +85,14 @@ def write_report(
         path: the file; its folder exists.
         data: the run.
         architecture: that of a candidate; one for which it raises UserError is shown without its network.
+        export: the command that exports a candidate; empty for one without weights.
         published: what `bft_nas.network.published.published_results` returns.
         on_problem: receives each view that cannot be made.
 
     Raises:
         RunError: the file cannot be written; an older one is then as it was.
     """
-    networks = {}
+    networks: dict[int, Architecture] = {}
     for number in data.results["number"] if len(data.results) else ():
         try:
             network = architecture(number)
@@ -101,7 +104,9 @@ def write_report(
             on_problem(f"the network of candidate {number}", error)
             continue
         networks[number] = network
-    write_text(path, _page(data, networks, pd.DataFrame() if published is None else published, on_problem))
+    exports = {number: command for number in networks if (command := export(number))}
+    published = pd.DataFrame() if published is None else published
+    write_text(path, _page(data, networks, exports, published, on_problem))
 
 
 def write_run_report(
@@ -126,12 +131,23 @@ def write_run_report(
             raise UserError(f"report '{path}': expected a file, not a folder")
     except OSError as error:
         raise UserError(f"report '{path}': cannot be written ({error.strerror})") from None
-    write_report(path, read_run(run), run.architecture, published=published_results(), on_problem=on_problem)
+    write_report(
+        path,
+        read_run(run),
+        run.architecture,
+        export=lambda number: export_command(run.folder, number) if run.weights_file(number) else "",
+        published=published_results(),
+        on_problem=on_problem,
+    )
     return path
 
 
 def _page(
-    data: RunData, networks: Mapping[int, Architecture], published: pd.DataFrame, on_problem: Problem
+    data: RunData,
+    networks: Mapping[int, Architecture],
+    exports: Mapping[int, str],
+    published: pd.DataFrame,
+    on_problem: Problem,
 ) -> str:
     def say(name: str, make: Callable[[], str]) -> str:
         try:
@@ -163,7 +179,7 @@ A click on a point shows its network below.</p>
 {_section("search", _search(places))}
 {_section("tables", say("tables", lambda: _tables(data, best, on_front, say)))}
 {_section("meaning", f"<p>{escape(WHAT_IS_COUNTED)}</p><p>{escape(WHAT_IS_COMPARABLE)}</p>")}"""
-    scripts = f"""<script type="text/plain" id="data">{embedded(data, networks, figures, chosen)}</script>
+    scripts = f"""<script type="text/plain" id="data">{embedded(data, networks, figures, chosen, exports)}</script>
 <script>{"".join(path.read_text(encoding="utf-8") for path in SCRIPTS)}</script>
 """
     return page_of(data.name, content, scripts=scripts, kind="report")
@@ -351,7 +367,7 @@ def _front_table(on_front: pd.DataFrame) -> str:
 
 def _unconfirmed(best: pd.DataFrame, data: RunData) -> str:
     """Which of the winners are not confirmed."""
-    confirmed = {verdict.budget for verdict in data.verdicts}
+    confirmed = {verdict.budget for verdict in data.verdicts if verdict.winner.error is not None}
     budgets = [int(budget) for budget in best["for_budget"] if budget not in confirmed]
     within = f" within {' and '.join(map(format_macs, budgets))}" if confirmed else ""
     return f", {UNCONFIRMED}{within}" if budgets or not confirmed else ""

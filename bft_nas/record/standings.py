@@ -19,7 +19,7 @@ from bft_nas.record.confirmations import (
     samples_of,
 )
 from bft_nas.record.confirmed import Difference, compare, kendall_tau, pooled_spread, standard_error
-from bft_nas.record.pareto import complete, winners
+from bft_nas.record.pareto import complete, front, winners
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,3 +254,28 @@ def candidate_texts(found: Sequence[Verdict], number: int) -> list[str]:
                 )
         texts += [f"{where}, {left_text(left)}" for left in verdict.left if left.network.number == number]
     return texts
+
+
+def standing_texts(results: pd.DataFrame, budgets: Sequence[int], found: Sequence[Verdict]) -> dict[int, str]:
+    """How each candidate came out, in words: what it won, whether it is on the front, and how far it is from a winner.
+
+    Of one that was stopped early or failed it is the reason.
+    """
+    won: dict[int, list[str]] = {}
+    for row in winners(results, budgets).to_dict("records"):
+        won.setdefault(int(row["number"]), []).append(format_macs(int(row["for_budget"])))
+    on_front = {int(row["number"]) for row in front(results).to_dict("records")}
+
+    def standing(row: dict[Any, Any]) -> str:
+        number = int(row["number"])
+        if number in won:
+            unconfirmed = f" ({UNCONFIRMED})" if is_missing(row.get("confirmed_error")) else ""
+            return f"winner within {' and '.join(won[number])}{unconfirmed}"
+        return "on the front" if number in on_front else "behind the front"
+
+    return {
+        int(row["number"]): "; ".join([standing(row), *candidate_texts(found, int(row["number"]))])
+        if row["state"] == "complete"
+        else str(row["reason"])
+        for row in results.to_dict("records")
+    }

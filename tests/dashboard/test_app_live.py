@@ -90,7 +90,7 @@ def test_without_weights_there_is_no_export(window: BrowserContext, address: str
         drawn(page)
         expect(page.get_by_role("button", name="Export")).to_be_disabled()
         expect(page.locator("#export-says")).to_have_text(
-            "No export: weights are kept for the front only, and for what was confirmed."
+            "No export: there are no weights of it; a search keeps those of the front and of what it confirms."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.cli.main import main
 from bft_nas.core.units import format_macs
@@ -21,9 +22,11 @@ from bft_nas.dashboard.front import front_figure
 from bft_nas.network import cost
 from bft_nas.network.references import widest
 from bft_nas.record import Run, facts_of
+from bft_nas.record.columns import column_named
 from bft_nas.record.confirmations import LEFT
 from bft_nas.record.pareto import by_proxy, winners
 from bft_nas.record.standings import VERDICT_HEADINGS, lead_text, verdict_rows, verdicts_of
+from tests.dashboard.browsing import looking
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import Page
 
@@ -164,6 +167,41 @@ def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
     assert "No winner was confirmed" in str(_confirmed(plain))
     best = int(Run(runs / "plain").winner()["number"])
     assert _standing(plain, _find(opened, plain, best)) == "winner within 50M (unconfirmed)"
+
+
+def test_the_report_has_the_card_of_the_app_and_exports_what_has_weights(
+    window: BrowserContext, proven: Run, runs: Path, tmp_path: Path
+) -> None:
+    number, data = int(proven.winner()["number"]), read_run(proven)
+    (proven.folder / f"candidates/{number:04d}/confirmed.safetensors").touch()
+    path = write_run_report(proven, tmp_path / "report.html")
+    with looking(window, path.as_uri()) as page:
+        expect(page.locator("#candidate")).to_have_value(str(number), timeout=30_000)
+        facts = page.locator("#facts tr")
+        expect(facts.filter(has_text="outcome").locator("td").first).to_have_text(
+            _standing(data, _find(Runs(runs), data, number))
+        )
+        cell = column_named("confirmed").cell(proven.row(number))
+        assert "±" in cell
+        expect(facts.filter(has_text="confirmed").locator("td", has_text="±").first).to_have_text(cell)
+        expect(page.locator("#export")).to_have_text(
+            f"bft-nas export proven --runs {runs} --candidate {number} -o proven-{number}"
+        )
+        page.locator("#candidate").fill(
+            str(next(other for other in data.results["number"] if other != number))
+        )
+        page.locator("#candidate").press("Tab")
+        expect(page.locator("#export")).to_contain_text("there are no weights of it")
+
+
+def test_what_one_seed_says_is_unconfirmed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "begun", candidates=4, budgets=(BUDGET,), failed=0)
+    number = int(run.winner()["number"])
+    run.record_confirmations(_rows(run, number, (0.7,)))
+    data = read_run(run)
+    assert _standing(data, _find(Runs(tmp_path), data, number)) == "winner within 50M (unconfirmed)"
+    text = Page(write_run_report(run).read_text(encoding="utf-8")).text
+    assert "The most accurate candidate within the budget, unconfirmed." in text
 
 
 def test_the_app_reads_a_run_again_when_something_is_confirmed(runs: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from bft_nas.dashboard.search_course import SEARCH_VIEWS
 from bft_nas.network import Architecture, cost
 from bft_nas.record import Run
 from bft_nas.record.pareto import front, winners
+from bft_nas.record.standings import standing_texts
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, Page, make_data, make_results
 
 FIGURES = {"front", "curves", "butterflies", "placement", "importances", "parallel", *SEARCH_VIEWS}
@@ -144,7 +145,7 @@ def test_what_the_script_is_told_is_what_there_is(made_up: Run, tmp_path: Path) 
     assert told["rows"]["macs"] == results["macs"].tolist()
     assert told["rows"]["reason"] == results["reason"].tolist()
     assert told["chosen"][0] == winners(results, BUDGETS)["number"].iloc[-1]
-    assert told["front"] == front(results)["number"].tolist()
+    assert told["outcomes"] == list(standing_texts(results, BUDGETS, ()).values())
     end = 0
     for number, count, lines in zip(
         told["bars"]["numbers"], told["bars"]["counts"], told["yaml"]["of"], strict=True

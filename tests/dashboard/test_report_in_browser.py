@@ -86,6 +86,8 @@ def same(here: Any, there: Any) -> bool:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_run(tmp_path_factory.mktemp("report") / "runs", candidates=60, halving=True, failed=0.1)
+    (kept, *_) = front(run.results())["number"]
+    (run.folder / f"candidates/{kept:04d}/weights.safetensors").touch()
     write_run_report(run)
     return run
 
@@ -161,7 +163,7 @@ def test_a_click_on_a_point_shows_the_candidate(report: Page, run: Run) -> None:
     text = report.locator("#yaml").inner_text()
     assert Architecture.from_dict(yaml.safe_load(text)) == network
     expect(report.locator("#export")).to_have_text(
-        f"bft-nas export made-up --candidate {number} -o made-up-{number}"
+        f"bft-nas export made-up --runs {run.folder.parent} --candidate {number} -o made-up-{number}"
     )
 
 
