@@ -111,7 +111,7 @@ def read_run(run: Run) -> RunData:
 
     settings, results, references = run.settings, run.results(), run.references()
     # As they are now: each is replaced when it changes.
-    trials = run.ledger.study.get_trials(deepcopy=False)
+    trials = run.ledger.trials()
     halving = settings.scheduler == "halving"
     rungs = Halving(settings.eta, settings.min_epochs, settings.epochs).rungs if halving else ()
     return RunData(

@@ -76,12 +76,11 @@ class Ledger:
 
     @cached_property
     def study(self) -> optuna.Study:
-        """Optuna's study."""
+        """Optuna's study, made if there is none."""
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            return optuna.load_study(study_name=self.study_name, storage=self.storage)
+            return self._begun
         except KeyError:
             # Not `load_if_exists`, which writes to the journal even where there is a study.
             with self._recording():
@@ -89,14 +88,29 @@ class Ledger:
                     storage=self.storage, study_name=self.study_name, directions=["maximize", "minimize"]
                 )
 
+    @cached_property
+    def _begun(self) -> optuna.Study:
+        """Optuna's study; KeyError where there is none."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        return optuna.load_study(study_name=self.study_name, storage=self.storage)
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """All trials of the study as they are now, none where there is no study: looking for them makes none."""
+        if not self.database and not (self.folder / JOURNAL).exists():
+            return []
+        try:
+            return self._begun.get_trials(deepcopy=False)
+        except KeyError:
+            return []
+
     @property
     def history(self) -> History:
         """All proposals as they are recorded now."""
         if self._history is None:
-            study = self.study
-            where = f"run '{self.folder.name}'"
-            self._history = History(lambda: study.get_trials(deepcopy=False), where)
-        size = -1 if self.database else (self.folder / JOURNAL).stat().st_size
+            self._history = History(self.trials, f"run '{self.folder.name}'")
+        size = -1 if self.database else _size(self.folder / JOURNAL)
         if size < 0 or size != self._seen:
             self._history.update()
             self._seen = size
@@ -294,3 +308,10 @@ class Ledger:
         text = "epoch,train_loss,accuracy,seconds\n" + "".join(rows)
         # For the eye: what the search goes by is in the storage.
         write_text(self.candidate_file(number, "curve.csv"), text, durable=False)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -112,8 +112,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The directory's name."""
-        return self.folder.resolve().name
+        """The directory's name, that of the link where it is one."""
+        return self.folder.name if self.folder.is_symlink() else self.folder.resolve().name
 
     def keep(self, **changes: Any) -> None:
         """Keep what changed of its settings: where the run's data are now, at what its winner is confirmed."""

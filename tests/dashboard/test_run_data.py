@@ -6,7 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bft_nas.dashboard._candidate import CANDIDATE, candidate_values
 from bft_nas.dashboard._run_data import PROPOSAL_COLUMNS, read_run, signature
+from bft_nas.dashboard._runs import Runs
+from bft_nas.dashboard._view import View
 from bft_nas.record import Run
 from tests.dashboard.made_up import make_run
 
@@ -69,3 +72,27 @@ def test_reading_leaves_a_run_as_it_is(tmp_path: Path, candidates: int) -> None:
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     read_run(Run(run.folder))
     assert before == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+
+
+def test_reading_a_run_without_a_study_makes_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path, candidates=2)
+    journal = run.folder / "study.journal"
+    for remains in (None, b""):
+        journal.unlink(missing_ok=True)
+        if remains is not None:
+            journal.write_bytes(remains)
+        data = read_run(Run(run.folder))
+        assert data.results.empty
+        assert data.proposals.empty
+        assert (journal.read_bytes() if journal.exists() else None) == remains
+
+
+def test_a_run_that_is_a_link_has_the_name_of_the_link(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "away", "first", candidates=3, failed=0)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "old").symlink_to(run.folder)
+    runs = Runs(tmp_path / "runs")
+    data = runs.read("old")
+    assert data.name == "old"
+    shown = dict(zip(CANDIDATE, candidate_values(runs, data, View(run="old", candidate=1)), strict=True))
+    assert shown["network-title.children"] == "The network of #1"
