@@ -118,7 +118,8 @@ def _read(row: dict[str, Any]) -> Latency:
         int(row["queries"]),
         None if size is None else int(size),
         str(row["measured"]),
-        float(row["share"]),
+        # Those of versions that did not look at it are taken to be of a machine that did nothing else.
+        float(row.get("share", 1.0)),
     )
 
 

@@ -127,3 +127,12 @@ def test_the_card_of_a_trained_network_says_its_latencies(tmp_path: Path) -> Non
     )
     assert card.count("| latency |") == 2
     assert json.loads((trained.folder / LATENCY_FILE).read_text())[0]["setup"]["cpu"] == "AMD EPYC"
+
+
+def test_latencies_of_versions_that_did_not_look_for_other_work_are_read(tmp_path: Path) -> None:
+    latency = Latency("shoes", "a", SETUP, 0.005, 0.006, 64, None, "2026-11-29")
+    add_latencies(tmp_path, [latency])
+    path = tmp_path / LATENCY_FILE
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([{k: v for k, v in row.items() if k != "share"} for row in rows]))
+    assert read_latencies(tmp_path) == (latency,)
