@@ -17,6 +17,7 @@ from bft_nas.dashboard._canvas import HEIGHT, WIDTH, Canvas
 from bft_nas.dashboard._style import INK
 from bft_nas.network.published import BUTTERFLIES, best_within, static_front
 from bft_nas.record.columns import Column, column_named, columns_for
+from bft_nas.record.latency import busy_on
 
 # Both of a contrast that reads on white as well as on near-black, and apart from the candidates' viridis and from
 # the winners' orange with any colour vision.
@@ -295,7 +296,8 @@ def _reference_text(row: Mapping[Any, Any]) -> str:
 def network_lines(row: Mapping[Any, Any]) -> list[str]:
     """A trained network and its outcome, in the lines of a label."""
     cells = ((column, column.cell(row)) for column in columns_for("point", row))
-    return [f"{column.heading} {escape(cell)}" for column, cell in cells if cell]
+    busy = [f"<i>{escape(line)}</i>" for line in wrap(busy_on(row), 48)]
+    return [*(f"{column.heading} {escape(cell)}" for column, cell in cells if cell), *busy]
 
 
 def _published_text(row: Mapping[Any, Any], best: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,10 +176,30 @@ def with_latency(frame: pd.DataFrame, latencies: Sequence[Latency], key: str = "
 
 def _on(latency: Latency) -> str:
     busy = busy_text(latency.share)
-    return f"{latency.setup.text}; {busy}" if busy else latency.setup.text
+    return f"{latency.setup.text}{_BUSY}{busy}" if busy else latency.setup.text
+
+
+_BUSY = "; "
+"""Between the setup and that the machine was busy, in the column."""
+
+
+def setup_on(frame: pd.DataFrame) -> str:
+    """The setup of the latencies of results, or references, for people; empty where there are none."""
+    return next((text.partition(_BUSY)[0] for text in _texts(frame)), "")
+
+
+def busy_on(row: Mapping[Any, Any]) -> str:
+    """That a machine did other work while the latency of a row was measured; empty where it did not."""
+    return str(row.get(SETUP_COLUMN) or "").partition(_BUSY)[2]
 
 
 def measured_on(frame: pd.DataFrame) -> str:
-    """The setup of the latencies of results, or references, for people; empty where there are none."""
-    texts = frame.get(SETUP_COLUMN, ())
-    return next((str(text) for text in texts if text), "")
+    """As `setup_on`, and how many of them were measured beside other work, where any was."""
+    texts = _texts(frame)
+    busy = sum(_BUSY in text for text in texts)
+    remark = f"{_BUSY}{busy} of {len(texts)} measured beside other work, and therefore too long"
+    return f"{setup_on(frame)}{remark if busy else ''}"
+
+
+def _texts(frame: pd.DataFrame) -> list[str]:
+    return [str(text) for text in frame.get(SETUP_COLUMN, ()) if text]

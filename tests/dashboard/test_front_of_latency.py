@@ -13,7 +13,7 @@ from bft_nas.dashboard._front import FRONT, front_values
 from bft_nas.dashboard._run_data import RunData
 from bft_nas.dashboard._view import View, parse_view, view_query
 from bft_nas.dashboard.front import front_figure
-from bft_nas.record.latency import Latency, Setup, with_latency
+from bft_nas.record.latency import Latency, Setup, measured_on, with_latency
 from tests.dashboard.pages import BUDGETS, make_data, make_references, make_results
 
 SETUP = Setup("onnxruntime", "1.32.0", 1, "float32", "AMD EPYC", 2)
@@ -77,6 +77,20 @@ def test_no_latency_of_another_setup_is_on_the_axis(data: RunData) -> None:
     figure = front_figure(results, BUDGETS, against="latency")
     assert [x for _, x in points(figure)] == pytest.approx([500])
     assert OTHER.cpu in figure.layout.xaxis.title.text
+
+
+def test_that_a_machine_was_busy_is_said_of_the_points_that_it_is_true_of(data: RunData) -> None:
+    first, *others = data.latencies
+    busy = with_latency(data.results, [replace(first, share=0.5), *others])
+    figure, quiet = (front_figure(each, BUDGETS, against="latency") for each in (busy, data.results))
+    assert figure.layout.xaxis.title.text == quiet.layout.xaxis.title.text
+    # Zoom lasts as long as this stays the same.
+    assert figure.layout.uirevision == quiet.layout.uirevision
+    told = [text for trace in figure.data if trace.hovertext is not None for text in trace.hovertext]
+    assert [text.startswith("<b>#0</b>") for text in told if "beside other work" in text] == [True]
+    assert measured_on(busy) == (
+        f"{SETUP.text}; 1 of {MEASURED} measured beside other work, and therefore too long"
+    )
 
 
 def test_against_macs_it_is_as_before(data: RunData) -> None:
