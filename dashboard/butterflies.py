@@ -11,6 +11,7 @@ from bft_nas.core.units import format_macs, format_percent
 from bft_nas.dashboard._style import BUTTERFLIES, SHARE_SCALE, axis, describe, layout, nothing
 from bft_nas.dashboard.network import KINDS, bars_of, stage_name
 from bft_nas.network import Architecture
+from bft_nas.record.pareto import front_in
 
 # Pixels of a row of the map, and of everything but the map.
 ROW = 26
@@ -48,7 +49,13 @@ def butterfly_figure(on_front: pd.DataFrame, architectures: Mapping[int, Archite
             "tickangle": 0,
             "title": {"text": "stage"},
         },
-        yaxis={"domain": [1 - height, 1], "showgrid": False, "ticklabelstandoff": 6, "type": "category"},
+        yaxis={
+            "domain": [1 - height, 1],
+            "showgrid": False,
+            "ticklabelstandoff": 6,
+            "type": "category",
+            "title": {"text": f"front {timed}"} if (timed := front_in(known)) else None,
+        },
         xaxis2=axis()
         | {"anchor": "y2", "matches": "x", "showgrid": False, "type": "category", "tickangle": 0},
         yaxis2=axis()

@@ -26,8 +26,8 @@ from bft_nas.dashboard._layers import (
 from bft_nas.dashboard._points import draw_candidates
 from bft_nas.dashboard._style import ACCENT, INK, describe, layout, log_ticks, say
 from bft_nas.record.columns import Column, column_named, is_missing
-from bft_nas.record.latency import measured_on
-from bft_nas.record.pareto import complete, front, objective, winners
+from bft_nas.record.latency import setup_on
+from bft_nas.record.pareto import complete, front, front_in, objective, winners
 from bft_nas.record.standings import outcome_text
 
 Against = Literal["macs", "latency"]
@@ -92,8 +92,10 @@ def front_figure(
         best = _measured(best)
     candidates, trained = complete(results), complete(references)
     on_front = front(candidates, (objective(against), objective("accuracy")))
+    # Of more objectives there is another front, which is no line here.
+    line = f"front in {across.heading} and accuracy" if front_in(results) else "front"
     counted = candidates_text(results)
-    kind = "front" if against == "macs" else f"front {measured_on(results)}"
+    kind = "front" if against == "macs" else f"front {setup_on(results)}"
     figure = go.Figure(layout=layout(kind, title=title, subtitle=counted, height=560 + LEGEND))
     figure.layout.margin.t += LEGEND
     lines = budgets if against == "macs" else ()
@@ -102,7 +104,7 @@ def front_figure(
     if candidates.empty:
         say(figure, _nothing_text(results))
     if not shown.empty:
-        _draw_front(figure, on_front, across)
+        _draw_front(figure, on_front, across, line)
         draw_candidates(figure, shown, candidates, results[results["state"] == "failed"], across)
         _draw_winners(figure, best, across)
     figure.layout.shapes = [*figure.layout.shapes, *rings(shown, selected, against)]
@@ -131,14 +133,14 @@ def front_figure(
         draw_published(figure, published, canvas, shown=show_published)
     log_axis(figure, low, high, across)
     if against == "latency":
-        setup = measured_on(results) or measured_on(references) or "nothing yet"
+        setup = setup_on(results) or setup_on(references) or "nothing yet"
         lines_of_setup = map(escape, wrap(setup, 46))
         figure.update_xaxes(title_text="<br>".join([f"{across.title} (log scale)", *lines_of_setup]))
         figure.layout.margin.b = 170
     figure.update_layout(yaxis_title_text="Validation accuracy", yaxis_ticksuffix="%")
     if best.empty:
         return describe(figure, _nothing_text(results))
-    return describe(figure, _alternative(counted, on_front, best, len(trained), across))
+    return describe(figure, _alternative(counted, line, on_front, best, len(trained), across))
 
 
 def _measured(results: pd.DataFrame) -> pd.DataFrame:
@@ -173,14 +175,14 @@ def _nothing_text(results: pd.DataFrame) -> str:
 
 
 def _alternative(
-    counted: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int, across: Column
+    counted: str, line: str, on_front: pd.DataFrame, best: pd.DataFrame, references: int, across: Column
 ) -> str:
     won = "; ".join(
         f"within {format_macs(row['for_budget'])} MACs candidate {row['number']} wins with {outcome_text(row)}"
         for row in best.to_dict("records")
     )
     beside = f", beside {references} references" if references else ""
-    return f"Validation accuracy against {across.heading}: {counted}{beside}. {len(on_front)} on the front; {won}."
+    return f"Validation accuracy against {across.heading}: {counted}{beside}. {len(on_front)} on the {line}; {won}."
 
 
 def _reached(rows: pd.DataFrame) -> list[float]:
@@ -245,14 +247,14 @@ def log_axis(figure: go.Figure, low: float, high: float, across: Column = MACS_A
     )
 
 
-def _draw_front(figure: go.Figure, on_front: pd.DataFrame, across: Column) -> None:
+def _draw_front(figure: go.Figure, on_front: pd.DataFrame, across: Column, name: str) -> None:
     if on_front.empty:
         return
     figure.add_trace(
         go.Scatter(
             x=scaled(on_front, across),
             y=percent(on_front),
-            name="front",
+            name=name,
             mode="lines",
             line={"shape": "hv", "color": INK, "width": 2},
             hoverinfo="skip",

@@ -32,7 +32,7 @@ from bft_nas.network.published import published_results
 from bft_nas.record import REFERENCE_COLUMNS, Run
 from bft_nas.record.columns import columns_for
 from bft_nas.record.latency import measured_on
-from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.pareto import complete, front, front_in, winners
 from bft_nas.record.standings import UNCONFIRMED, VERDICT_HEADINGS, rival_texts, verdict_rows, winner_text
 
 # The first one is the app's as well.
@@ -362,7 +362,11 @@ def _published_text(published: pd.DataFrame, shown: bool) -> str:
 
 
 def _front_table(on_front: pd.DataFrame) -> str:
-    return table("The front", columns_for("front", on_front), on_front, "No candidate is complete.")
+    timed = front_in(on_front)
+    about = f'<p class="about">The front {timed}: more candidates than on the line of the figure.</p>'
+    return (about if timed else "") + table(
+        "The front", columns_for("front", on_front), on_front, "No candidate is complete."
+    )
 
 
 def _unconfirmed(best: pd.DataFrame, data: RunData) -> str:

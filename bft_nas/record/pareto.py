@@ -180,13 +180,22 @@ def front(results: pd.DataFrame, objectives: Sequence[Objective] | None = None) 
     if candidates.empty:
         return candidates
     if objectives is None:
-        timed = PREDICTED in candidates and candidates[PREDICTED].notna().all()
-        objectives = OBJECTIVES_IN_TIME if timed else OBJECTIVES
+        objectives = OBJECTIVES_IN_TIME if _is_timed(candidates) else OBJECTIVES
     columns = [objective.column for objective in objectives]
     costs = candidates[columns].to_numpy(np.float64) * [objective.sign for objective in objectives]
     kept = candidates[non_dominated(costs)].sort_values("number").drop_duplicates(columns)
     ascending = [not objective.maximised for objective in objectives]
     return kept.sort_values(columns, ascending=ascending).reset_index(drop=True)
+
+
+def _is_timed(candidates: pd.DataFrame) -> bool:
+    return PREDICTED in candidates and bool(candidates[PREDICTED].notna().all())
+
+
+def front_in(results: pd.DataFrame) -> str:
+    """In what else than MACs and accuracy alone `front` is one, in words; empty where it is in nothing else."""
+    timed = _is_timed(complete(results))
+    return "in MACs, accuracy and predicted milliseconds" if timed else ""
 
 
 def by_proxy(results: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from bft_nas.record.confirmations import (
     samples_of,
 )
 from bft_nas.record.confirmed import Difference, compare, kendall_tau, pooled_spread, standard_error
-from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.pareto import complete, front, front_in, winners
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,7 +271,7 @@ def standing_texts(results: pd.DataFrame, budgets: Sequence[int], found: Sequenc
         if number in won:
             unconfirmed = f" ({UNCONFIRMED})" if is_missing(row.get("confirmed_error")) else ""
             return f"winner within {' and '.join(won[number])}{unconfirmed}"
-        return "on the front" if number in on_front else "behind the front"
+        return f"{'on' if number in on_front else 'behind'} the front {front_in(results)}".strip()
 
     return {
         int(row["number"]): "; ".join([standing(row), *candidate_texts(found, int(row["number"]))])

@@ -82,7 +82,8 @@ def test_other_fusions_than_dense_and_butterflies_have_names_of_their_own() -> N
     )
     told = {short_fusion(layer.fusion) for layer in cost(network).layers if layer.fusion}
     assert {name[0] for name in told} == {"d", "b", "g", "l"}
-    cells, *bars = butterfly_figure(pd.DataFrame({"number": [0], "macs": [30_000_000]}), {0: network}).data
+    row = {"number": 0, "state": "complete", "macs": 30_000_000, "accuracy": 0.5}
+    cells, *bars = butterfly_figure(pd.DataFrame([row]), {0: network}).data
     shown = {name for text in cells.text[0] for name in text.split("+")}
     assert shown - {"", "dense"} == {name.removeprefix("b") for name in told - {"d"}}
     assert {"dense", "grouped", "low rank grouped"} < {bar.name for bar in bars}

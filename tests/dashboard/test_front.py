@@ -5,9 +5,11 @@ import plotly.graph_objects as go
 import pytest
 
 from bft_nas.dashboard import front_figure
+from bft_nas.dashboard._points import _hover_text
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.front import candidates_text
 from bft_nas.record.pareto import complete, front, winners
+from bft_nas.record.standings import standing_texts
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, STOPPED, make_references, make_results
 
 
@@ -46,6 +48,29 @@ def test_front_and_winners_in_the_figure_are_those_of_the_frame() -> None:
     assert list(named(figure, "winner").text) == [f"#{number}" for number in best["number"]]
     assert [shape.x0 for shape in figure.layout.shapes] == [20, 50]
     assert [note.text for note in figure.layout.annotations] == ["20M", "50M"]
+
+
+def test_a_front_in_three_objectives_is_not_called_as_the_line_in_two_is() -> None:
+    results = make_results().assign(predicted_ms=lambda rows: 3.0 - 0.1 * rows["number"])
+    figure = front_figure(results, BUDGETS)
+    line = named(figure, "front in MACs and accuracy")
+    assert f"{len(line.x)} on the front in MACs and accuracy" in alternative(figure)
+    on_front = front(results)
+    assert len(on_front) > len(line.x)
+    told = standing_texts(results, (), ())
+    named_so = [number for number, text in told.items() if text.startswith("on the front")]
+    assert sorted(on_front["number"]) == named_so
+    assert {told[number] for number in named_so} == {
+        "on the front in MACs, accuracy and predicted milliseconds"
+    }
+
+
+def test_what_pointing_says_is_made_once_for_a_candidate_without_some_value() -> None:
+    results = make_results().assign(latency=float("nan"))
+    front_figure(results, BUDGETS)
+    made = _hover_text.cache_info().misses
+    front_figure(results, BUDGETS)
+    assert _hover_text.cache_info().misses == made
 
 
 def test_pointing_at_a_candidate_tells_what_it_is() -> None:
