@@ -16,7 +16,15 @@ from werkzeug.utils import redirect
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard._candidate import CANDIDATE, candidate_values
 from bft_nas.dashboard._front import FRONT, front_values
-from bft_nas.dashboard._layout import TRAINED, lost_page, run_facts, run_page, trained_text
+from bft_nas.dashboard._layout import (
+    TRAINED,
+    families_of,
+    lost_page,
+    run_facts,
+    run_links,
+    run_page,
+    trained_text,
+)
 from bft_nas.dashboard._parts import fill
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import cannot_be_shown, tell_terminal
@@ -24,6 +32,7 @@ from bft_nas.dashboard._trained import trained_page
 from bft_nas.dashboard._view import (
     FILTERS,
     MACS,
+    MOST_MARKED,
     Range,
     View,
     budget_stops,
@@ -87,7 +96,7 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
         view, problems = asked(search)
         if not view.run:
             raise UserError(f"There is no run under '{runs.folder}' yet.")
-        version, data = _version(runs, [view.run]), runs.read(view.run)
+        version, data = _version(runs, view), runs.read(view.run)
         trained = len(runs.trainings.names())
         page = html.Div(run_page(data, view, version, runs.names(), problems, trained))
         fill(page, FRONT, front_values(data, view))
@@ -244,12 +253,20 @@ def _listen_to_figures(app: Dash) -> None:
             raise PreventUpdate
         return zoomed
 
-    @app.callback(Output("marked", "data"), Input("table", "selectedRows"), prevent_initial_call=True)
-    def select_rows(rows: Any) -> list[int]:
-        if not isinstance(rows, list):
+    @app.callback(
+        Output("marked", "data"),
+        Input("table", "selectedRows"),
+        State("table", "rowData"),
+        State("marked", "data"),
+        prevent_initial_call=True,
+    )
+    def select_rows(selected: Any, rows: list[dict[str, Any]], marked: list[int]) -> list[int]:
+        if not isinstance(selected, list):
             # Rows that the page itself selects, named by their ids.
             raise PreventUpdate
-        return sorted(row["number"] for row in rows)
+        # What a filter hides stays marked.
+        hidden = {*marked} - {row["number"] for row in rows}
+        return sorted({*hidden, *(row["number"] for row in selected)})[:MOST_MARKED]
 
 
 def _zoomed(axes: Mapping[str, Any], changed: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,6 +291,9 @@ def _follow(app: Dash, runs: Runs) -> None:
         Output("live", "children"),
         Output("facts", "children"),
         Output("trained-count", "children"),
+        Output("families", "options"),
+        Output("runs", "options"),
+        Output("all-runs", "children"),
         Input("clock", "n_intervals"),
         State("version", "data"),
         State("view", "data"),
@@ -282,23 +302,44 @@ def _follow(app: Dash, runs: Runs) -> None:
     )
     def follow(_: int, version: str, before: dict[str, Any], well: bool) -> tuple[Any, ...]:
         view = View.from_stored(before)
-        names = dict.fromkeys([view.run, *(view.runs if view.tab == "search" else ())])
         try:
-            now = _version(runs, list(names))
+            now = _version(runs, view)
             if now == version and well:
                 raise PreventUpdate
             data = runs.read(view.run)
         except UserError as error:
             if not well:
                 raise PreventUpdate from None
-            return no_update, f"{error}; what is shown is what it was.", False, "", no_update, no_update
-        count = trained_text(len(runs.trainings.names()))
-        return now, "", True, _live(candidates_text(data.results)), run_facts(data), count
+            return no_update, f"{error}; what is shown is what it was.", False, "", *[no_update] * 5
+        names = runs.names()
+        return (
+            now,
+            "",
+            True,
+            _live(candidates_text(data.results)),
+            run_facts(data),
+            trained_text(len(runs.trainings.names())),
+            families_of(data, view),
+            list(reversed(names)),
+            run_links(names, view.run),
+        )
 
 
-def _version(runs: Runs, names: Sequence[str]) -> str:
-    """What differs when the records of these runs have, or a training to the end has begun or ended."""
-    return str([*(runs.signature(name) for name in names), runs.trainings.standing()])
+def _version(runs: Runs, view: View) -> str:
+    """What differs when the records of a view's runs have, or a run or a training to the end has begun or ended.
+
+    UserError when its own run is not there any more.
+    """
+    others = [name for name in view.runs if name != view.run] if view.tab == "search" else []
+    found = [runs.signature(view.run), *(_signature_of_other(runs, name) for name in others)]
+    return str([*found, runs.names(), runs.trainings.standing()])
+
+
+def _signature_of_other(runs: Runs, name: str) -> Any:
+    try:
+        return runs.signature(name)
+    except UserError:
+        return None
 
 
 def _live(text: str) -> str:

@@ -34,6 +34,19 @@ MOVE_SHAPES = """(shapes) => {
   };
   move();
 }"""
+# Plotly takes the ranges that it draws first for the whole, be they those of a zoom that an address asks for.
+RESET_TO_WHOLE = """(whole) => {
+  window.wholeOfFront = whole;
+  const note = () => {
+    const axes = document.querySelector("#front .js-plotly-plot")?._fullLayout;
+    if (window.wholeOfFront !== whole || !document.querySelector("#front")) return;
+    if (!axes?.xaxis || !axes.yaxis) return void setTimeout(note, 50);
+    for (const name of ["x", "y"])
+      if (whole[name]) [axes[`${name}axis`]._rangeInitial0, axes[`${name}axis`]._rangeInitial1] = whole[name];
+  };
+  if (whole) note();
+  return null;
+}"""
 FRONT = (
     "front.figure",
     "front-figure.aria-label",
@@ -83,6 +96,11 @@ def register(app: Dash, runs: Runs) -> None:
 
     app.clientside_callback(  # type: ignore[no-untyped-call]
         MOVE_SHAPES, Input("shapes", "data"), prevent_initial_call=True
+    )
+
+    # One without an output would not be called when the page comes.
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        RESET_TO_WHOLE, Output("whole", "data"), Input("drawn", "data")
     )
 
     @app.callback(

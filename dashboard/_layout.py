@@ -96,6 +96,7 @@ def run_page(
         dcc.Store(id="version", data=version),
         dcc.Store(id="drawn"),
         dcc.Store(id="shapes"),
+        dcc.Store(id="whole"),
         html.A("To the candidates", href="#front-section", className="skip"),
         _header(data, names, trained),
         html.Div(
@@ -131,9 +132,19 @@ def run_facts(data: RunData) -> Pieces:
 
 def runs_list(names: Sequence[str], current: str) -> html.Details:
     """All runs, the newest first, as links behind their number."""
+    return html.Details(run_links(names, current), id="all-runs", className="runs")
+
+
+def run_links(names: Sequence[str], current: str) -> Pieces:
+    """The inside of a `runs_list`."""
     links = [html.Li(_run_link(name, current)) for name in reversed(names)]
     text = f"{len(names)} run{'' if len(names) == 1 else 's'}"
-    return html.Details([html.Summary(text), html.Ul(links)], className="runs")
+    return [html.Summary(text), html.Ul(links)]
+
+
+def families_of(data: RunData, view: View) -> list[str]:
+    """The families that can be chosen."""
+    return sorted({*data.results["family"], *view.families})
 
 
 def trained_text(count: int) -> str:
@@ -149,7 +160,6 @@ def _run_link(name: str, current: str) -> html.A:
 def _filters(data: RunData, view: View) -> html.Section:
     stops = budget_stops(data.budgets)
     budgets = {stops.index(budget): format_macs(budget) for budget in data.budgets}
-    families = sorted({*data.results["family"], *view.families})
     return html.Section(
         [
             html.Div(
@@ -170,7 +180,9 @@ def _filters(data: RunData, view: View) -> html.Section:
             _labelled("Fusions", dcc.Dropdown(FUSIONS, view.fusion or None, id="fusion", placeholder="any")),
             _labelled(
                 "Family",
-                dcc.Dropdown(families, list(view.families), id="families", multi=True, placeholder="all"),
+                dcc.Dropdown(
+                    families_of(data, view), list(view.families), id="families", multi=True, placeholder="all"
+                ),
             ),
             _labelled(
                 "Status", dcc.Dropdown(STATES, list(view.states), id="states", multi=True, placeholder="all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -76,7 +77,8 @@ def _fill_again(app: Dash, runs: Runs, tab: str) -> None:
             prevent_initial_call=True,
         )
         def compare_again(version: str, names: Any, before: dict[str, Any]) -> tuple[Any, ...]:
-            return _values(tab, runs, View.from_stored(before))
+            # The view that the choice is written into may be still without it.
+            return _values(tab, runs, replace(View.from_stored(before), runs=tuple(names or ())))
 
         return
 

@@ -22,6 +22,8 @@ TABS = {"butterflies": "Where butterflies pay", "search": "The search itself", "
 # Leading digits of the numbers of MACs at which the slider stops, in tenths.
 STOPS = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 LONGEST_QUERY = 4000
+MOST_MARKED = 300
+"""Candidates that an address has room for."""
 
 MACS = "macs"
 
@@ -109,7 +111,7 @@ def view_query(view: View) -> str:
     """The query of an address that `parse_view` makes the view of again.
 
     >>> view_query(View(run="mobile-50M", macs=35_000_000, marked=(1, 4)))
-    '?run=mobile-50M&macs=35000000&marked=1&marked=4'
+    '?run=mobile-50M&macs=35000000&marked=1,4'
     """
     given = {field.name: getattr(view, field.name) for field in fields(view)}
     defaults = {field.name: field.default for field in fields(view)}
@@ -118,7 +120,7 @@ def view_query(view: View) -> str:
         for name, value in given.items()
         if value != defaults[name]
     }
-    return f"?{urlencode(parts, doseq=True)}" if parts else ""
+    return f"?{urlencode(parts, doseq=True, safe=',')}" if parts else ""
 
 
 def parse_number(text: str) -> int:
@@ -177,9 +179,11 @@ def filtered(
         families: a list, or None for all.
         states: a list of some of `STATES`, or None for all.
     """
+    # What an address asks for may be between two stops.
+    kept = stop == nearest_stop(view.macs, stops)
     return replace(
         view,
-        macs=macs_at(stop, stops),
+        macs=view.macs if kept else macs_at(stop, stops),
         fusion=fusion or "",
         families=tuple(families or ()),
         states=tuple(states or ()),
@@ -237,14 +241,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "published": _yes,
     "candidate": parse_number,
     "beside": parse_number,
-    "marked": parse_number,
+    "marked": lambda text: tuple(map(parse_number, text.split(","))),
     "tab": _one_of(list(TABS)),
     "runs": str,
     "x": _range,
     "y": _range,
 }
 # These may be said several times; of the others the last one counts.
-_SEVERAL = ("families", "states", "marked", "runs")
+_SEVERAL = ("families", "states", "runs")
 
 
 def _with_part(view: View, name: str, text: str) -> View:
@@ -260,5 +264,5 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes"
     if isinstance(value, tuple):
-        return ",".join(f"{part:.6g}" for part in value)
+        return ",".join(map(str, value))
     return str(value)

@@ -92,6 +92,11 @@ def apart(results: pd.DataFrame) -> list[int]:
     return [int(number) for number in alone.loc[alone["state"] == "complete", "number"]]
 
 
+def set_value(page: Page, name: str, value: list[str]) -> None:
+    """What a dropdown holds, as a hand would have chosen it."""
+    page.evaluate("([id, value]) => dash_clientside.set_props(id, { value })", [name, value])
+
+
 def rings(page: Page) -> set[int]:
     texts = page.locator("#front .shape-label text").all_text_contents()
     return {int(text.strip().removeprefix("#")) for text in texts}
@@ -256,8 +261,38 @@ def test_selected_rows_are_ringed(page: Page, results: pd.DataFrame) -> None:
     best = results.sort_values("accuracy", ascending=False)["number"].tolist()[:2]
     for number in best:
         page.locator(f'#table .ag-center-cols-container [row-id="{number}"]').click(modifiers=["Control"])
-        expect(page).to_have_url(re.compile(f"marked={number}(&|$)"))
+        expect(page).to_have_url(re.compile(rf"marked=[\d,]*\b{number}\b"))
     until(page, lambda: rings(page) == set(best))
+
+
+def test_what_a_filter_hides_stays_marked(page: Page, results: pd.DataFrame) -> None:
+    show_tab(page, "All candidates")
+    for family in sorted(results["family"].unique())[:2]:
+        number = results.loc[results["family"] == family, "number"].iloc[0]
+        row = page.locator(f'#table .ag-center-cols-container [row-id="{number}"]')
+        row.scroll_into_view_if_needed()
+        row.click(modifiers=["Control"])
+        expect(page).to_have_url(re.compile(rf"marked=[\d,]*\b{number}\b"))
+    marked = re.search(r"marked=[\d,]+", page.url)
+    assert marked
+    set_value(page, "families", [family])
+    expect(page.locator("#table-says")).to_contain_text(" of ")
+    set_value(page, "families", [])
+    expect(page.locator("#table-says")).not_to_contain_text(" of ")
+    page.wait_for_timeout(500)
+    assert marked[0] in page.url
+
+
+def test_reset_leads_from_a_zoomed_link_to_the_whole(
+    window: BrowserContext, address: str, seen: Page
+) -> None:
+    with looking(window, f"{address}?run=first&x=1.2,1.5&y=60,75") as page:
+        drawn(page)
+        assert ranges(page) == pytest.approx([1.2, 1.5, 60, 75])
+        page.locator("#front .nsewdrag").first.hover()
+        page.locator("#front [data-title='Reset axes']").click()
+        until(page, lambda: ranges(page) == pytest.approx(ranges(seen)))
+        expect(page).not_to_have_url(re.compile("[xy]="))
 
 
 def test_the_table_is_sorted_and_filtered_by_its_heads(page: Page, results: pd.DataFrame) -> None:
@@ -359,6 +394,19 @@ def test_runs_are_on_the_plots_of_the_search_together(window: BrowserContext, ad
         expect(curve.locator(".legendtext", has_text="other")).to_have_count(1)
         for name in ("hypervolume_seconds", "rate", "time", "failures", "rungs"):
             expect(page.locator(f"#{name} .main-svg").first).to_be_visible()
+
+
+def test_the_plots_of_the_search_have_the_runs_that_are_chosen(
+    window: BrowserContext, address: str, run: Run
+) -> None:
+    with looking(window, f"{address}?run=first&tab=search") as page:
+        names = page.locator("#time .ytick text")
+        expect(names).to_have_text(["first"])
+        # What is drawn is drawn because of the choice.
+        page.evaluate("dash_clientside.set_props('clock', {disabled: true})")
+        for chosen in (["first", "other"], ["other"]):
+            set_value(page, "runs", chosen)
+            expect(names).to_have_text(chosen[::-1])
 
 
 def test_every_figure_has_words_for_those_who_do_not_see_it(page: Page) -> None:

@@ -113,6 +113,33 @@ def test_a_run_that_is_deleted_while_it_is_shown(window: BrowserContext, tmp_pat
         expect(page.locator("#gone")).to_be_hidden(timeout=15_000)
 
 
+def test_what_can_be_chosen_follows_the_runs_and_their_candidates(
+    window: BrowserContext, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, "first", candidates=20, failed=0)
+    make_run(tmp_path, "beside", candidates=2, failed=0)
+    journal = run.folder / "study.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
+    families = (
+        "JSON.stringify(document.querySelector('#families') && dash_component_api.getLayout('families'))"
+    )
+    with served(tmp_path) as address, looking(window, f"{address}?run=first&tab=search&runs=beside") as page:
+        drawn(page)
+        journal.write_bytes(whole)
+        make_run(tmp_path, "newer", candidates=1, failed=0)
+        expect(page.locator("#all-runs summary")).to_have_text("3 runs")
+        for name in run.results()["family"].unique():
+            until(page, lambda name=name: name in page.evaluate(families))
+        # A run on the plots that is gone does not keep the page from its own.
+        shutil.rmtree(tmp_path / "beside")
+        expect(page.locator("#all-runs summary")).to_have_text("2 runs")
+        expect(page.locator("#trouble")).to_contain_text("run 'beside': not found")
+        expect(page.locator("#gone")).to_be_hidden()
+        run.record_references([])
+        expect(page.locator("#live")).to_contain_text("20 candidates trained")
+
+
 LITTLE: dict[str, tuple[dict[str, int], str]] = {
     "empty": ({"candidates": 0}, "No candidates yet."),
     "one-candidate": ({"candidates": 1, "failed": 0}, "1 candidate trained."),

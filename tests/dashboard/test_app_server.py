@@ -82,7 +82,10 @@ def test_a_run_that_is_none_of_the_folder_is_not_read(
 
 def test_a_browser_cannot_ask_for_a_run_elsewhere_behind_the_pages_back(address: str) -> None:
     view = {"run": "../elsewhere/secret", "tab": "butterflies"}
-    output = "..version.data...gone.children...gone.hidden...live.children...facts.children...trained-count.children.."
+    output = (
+        "..version.data...gone.children...gone.hidden...live.children...facts.children...trained-count.children..."
+        "families.options...runs.options...all-runs.children.."
+    )
     outputs = [
         {"id": key.split(".")[0], "property": key.split(".")[1]} for key in output.strip(".").split("...")
     ]

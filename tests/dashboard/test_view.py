@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bft_nas.dashboard._view import (
     FILTERS,
     FUSIONS,
+    MOST_MARKED,
     STATES,
     View,
     budget_stops,
@@ -29,6 +30,8 @@ VIEWS = st.builds(
     states=st.sampled_from([(), ("complete",), tuple(STATES)]),
     published=st.booleans(),
     candidate=st.none() | st.integers(0, 99),
+    marked=st.lists(st.integers(0, 999_999_999), max_size=MOST_MARKED, unique=True).map(tuple),
+    y=st.none() | st.tuples(st.floats(0, 50), st.floats(50, 100, exclude_min=True)),
 )
 
 
@@ -49,3 +52,20 @@ def test_a_view_with_what_the_filters_hold_keeps_the_rest(view: View, before: Vi
 @given(VIEWS)
 def test_an_address_gives_back_its_view(view: View) -> None:
     assert parse_view(view_query(view)) == (view, ())
+
+
+def test_an_address_has_room_for_all_that_is_marked() -> None:
+    view = View(run="a" * 80, marked=tuple(range(10**9 - MOST_MARKED, 10**9)))
+    assert parse_view(view_query(view)) == (view, ())
+
+
+def test_a_deep_zoom_stays_a_zoom() -> None:
+    view = View(y=(69.320112, 69.320118))
+    assert parse_view(view_query(view)) == (view, ())
+
+
+def test_macs_between_two_stops_of_the_slider_stay_until_it_is_moved() -> None:
+    view = View(macs=34_500_000)
+    stop = nearest_stop(view.macs, STOPS)
+    assert filtered(view, STOPS, stop, None, None, None) == view
+    assert filtered(view, STOPS, stop - 1, None, None, None).macs == STOPS[stop - 1]
