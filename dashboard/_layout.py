@@ -356,7 +356,7 @@ def _table() -> Pieces:
     return [
         html.Div(
             [
-                html.P(id="table-says", className="about"),
+                html.P([html.Span(id="table-says"), html.Span(id="table-left")], className="about"),
                 html.Button("Download as CSV", id="csv"),
                 dcc.Download(id="csv-file"),
             ],

@@ -18,6 +18,11 @@ def _definition(column: Column) -> dict[str, Any]:
         "headerName": column.title,
         "headerTooltip": column.hover,
         "filter": "agNumberColumnFilter" if column.format.numeric else "agTextColumnFilter",
+        "filterValueGetter": {
+            "function": f"numberShown(params.data['{column.name}'], '{column.format.name}')"
+        }
+        if column.format.numeric
+        else None,
         "type": "rightAligned" if column.alignment == "right" else None,
         "valueFormatter": {"function": f"shown(params.value, '{column.format.name}')"},
         "tooltipValueGetter": {"function": f"exactly(params.value, '{column.unit}')"}

@@ -54,15 +54,29 @@ def register(app: Dash, runs: Runs) -> None:
     for name in TABS:
         _fill_again(app, runs, name)
 
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        """(left, rows) => (left && rows && left.length < rows.length
+          ? ` The filters of the columns leave ${left.length} of them.` : "")""",
+        Output("table-left", "children"),
+        Input("table", "virtualRowData"),
+        State("table", "rowData"),
+        prevent_initial_call=True,
+    )
+
     @app.callback(
         Output("csv-file", "data"),
         Input("csv", "n_clicks"),
         State("view", "data"),
+        State("table", "virtualRowData"),
         prevent_initial_call=True,
     )
-    def download_csv(clicks: int, before: dict[str, Any]) -> dict[str, Any]:
+    def download_csv(
+        clicks: int, before: dict[str, Any], left: list[dict[str, Any]] | None
+    ) -> dict[str, Any]:
         view = View.from_stored(before)
         results = select(runs.read(view.run).results, view)
+        if left is not None:
+            results = results[results["number"].isin([row["number"] for row in left])]
         return dict(dcc.send_data_frame(results.to_csv, f"{view.run}.csv", index=False))  # type: ignore[attr-defined, no-untyped-call]
 
 

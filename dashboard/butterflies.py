@@ -138,7 +138,7 @@ def _draw_kinds(figure: go.Figure, fusions: pd.DataFrame, stages: list[int], nam
     counts = told.groupby(["stage", "kind", "of"]).size().unstack(["kind", "of"], fill_value=0)
     counts = counts.reindex(stages, fill_value=0)
     parts = 100 * counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    radices = sorted(of for kind, of in counts.columns if kind == "butterfly")
+    radices = sorted(told.loc[told["kind"] == "butterfly", "of"].unique().tolist())
     others = [(kind, 0) for kind in KINDS if (kind, 0) in counts]
     for kind, of in (*others, *(("butterfly", radix) for radix in radices)):
         name = f"radix {of}" if of else kind

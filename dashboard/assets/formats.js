@@ -18,6 +18,7 @@ const FORMATS = {
   share: (part) => `${fixed(100 * part, 0)}%`,
   macs: (macs) => {
     // What no network has.
+    if (macs > 0 && macs < 1000) return fixed(macs, 0);
     if (macs >= 1e15) return Number(macs.toPrecision(3)).toExponential();
     const scale = 10 ** (macs > 0 ? digitsOfThree(macs / 1e6, Math.trunc) : 0);
     return `${Math.floor((macs * scale) / 1e6) / scale}M`;
@@ -30,7 +31,9 @@ const FORMATS = {
 };
 const isMissing = (value) => value === null || value === undefined;
 const shown = (value, format) => (isMissing(value) ? "" : FORMATS[format](value));
+// What a filter of a column compares with what somebody types, who has seen the cells.
+const numberShown = (value, format) => (isMissing(value) ? null : parseFloat(shown(value, format)));
 const exactly = (value, unit) => (isMissing(value) ? "" : `${value.toLocaleString("en")} ${unit}`);
 
 // The grid of the app finds them here.
-window.dashAgGridFunctions = { ...window.dashAgGridFunctions, shown, exactly };
+window.dashAgGridFunctions = { ...window.dashAgGridFunctions, shown, exactly, numberShown };

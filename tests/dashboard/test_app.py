@@ -323,6 +323,22 @@ def test_the_csv_holds_what_the_filters_leave(
     pd.testing.assert_frame_equal(read, expected.reset_index(drop=True), check_dtype=False)
 
 
+def test_filters_of_columns_go_by_what_cells_show_and_for_the_csv(
+    window: BrowserContext, address: str, results: pd.DataFrame
+) -> None:
+    row = results[results["state"] == "complete"].iloc[0]
+    shown = f"{row['accuracy']:.2%}"
+    alike = results["accuracy"].map(lambda accuracy: f"{accuracy:.2%}" == shown)
+    with looking(window, f"{address}?tab=table", width=3000) as page:
+        page.add_style_tag(content="main { max-width: none !important }")
+        page.get_by_label("Accuracy Filter Input").first.fill(shown.removesuffix("%"))
+        expect(page.locator("#table-left")).to_contain_text(f"leave {alike.sum()} of them")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download as CSV").click()
+        read = pd.read_csv(download.value.path(), keep_default_na=False)
+    assert read["number"].tolist() == results.loc[alike, "number"].tolist()
+
+
 def test_an_address_shows_what_its_sender_saw(
     window: BrowserContext, address: str, apart: list[int], results: pd.DataFrame
 ) -> None:
