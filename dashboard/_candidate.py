@@ -81,7 +81,8 @@ def register(app: Dash, runs: Runs) -> None:
         Input("export", "n_clicks"),
         State("view", "data"),
         running=[
-            (Output("export", "disabled"), True, False),
+            # Not of the button itself, which the candidate that is shown by then may have no use for.
+            (Output("exporting", "disabled"), True, False),
             (Output("export", "children"), "Exporting and checking ...", "Export as PyTorch and ONNX"),
         ],
         prevent_initial_call=True,

@@ -16,6 +16,8 @@ from bft_nas.record import RUNS
 from bft_nas.record.trained import TRAINED
 
 NO_WEIGHTS = "there are no weights of it; a search keeps those of the front and of what it confirms"
+LONGEST = 900
+"""Seconds that an export may take, while others wait for it."""
 # An export takes a core for some seconds and much memory: one at a time.
 _EXPORTING = Lock()
 
@@ -44,8 +46,17 @@ def train_command(run: Path, number: int, trained: Path) -> str:
     >>> train_command(Path("runs/mobile-50M"), 7, Path("trained"))
     'bft-nas train mobile-50M --candidate 7'
     """
-    where = [] if trained == TRAINED else ["--trained", str(trained)]
-    return printable(shlex.join(["bft-nas", "train", *_named(run, number), *where]))
+    return printable(shlex.join(["bft-nas", "train", *_named(run, number), *_into(trained)]))
+
+
+def first_command(run: Path | None, trained: Path) -> str:
+    """The command that trains the winner of the run in a folder, or a known network where there is no run.
+
+    >>> first_command(Path("runs/mobile-50M"), Path("trained")), first_command(None, Path("mine"))
+    ('bft-nas train mobile-50M', 'bft-nas train mobilenet_v3_small --flops 50M --trained mine')
+    """
+    what = ["mobilenet_v3_small", "--flops", "50M"] if run is None else [run.name, *_under(run)]
+    return printable(shlex.join(["bft-nas", "train", *what, *_into(trained)]))
 
 
 def exported_zip(run: Path, number: int) -> bytes:
@@ -64,16 +75,22 @@ def _zip(arguments: list[str], name: str) -> bytes:
     It runs in a process of its own: torch neither slows this one nor stays in it.
 
     Raises:
-        UserError: there is nothing to export, or a file does not agree with its network.
+        UserError: there is nothing to export, it takes too long, or a file does not agree with its network.
     """
     with _EXPORTING, TemporaryDirectory() as temporary:
         folder = Path(temporary) / name
-        done = subprocess.run(
-            [sys.executable, "-m", "bft_nas.cli.main", *arguments, "-o", str(folder)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "bft_nas.cli.main", *arguments, "-o", str(folder)],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=LONGEST,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"the export was not done after {LONGEST} seconds; its command has all the time it takes"
+            ) from None
         if done.returncode:
             raise UserError(one_line(done.stderr).removeprefix("bft-nas: error: ") or "the export failed")
         content = BytesIO()
@@ -85,5 +102,12 @@ def _zip(arguments: list[str], name: str) -> bytes:
 
 
 def _named(run: Path, number: int) -> list[str]:
-    where = [] if run.parent == RUNS else ["--runs", str(run.parent)]
-    return [run.name, *where, "--candidate", str(number)]
+    return [run.name, *_under(run), "--candidate", str(number)]
+
+
+def _under(run: Path) -> list[str]:
+    return [] if run.parent == RUNS else ["--runs", str(run.parent)]
+
+
+def _into(trained: Path) -> list[str]:
+    return [] if trained == TRAINED else ["--trained", str(trained)]

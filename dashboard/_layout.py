@@ -249,7 +249,9 @@ def _front(view: View) -> html.Section:
                     figure("curve"),
                     html.Div(
                         [
-                            html.Button("Export as PyTorch and ONNX", id="export"),
+                            html.Fieldset(
+                                html.Button("Export as PyTorch and ONNX", id="export"), id="exporting"
+                            ),
                             html.P(id="export-says", className="about", role="status"),
                             dcc.Download(id="exported"),
                         ],

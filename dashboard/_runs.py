@@ -15,6 +15,9 @@ from bft_nas.record.trained import TRAINED
 EXAMPLE = Path(__file__).parent / "example"
 """A finished search that is bundled, shown where there is no run yet."""
 
+MOST_OPEN = 16
+"""Runs that are kept read at a time."""
+
 Signature = tuple[tuple[str, int, int], ...]
 
 
@@ -85,7 +88,12 @@ class Runs:
                         # Another run under the name of one that was deleted.
                         run = Run(folder)
                     data = read_run(run)
+                    # Last of those that are kept.
+                    self._opened.pop(name, None)
                     self._opened[name] = (run, now, data)
+                    there = self.names()
+                    kept = [each for each in self._opened if each in there or each == name][-MOST_OPEN:]
+                    self._opened = {each: self._opened[each] for each in kept}
             except OSError as error:
                 self._opened.pop(name, None)
                 raise UserError(f"run '{name}': cannot be read ({error.strerror})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -146,10 +147,12 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
     proposals = data.proposals[data.proposals["number"].isin(results["number"])]
 
     def butterflies() -> go.Figure:
-        best = front(results)
-        return butterfly_figure(
-            best, {number: runs.architecture(view.run, number) for number in best["number"]}
-        )
+        best, networks = front(results), {}
+        for number in best["number"] if len(best) else ():
+            # As in the report, one whose network is not on disk is left out.
+            with suppress(UserError):
+                networks[number] = runs.architecture(view.run, number)
+        return butterfly_figure(best, networks)
 
     figures = (
         draw("butterflies", butterflies),

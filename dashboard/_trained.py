@@ -14,7 +14,7 @@ from dash.exceptions import PreventUpdate
 from flask import Response, abort
 
 from bft_nas.core.errors import UserError, printable
-from bft_nas.dashboard._download import trained_command, trained_zip
+from bft_nas.dashboard._download import first_command, trained_command, trained_zip
 from bft_nas.dashboard._html import WITH_SCRIPTS
 from bft_nas.dashboard._layout import EVERY, LIVE, TRAINED, runs_list, trained_text
 from bft_nas.dashboard._parts import EMPTY, Pieces, facts, figure, fill, outputs, scrolled
@@ -107,7 +107,7 @@ def _one() -> html.Section:
             html.Div(
                 [
                     html.A("Open the report", id="trained-report", target="_blank", className="button"),
-                    html.Button(EXPORT, id="trained-export"),
+                    html.Fieldset(html.Button(EXPORT, id="trained-export"), id="trained-exporting"),
                     dcc.Download(id="trained-exported"),
                 ],
                 className="actions",
@@ -154,7 +154,7 @@ def register(app: Dash, runs: Runs) -> None:
         Input("trained-export", "n_clicks"),
         State("trained-shown", "data"),
         running=[
-            (Output("trained-export", "disabled"), True, False),
+            (Output("trained-exporting", "disabled"), True, False),
             (Output("trained-export", "children"), "Exporting and checking ...", EXPORT),
         ],
         prevent_initial_call=True,
@@ -257,9 +257,9 @@ def _export_says(trained: Trained, summary: Summary, weights: bool) -> Any:
 def _list(runs: Runs, found: Sequence[Summary], problems: Sequence[str], current: str) -> Pieces:
     told = [html.P(problem, className="problem") for problem in problems]
     if not found:
-        first = runs.names()[-1] if not runs.is_empty else "mobilenet_v3_small --flops 50M"
+        run = None if runs.is_empty else runs.find(runs.names()[-1])
         where = f"No network was trained to the end under '{runs.trainings.folder}' yet. Begin with: "
-        return [html.P([printable(where), html.Code(f"bft-nas train {first}")]), *told]
+        return [html.P([printable(where), html.Code(first_command(run, runs.trainings.folder))]), *told]
     known = set(runs.names())
     rows = [html.Tr(_cells(each, known, current)) for each in found]
     numeric = {"MACs", "parameters"}

@@ -199,12 +199,14 @@ def _ticked(label: str, values: pd.Series[Any]) -> dict[str, Any]:
 
 def _logarithms(label: str, values: pd.Series[Any]) -> dict[str, Any]:
     """A log axis, with round numbers beside it."""
-    ticks = log_ticks(float(values.min()), float(values.max()))
+    low, high = float(values.min()), float(values.max())
+    # Between two that are near, or of one candidate, no number is round.
+    ticks = log_ticks(low, high) or sorted({low, high})
     return {
         "label": label,
         "values": np.log10(values).tolist(),
         "tickvals": np.log10(ticks).tolist(),
-        "ticktext": [f"{tick:g}" for tick in ticks],
+        "ticktext": [f"{tick:.4g}" for tick in ticks],
     }
 
 

@@ -255,7 +255,8 @@ def _failures_figure(runs: Mapping[str, RunData]) -> go.Figure:
         figure.add_trace(
             go.Bar(
                 x=counts[name].tolist(),
-                y=["<br>".join(map(escape, wrap(str(reason), 26)[:3])) for reason in counts.index],
+                # Not the reasons: long ones that begin alike would be one.
+                y=list(range(len(counts))),
                 orientation="h",
                 name=escape(str(name)),
                 marker={"color": COLOURS[rank % len(COLOURS)]},
@@ -267,7 +268,12 @@ def _failures_figure(runs: Mapping[str, RunData]) -> go.Figure:
     figure.update_xaxes(title_text="candidates", tickformat="d", rangemode="tozero")
     if counts.sum(axis=1).max() <= FEW:
         figure.update_xaxes(dtick=1)
-    figure.update_yaxes(ticklabelstandoff=6, showgrid=False)
+    figure.update_yaxes(
+        ticklabelstandoff=6,
+        showgrid=False,
+        tickvals=list(range(len(counts))),
+        ticktext=["<br>".join(map(escape, wrap(str(reason), 26)[:3])) for reason in counts.index],
+    )
     said = "; ".join(f"{int(count)} times {reason}" for reason, count in counts.sum(axis=1)[::-1].items())
     return describe(figure, f"Why candidates failed: {said}.")
 

@@ -84,6 +84,23 @@ def test_a_candidate_is_exported_from_the_page(
             assert b"import torch" in archive.read(f"tiny-{number}/model.py")
 
 
+def test_an_export_that_ends_beside_a_candidate_without_weights_leaves_the_button_off(
+    window: BrowserContext, address: str, searched: Run
+) -> None:
+    on_front = front(searched.results())["number"].tolist()
+    (behind, *_) = set(searched.results()["number"]) - set(on_front)
+    with looking(window, f"{address}?candidate={on_front[0]}") as page:
+        drawn(page)
+        button = page.locator("#export")
+        button.click()
+        expect(button).to_have_text("Exporting and checking ...")
+        page.get_by_label("Candidate", exact=True).fill(str(behind))
+        page.keyboard.press("Enter")
+        expect(page.locator("#export-says")).to_contain_text("No export")
+        expect(button).to_have_text("Export as PyTorch and ONNX", timeout=180_000)
+        expect(button).to_be_disabled()
+
+
 def test_without_weights_there_is_no_export(window: BrowserContext, address: str, searched: Run) -> None:
     (behind, *_) = set(searched.results()["number"]) - set(front(searched.results())["number"])
     with looking(window, f"{address}?candidate={behind}") as page:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import time
@@ -16,6 +17,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from bft_nas.core.errors import UserError
+from bft_nas.dashboard import _download, _runs
 from bft_nas.dashboard._runs import Runs
 from bft_nas.record import Run
 from tests.conftest import Command
@@ -220,3 +222,24 @@ def test_a_run_is_read_anew_when_another_takes_its_name(tmp_path: Path) -> None:
     time.sleep(0.01)
     make_run(tmp_path, "first", candidates=2, failed=0, seed=1)
     assert len(runs.read("first").results) == 2
+
+
+def test_few_of_the_runs_that_were_looked_at_are_kept_and_none_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_runs, "MOST_OPEN", 2)
+    runs = Runs(tmp_path)
+    for name in ("one", "two", "three"):
+        make_run(tmp_path, name, candidates=1, failed=0)
+        runs.read(name)
+    assert list(runs._opened) == ["two", "three"]
+    shutil.rmtree(tmp_path / "three")
+    runs.read("one")
+    assert list(runs._opened) == ["two", "one"]
+
+
+def test_an_export_that_does_not_end_lets_others_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_download, "LONGEST", 0.01)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"the export was not done after 0\.01 seconds"):
+            _download.exported_zip(Path("runs/none"), 0)

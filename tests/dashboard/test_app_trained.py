@@ -225,9 +225,11 @@ def test_before_the_first_one_the_page_says_the_command(tmp_path: Path) -> None:
     runs = Runs(tmp_path / "runs", tmp_path / "none")
     text = page_of(make_app(runs).server.test_client())
     assert "No network was trained to the end under" in text
-    assert "bft-nas train mobilenet_v3_small --flops 50M" in text
-    make_run(tmp_path / "runs", "second", candidates=1, failed=0)
-    assert '"bft-nas train second"' in page_of(make_app(runs).server.test_client())
+    into = f"--trained {tmp_path / 'none'}"
+    assert f"bft-nas train mobilenet_v3_small --flops 50M {into}" in text
+    make_run(tmp_path / "runs", "a second", candidates=1, failed=0)
+    command = f"bft-nas train 'a second' --runs {tmp_path / 'runs'} {into}"
+    assert f'"{command}"' in page_of(make_app(runs).server.test_client())
 
 
 def test_who_has_searched_for_nothing_comes_to_what_was_trained(tmp_path: Path) -> None:

@@ -66,6 +66,15 @@ def test_of_very_many_candidates_some_are_drawn_and_the_front_is_among_them() ->
     assert set(front(many)["number"]) <= set(lines.customdata)
 
 
+def test_axes_of_one_candidate_have_its_numbers_beside_them() -> None:
+    one = make_results(1, 0)
+    (lines,) = parallel_figure(one, make_data(one).proposals).data
+    axes = {axis.label: axis for axis in lines.dimensions}
+    for label, shown in (("MACs (M)", "20"), ("parameters (M)", "0.9")):
+        assert list(axes[label].ticktext) == [shown]
+        assert list(axes[label].tickvals) == list(axes[label].values)
+
+
 def test_without_a_complete_candidate_there_are_no_lines(data: RunData) -> None:
     failed = data.results[data.results["state"] == "failed"]
     assert alternative(parallel_figure(failed, data.proposals)) == "No candidate is complete."

@@ -22,7 +22,9 @@ from bft_nas.dashboard.network import bars_of
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 from bft_nas.network import Architecture
 from bft_nas.record import Run
+from bft_nas.record.pareto import front
 from tests.dashboard.browsing import looking, reached
+from tests.dashboard.made_up import make_run
 
 SAID = "This view cannot be shown (KeyError: 'no <b>layer</b>')."
 FIGURES = {
@@ -188,6 +190,14 @@ def test_the_page_has_all_views_but_the_one_that_cannot_be_made(
     assert len(told) <= 2
     for name, found in values.items():
         assert len(found) == len(whole[name])
+
+
+def test_a_candidate_without_a_network_on_disk_is_left_out_of_the_map_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "made-up", candidates=12, failed=0)
+    first, *others = front(run.results())["number"]
+    (run.folder / f"candidates/{first:04d}/architecture.json").unlink()
+    figure, *_ = page_values(tmp_path)["butterflies"]
+    assert [row[0] for row in figure.data[0].customdata] == others
 
 
 def test_a_page_whose_front_cannot_be_drawn_comes_with_all_else(

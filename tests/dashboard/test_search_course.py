@@ -12,7 +12,7 @@ from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, course, hypervolumes
 from bft_nas.record import Run
 from bft_nas.record.pareto import complete, hypervolume
-from tests.dashboard.pages import FRAMES, HOSTILE, make_data
+from tests.dashboard.pages import FRAMES, HOSTILE, make_data, make_results
 
 
 @pytest.fixture(name="data")
@@ -95,7 +95,15 @@ def test_failures_are_counted_by_reason_which_is_text(data: RunData) -> None:
     figure = search_figures({"a": replace(data, results=results)})["failures"]
     (bars,) = figure.data
     assert sorted(bars.x) == sorted([1, (results["state"] == "failed").sum() - 1])
-    assert not any("<script" in text for text in [*bars.y, *bars.customdata])
+    assert not any("<script" in text for text in [*figure.layout.yaxis.ticktext, *bars.customdata])
+
+
+def test_reasons_that_begin_alike_have_a_bar_each(data: RunData) -> None:
+    begin = "a kernel failed while the third convolution of the network was run on the device with too few channels"
+    failed = make_results(0, 3).assign(reason=[f"{begin}: 3", f"{begin}: 4", f"{begin}: 4"])
+    (bars,) = search_figures({"a": replace(data, results=failed)})["failures"].data
+    assert len(set(bars.y)) == 2
+    assert dict(zip(bars.customdata, bars.x, strict=True)) == {f"{begin}: 3": 1, f"{begin}: 4": 2}
 
 
 def test_few_failures_have_an_axis_of_whole_numbers(data: RunData) -> None:
