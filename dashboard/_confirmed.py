@@ -1,4 +1,4 @@
-"""What the confirmation says, in tables and in the front."""
+"""What the confirmation and the references say, in tables and in the front."""
 
 from __future__ import annotations
 
@@ -19,6 +19,26 @@ WHAT_IS_CONFIRMED = (
     " not to be told apart."
 )
 WHAT_IS_LEFT = "Candidates that were behind after half of it went no further."
+HOW_REFERENCES_ARE_TRAINED = (
+    "Known networks, trained under the protocol of the candidates; the width of each is solved to be the largest"
+    " within the budget."
+)
+
+
+def what_is_confirmed(verdicts: Sequence[Verdict]) -> str:
+    """What stands over all of them."""
+    left = any(verdict.left for verdict in verdicts)
+    return f"{WHAT_IS_CONFIRMED} {WHAT_IS_LEFT}" if left else WHAT_IS_CONFIRMED
+
+
+def sentence(text: str) -> str:
+    """Words of `bft_nas.dashboard._run_data.RunData.control` that stand alone."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def ranked_references(references: pd.DataFrame) -> pd.DataFrame:
+    """The rows for a table: those of a budget together, the most accurate first."""
+    return references.sort_values(["budget", "accuracy", "name"], ascending=[True, False, True])
 
 
 def confirmed_title(verdict: Verdict) -> str:

@@ -12,7 +12,13 @@ from dash import Dash, Input, Output, State, dcc, html, set_props
 
 from bft_nas.core.errors import UserError
 from bft_nas.dashboard import _table
-from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, confirmed_title
+from bft_nas.dashboard._confirmed import (
+    HOW_REFERENCES_ARE_TRAINED,
+    confirmed_title,
+    ranked_references,
+    sentence,
+    what_is_confirmed,
+)
 from bft_nas.dashboard._layout import BUTTERFLY_VIEWS, panel
 from bft_nas.dashboard._parts import fill, outputs, table
 from bft_nas.dashboard._run_data import RunData
@@ -23,8 +29,9 @@ from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.record.columns import REFERENCE_COLUMNS, columns_for
 from bft_nas.record.pareto import front
-from bft_nas.record.standings import VERDICT_HEADINGS, verdict_rows
+from bft_nas.record.standings import VERDICT_HEADINGS, rival_texts, verdict_rows
 
 KEYS = {
     "butterflies": tuple(
@@ -117,13 +124,24 @@ def _those_that_can_be_read(runs: Runs, names: Sequence[str]) -> dict[str, RunDa
 
 
 def _confirmed(data: RunData) -> list[Any]:
-    """A table of what was confirmed within each budget."""
-    if not data.verdicts:
-        return [html.P("No winner was confirmed by longer trainings.", className="about")]
-    parts: list[Any] = [html.P(WHAT_IS_CONFIRMED, className="about")]
+    """What was confirmed within each budget, and the references, in tables."""
+    parts: list[Any] = []
+    if data.verdicts:
+        parts.append(html.P(what_is_confirmed(data.verdicts), className="about"))
+    else:
+        parts.append(html.P("No winner was confirmed by longer trainings.", className="about"))
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
         parts += [html.H3(title), table(VERDICT_HEADINGS, verdict_rows(verdict), title)]
+        parts.append(html.Ul([html.Li(text) for text in rival_texts(verdict)]))
+    if data.control:
+        parts.append(html.P(sentence(data.control), className="about"))
+    if len(data.references):
+        rows = ranked_references(data.references)
+        columns = columns_for("references", rows, REFERENCE_COLUMNS)
+        cells = [[column.cell(row) for column in columns] for row in rows.to_dict("records")]
+        parts += [html.H3("References"), html.P(HOW_REFERENCES_ARE_TRAINED, className="about")]
+        parts.append(table([column.title for column in columns], cells, "References"))
     return parts
 
 

@@ -12,7 +12,13 @@ import plotly.graph_objects as go
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import write_text
 from bft_nas.core.units import format_macs
-from bft_nas.dashboard._confirmed import WHAT_IS_CONFIRMED, WHAT_IS_LEFT, confirmed_title
+from bft_nas.dashboard._confirmed import (
+    HOW_REFERENCES_ARE_TRAINED,
+    confirmed_title,
+    ranked_references,
+    sentence,
+    what_is_confirmed,
+)
 from bft_nas.dashboard._download import export_command
 from bft_nas.dashboard._embedded import embedded
 from bft_nas.dashboard._html import facts_list, figure_place, page_of
@@ -20,7 +26,7 @@ from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import Problem, cannot_be_shown, guarded
 from bft_nas.dashboard._tables import key, table, texts_table, winners_table
 from bft_nas.dashboard.butterflies import butterfly_figure
-from bft_nas.dashboard.choices import importance_figure, parallel_figure
+from bft_nas.dashboard.choices import WHAT_DECIDES, importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.front import candidates_text, front_figure
 from bft_nas.dashboard.network import architecture_yaml, bars_of, comparison_figure, strip_figure
@@ -54,10 +60,6 @@ WHAT_IS_COMPARABLE = (
     "Accuracy is that of the brief proxy training, on the validation split. It ranks the candidates of this"
     " search and is not what full training reaches; two accuracies are comparable only under the same"
     " protocol hash. What is confirmed was trained longer, with several seeds, under a protocol of its own."
-)
-HOW_REFERENCES_ARE_TRAINED = (
-    "Known networks, trained under the protocol of the candidates; the width of each is solved to be the largest"
-    " within the budget."
 )
 WHAT_IS_PUBLISHED = (
     "They are ImageNet top-1 of full trainings by others and stand on an axis of their own, at the right: they do"
@@ -288,7 +290,7 @@ radices, other fusions have the names of the tables. Below, the same fusions cou
 <p class="about">{escape(WHAT_THEY_ARE_WORTH)}</p>
 {places["placement"]}
 <h3>Which choices decide</h3>
-<p class="about">How much each choice separates the best tenth of the candidates from all (Optuna's PED-ANOVA).</p>
+<p class="about">{escape(WHAT_DECIDES)}</p>
 {places["importances"]}
 <h3>All choices at once</h3>
 <p class="about">A line for each complete candidate, of thousands for the front and some of the others; dragging along
@@ -380,8 +382,7 @@ def _unconfirmed(best: pd.DataFrame, data: RunData) -> str:
 def _confirmed(data: RunData) -> str:
     if not data.verdicts:
         return f'<p class="about">No winner was confirmed by longer trainings.</p>{_control(data)}'
-    left = f" {WHAT_IS_LEFT}" if any(verdict.left for verdict in data.verdicts) else ""
-    parts = [f'<h3>What was confirmed</h3><p class="about">{escape(WHAT_IS_CONFIRMED + left)}</p>']
+    parts = [f'<h3>What was confirmed</h3><p class="about">{escape(what_is_confirmed(data.verdicts))}</p>']
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
         told = "".join(f"<li>{escape(text)}</li>" for text in rival_texts(verdict))
@@ -391,14 +392,13 @@ def _confirmed(data: RunData) -> str:
 
 
 def _control(data: RunData) -> str:
-    text = data.control[:1].upper() + data.control[1:]
-    return f'<p class="about">{escape(text)}.</p>' if text else ""
+    return f'<p class="about">{escape(sentence(data.control))}</p>' if data.control else ""
 
 
 def _references(references: pd.DataFrame) -> str:
     if references.empty:
         return ""
-    ordered = references.sort_values(["budget", "accuracy", "name"], ascending=[True, False, True])
+    ordered = ranked_references(references)
     return f"""
 <h3>References</h3>
 <p class="about">{escape(HOW_REFERENCES_ARE_TRAINED)}</p>

@@ -14,6 +14,7 @@ from bft_nas.cli.main import main
 from bft_nas.core.units import format_macs
 from bft_nas.dashboard import write_run_report
 from bft_nas.dashboard._candidate import _find, _standing
+from bft_nas.dashboard._confirmed import HOW_REFERENCES_ARE_TRAINED, WHAT_IS_LEFT
 from bft_nas.dashboard._run_data import read_run, signature
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
@@ -25,7 +26,7 @@ from bft_nas.record import Run, facts_of
 from bft_nas.record.columns import column_named
 from bft_nas.record.confirmations import LEFT
 from bft_nas.record.pareto import by_proxy, winners
-from bft_nas.record.standings import VERDICT_HEADINGS, lead_text, verdict_rows, verdicts_of
+from bft_nas.record.standings import VERDICT_HEADINGS, lead_text, rival_texts, verdict_rows, verdicts_of
 from tests.dashboard.browsing import looking
 from tests.dashboard.made_up import make_run
 from tests.dashboard.pages import Page
@@ -158,6 +159,9 @@ def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
         assert heading in text
     for row in verdict_rows(verdict):
         assert all(cell in text for cell in row)
+    for told in (*rival_texts(verdict), WHAT_IS_LEFT, HOW_REFERENCES_ARE_TRAINED, "References"):
+        assert told in text
+    assert "Random search" in str(_confirmed(replace(data, control="random search found less")))
     opened = Runs(runs)
     number = int(verdict.winner.network.number or 0)
     standing = _standing(data, _find(opened, data, number))
