@@ -22,6 +22,7 @@ from bft_nas.dashboard._view import (
     stored,
     view_query,
 )
+from bft_nas.dashboard.choices import WHAT_DECIDES
 from bft_nas.dashboard.placement import WHAT_THEY_ARE_WORTH
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
 
@@ -43,7 +44,7 @@ BUTTERFLY_VIEWS = {
     ),
     "importance": (
         "Which choices matter",
-        "How much of the differences in accuracy and in MACs each choice explains, by Optuna's estimate.",
+        WHAT_DECIDES,
     ),
     "parallel": ("Choices side by side", "A line for each candidate."),
 }
@@ -116,7 +117,7 @@ def _header(data: RunData, names: Sequence[str], trained: int) -> html.Header:
                     html.H1(data.name),
                     runs_list(names, data.name),
                     html.A(trained_text(trained), href=TRAINED, id="trained-count", className="other"),
-                    html.Span(id="live", className="live", role="status"),
+                    html.Span(id="live", className="live"),
                 ],
                 className="title",
             ),
@@ -176,6 +177,8 @@ def _filters(data: RunData, view: View) -> html.Section:
                     ),
                 ],
                 className="budget",
+                role="group",
+                **named("MACs"),
             ),
             _labelled("Fusions", dcc.Dropdown(FUSIONS, view.fusion or None, id="fusion", placeholder="any")),
             _labelled(
@@ -187,11 +190,14 @@ def _filters(data: RunData, view: View) -> html.Section:
             _labelled(
                 "Status", dcc.Dropdown(STATES, list(view.states), id="states", multi=True, placeholder="all")
             ),
-            dcc.Checklist(
-                {"yes": "published results"},
-                ["yes"] if view.published else [],
-                id="published",
-                className="switch",
+            _grouped(
+                "What others have measured",
+                dcc.Checklist(
+                    {"yes": "published results"},
+                    ["yes"] if view.published else [],
+                    id="published",
+                    className="switch",
+                ),
             ),
         ],
         className="filters",
@@ -207,6 +213,11 @@ def _label(text: str, says: str) -> html.Div:
 
 def _labelled(text: str, component: Any) -> html.Div:
     return html.Div([html.Span(text, className="name"), component], role="group", **named(text))
+
+
+def _grouped(text: str, component: Any) -> html.Div:
+    """A choice that needs no label for those who see it."""
+    return html.Div(component, role="group", **named(text))
 
 
 def _front(view: View) -> html.Section:
@@ -238,12 +249,15 @@ def _front(view: View) -> html.Section:
                         ],
                         className="numbers",
                     ),
-                    dcc.RadioItems(
-                        {"candidate": "a click shows it", "beside": "a click compares it"},
-                        "candidate",
-                        id="picks",
-                        inline=True,
-                        className="switch",
+                    _grouped(
+                        "Clicks in the front",
+                        dcc.RadioItems(
+                            {"candidate": "a click shows it", "beside": "a click compares it"},
+                            "candidate",
+                            id="picks",
+                            inline=True,
+                            className="switch",
+                        ),
                     ),
                     html.Div(id="card", **LIVE),
                     figure("curve"),
@@ -322,7 +336,7 @@ def _tabs(view: View, names: Sequence[str]) -> html.Section:
     return html.Section(
         [
             # Dash's own tabs cannot be reached with the keyboard.
-            dcc.RadioItems(TABS, view.tab, id="tab", className="tab-choice", inline=True),
+            _grouped("Views", dcc.RadioItems(TABS, view.tab, id="tab", className="tab-choice", inline=True)),
             html.Div(
                 _labelled(
                     "Runs on the plots",

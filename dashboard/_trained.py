@@ -84,7 +84,7 @@ def trained_page(runs: Runs, search: str) -> html.Div:
                     [
                         html.H1("Trained networks"),
                         runs_list(runs.names(), ""),
-                        html.Span(id="trained-live", className="live", role="status"),
+                        html.Span(id="trained-live", className="live"),
                     ],
                     className="title",
                 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
+from typing import Any
 
 from dash import Dash, set_props
+from flask import request
 
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import UserError, printable
 from bft_nas.dashboard import _callbacks, _candidate, _front, _tabs, _trained
-from bft_nas.dashboard._layout import shell
+from bft_nas.dashboard._layout import TRAINED, shell
 from bft_nas.dashboard._page import STYLE
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import tell_terminal
@@ -33,6 +36,16 @@ PAGE = f"""<!doctype html>
 """
 
 
+class _App(Dash):
+    """One whose pages have the name of what they show in their title."""
+
+    def interpolate_index(self, *args: Any, **parts: Any) -> str:
+        shown = "trained networks" if request.path == TRAINED else request.args.get("run", "")
+        title = f"{printable(shown)[:80]} · {self.title}" if shown else self.title
+        parts["title"] = escape(title)
+        return str(super().interpolate_index(*args, **parts))  # type: ignore[no-untyped-call]
+
+
 def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
     """The app of a folder's runs and trained networks; it loads nothing from any other host.
 
@@ -43,7 +56,7 @@ def make_app(runs: Runs, shown: Sequence[str] = ()) -> Dash:
 
     >>> app = make_app(Runs(Path("runs")), ["mobile-50M"])  # doctest: +SKIP
     """
-    app = Dash(
+    app = _App(
         "bft_nas.dashboard",
         title="bft-nas",
         update_title="",

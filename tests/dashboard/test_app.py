@@ -434,6 +434,14 @@ def test_every_figure_has_words_for_those_who_do_not_see_it(page: Page) -> None:
         assert all(words)
 
 
+def test_controls_have_names_for_those_who_do_not_see_them(seen: Page) -> None:
+    for name in ("MACs", "What others have measured", "Clicks in the front", "Views"):
+        expect(seen.get_by_role("group", name=name, exact=True)).to_have_count(1)
+    expect(seen).to_have_title("first · bft-nas")
+    # The time in it would be read aloud again and again.
+    assert seen.locator("#live").get_attribute("role") is None
+
+
 def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
     reached = set()
     for _ in range(60):

@@ -93,6 +93,7 @@ def test_every_network_is_listed_with_what_is_on_record(seen: Page, shoes: Evalu
             *("mobilenet_v3_small within 5M @64", "photos"),
         ],
     }
+    expect(seen).to_have_title("trained networks · bft-nas")
     expect(seen.locator("#trained-live")).to_contain_text("3 trained networks, 1 in training")
     expect(seen.locator("#trained-headline")).to_have_text(
         re.compile(rf"{measures.accuracy:.2%} of 90 test images \(95 %: .* to .*\)")
