@@ -92,7 +92,7 @@ def test_whatever_happens_what_is_known_is_what_a_fresh_look_finds(
 
 def test_a_proposal_is_one_write_and_so_is_an_outcome(empty: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     search = Search(fresh(empty, empty.folder))
-    assert search.ledger.history.entries == []
+    assert search.ledger.study.trials == search.ledger.history.entries == []
     written: list[int] = []
     real = JournalFileBackend.append_logs
 
