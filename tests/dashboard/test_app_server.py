@@ -153,7 +153,7 @@ def test_a_port_in_use_is_passed_over(run: Run) -> None:
             assert found
             assert port < int(found[1]) < port + 20
             assert process.stderr.readline() == f"port {port} is in use; taking {found[1]}\n"
-            assert ask(f"http://127.0.0.1:{found[1]}", "/")[0] == 200
+            assert ask(f"http://127.0.0.1:{found[1]}", "/?run=first")[0] == 200
 
 
 def test_others_are_let_in_with_a_warning_alone(run: Run) -> None:
