@@ -5,8 +5,8 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: search build test fuzz lint clean
 
-# A quarter of an hour on two cores: winners are confirmed at a third of the resolution. Without that it takes an hour
-# and a half.
+# Nine minutes on two cores: winners have a quick look at a third of the resolution. Without that it takes an hour and a
+# half.
 search: $(INSTALLED)
 	$(VENV)/bin/bft-nas search --flops 50M --confirm-divisor 3
 
