@@ -77,7 +77,8 @@ def register(app: Dash, runs: Runs, shown: Sequence[str]) -> None:
             # By a name that is none of this machine's.
             raise request.routing_exception
         view, _ = asked(search)
-        return redirect(f"/{view_query(View(run=view.run, runs=view.runs))}&{search}") if view.run else None
+        named = view_query(View(run=view.run, runs=view.runs))
+        return redirect(f"/{named}&{search}".removesuffix("&")) if view.run else None
 
     app.server.before_request(name_the_run)
 

@@ -143,6 +143,12 @@ def test_a_page_that_calls_this_machine_by_another_name_is_not_answered(address:
     assert ask(address, "/?run=first", host="localhost:1")[0] == 200
 
 
+@pytest.mark.parametrize(("query", "named"), [("", "run=first"), ("?macs=20M", "run=first&macs=20M")])
+def test_an_address_without_a_run_leads_to_one_with_the_newest(address: str, query: str, named: str) -> None:
+    status, _, headers = ask(address, f"/{query}")
+    assert (status, headers["Location"]) == (302, f"/?{named}")
+
+
 def test_a_port_in_use_is_passed_over(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
