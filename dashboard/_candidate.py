@@ -228,7 +228,8 @@ def _trained(runs: Runs, data: RunData, one: Chosen) -> Any:
 
 
 def _standing(data: RunData, one: Chosen) -> str:
-    return standing_texts(data.results, data.budgets, data.verdicts)[one.number]
+    rows = data.results[data.results["number"] == one.number]
+    return standing_texts(data.results, data.budgets, data.verdicts, rows=rows)[one.number]
 
 
 def _differences(first: Chosen, second: Chosen) -> Any:

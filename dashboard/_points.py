@@ -174,7 +174,8 @@ def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
         *(column.name for column in columns_for("point", rows)),
     )
     # A NaN is not equal to itself, and so would be looked up in vain.
-    known = rows.astype(object).where(rows.notna(), None)
+    known = rows[[name for name in dict.fromkeys(names) if name in rows]]
+    known = known.astype(object).where(known.notna(), None)
     columns = [known[name] if name in rows else [None] * len(rows) for name in dict.fromkeys(names)]
     texts = [
         _hover_text(tuple(zip(dict.fromkeys(names), row, strict=True))) for row in zip(*columns, strict=True)

@@ -256,26 +256,32 @@ def candidate_texts(found: Sequence[Verdict], number: int) -> list[str]:
     return texts
 
 
-def standing_texts(results: pd.DataFrame, budgets: Sequence[int], found: Sequence[Verdict]) -> dict[int, str]:
+def standing_texts(
+    results: pd.DataFrame,
+    budgets: Sequence[int],
+    found: Sequence[Verdict],
+    *,
+    rows: pd.DataFrame | None = None,
+) -> dict[int, str]:
     """How each candidate came out, in words: what it won, whether it is on the front, and how far it is from a winner.
 
-    Of one that was stopped early or failed it is the reason.
+    Of one that was stopped early or failed it is the reason. Told are these ``rows`` of the results, by default all.
     """
     won: dict[int, list[str]] = {}
     for row in winners(results, budgets).to_dict("records"):
         won.setdefault(int(row["number"]), []).append(format_macs(int(row["for_budget"])))
-    on_front = {int(row["number"]) for row in front(results).to_dict("records")}
+    on_front, timed = {int(row["number"]) for row in front(results).to_dict("records")}, front_in(results)
 
     def standing(row: dict[Any, Any]) -> str:
         number = int(row["number"])
         if number in won:
             unconfirmed = f" ({UNCONFIRMED})" if is_missing(row.get("confirmed_error")) else ""
             return f"winner within {' and '.join(won[number])}{unconfirmed}"
-        return f"{'on' if number in on_front else 'behind'} the front {front_in(results)}".strip()
+        return f"{'on' if number in on_front else 'behind'} the front {timed}".strip()
 
     return {
         int(row["number"]): "; ".join([standing(row), *candidate_texts(found, int(row["number"]))])
         if row["state"] == "complete"
         else str(row["reason"])
-        for row in results.to_dict("records")
+        for row in (results if rows is None else rows).to_dict("records")
     }
