@@ -15,6 +15,7 @@ from bft_nas.record.run_folder import RUNS
 if TYPE_CHECKING:
     from torch import nn
 
+    from bft_nas.api.with_weights import WithWeights
     from bft_nas.dashboard._style import Problem
     from bft_nas.dashboard.figures import Figures
     from bft_nas.export.write import ExportReport
@@ -50,16 +51,7 @@ class Run(bft_nas.record.run.Run):
         Raises:
             UserError: there is no such candidate, or its weights were not kept, as it is not on the front.
         """
-        from bft_nas.data.dataset import is_of_arrays
-        from bft_nas.export.checks import trained
-
-        number = self.number_or_winner(number)
-        return trained(
-            self.architecture(number),
-            self.weights(number),
-            normalisation=(self.data.mean, self.data.std),
-            arrays=is_of_arrays(self.settings.data),
-        )
+        return self._with_weights(number).model()
 
     def export(
         self,
@@ -81,29 +73,13 @@ class Run(bft_nas.record.run.Run):
                 written, or the images for ``int8`` are gone.
             ExportError: a file does not do what the trained network does; nothing is left behind.
         """
-        from bft_nas.api.evaluation import calibration_images
-        from bft_nas.data.dataset import is_of_arrays
-        from bft_nas.export.runtimes import checked_int8
-        from bft_nas.export.write import check_free, export
+        return self._with_weights(number).export(Path(folder), runtimes=runtimes, int8=int8, watcher=watcher)
+
+    def _with_weights(self, number: int | None) -> WithWeights:
+        from bft_nas.api.with_weights import WithWeights
 
         number = self.number_or_winner(number)
-        architecture = self.architecture(number)
-        calibration = None
-        if int8:
-            checked_int8(runtimes)
-            check_free(Path(folder))
-            calibration = calibration_images(self.settings.data, architecture.resolution, self.data)
-        return export(
-            architecture,
-            self.weights(number),
-            Path(folder),
-            classes=self.data.classes,
-            normalisation=(self.data.mean, self.data.std),
-            arrays=is_of_arrays(self.settings.data),
-            runtimes=runtimes,
-            calibration=calibration,
-            watcher=watcher,
-        )
+        return WithWeights(self.architecture(number), self.weights(number), self.data, self.settings.data)
 
     def report(
         self, path: str | Path | None = None, *, on_problem: Problem = lambda name, error: None

@@ -12,6 +12,7 @@ from bft_nas.record.trained import TRAINED
 if TYPE_CHECKING:
     from torch import nn
 
+    from bft_nas.api.with_weights import WithWeights
     from bft_nas.export.write import ExportReport
     from bft_nas.export.write import Watcher as ExportWatcher
 
@@ -25,15 +26,7 @@ class Trained(bft_nas.record.trained.Trained):
 
     def model(self) -> nn.Module:
         """The network as a module with its best weights, in eval mode."""
-        from bft_nas.data.dataset import is_of_arrays
-        from bft_nas.export.checks import trained
-
-        return trained(
-            self.architecture,
-            self.weights(),
-            normalisation=(self.data.mean, self.data.std),
-            arrays=is_of_arrays(self.facts["data"]),
-        )
+        return self._with_weights().model()
 
     def export(
         self,
@@ -44,27 +37,12 @@ class Trained(bft_nas.record.trained.Trained):
         watcher: ExportWatcher = lambda name, done: None,
     ) -> ExportReport:
         """Write it as files that need nothing of this package, and check each; see `bft_nas.Run.export`."""
-        from bft_nas.api.evaluation import calibration_images
-        from bft_nas.data.dataset import is_of_arrays
-        from bft_nas.export.runtimes import checked_int8
-        from bft_nas.export.write import check_free, export
+        return self._with_weights().export(Path(folder), runtimes=runtimes, int8=int8, watcher=watcher)
 
-        calibration = None
-        if int8:
-            checked_int8(runtimes)
-            check_free(Path(folder))
-            calibration = calibration_images(self.facts["data"], self.architecture.resolution, self.data)
-        return export(
-            self.architecture,
-            self.weights(),
-            Path(folder),
-            classes=self.data.classes,
-            normalisation=(self.data.mean, self.data.std),
-            arrays=is_of_arrays(self.facts["data"]),
-            runtimes=runtimes,
-            calibration=calibration,
-            watcher=watcher,
-        )
+    def _with_weights(self) -> WithWeights:
+        from bft_nas.api.with_weights import WithWeights
+
+        return WithWeights(self.architecture, self.weights(), self.data, self.facts["data"])
 
     def report(self) -> Path:
         """Write its curve, evaluation and network as one HTML file into its folder, and return the path."""

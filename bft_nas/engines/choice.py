@@ -33,16 +33,15 @@ def choose_engine(
         UserError: an option that the engine has no use for, or a cluster that cannot be joined.
     """
     if options.engine == "ray":
-        from bft_nas.engines.ray_cluster import connect, leave
+        from bft_nas.engines.ray_cluster import connected
         from bft_nas.engines.ray_tune import ray_engine
 
-        try:
-            share = connect(
-                options.ray_address,
-                workers=options.workers,
-                cpus=options.cpus_per_trial,
-                gpus=options.gpus_per_trial,
-            )
+        with connected(
+            options.ray_address,
+            workers=options.workers,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+        ) as share:
             yield (
                 lambda under: share.workers,
                 lambda images, folder, under: ray_engine(
@@ -54,8 +53,6 @@ def choose_engine(
                     timeout=options.trial_timeout,
                 ),
             )
-        finally:
-            leave()
         return
     options.check_local()
     from bft_nas.engines.local import default_workers, local_engine

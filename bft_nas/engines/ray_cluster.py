@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import ray
 
@@ -83,6 +83,17 @@ def connect(
 def leave() -> None:
     """End the session with Ray that `connect` began, and whatever is trained in it."""
     _begun.close()
+
+
+@contextmanager
+def connected(
+    address: str | None, *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
+) -> Iterator[Share]:
+    """`connect`, and `leave` where the block ends."""
+    try:
+        yield connect(address, workers=workers, cpus=cpus, gpus=gpus)
+    finally:
+        leave()
 
 
 def shared_out(

@@ -27,7 +27,7 @@ from bft_nas.core.interrupts import Interrupt, awaited
 from bft_nas.engines._ray_mailbox import Mailbox
 from bft_nas.engines._ray_train_worker import Courier, Setup, train_share
 from bft_nas.engines._ray_worker import Share
-from bft_nas.engines.ray_cluster import clear, connect, leave
+from bft_nas.engines.ray_cluster import clear, connected, leave
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.loop import Diverged
 
@@ -59,15 +59,12 @@ def join_cluster(
     Raises:
         UserError: nobody answers, or there are fewer GPUs than workers.
     """
-    try:
-        share = connect(address, workers=workers)
+    with connected(address, workers=workers) as share:
         if 0 < share.gpus < 1:
             raise UserError(
                 f"{setting('workers')} {share.workers}: more than the cluster has GPUs; expected one for each"
             )
         yield Cluster(share, storage, retries)
-    finally:
-        leave()
 
 
 @dataclass(frozen=True)
