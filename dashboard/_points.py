@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from bft_nas.dashboard._layers import MACS_ACROSS, network_lines, on_axis, spread
 from bft_nas.dashboard._style import INK, MANY, SHARE_SCALE
 from bft_nas.record.columns import Column, columns_for
-from bft_nas.record.latency import SETUP_COLUMN
+from bft_nas.record.latency import SHARE_COLUMN
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "star")
 SHARE_AXIS = {
@@ -170,7 +170,7 @@ def _hover_texts(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
         "state",
         "reason",
         "fusions",
-        SETUP_COLUMN,
+        SHARE_COLUMN,
         *(column.name for column in columns_for("point", rows)),
     )
     # A NaN is not equal to itself, and so would be looked up in vain.

@@ -22,7 +22,7 @@ from bft_nas.core.units import (
 from bft_nas.network import Architecture, Cost, cost
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.fusion import FUSIONS_IN_SHORT
-from bft_nas.record.latency import SETUP_COLUMN
+from bft_nas.record.latency import SETUP_COLUMN, SHARE_COLUMN
 
 Direction = Literal["up", "down", "none"]
 """Which way a value gets better."""
@@ -223,6 +223,11 @@ LATENCY_COLUMNS = (
     Column(
         SETUP_COLUMN, "measured on", TEXT,
         hover="runtime, threads and machine of the latency, which compares with no other",
+        views=("candidates", "card"),
+    ),
+    Column(
+        SHARE_COLUMN, "core time", SHARE,
+        hover="of the time, that the measurement had a core; well below 100 % other work made the latency longer",
         views=("candidates", "card"),
     ),
 )  # fmt: skip

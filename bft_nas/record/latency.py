@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LATENCY_FILE = "latency.json"
 SETUP_COLUMN = "latency_on"
+SHARE_COLUMN = "latency_share"
 QUIET = 0.9
 """`Latency.share` from which a machine is taken to have done nothing else."""
 
@@ -90,9 +91,10 @@ class Latency:
 
 def busy_text(share: float) -> str:
     """That a machine did other work meanwhile, in words; empty where it did not. See `Latency.share`."""
-    if share >= QUIET:
-        return ""
-    return f"measured beside other work, with a core for {format_percent(share, 0)} of the time, and therefore too long"
+    if share < QUIET:
+        told = format_percent(share, 0)
+        return f"measured beside other work, with a core for {told} of the time, and therefore too long"
+    return ""
 
 
 def read_latencies(folder: Path) -> tuple[Latency, ...]:
@@ -170,36 +172,28 @@ def with_latency(frame: pd.DataFrame, latencies: Sequence[Latency], key: str = "
     return frame.assign(
         latency=[nothing if each is None else each.p50 for each in of_rows],
         latency_p90=[nothing if each is None else each.p90 for each in of_rows],
-        **{SETUP_COLUMN: ["" if each is None else _on(each) for each in of_rows]},
+        latency_on=["" if each is None else each.setup.text for each in of_rows],
+        latency_share=[nothing if each is None else each.share for each in of_rows],
     )
-
-
-def _on(latency: Latency) -> str:
-    busy = busy_text(latency.share)
-    return f"{latency.setup.text}{_BUSY}{busy}" if busy else latency.setup.text
-
-
-_BUSY = "; "
-"""Between the setup and that the machine was busy, in the column."""
 
 
 def setup_on(frame: pd.DataFrame) -> str:
     """The setup of the latencies of results, or references, for people; empty where there are none."""
-    return next((text.partition(_BUSY)[0] for text in _texts(frame)), "")
+    return next((str(text) for text in frame.get(SETUP_COLUMN, ()) if text), "")
 
 
 def busy_on(row: Mapping[Any, Any]) -> str:
     """That a machine did other work while the latency of a row was measured; empty where it did not."""
-    return str(row.get(SETUP_COLUMN) or "").partition(_BUSY)[2]
+    return "" if (share := row.get(SHARE_COLUMN)) is None else busy_text(share)
 
 
 def measured_on(frame: pd.DataFrame) -> str:
     """As `setup_on`, and how many of them were measured beside other work, where any was."""
-    texts = _texts(frame)
-    busy = sum(_BUSY in text for text in texts)
-    remark = f"{_BUSY}{busy} of {len(texts)} measured beside other work, and therefore too long"
-    return f"{setup_on(frame)}{remark if busy else ''}"
-
-
-def _texts(frame: pd.DataFrame) -> list[str]:
-    return [str(text) for text in frame.get(SETUP_COLUMN, ()) if text]
+    setup = setup_on(frame)
+    shares = frame[SHARE_COLUMN].dropna() if setup else ()
+    busy = sum(bool(busy_text(share)) for share in shares)
+    return (
+        f"{setup}; {busy} of {len(shares)} measured beside other work, and therefore too long"
+        if busy
+        else setup
+    )
