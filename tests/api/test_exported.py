@@ -1,19 +1,91 @@
-"""What files of an export are worth on the test images of their network."""
+"""An export of a trained network: what is in its files, and what they are worth on the test images."""
 
 from __future__ import annotations
 
+import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import bft_nas
 from bft_nas.cli.main import main
-from bft_nas.core.errors import UserError
+from bft_nas.core.errors import RunError, UserError
 from bft_nas.network.references import widest
 from tests.api.conftest import NAME, SMALL, write_few
 from tests.conftest import closed
+
+
+def test_it_is_exported_with_its_best_weights(trained: bft_nas.Trained, exported: Path) -> None:
+    found = load_file(exported / "weights.safetensors")
+    best = load_file(trained.folder / "model.safetensors")
+    assert all(torch.equal(found[name], best[name]) for name in best)
+
+
+def test_an_exported_module_is_configured_as_it_is(trained: bft_nas.Trained, exported: Path) -> None:
+    config = runpy.run_path(str(exported / "model.py"))["load"]().default_cfg
+    assert config == trained.model().default_cfg
+    assert (config["mean"], config["std"]) == (trained.data.mean, trained.data.std)
+    # Its images are arrays.
+    assert (config["crop_pct"], config["crop_mode"]) == (1.0, "squash")
+
+
+def test_an_exported_graph_predicts_every_test_image_as_it_does(
+    trained: bft_nas.Trained, exported: Path, data: Path, tmp_path: Path
+) -> None:
+    prepare = runpy.run_path(str(exported / "prepare.py"))["prepare"]
+    with np.load(data) as arrays:
+        pixels, labels = arrays["test_images"], arrays["test_labels"]
+    images = torch.from_numpy(np.concatenate([prepare(image) for image in pixels]))
+    # They may come as files, too.
+    Image.fromarray(pixels[0, :, :, 0]).save(tmp_path / "first.png")
+    assert torch.equal(torch.from_numpy(prepare(tmp_path / "first.png")), images[:1])
+    graph = torch.export.load(exported / "model.pt2").module()
+    evaluation = trained.evaluation()
+    assert evaluation is not None
+    with torch.no_grad():
+        assert torch.equal(graph(images).argmax(1), trained.model()(images).argmax(1))
+        right = int((graph(images).argmax(1).numpy() == labels).sum())
+    assert right == evaluation.measures.right
+
+
+def test_its_int8_file_needs_the_images_of_the_training(
+    trained: bft_nas.Trained, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = shutil.copytree(trained.folder, tmp_path / "moved")
+    described = copied / "training.yaml"
+    described.write_text(described.read_text().replace(str(data), "/nowhere/few.npz"))
+    command = ["export", str(copied), "-o", str(tmp_path / "out"), "--for", "onnxruntime", "--int8"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "--int8: no data at /nowhere/few.npz any more; expected the images of the training there" in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_of_a_training_on_the_way_says_how_far_it_is(
+    trained: bft_nas.Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*given: object, **more: object) -> None:
+        raise RunError("as far as is looked at")
+
+    monkeypatch.setattr(bft_nas.Trained, "export", stop)
+    copied = shutil.copytree(trained.folder, tmp_path / "half")
+    command = ["export", str(copied), "-o", str(tmp_path / "out")]
+    assert main(command) == 1
+    assert "not trained to the end" not in capsys.readouterr().out
+    (copied / "last.safetensors").unlink()
+    curve = (copied / "curve.csv").read_text().splitlines()
+    (copied / "curve.csv").write_text("\n".join(curve[:2]) + "\n")
+    assert main(command) == 1
+    assert "\nnot trained to the end: the best weights of 1 of 2 epochs\n" in capsys.readouterr().out
 
 
 def test_files_of_an_export_are_evaluated_on_the_test_images(
