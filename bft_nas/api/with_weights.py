@@ -41,8 +41,9 @@ class WithWeights:
     def export(self, folder: Path, *, runtimes: Sequence[str], int8: bool, watcher: Watcher) -> ExportReport:
         """See `bft_nas.Run.export`; what is wrong with the folder is said before the images for int8 are read."""
         from bft_nas.api.evaluation import calibration_images
+        from bft_nas.export.place import check_free
         from bft_nas.export.runtimes import checked_int8
-        from bft_nas.export.write import check_free, export
+        from bft_nas.export.write import export
 
         calibration = None
         if int8:

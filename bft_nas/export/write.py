@@ -6,15 +6,9 @@ agree is an error, and then nothing is left behind. Files that another system al
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import json
-import os
-import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,9 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.extras import lacking
-from bft_nas.core.files import check_writable, locks, size_of
+from bft_nas.core.files import size_of
 from bft_nas.export import predict
 from bft_nas.export.checks import (
     TOLERANCE,
@@ -40,6 +33,7 @@ from bft_nas.export.checks import (
 from bft_nas.export.graphs import write_graphs
 from bft_nas.export.inference import inference_network
 from bft_nas.export.labels import labels, metadata, note_in_onnx
+from bft_nas.export.place import check_free, staged
 from bft_nas.export.preparation import prepare_source
 from bft_nas.export.runtimes import RUNTIMES, Deployment, Runtime, checked_runtimes
 from bft_nas.export.source import model_source
@@ -62,7 +56,8 @@ CONTENTS = (
     "prepare.py",
     "predict.py",
 )
-
+_OWNED = (*CONTENTS, *_DEPLOYED, "__pycache__", "model.so")
+"""What goes with a previous export: its files, and what was made of them."""
 
 CHANNELS = 3
 """That images are prepared with, be they grey."""
@@ -121,7 +116,7 @@ def export(
     if not all(logits.isfinite().all() for logits in expected):
         raise ExportError("weights.safetensors: the trained network's logits are not finite")
     modules = {type(module).__name__ for module in network.modules()}
-    with _staged(folder) as staging, OtherPython(images) as other:
+    with staged(folder, _OWNED) as staging, OtherPython(images) as other:
         checks = Checks(architecture, staging, expected)
         files: dict[str, ExportedFile] = {}
 
@@ -179,91 +174,6 @@ def _deployed(deployment: Deployment, runtime: Runtime) -> Iterator[ExportedFile
         if path.suffix == ".onnx":
             note_in_onnx(path, deployment.labels)
         yield replace(file, size=size_of(path))
-
-
-@contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``folder`` if all goes well, and vanishes otherwise."""
-    target = folder.resolve()
-    made = [parent for parent in target.parents if not parent.exists()]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left(target)
-        prefix = f".{target.name}-"
-        with (
-            tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as scratch,
-            _opened(Path(scratch)) as opened,
-        ):
-            with suppress(OSError):
-                fcntl.flock(opened, fcntl.LOCK_EX)
-            # One level down, because the scratch folder itself is readable by nobody else.
-            staging, previous = Path(scratch, "export"), Path(scratch, "previous")
-            staging.mkdir()
-            yield staging
-            check_free(folder)
-            _swap(staging, target, previous)
-    except BaseException as error:
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise UserError(
-                f"{folder}: cannot be written ({error.strerror or one_line(error)[:300]})"
-            ) from None
-        raise
-
-
-def _remove_left(target: Path) -> None:
-    """Remove what exports to a folder have left behind that were killed; one that is at work has locked its own."""
-    form = re.compile(rf"\.{re.escape(target.name)}-[a-z0-9_]{{8}}")
-    for scratch in [path for path in target.parent.iterdir() if form.fullmatch(path.name)]:
-        with suppress(OSError), _opened(scratch) as opened:
-            if not locks(opened, fcntl.LOCK_EX) or not (scratch / "export").is_dir():
-                continue
-            # What was there before an export is in it for a moment, and is never removed.
-            if not (scratch / "previous").exists():
-                shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield number
-    finally:
-        os.close(number)
-
-
-def check_free(folder: Path) -> None:
-    """UserError unless an export can be written to a folder."""
-    try:
-        exists = folder.exists()
-        if exists and not folder.is_dir():
-            raise UserError(f"{folder}: exists and is no folder")
-        names = {path.name for path in folder.iterdir()} if exists else set()
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
-    if names and not {"architecture.json", "model.py"} <= names:
-        raise UserError(f"{folder}: exists and holds something else than a previous export")
-    # It is written beside its place first.
-    for each in (folder, folder.resolve().parent):
-        check_writable(each)
-
-
-def _swap(staging: Path, target: Path, previous: Path) -> None:
-    """Put ``staging`` where ``target`` is, and move what the user added to ``target`` along."""
-    if not target.exists():
-        staging.rename(target)
-        return
-    target.rename(previous)
-    try:
-        staging.rename(target)
-    except OSError:
-        previous.rename(target)
-        raise
-    for path in previous.iterdir():
-        if path.name not in {*CONTENTS, *_DEPLOYED, "__pycache__"}:
-            path.rename(target / path.name)
 
 
 def _write_weights(network: nn.Module, folder: Path, metadata: dict[str, str]) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -21,7 +18,6 @@ from torch import Tensor, nn
 import bft_nas.export.write
 from bft_nas.cli.export import show_export
 from bft_nas.core.errors import UserError
-from bft_nas.core.files import locks
 from bft_nas.export.checks import Answer, OtherPython, run_weights
 from bft_nas.export.write import ExportError, export
 from bft_nas.network import Architecture
@@ -36,15 +32,6 @@ from tests.export.examples import (
 Written = Callable[[str], None]
 CONTENTS = tuple(name for name in bft_nas.export.write.CONTENTS if name not in {"prepare.py", "predict.py"})
 """Of an export that is not told how images were normalised."""
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        yield number
-    finally:
-        os.close(number)
 
 
 class Agreeing:
@@ -234,49 +221,22 @@ def test_an_empty_folder_and_a_missing_one_are_both_fine(tmp_path: Path) -> None
         assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.usefixtures("no_graphs")
-def test_what_a_killed_export_has_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
-    for name in ("killed__", "at_work_", "swapping", "new_____", "of-another"):
-        folder = tmp_path / f".export-{name}"
-        (folder / ("export" if name != "new_____" else ".")).mkdir(parents=True)
-    (tmp_path / ".export-swapping" / "previous").mkdir()
-    mine: list[bool] = []
-
-    def watch(name: str, done: str) -> None:
-        (own,) = {*tmp_path.glob(".export-*")} - set(before)
-        with opened(own) as number:
-            mine.append(locks(number, fcntl.LOCK_EX))
-
-    with opened(tmp_path / ".export-at_work_") as number:
-        fcntl.flock(number, fcntl.LOCK_EX)
-        before = list(tmp_path.glob(".export-*"))
-        export(DENSE, trained(DENSE).state_dict(), tmp_path / "export", watcher=watch)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "export",
-        *(f".export-{name}" for name in ("at_work_", "swapping", "new_____", "of-another")),
-    }
-    assert set(mine) == {False}
-
-
 def test_a_folder_that_cannot_be_made_is_a_users_mistake(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/export: cannot be written \([^\n]+\)$"):
         export(DENSE, trained(DENSE).state_dict(), tmp_path / "file" / "export")
 
 
-@pytest.mark.parametrize("place", ["export", "."])
 def test_a_folder_that_is_closed_is_refused_before_the_work(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bft_nas.export.write, "sample_images", lambda net: pytest.fail("begun"))
-    (tmp_path / "export").mkdir()
+    folder = tmp_path / "export"
+    folder.mkdir()
     for name in ("architecture.json", "model.py"):
-        (tmp_path / "export" / name).write_text("old")
-    with (
-        closed(tmp_path / place),
-        pytest.raises(UserError, match=r"cannot be written \(Permission denied\)$"),
-    ):
-        export(DENSE, trained(DENSE).state_dict(), tmp_path / "export")
+        (folder / name).write_text("old")
+    with closed(folder), pytest.raises(UserError, match=r"cannot be written \(Permission denied\)$"):
+        export(DENSE, trained(DENSE).state_dict(), folder)
 
 
 @pytest.mark.parametrize(
