@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,10 @@ def write_graphs(
     try:
         with quiet(), _spared(), torch.no_grad():
             program = _trace(network, architecture)
-            torch.export.save(program, folder / name)
+            stored = BytesIO()
+            torch.export.save(program, stored)
+        # PyTorch itself ends the process where the disk is full.
+        (folder / name).write_bytes(stored.getvalue())
         written(name)
         if lacking("export"):
             return

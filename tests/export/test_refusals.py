@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -250,3 +253,33 @@ def test_a_folder_that_is_closed_is_refused_before_the_work(
 def test_labels_that_do_not_fit_are_refused(labels: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         export(SEPARABLE, {}, tmp_path / "export", **labels)
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    sizes = {file.name: file.size for file in export(DENSE, trained(DENSE).state_dict(), folder).files}
+    shutil.rmtree(folder)
+    # The weights have room, the graph has not. PyTorch's own writer would end the process.
+    limit = (sizes["weights.safetensors"] + sizes["model.pt2"]) // 2
+    begun = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+import pathlib
+from bft_nas.core.errors import UserError
+from bft_nas.export.write import export
+from tests.export.examples import DENSE, trained
+try:
+    export(DENSE, trained(DENSE).state_dict(), pathlib.Path("export"))
+except UserError as error:
+    print(error)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", begun],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "export: cannot be written (File too large)\n", ended.stderr
+    assert not list(tmp_path.iterdir())
