@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import optuna
 import pytest
 
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform
+from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, turn_of
 from bft_nas.searching.proposers.surrogate import (
     UNLIKE,
     Surrogate,
@@ -209,15 +210,25 @@ def test_in_a_space_of_one_family_there_are_no_turns_of_families() -> None:
     assert proposal.architecture.family == "shufflenet_v2"
 
 
-def test_several_budgets_take_turns(space: SearchSpace) -> None:
-    budgets = (10_000_000, 15_000_000)
+@pytest.mark.parametrize("budgets", range(1, 7))
+@pytest.mark.parametrize("families", range(1, 7))
+def test_each_kind_of_each_family_within_each_budget_has_as_many_turns(budgets: int, families: int) -> None:
+    turns = 2 * budgets * families
+    learned = [position for position in range(FIRST, FIRST + 4 * turns) if not is_uniform(position)]
+    found = Counter(turn_of(position, budgets, families) for position in learned[: 2 * turns])
+    assert len(found) == turns
+    assert set(found.values()) == {2}
+
+
+@pytest.mark.parametrize("budgets", [(10_000_000, 15_000_000), (5_000_000, 10_000_000, 15_000_000)])
+def test_several_budgets_take_turns(budgets: tuple[int, ...], space: SearchSpace) -> None:
     observed = [
         Observed(point, {2: made_up(point.choices, point.macs)})
         for point in points(draw(space, random.Random(3), budgets, FIRST))
     ]
-    for position in (10, 11, 12):
+    for position in (10, 12, 15):
         proposal = proposed(space, budgets, observed, position=position, avoided=[], known=set(), seed=1)
-        assert proposal.budget == budgets[position % 2]
+        assert proposal.budget == budgets[turn_of(position, len(budgets), 1).budget]
 
 
 def test_all_that_a_run_recorded_is_learnt_from(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Which proposals of the surrogate are uniform."""
+"""Which proposals of the surrogate are uniform, and whose turn the others are."""
+
+from typing import NamedTuple
 
 from bft_nas.space.published import published_families
 from bft_nas.space.space import SearchSpace
@@ -17,6 +19,27 @@ def learned_before(position: int) -> int:
     [0, 1, 2, 3, 4, 4, 5]
     """
     return sum(not is_uniform(each) for each in range(FIRST, position))
+
+
+class Turn(NamedTuple):
+    """What a proposal is of: places of a budget and of a family, and whether it has no butterflies."""
+
+    budget: int
+    family: int
+    dense: bool
+
+
+def turn_of(position: int, budgets: int, families: int) -> Turn:
+    """Whose turn a proposal of the model's is: each kind of each family within each budget, as often as any other.
+
+    Uniform proposals are not counted: they come in a rhythm of their own, which would fall on the same turns.
+
+    >>> turn_of(13, 2, 2)
+    Turn(budget=1, family=1, dense=False)
+    """
+    rounds, budget = divmod(learned_before(position), budgets)
+    rounds, family = divmod(rounds, families)
+    return Turn(budget, family, rounds % 2 == 1)
 
 
 def is_uniform(position: int, known: int = 0) -> bool:

@@ -11,7 +11,7 @@ from bft_nas.record import Entry, History
 from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
-from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, known_networks, learned_before
+from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, known_networks, turn_of
 from bft_nas.searching.shortlist import REACH
 from bft_nas.space.choosing import differing
 from bft_nas.space.drawing import Drawn, draw, mutate
@@ -65,17 +65,16 @@ def proposed(
         NothingFits: of what was considered nothing does.
     """
     rng = random.Random(seed)
-    budget = budgets[position % len(budgets)]
     if position < known_networks(space):
         family_file = published_families(space)[position]
-        begun = space.propose_for(suggest_published(family_file, budget), budgets)
+        begun = space.propose_for(suggest_published(family_file, budgets[position % len(budgets)]), budgets)
         if begun.architecture.hash not in known and fits(begun.architecture):
             return begun
     if is_uniform(position) or len(observed) < FIRST // 2:
         return _uniform(space, budgets, rng, position, fits)
     families = promising_families(observed)
-    turns, place = divmod(learned_before(position) // len(budgets), len(families))
-    family, dense = families[place], turns % 2 == 1
+    turn = turn_of(position, len(budgets), len(families))
+    budget, family, dense = budgets[turn.budget], families[turn.family], turn.dense
     own = [each for each in observed if _family(each.point) == family]
     epochs = max(max(each.accuracies) for each in observed)
     # By the networks that were trained as long as any.
