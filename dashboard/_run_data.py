@@ -126,7 +126,9 @@ def read_run(run: Run) -> RunData:
         read_curves=lambda: run.curves(results["number"]),
         read_proposals=lambda: _proposals(trials),
         headed=headed_families(run, results),
-        verdicts=verdicts(results, references, run.confirmations(), settings.budgets),
+        verdicts=verdicts(
+            results, references, run.confirmations(), settings.budgets, run.protocol.validation_images
+        ),
         control=control_text(run),
         latencies=run.latencies(),
     )

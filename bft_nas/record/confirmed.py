@@ -107,9 +107,9 @@ class Comparison(Generic[Key]):
         return max(0.0, float(contrast @ self.variances @ contrast))
 
     def difference(self, one: Key, other: Key) -> Difference:
-        """How much more accurate one network is than another, with a 95 % interval (Student's t).
+        """How much more accurate one network is than another on these images, with a 95 % interval (Student's t).
 
-        Both see the same validation images, which the difference cancels.
+        What seeds leave to chance is in the interval; that other images would tell the two apart otherwise is not.
         """
         apart = self.means[one] - self.means[other]
         if self.spread is None:
@@ -118,13 +118,18 @@ class Comparison(Generic[Key]):
         return Difference(apart, student_quantile(round(self.spread.freedom)) * error)
 
 
-def compare(samples: Mapping[Key, Sample]) -> Comparison[Key]:
+def compare(samples: Mapping[Key, Sample], images: int | None = None) -> Comparison[Key]:
     """Networks by their accuracies with the same seeds, or fewer of them.
 
     An accuracy is the sum of what its network and its seed are worth, and of chance (a two-way analysis of variance by
     least squares): a network that has the lucky seeds alone gains nothing by them, and what a seed does to all is no
     part of an interval. Of a network with all seeds it is the mean, and of two of them the t-test of paired values.
     Where no networks have seeds in common by which to compare them all, means are those of the seeds that each has.
+
+    Args:
+        samples: accuracies by network.
+        images: that they were measured on, where known: seeds of few images may agree to the image by luck, and their
+            spread is taken for that of one image at least.
 
     >>> found = compare({"a": {1: 0.70, 2: 0.65, 3: 0.66}, "b": {1: 0.68, 2: 0.62, 3: 0.65}, "c": {1: 0.69}})
     >>> {name: round(mean, 3) for name, mean in found.means.items()}
@@ -142,7 +147,7 @@ def compare(samples: Mapping[Key, Sample]) -> Comparison[Key]:
         # What seeds are worth adds up to nothing: the last one is what the others leave.
         row[networks:] = -1 if seed == seeds[-1] else [seed == each for each in seeds[:-1]]
     values = np.array([value for sample in samples.values() for value in sample.values()])
-    spread = pooled_spread(samples.values())
+    spread = _at_least_an_image(pooled_spread(samples.values()), images)
     if np.linalg.matrix_rank(design) < design.shape[1]:
         variances = np.diag([1 / len(sample) for sample in samples.values()])
         return Comparison({key: mean(sample) for key, sample in samples.items()}, spread, variances)
@@ -150,10 +155,16 @@ def compare(samples: Mapping[Key, Sample]) -> Comparison[Key]:
     worth = variances @ design.T @ values
     rest, freedom = values - design @ worth, len(cells) - design.shape[1]
     if freedom >= PAIRED_FROM:
-        spread = Spread(math.sqrt(float(rest @ rest) / freedom), freedom)
+        spread = _at_least_an_image(Spread(math.sqrt(float(rest @ rest) / freedom), freedom), images)
     # Without the last digits, which depend on the order of the networks: two of the same accuracies are equal.
     means = {key: round(float(each), DIGITS) for key, each in zip(samples, worth, strict=False)}
     return Comparison(means, spread, variances[:networks, :networks].astype(np.float64))
+
+
+def _at_least_an_image(spread: Spread | None, images: int | None) -> Spread | None:
+    if spread is None or images is None:
+        return spread
+    return Spread(max(spread.deviation, 1 / images), spread.freedom)
 
 
 @cache

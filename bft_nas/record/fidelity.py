@@ -64,14 +64,16 @@ class Fidelity:
                 "whether the proxy protocol can be trusted is not known; train more candidates as the confirmation "
                 f"does: {setting('train')} 12"
             )
-        if self.tau >= TRUSTED:
+        error = tau_error(self.networks)
+        if self.tau >= TRUSTED and self.tau - error >= DOUBTED:
             return f"the proxy protocol can be trusted: it ranks as the confirmation does (tau {TRUSTED} or more)"
-        if self.tau >= DOUBTED:
+        if self.tau < DOUBTED and self.tau + error < TRUSTED:
             return (
-                f"the proxy protocol is to be trusted for a shortlist only (tau below {TRUSTED}): go by what is "
-                "confirmed"
+                f"the proxy protocol is not to be trusted (tau below {DOUBTED}): search with more --epochs or "
+                "--images"
             )
-        return f"the proxy protocol is not to be trusted (tau below {DOUBTED}): search with more --epochs or --images"
+        why = f"tau below {TRUSTED}" if DOUBTED <= self.tau < TRUSTED else f"{self.networks} networks are few"
+        return f"the proxy protocol is to be trusted for a shortlist only ({why}): go by what is confirmed"
 
     @property
     def seeds(self) -> str:

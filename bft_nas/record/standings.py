@@ -86,16 +86,21 @@ class Verdict:
 
 def verdicts_of(run: Run) -> tuple[Verdict, ...]:
     """One for each budget of a run within which a candidate was confirmed."""
-    return verdicts(run.results(), run.references(), run.confirmations(), run.settings.budgets)
+    tables = run.results(), run.references(), run.confirmations()
+    return verdicts(*tables, run.settings.budgets, run.protocol.validation_images)
 
 
 def verdicts(
-    results: pd.DataFrame, references: pd.DataFrame, confirmations: pd.DataFrame, budgets: Sequence[int]
+    results: pd.DataFrame,
+    references: pd.DataFrame,
+    confirmations: pd.DataFrame,
+    budgets: Sequence[int],
+    images: int,
 ) -> tuple[Verdict, ...]:
-    """See `verdicts_of`; the tables are those of a `Run`."""
+    """See `verdicts_of`; the tables are those of a `Run`, and accuracies were measured on so many images."""
     networks = confirmed_networks(confirmations)
     left = left_networks(confirmations)
-    compared = compare({network.key: network.sample for network in networks})
+    compared = compare({network.key: network.sample for network in networks}, images)
     spread = pooled_spread(network.sample for network in networks)
     proxy = proxy_accuracies(results, references)
 
