@@ -100,6 +100,7 @@ def build(architecture: Architecture) -> Network:
 
     It maps (N, in_channels, resolution, resolution) to (N, classes); other resolutions work too.
 
+    >>> import torch
     >>> from bft_nas.network import Architecture, Head, Stem
     >>> from bft_nas.network.blocks.separable import SeparableBlock
     >>> net = Architecture("tiny", 32, Stem(16), (SeparableBlock(32),), Head(), classes=10)

@@ -74,7 +74,7 @@ def widest(
 
     >>> width, net = widest("mobilenet_v2", 50_000_000, resolution=160) or (0, None)
     >>> round(width, 2), cost(net).macs <= 50_000_000
-    (0.54, True)
+    (0.49, True)
     """
 
     def network(width: float) -> Architecture:
