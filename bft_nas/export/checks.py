@@ -29,7 +29,8 @@ TOLERANCE = 1e-4
 
 BATCHES = (1, 3)
 
-# Run by a Python that is told of no other path: a file, or model.py and its weights, is all that is needed.
+# Run by a Python that finds what this one does but for the package: a file, or model.py and its weights, is all that is
+# needed.
 RUN_FILES = """\
 import importlib.util, json, sys, warnings
 sys.modules["bft_nas"] = sys.modules["safetensors"] = None
@@ -220,8 +221,9 @@ class OtherPython:
         self._folder = Path(self._scratch.name)
         torch.save(list(images), self._folder / "images.pt")
         script = self._folder / "run.py"
-        script.write_text(RUN_FILES, encoding="utf-8")
-        # -B: no __pycache__ in what is handed over.
+        # Torch may be where only PYTHONPATH or this process says.
+        script.write_text(f"import sys\nsys.path[:] = {sys.path!r}\n{RUN_FILES}", encoding="utf-8")
+        # -I: nothing beyond that; -B: no __pycache__ in what is handed over.
         command = [sys.executable, "-I", "-B", str(script), str(self._folder / "images.pt")]
         self._complaints = (self._folder / "stderr").open("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(

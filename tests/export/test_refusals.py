@@ -55,6 +55,18 @@ class Agreeing:
         return run_weights(self.folder, self.images)
 
 
+def test_the_other_python_finds_what_this_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "only_here.py").write_text("def network(images):\n    return images + 1\n")
+    (tmp_path / "model.py").write_text("import only_here\n\ndef load():\n    return only_here.network\n")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    images = torch.ones(2, 3)
+    with OtherPython([images]) as other:
+        other.ask(tmp_path / "model.py")
+        (logits,) = other.answer("model.py").logits
+    assert torch.equal(logits, images + 1)
+
+
 @pytest.fixture
 def no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports without the slow files, where the question is another one."""
