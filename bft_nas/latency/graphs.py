@@ -190,7 +190,7 @@ class Graph:
         return self._node("Relu", x)
 
     def _acon_c(self, operation: Operation, x: str) -> str:
-        pixels = (1, 1) if operation.side > 1 else ()
+        pixels = () if operation.flat else (1, 1)
         slopes, others, sharpness = (self._weight(operation.in_channels, *pixels, fan_in=2) for _ in range(3))
         difference = self._node("Mul", slopes, x)
         switch = self._node("Sigmoid", self._node("Mul", sharpness, difference))

@@ -136,7 +136,7 @@ def grid_around(operation: Operation) -> Weighted:
         outs = _channels_around(operation.out_channels, grouped=grouped)
         operation = operation._replace(groups=min(_power(operation.groups), ins[0][0], outs[0][0]))
         return _corners(operation, {"in_channels": ins, "out_channels": outs})
-    operation = operation._replace(in_channels=0, squeeze=0)
+    operation = operation._replace(in_channels=0, squeeze=0, flat=False)
     if kind == "row":
         channels = _channels_around(operation.out_channels, grouped=True)
         return _corners(operation._replace(groups=0), {"out_channels": channels})

@@ -40,6 +40,8 @@ class Operation(NamedTuple):
     """Channels in the middle of a squeeze-excite."""
     activation: str = ""
     """Which one, of an operation that is one."""
+    flat: bool = False
+    """Whether an activation is behind the mean, where a value has no height and width."""
 
     @property
     def is_depthwise(self) -> bool:
@@ -96,8 +98,8 @@ def _run_head(head: Head, channels: int, side: int, classes: int, run: Run, x: A
     x = run(Operation("mean", channels, channels, side), x)
     if head.hidden:
         x = run(Operation("linear", channels, head.hidden, 1), x)
-        x = _activated(run, x, head.hidden, 1, head.activation)
         channels = head.hidden
+        x = run(Operation("activation", channels, channels, 1, activation=head.activation, flat=True), x)
     return run(Operation("linear", channels, classes, 1), x)
 
 

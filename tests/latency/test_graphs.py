@@ -63,6 +63,13 @@ def test_a_factorised_stem_and_an_activation_that_learns_run_too() -> None:
     check_run(Architecture("any", 32, stem, (row,), head, classes=10), lambda operation: DENSE_FORM)
 
 
+def test_images_of_one_pixel_are_no_vectors() -> None:
+    row = SeparableBlock(32, stride=2, activation="acon_c")
+    head = Head(64, hidden=32, activation="acon_c")
+    network = Architecture("any", 2, Stem(32, stride=2), (row,), head, classes=10)
+    check_run(network, lambda operation: DENSE_FORM)
+
+
 def check_run(network: Architecture, form_of: FormOf) -> None:
     import onnxruntime
 
