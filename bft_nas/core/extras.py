@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
 from bft_nas.core.errors import UserError
@@ -33,3 +35,9 @@ def require(extra: str, what: str) -> None:
     reason = lacking(extra)
     if reason:
         raise UserError(f"{what}: {reason}")
+
+
+def version_of(module: str) -> str:
+    """Of what is imported by a name, whatever the package is called: onnxruntime comes as onnxruntime-gpu too."""
+    found = getattr(import_module(module), "__version__", None)
+    return str(found or version(packages_distributions()[module][0]))

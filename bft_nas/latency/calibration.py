@@ -8,12 +8,11 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bft_nas.core.errors import RunError, setting
-from bft_nas.core.extras import require
+from bft_nas.core.extras import require, version_of
 from bft_nas.core.files import write_text
 from bft_nas.core.machine import processor_name
 from bft_nas.core.units import format_percent
@@ -131,7 +130,7 @@ def read_known(place: Path, runtime: str) -> Known:
         return Known(table, {str(each): float(ms) for each, ms in content["networks"].items()})
     # Whatever is in the way of reading it, it is measured anew.
     except Exception:
-        return Known(LayerTable(runtime, version(runtime), processor_name(), {}))
+        return Known(LayerTable(runtime, version_of(runtime), processor_name(), {}))
 
 
 def _keep(place: Path, known: Known) -> None:
@@ -144,5 +143,5 @@ def _keep(place: Path, known: Known) -> None:
 
 
 def _key(runtime: str) -> str:
-    what = json.dumps([FORMAT, runtime, version(runtime), processor_name(), os.uname().nodename])
+    what = json.dumps([FORMAT, runtime, version_of(runtime), processor_name(), os.uname().nodename])
     return f"{runtime}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.extras import version_of
 from bft_nas.core.files import is_file, size_of
 from bft_nas.core.machine import processor_name, usable_cores
 from bft_nas.core.units import format_macs
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from bft_nas.record.trained import Trained
 
 PYTORCH, ONNX_RUNTIME = "pytorch", "onnxruntime"
-PACKAGES = {PYTORCH: "torch", "litert": "ai-edge-litert"}
-"""Of which the version is that of a runtime, where it is not called as the runtime is."""
+MODULES = {PYTORCH: "torch", "litert": "ai_edge_litert", "c": "bft_nas"}
+"""Of which the version is that of a runtime, where it is not called as the runtime is; C is written by this package."""
 _OPENED = {
     name: runtime
     for runtime, each in RUNTIMES.items()
@@ -296,14 +296,8 @@ def check_installed(runtime: str, what: str) -> None:
 
 def setup_of(runtime: str, threads: int, precision: str = "float32") -> Setup:
     """What is measured on, here."""
-    import bft_nas
-
-    try:
-        found = version(PACKAGES.get(runtime, runtime))
-    except PackageNotFoundError:
-        # It is written by this package, and has no version of its own.
-        found = bft_nas.__version__
-    return Setup(runtime, found, threads, precision, processor_name(), usable_cores())
+    version = version_of(MODULES.get(runtime, runtime))
+    return Setup(runtime, version, threads, precision, processor_name(), usable_cores())
 
 
 def _of_file(path: Path, runtime: str, image: Tensor, threads: Sequence[int]) -> Iterator[Ready]:

@@ -29,6 +29,7 @@ from bft_nas.export.runtimes import RUNTIMES
 from bft_nas.latency import front
 from bft_nas.latency.measure import Measured, measure
 from bft_nas.latency.networks import (
+    MODULES,
     PYTORCH,
     RUNTIME_OF,
     File,
@@ -105,6 +106,7 @@ def test_where_threads_are_those_of_the_whole_process_each_file_runs_with_those_
     stand_in = ModuleType("stand_in")
     stand_in.open_file = open_file  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stand_in", stand_in)
+    monkeypatch.setitem(MODULES, "executorch", "bft_nas")
     monkeypatch.setitem(RUNTIMES, "executorch", replace(RUNTIMES["executorch"], module="stand_in"))
     files = [tmp_path / "one.pte", tmp_path / "other.pte"]
     for file in files:
