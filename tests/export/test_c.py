@@ -92,7 +92,7 @@ def agrees(logits: Tensor, module: nn.Module, image: Tensor) -> None:
 
 
 @needs_a_compiler
-@pytest.mark.parametrize("flags", [["-march=native"], []], ids=["native", "generic"])
+@pytest.mark.parametrize("flags", [["-O3", "-march=native"], []], ids=["native", "generic"])
 def test_any_layer_does_what_the_network_does_without_a_warning(
     flags: list[str], network: tuple[Architecture, nn.Module], tmp_path: Path
 ) -> None:

@@ -60,8 +60,10 @@ INLINE void butterfly_group(const int R, const int C, const int V, const int FIR
     }
     if (C)
         UNROLL for (int k = 0; k < C; k++) ADD_COLUMN(k)
-    else
-        for (int k = 0; k < K; k++) ADD_COLUMN(k)
+    else {
+        ADD_COLUMN(0) /* by itself, as compilers do not know that there is one */
+        for (int k = 1; k < K; k++) ADD_COLUMN(k)
+    }
     if (LAST)
         finish(R, V, sum, b->activation, out);
     else
