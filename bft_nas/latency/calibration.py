@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bft_nas.core.errors import RunError, setting
 from bft_nas.core.extras import require, version_of
-from bft_nas.core.files import write_text
+from bft_nas.core.files import locks, write_text
 from bft_nas.core.machine import processor_name
 from bft_nas.core.units import format_percent
 from bft_nas.latency.graphs import network_graph
 from bft_nas.latency.layer_table import LayerTable, needed
 from bft_nas.latency.measuring import measured_layers, shortest
-from bft_nas.latency.operations import operations
+from bft_nas.latency.operations import Operation, operations
 from bft_nas.latency.prediction import Predictor
 from bft_nas.network.architecture import Architecture
 from bft_nas.space.space import SearchSpace
@@ -68,23 +70,13 @@ def predictor_for(
         UserError: what the runtime needs is not installed.
     """
     require(RUNTIMES[runtime], f"{setting('latency_runtime')} {runtime}")
-    drawn = _drawn(space, budgets, COVERING, seed=0)
+    drawn, fitted = _drawn(space, budgets, COVERING, seed=0), _drawn(space, budgets, FITTED, seed=1)
     place = (cache_folder() if folder is None else folder) / f"{_key(runtime)}.json"
     known = read_known(place, runtime)
-    missing = list(needed((each for net in drawn for each in operations(net)), known.table))
-    if missing:
-        say(
-            f"latency: {len(missing)} layers are timed once in {runtime}, a minute or two; {place} keeps them"
-        )
-        table = known.table.with_points(measured_layers(missing))
-        known = Known(table, known.networks)
-        _keep(place, known)
-    chosen = _drawn(space, budgets, FITTED, seed=1)
-    absent = [net for net in chosen if net.hash not in known.networks]
-    if absent:
-        known = Known(known.table, {**known.networks, **_timed(absent, known.table)})
-        _keep(place, known)
-    predictor = Predictor.of(known.table, [(net, known.networks[net.hash]) for net in chosen])
+    if _layers_absent(known, drawn) or _networks_absent(known, fitted):
+        with _alone(place, say):
+            known = _measured(read_known(place, runtime), drawn, fitted, place, say)
+    predictor = Predictor.of(known.table, [(net, known.networks[net.hash]) for net in fitted])
     say(
         f"latency: predicted for {predictor.text}; the median error on {predictor.networks} networks measured is "
         f"{format_percent(predictor.error, digits=1)}"
@@ -103,6 +95,33 @@ def _drawn(space: SearchSpace, budgets: Sequence[int], count: int, seed: int) ->
 
         found.append(space.propose_for(suggest, budgets).architecture)
     return found
+
+
+def _measured(
+    known: Known, drawn: Sequence[Architecture], fitted: Sequence[Architecture], place: Path, say: Say
+) -> Known:
+    """What is known and what it lacks, kept as soon as it is measured."""
+    layers = _layers_absent(known, drawn)
+    if layers:
+        say(
+            f"latency: {len(layers)} layers are timed once in {known.table.runtime}, a minute or two;"
+            f" {place} keeps them"
+        )
+        known = Known(known.table.with_points(measured_layers(layers)), known.networks)
+        _keep(place, known)
+    networks = _networks_absent(known, fitted)
+    if networks:
+        known = Known(known.table, {**known.networks, **_timed(networks, known.table)})
+        _keep(place, known)
+    return known
+
+
+def _layers_absent(known: Known, networks: Sequence[Architecture]) -> list[Operation]:
+    return list(needed((each for net in networks for each in operations(net)), known.table))
+
+
+def _networks_absent(known: Known, networks: Sequence[Architecture]) -> list[Architecture]:
+    return [net for net in networks if net.hash not in known.networks]
 
 
 def _timed(networks: Sequence[Architecture], table: LayerTable) -> dict[str, float]:
@@ -131,6 +150,24 @@ def read_known(place: Path, runtime: str) -> Known:
     # Whatever is in the way of reading it, it is measured anew.
     except Exception:
         return Known(LayerTable(runtime, version_of(runtime), processor_name(), {}))
+
+
+@contextmanager
+def _alone(place: Path, say: Say) -> Iterator[None]:
+    """While nobody else measures: who comes second would take the processor from the first, and has less to do then."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = place.with_suffix(".lock").open("w")
+    except OSError:
+        yield
+        return
+    with lock:
+        if not locks(lock, fcntl.LOCK_EX):
+            say("latency: waits for another search, which times layers")
+            # A file system may have no locks.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _keep(place: Path, known: Known) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -13,6 +15,7 @@ from bft_nas.latency.calibration import FITTED, predictor_for
 from bft_nas.latency.layer_table import whole
 from bft_nas.latency.measuring import measured_layers
 from bft_nas.latency.operations import Operation
+from bft_nas.latency.prediction import Predictor
 from bft_nas.record.settings import LATENCY_RUNTIMES
 from bft_nas.space.space import SearchSpace
 from tests.conftest import SPACE
@@ -71,6 +74,35 @@ def test_what_was_timed_once_is_kept_in_a_folder(asked: list[int], tmp_path: Pat
     for _ in range(20):
         again.milliseconds(space.sample(rng, BUDGET).architecture)
     assert len(again.table._guessed) < 0.1 * layers
+
+
+def test_who_comes_second_waits_and_measures_only_what_the_first_one_has_not(
+    asked: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = SearchSpace.parse(SPACE, where="tiny.yaml", name="tiny")
+    waits = Event()
+    others: list[Future[Predictor]] = []
+    layers = vars(calibration)["measured_layers"]
+
+    def second() -> Predictor:
+        def say(text: str) -> None:
+            if "waits for another search" in text:
+                waits.set()
+
+        return predictor_for(space, (BUDGET,), "onnxruntime", say, tmp_path)
+
+    with ThreadPoolExecutor() as pool:
+
+        def measured(points: Sequence[Operation]) -> dict[Operation, float]:
+            if not others:
+                others.append(pool.submit(second))
+                assert waits.wait(10)
+            return layers(points)
+
+        monkeypatch.setattr(calibration, "measured_layers", measured)
+        first = predictor_for(space, (BUDGET,), "onnxruntime", lambda text: None, tmp_path)
+        assert others[0].result() == first
+    assert sum(asked) == len(first.table.points) + first.networks
 
 
 @pytest.mark.usefixtures("asked")
