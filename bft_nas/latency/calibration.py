@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,7 @@ FORMAT = 1
 COVERING = 300
 """Networks drawn of a space, whose operations the table is to cover."""
 FITTED = 30
-"""Networks measured whole."""
+"""Networks measured whole, where a space has so many."""
 AT_ONCE = 10
 """Of them, interleaved."""
 
@@ -70,7 +70,8 @@ def predictor_for(
         UserError: what the runtime needs is not installed.
     """
     require(RUNTIMES[runtime], f"{setting('latency_runtime')} {runtime}")
-    drawn, fitted = _drawn(space, budgets, COVERING, seed=0), _drawn(space, budgets, FITTED, seed=1)
+    drawn = list(_drawn(space, budgets, COVERING, seed=0))
+    fitted = _different(_drawn(space, budgets, COVERING, seed=1), FITTED)
     place = (cache_folder() if folder is None else folder) / f"{_key(runtime)}.json"
     known = read_known(place, runtime)
     if _layers_absent(known, drawn) or _networks_absent(known, fitted):
@@ -84,17 +85,25 @@ def predictor_for(
     return predictor
 
 
-def _drawn(space: SearchSpace, budgets: Sequence[int], count: int, seed: int) -> list[Architecture]:
+def _drawn(space: SearchSpace, budgets: Sequence[int], count: int, seed: int) -> Iterator[Architecture]:
     """Networks drawn uniformly, the families by turns."""
     rng = random.Random(seed)
-    found = []
     for position in range(count):
 
         def suggest(name: str, values: Sequence[Any], position: int = position) -> Any:
             return values[position % len(values)] if name == "family" else rng.choice(values)
 
-        found.append(space.propose_for(suggest, budgets).architecture)
-    return found
+        yield space.propose_for(suggest, budgets).architecture
+
+
+def _different(networks: Iterable[Architecture], most: int) -> list[Architecture]:
+    """The first ones, each once: a small space has fewer."""
+    found: dict[str, Architecture] = {}
+    for net in networks:
+        found.setdefault(net.hash, net)
+        if len(found) == most:
+            break
+    return list(found.values())
 
 
 def _measured(

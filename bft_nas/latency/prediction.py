@@ -93,11 +93,14 @@ class Predictor:
 
     @classmethod
     def of(cls, table: LayerTable, measured: Sequence[tuple[Architecture, float]]) -> Predictor:
-        """From a table and whole networks, each with its milliseconds; some for each family, ten at least in all."""
-        networks = [Measured(net.family, total(table, net), ms) for net, ms in measured]
+        """From a table and different networks, each with its milliseconds; some for each family, ten or more in all."""
+        # Families may be by turns, and no part is to be all of one.
+        ordered = sorted(measured, key=lambda each: each[0].hash)
+        networks = [Measured(net.family, total(table, net), ms) for net, ms in ordered]
         errors = []
-        for fold in range(FOLDS):
-            others = [each for place, each in enumerate(networks) if place % FOLDS != fold]
+        for fold in range(min(FOLDS, len(networks))):
+            # Of one network alone, what is predicted is what was measured.
+            others = [each for place, each in enumerate(networks) if place % FOLDS != fold] or networks
             fit = Fit.to(others)
             errors += [_error(fit, each) for each in networks[fold::FOLDS]]
         return cls(table, Fit.to(networks), float(np.median(errors)), len(networks))

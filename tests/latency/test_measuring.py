@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -22,6 +23,7 @@ from tests.conftest import SPACE
 from tests.latency.stored import stored_table
 
 BUDGET = 3_000_000
+Measure = Callable[[Sequence[Operation]], dict[Operation, float]]
 
 
 def test_a_layer_of_more_work_takes_longer_in_the_runtime() -> None:
@@ -76,13 +78,27 @@ def test_what_was_timed_once_is_kept_in_a_folder(asked: list[int], tmp_path: Pat
     assert len(again.table._guessed) < 0.1 * layers
 
 
+def test_in_a_small_space_each_network_is_measured_once(asked: list[int], tmp_path: Path) -> None:
+    text = re.sub(r"\[([^,\]]+)[^\]]*\]", r"\1", SPACE)
+    assert text != SPACE
+    for name, content, most in (("one", text, 1), ("few", text.replace("depth: 1", "depth: [1, 2]"), 4)):
+        space = SearchSpace.parse(content, where="tiny.yaml", name=name)
+        said: list[str] = []
+        predictor = predictor_for(space, (BUDGET,), "onnxruntime", said.append, tmp_path / name)
+        assert 1 <= predictor.networks <= most
+        assert sum(asked) == len(predictor.table.points) + predictor.networks
+        assert f"the median error on {predictor.networks} networks measured is " in said[-1]
+        assert predictor.error < 1
+        asked.clear()
+
+
 def test_who_comes_second_waits_and_measures_only_what_the_first_one_has_not(
     asked: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = SearchSpace.parse(SPACE, where="tiny.yaml", name="tiny")
     waits = Event()
     others: list[Future[Predictor]] = []
-    layers = vars(calibration)["measured_layers"]
+    layers: Measure = vars(calibration)["measured_layers"]
 
     def second() -> Predictor:
         def say(text: str) -> None:
