@@ -111,6 +111,8 @@ RUNTIMES: dict[str, tuple[str, str, Callable[[Path], Network]]] = {
     "model.py": ("torch", "torch", by_torch),
 }
 """Of each file, the first one first: what is imported to run it, what brings that, and how it is opened."""
+BESIDE = {"model.so": "model.bin"}
+"""What a file is of no use without: it was compiled here, and may be left of another export."""
 
 
 def config() -> dict[str, Any]:
@@ -128,7 +130,11 @@ def check_architecture(path: Path, noted: str | None) -> None:
 
 def network() -> tuple[str, Network]:
     """The first file that can be run here, and what runs it."""
-    there = {name: runtime for name, runtime in RUNTIMES.items() if (FOLDER / name).is_file()}
+    there = {
+        name: runtime
+        for name, runtime in RUNTIMES.items()
+        if (FOLDER / name).is_file() and (FOLDER / BESIDE.get(name, name)).is_file()
+    }
     for name, (module, _, opened) in there.items():
         if find_spec(module) is not None:
             return name, opened(FOLDER / name)

@@ -181,6 +181,16 @@ def test_what_to_install_is_said_where_no_runtime_is(
     )
 
 
+def test_a_library_that_an_earlier_export_left_is_passed_over(
+    written: Written, photos: list[Path], tmp_path: Path
+) -> None:
+    folder = of_files(written, tmp_path / "files", "model.py", "weights.safetensors")
+    (folder / "model.so").write_text("of weights that are no longer there")
+    done = predict([sys.executable, "-B"], folder, *photos[:1])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == shown(written, photos[:1], "model.py")
+
+
 def test_a_file_of_another_network_is_refused(written: Written, photos: list[Path], tmp_path: Path) -> None:
     folder = of_files(written, tmp_path / "files", "onnxruntime.onnx")
     other = replace(NET, family="other", resolution=96)
