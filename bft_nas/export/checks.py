@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +34,7 @@ BATCHES = (1, 3)
 # Run by a Python that finds what this one does but for the package: a file, or model.py and its weights, is all that is
 # needed.
 RUN_FILES = """\
-import importlib.util, json, sys, warnings
+import importlib.util, io, json, sys, warnings
 sys.modules["bft_nas"] = sys.modules["safetensors"] = None
 warnings.simplefilter("ignore")
 import torch
@@ -48,14 +50,14 @@ def load(path):
 
 batches = torch.load(sys.argv[1], weights_only=True)
 for request in sys.stdin:
-    path, answer = json.loads(request)
-    network = load(path)
+    network = load(json.loads(request))
     with torch.no_grad():
         logits = [network(batch) for batch in batches]
         with FlopCounterMode(display=False) as counter:
             network(batches[0][:1])
+    answer = io.BytesIO()
     torch.save({"logits": logits, "flops": counter.get_total_flops()}, answer)
-    print(flush=True)
+    print(answer.getvalue().hex(), flush=True)
 """
 
 
@@ -210,6 +212,20 @@ def check_logits(name: str, answer: Answer, expected: Sequence[Tensor]) -> float
     return difference
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """For what is thrown away; ExportError that names it where the system will not keep that, or run it."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise ExportError(
+            f"{tempfile.tempdir or 'temporary files'}: no place for what is checked"
+            f" ({error.strerror or one_line(error)[:200]}); expected room and leave to run programs there, or TMPDIR"
+            " with a folder that has both"
+        ) from error
+
+
 class OtherPython:
     """A process without this package, which runs files of an export while this one writes the next.
 
@@ -217,23 +233,26 @@ class OtherPython:
     """
 
     def __init__(self, images: Sequence[Tensor]) -> None:
-        self._scratch = tempfile.TemporaryDirectory()
-        self._folder = Path(self._scratch.name)
-        torch.save(list(images), self._folder / "images.pt")
-        script = self._folder / "run.py"
-        # Torch may be where only PYTHONPATH or this process says.
-        script.write_text(f"import sys\nsys.path[:] = {sys.path!r}\n{RUN_FILES}", encoding="utf-8")
-        # -I: nothing beyond that; -B: no __pycache__ in what is handed over.
-        command = [sys.executable, "-I", "-B", str(script), str(self._folder / "images.pt")]
-        self._complaints = (self._folder / "stderr").open("w+", encoding="utf-8", errors="replace")
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            text=True,
-            encoding="utf-8",
-        )
+        given = io.BytesIO()
+        torch.save(list(images), given)
+        with ExitStack() as stack:
+            folder = stack.enter_context(temporary_folder())
+            (folder / "images.pt").write_bytes(given.getvalue())
+            script = folder / "run.py"
+            # Torch may be where only PYTHONPATH or this process says.
+            script.write_text(f"import sys\nsys.path[:] = {sys.path!r}\n{RUN_FILES}", encoding="utf-8")
+            self._complaints = (folder / "stderr").open("w+", encoding="utf-8", errors="replace")
+            stack.enter_context(self._complaints)
+            self._process = subprocess.Popen(
+                # -I: nothing beyond that path; -B: no __pycache__ in what is handed over.
+                [sys.executable, "-I", "-B", str(script), str(folder / "images.pt")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                text=True,
+                encoding="utf-8",
+            )
+            self._scratch = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -243,14 +262,13 @@ class OtherPython:
     ) -> None:
         self._process.kill()
         self._process.communicate()
-        self._complaints.close()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def ask(self, path: Path) -> None:
         """Have a file run, after those that were asked for before."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps([str(path), str(self._answer(path.name))]) + "\n")
+            self._process.stdin.write(json.dumps(str(path)) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it ended, and `answer` says why
@@ -258,16 +276,14 @@ class OtherPython:
     def answer(self, name: str) -> Answer:
         """Wait for what a file says. To be called in the order in which files were asked for."""
         assert self._process.stdout is not None
-        if not self._process.stdout.readline():
+        line = self._process.stdout.readline()
+        if not line:
             code = self._process.wait()
             self._complaints.seek(0)
             last = (self._complaints.read().strip() or f"exit {code}").splitlines()[-1]
             raise ExportError(f"{name}: does not run by itself ({last})")
-        answer = torch.load(self._answer(name), weights_only=True)
+        answer = torch.load(io.BytesIO(bytes.fromhex(line)), weights_only=True)
         return Answer(answer["logits"], answer["flops"] // 2)
-
-    def _answer(self, name: str) -> Path:
-        return self._folder / f"{name}.answer"
 
 
 def run_weights(folder: Path, images: Sequence[Tensor]) -> Answer:

@@ -22,6 +22,7 @@ import bft_nas.export.write
 from bft_nas.cli.export import show_export
 from bft_nas.core.errors import UserError
 from bft_nas.export.checks import Answer, OtherPython, run_weights
+from bft_nas.export.runtimes.c import compiled
 from bft_nas.export.write import ExportError, export
 from bft_nas.network import Architecture
 from tests.conftest import closed
@@ -31,6 +32,7 @@ from tests.export.examples import (
     Exported,
     trained,
 )
+from tests.export.test_c import needs_a_compiler
 
 Written = Callable[[str], None]
 CONTENTS = tuple(name for name in bft_nas.export.write.CONTENTS if name not in {"prepare.py", "predict.py"})
@@ -65,6 +67,37 @@ def test_the_other_python_finds_what_this_one_does(tmp_path: Path, monkeypatch: 
         other.ask(tmp_path / "model.py")
         (logits,) = other.answer("model.py").logits
     assert torch.equal(logits, images + 1)
+
+
+@pytest.mark.parametrize("start", [lambda: OtherPython([]), lambda: compiled("", "")], ids=["python", "c"])
+def test_a_temporary_folder_that_cannot_be_used_is_named(
+    start: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(
+        ExportError, match=rf"^{tmp_path}/none: no place [^\n]* \(No such file [^\n]*; expected .* TMPDIR"
+    ):
+        start()
+
+
+def test_a_temporary_folder_without_room_for_a_compiler_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cc").write_text("#!/bin/sh\necho 'cannot write: No space left on device' >&2\nexit 1\n")
+    (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(ExportError, match=r"^/[^\n]*: no place [^\n]* \(No space left on device\); expected"):
+        compiled("", "")
+
+
+@needs_a_compiler
+def test_a_temporary_folder_of_which_no_program_runs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise OSError(f"{path}: failed to map segment from shared object")
+
+    monkeypatch.setattr("ctypes.CDLL", refuse)
+    with pytest.raises(ExportError, match=r"^/[^\n]*: no place [^\n]* \(.*failed to map segment"):
+        compiled("", "")
 
 
 @pytest.fixture

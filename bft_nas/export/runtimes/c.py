@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import subprocess
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -12,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.export.c_program.text import program
-from bft_nas.export.checks import ExportedFile, ExportError, check_logits, image_by_image
+from bft_nas.export.checks import (
+    ExportedFile,
+    ExportError,
+    check_logits,
+    image_by_image,
+    temporary_folder,
+)
 from bft_nas.export.runtimes import Deployment
 
 if TYPE_CHECKING:
@@ -72,18 +79,27 @@ def _header(path: Path) -> str:
 @cache
 def compiled(source: str, header: str, flags: Sequence[str] = FLAGS) -> tuple[Any, int]:
     """A program as a library of this process, and how many classes it has. ExportError with what the compiler said."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "model.c").write_text(source, encoding="utf-8")
-        Path(folder, "model.h").write_text(header, encoding="utf-8")
+    with temporary_folder() as folder:
+        (folder / "model.c").write_text(source, encoding="utf-8")
+        (folder / "model.h").write_text(header, encoding="utf-8")
         command = [COMPILER, *flags, "-shared", "-fPIC", "-o", "model.so", "model.c", "-lm"]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env={**os.environ, "LC_ALL": "C"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         except OSError as error:
             raise ExportError(f"model.c: {COMPILER} cannot be run ({error.strerror})") from error
+        if done.returncode and os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
             raise ExportError(f"model.c: does not compile ({said[0][:300]})")
-        library = ctypes.CDLL(str(Path(folder, "model.so")))
+        library = ctypes.CDLL(str(folder / "model.so"))
     library.model_load.argtypes, library.model_load.restype = [ctypes.c_char_p], ctypes.c_void_p
     library.model_run.argtypes, library.model_run.restype = [ctypes.c_void_p] * 3, None
     library.model_free.argtypes, library.model_free.restype = [ctypes.c_void_p], None
