@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,9 @@ from bft_nas.core.errors import RunError, UserError, one_line
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Put a file in place in one step: the old one stands until the new one is whole.
+    """Put a file in place in one step: the old one stands until the new one is whole, which has its mode.
+
+    At a symbolic link it is what the link points to; a pipe or a device is written to as it is.
 
     Args:
         durable: otherwise it may be lost with the machine's power, though not with the process.
@@ -23,19 +26,37 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     Raises:
         RunError: it cannot be written, on a full disk for example; what was there before is as it was.
     """
-    # Two machines, or containers, that share the folder may have processes of one number.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with writing(path):
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            with path.open("wb") as file:
+                file.write(content)
+            return
+        place = path.resolve() if path.is_symlink() else path
+        # Two machines, or containers, that share the folder may have processes of one number.
+        temporary = place.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             with temporary.open("wb") as file:
+                if mode is not None:
+                    # Not every file system has modes.
+                    with suppress(OSError):
+                        os.fchmod(file.fileno(), stat.S_IMODE(mode))
                 file.write(content)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            temporary.replace(path)
+            temporary.replace(place)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _mode(path: Path) -> int | None:
+    """What there is and who may read it; None where there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:

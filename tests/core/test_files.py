@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from bft_nas.core.errors import UserError
-from bft_nas.core.files import check_writable
+from bft_nas.core.errors import RunError, UserError
+from bft_nas.core.files import check_writable, write_text
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    for mode in (0o600, 0o664):
+        place.touch()
+        place.chmod(mode)
+        write_text(place, f"{mode}")
+        assert (place.read_text(), place.stat().st_mode & 0o777) == (f"{mode}", mode)
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_stays_one(there: bool, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    if there:
+        (tmp_path / "folder" / "file").write_text("before")
+    link = tmp_path / "link"
+    link.symlink_to("folder/file")
+    write_text(link, "text")
+    assert link.is_symlink()
+    assert (tmp_path / "folder" / "file").read_text() == "text"
+    assert [each.name for each in (tmp_path / "folder").iterdir()] == ["file"]
+
+
+def test_a_pipe_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # Both ends, so that nothing waits.
+    reader = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "text")
+    assert os.read(reader, 10) == b"text"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_name_may_be_as_long_as_the_file_system_has_them(tmp_path: Path) -> None:
+    write_text(tmp_path / ("a" * 255), "text")
+    assert [each.name for each in tmp_path.iterdir()] == ["a" * 255]
+
+
+def test_what_cannot_be_written_is_named_and_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for name in (".", "loop", "missing/file", "a" * 256):
+        with pytest.raises(RunError, match=r"cannot be written \([^\n]+\)$"):
+            write_text(tmp_path / name, "text")
+    assert [each.name for each in tmp_path.iterdir()] == ["loop"]
 
 
 def test_a_folder_that_can_be_written_or_made_is_left_as_it_is(tmp_path: Path) -> None:
