@@ -27,13 +27,20 @@ def usable_cores(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 
 
 def processor_name(*, proc: Path = PROC) -> str:
-    """The model of this machine's processor, or its architecture where nobody says."""
+    """The model of this machine's processor or of its board, or its architecture where nobody says."""
+    said: dict[str, dict[str, None]] = {}
     with suppress(OSError, ValueError):
         for line in (proc / "cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name" and value.strip():
-                return " ".join(value.split())
-    return platform.processor() or platform.machine()
+            name, _, value = (" ".join(part.split()) for part in line.partition(":"))
+            if value:
+                said.setdefault(name, {})[value] = None
+    for name in ("Model", "Hardware"):
+        if name in said:
+            return next(iter(said[name]))
+    model = next(iter(said.get("model name", ())), "") or platform.processor() or platform.machine()
+    # On ARM all models have one name, and a machine may have cores of several.
+    parts = [f"{name} {' '.join(said[name])}" for name in ("CPU implementer", "CPU part") if name in said]
+    return ", ".join([model, *parts])
 
 
 def usable_memory(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:

@@ -90,6 +90,13 @@ def test_a_machine_that_says_nothing_has_a_core_and_unknown_memory(tmp_path: Pat
 def test_the_processor_has_the_name_that_the_system_gives_it(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A  Model @ 2 GHz\nmodel name\t: other\n")
     assert processor_name(proc=tmp_path) == "A Model @ 2 GHz"
+    cores = "CPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\n"
+    (tmp_path / "cpuinfo").write_text(cores)
+    assert processor_name(proc=tmp_path).endswith(", CPU implementer 0x41, CPU part 0xd05 0xd0b")
+    (tmp_path / "cpuinfo").write_text(f"{cores}Hardware\t: BCM2835\nModel\t\t: Board 4 Rev 1.4\n")
+    assert processor_name(proc=tmp_path) == "Board 4 Rev 1.4"
+    (tmp_path / "cpuinfo").write_text(f"{cores}Hardware\t: BCM2835\n")
+    assert processor_name(proc=tmp_path) == "BCM2835"
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nBogoMIPS\t: 50\n")
     named = processor_name(proc=tmp_path)
     assert named
