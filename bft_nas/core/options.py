@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Option:
             converted = self.kind.convert(value)
         except UserError:
             raise
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self._unexpected(value) from None
         if self.choices and converted not in self.choices:
             raise self._unexpected(value)
@@ -97,7 +98,8 @@ def _converter(fits: Callable[[Any], bool], to: Callable[[Any], Any]) -> Callabl
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # NumPy's are numbers too.
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float:
@@ -113,7 +115,7 @@ def _whole(least: int) -> Kind:
         return int(text)
 
     def fits(value: Any) -> bool:
-        return _is_number(value) and value == int(value) and least <= value < 2**31
+        return _is_number(value) and least <= value < 2**31 and value == int(value)
 
     return Kind(expected, _converter(fits, int), read)
 
