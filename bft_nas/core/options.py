@@ -160,10 +160,13 @@ def _budgets(value: Any) -> tuple[int, ...]:
     parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else list(value)
     if not parts:
         raise ValueError(value)
-    if isinstance(value, str) and not all(map(str.strip, parts)):
-        # Then the whole is named, as no reader finds a part that is empty.
-        parts = [value]
-    return tuple(sorted({_macs(part) for part in parts}))
+    try:
+        return tuple(sorted({_macs(part) for part in parts}))
+    except UserError:
+        if not isinstance(value, str):
+            raise
+        # Then the whole is named: no reader finds a part that is empty, or knows the end of 50,000,000.
+        return (_macs(value),)
 
 
 def _resolutions(value: Any) -> tuple[int, ...]:

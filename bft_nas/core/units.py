@@ -10,7 +10,8 @@ from bft_nas.core.errors import UserError, one_line, setting
 _MACS = re.compile(r"(\d+\.?\d*|\.\d+)(?:[eE]\+?(\d{1,2}))?\s*([kKmMgG]?)")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _MILLISECONDS = re.compile(r"(\d+\.?\d*|\.\d+)\s*(?:ms)?", re.IGNORECASE)
-_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+# A number behind hours that has no unit may be meant as minutes.
+_TIME = re.compile(r"(?:(\d+)h(?!\d+$))?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 def parse_macs(text: str) -> int:
@@ -37,14 +38,14 @@ def format_macs(macs: int, *, up: bool = False) -> str:
 
     What no network has is in powers of ten, or as it is where there are fewer than a thousand.
 
-    >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(2_345_678_901), format_macs(5)
-    ('50M', '1.24M', '2345M', '5')
+    >>> format_macs(50_000_000), format_macs(1_234_567, up=True), format_macs(155_000), format_macs(5)
+    ('50M', '1.24M', '0.155M', '5')
     """
     if 0 < macs < 1000:
         return f"{macs:.0f}"
     if macs >= 10**15:
         return f"{macs:.3g}"
-    digits = max(0, 2 - int(math.log10(macs / 1e6))) if macs > 0 else 0
+    digits = max(0, 2 - math.floor(math.log10(macs / 1e6))) if macs > 0 else 0
     scale = 10**digits
     scaled = macs * scale / 10**6
     value = (math.ceil(scaled) if up else math.floor(scaled)) / scale

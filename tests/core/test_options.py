@@ -42,6 +42,12 @@ def test_no_number_without_an_end_is_a_number_of_trials(value: float) -> None:
         OPTIONS["trials"].convert(value)
 
 
+@pytest.mark.parametrize("text", ["50,000,000", "3M,,4M", "3M,", "fast"])
+def test_of_several_budgets_the_whole_is_named(text: str) -> None:
+    with pytest.raises(UserError, match=f"^flops {text}: expected a number of MACs above zero"):
+        OPTIONS["flops"].convert(text)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     taken = [OPTIONS[name].convert(np.int64(64)) for name in ("trials", "flops", "resolution", "time")]
     assert taken == [64, (64,), (64,), 64.0]
