@@ -59,7 +59,9 @@ def with_every_kind_of_block() -> Architecture:
         SeparableBlock(300, 7, fusion=butterfly_fusion(16)),
     ]
     head = Head(99, butterfly_fusion(4), hidden=30, activation="hard_swish")
-    return Architecture("all", 48, Stem(12, 5, pool=True), tuple(blocks), head, classes=17)
+    return Architecture(
+        "all **// of */ /*/ them", 48, Stem(12, 5, pool=True), tuple(blocks), head, classes=17
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def program(network: fx.GraphModule, architecture: Architecture) -> Program:
     lines = [f"    /* {_described(step)} */\n{_wrapped(calls.call(step))}" for step in steps]
     weights = calls.weights.tobytes()
     digest = hashlib.sha256(weights).hexdigest()[:40]
-    name = architecture.family.replace("*/", "")
+    # Within a comment, which it must neither end nor seem to begin.
+    name = re.sub(r"\*(?=/)|/(?=\*)", r"\g<0> ", architecture.family)
     header = HEADER.format(
         name=name,
         inputs=architecture.in_channels,
