@@ -8,6 +8,7 @@ its user's, none of which is touched.
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from bft_nas.core.files import check_writable, locks
 
 IDENTIFYING = ("architecture.json", "model.py")
 """Without both of them no folder is taken for an export."""
+TELLING = ("architecture.json", "weights.safetensors")
+"""What says which network an export is of."""
 _WITHIN = ".bft-nas-export-"
 _FORM = r"[a-z0-9_]{8}"
 """What `tempfile` puts behind a prefix."""
@@ -32,7 +35,8 @@ def staged(folder: Path, owned: Collection[str]) -> Iterator[Path]:
 
     Args:
         folder: of the export; made if missing.
-        owned: names of what a previous export may have left there, which goes.
+        owned: names of what an export of another network may have left there, which goes. Of the same one with the
+            same weights it stays where nothing new takes its place: files for another runtime, say.
 
     Raises:
         UserError: it cannot be written; what was there is there again.
@@ -96,7 +100,8 @@ def _exchange(staging: Path, target: Path, previous: Path, owned: Collection[str
     """
     previous.mkdir()
     new = {path.name for path in staging.iterdir()}
-    old = {name for name in new.union(owned) if os.path.lexists(target / name)}
+    goes = new if _is_alike(staging, target) else new.union(owned)
+    old = {name for name in goes if os.path.lexists(target / name)}
     with _opened(target) as opened, ExitStack() as undone:
         with suppress(OSError):
             fcntl.flock(opened, fcntl.LOCK_EX)
@@ -105,6 +110,13 @@ def _exchange(staging: Path, target: Path, previous: Path, owned: Collection[str
         for name in sorted(new, key=_is_told_late, reverse=True):
             _move(staging / name, target / name, undone)
         undone.pop_all()
+
+
+def _is_alike(staging: Path, target: Path) -> bool:
+    """Whether two exports are of one network with the same weights."""
+    with suppress(OSError):
+        return all(filecmp.cmp(staging / name, target / name, shallow=False) for name in TELLING)
+    return False
 
 
 def _is_told_late(name: str) -> tuple[bool, str]:

@@ -57,7 +57,7 @@ CONTENTS = (
     "predict.py",
 )
 _OWNED = (*CONTENTS, *_DEPLOYED, "__pycache__", "model.so")
-"""What goes with a previous export: its files, and what was made of them."""
+"""What goes with an export of another network: its files, and what was made of them."""
 
 CHANNELS = 3
 """That images are prepared with, be they grey."""
@@ -93,7 +93,8 @@ def export(
     Args:
         architecture: the network.
         state: its trained state dict, written as float32.
-        folder: where to; made if missing. A previous export there is replaced, other files in it are kept.
+        folder: where to; made if missing. A previous export there is replaced, but for files for other runtimes
+            where it is of this network with these weights; the user's files are kept.
         classes: names of the trained outputs, which are the first ones.
         normalisation: mean and standard deviation of each channel, as in training, for images in [0, 1].
         arrays: whether it was trained on arrays of pixels, and not on image files.

@@ -69,6 +69,20 @@ def test_a_previous_export_goes_and_what_its_user_added_stays(before: Path) -> N
     assert inodes == {path: path.stat().st_ino for path in inodes}
 
 
+def test_what_another_runtime_has_of_the_same_network_stays(tmp_path: Path) -> None:
+    owned = ("architecture.json", "model.py", "weights.safetensors", "model.c")
+    for names, weights, left in (
+        (owned[:3], "first", set(owned[:3])),
+        (owned, "first", set(owned)),
+        (owned[:3], "first", set(owned)),
+        (owned[:3], "second", set(owned[:3])),
+    ):
+        with staged(tmp_path / "model", owned) as staging:
+            for name in names:
+                (staging / name).write_text(weights)
+        assert set(contents(tmp_path / "model")) == left
+
+
 def test_the_folder_above_need_not_be_open(before: Path) -> None:
     with closed(before.parent):
         check_free(before)
