@@ -208,8 +208,6 @@ class _Confirming(Reporting):
         self.clock = clock
         self.jobs: dict[int, Due] = {}
         """What is being trained, by number of the job."""
-        self.before: dict[int, float] = {}
-        """Seconds that were told of a training when it was at the rung, by number of the job."""
 
     def next(self) -> Job | None:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -229,12 +227,9 @@ class _Confirming(Reporting):
         job = Candidate(number, network.architecture, network.macs, network.budget, label)
         self.watcher.begin(job, record.parts + len(self.jobs))
         self.jobs[number] = due
-        checkpoint = record.file(contender, seed, "pt")
-        if checkpoint.is_file():
-            self.before[number] = record.rows.get((due.racer.key, seed), {}).get("seconds", 0.0)
         return Job(
             job,
-            checkpoint,
+            record.file(contender, seed, "pt"),
             None if reference else record.file(contender, seed, "safetensors"),
             record.confirmation.under(seed),
         )
@@ -248,9 +243,7 @@ class _Confirming(Reporting):
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
         due = self.jobs.pop(candidate.number)
-        before = self.before.pop(candidate.number, 0.0)
-        seconds = outcome.seconds if outcome.reason else max(0.0, outcome.seconds - before)
-        self.clock.training += seconds
+        seconds = self.clock.end(candidate.number, outcome)
         self.record.add(self.record.contenders[due.racer.key], due.seed, outcome)
         reason = outcome.reason
         if not reason and len(outcome.curve) < self.record.confirmation.epochs:

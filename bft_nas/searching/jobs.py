@@ -16,7 +16,7 @@ from bft_nas.training.curve import Curve
 
 if TYPE_CHECKING:
     from bft_nas.data.images import Images
-    from bft_nas.searching.loop import Watcher
+    from bft_nas.searching.loop import Clock, Watcher
     from bft_nas.training.protocol import Protocol
 
 
@@ -90,6 +90,7 @@ class Reporting:
     """The part of a driver that says how trainings proceed and stops none of them."""
 
     watcher: Watcher
+    clock: Clock
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `Driver`."""
@@ -97,6 +98,7 @@ class Reporting:
 
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `Driver`."""
+        self.clock.epoch(candidate.number, curve)
         self.watcher.epoch(candidate, curve[-1])
         return True
 

@@ -72,6 +72,19 @@ class Clock:
     workers: int = 1
     """Trainings at once, whose seconds add up."""
     started: float = field(default_factory=time.perf_counter)
+    _before: dict[int, float] = field(default_factory=dict)
+    """Seconds of the epochs that a training had when it went on in this process, by its number."""
+
+    def epoch(self, number: int, curve: Curve) -> None:
+        """A training has come as far as a curve."""
+        self._before.setdefault(number, sum(row.seconds for row in curve[:-1]))
+
+    def end(self, number: int, outcome: Outcome) -> float:
+        """Count a training that is over; its seconds in this process."""
+        before = self._before.pop(number, 0.0)
+        seconds = outcome.seconds if outcome.reason else max(0.0, outcome.seconds - before)
+        self.training += seconds
+        return seconds
 
     @property
     def whole(self) -> float:
@@ -222,6 +235,8 @@ class _Search:
         self.proposer = PROPOSERS[run.settings.sampler]()
         self.running: set[int] = set()
         self.trained = 0
+        self.exhausted = False
+        """Nothing new was found to propose, which was said."""
         self.failed_alike: list[Candidate] = []
         """The last ones in a row, with `kind` in common."""
         self.kind = ""
@@ -267,7 +282,14 @@ class _Search:
         if status.orphans:
             orphan = status.orphans[0]
             return run.ledger.claim(orphan, run.architecture(orphan))
-        return propose_new(run, self.space, self.proposer, self.limit)
+        found = propose_new(run, self.space, self.proposer, self.limit)
+        if found is None and not self.exhausted:
+            self.exhausted = True
+            fast = "" if self.limit is None else " that is fast enough"
+            self.watcher.advise(
+                f"the space seems to hold no other network{fast}: {status.ended + status.running} were found"
+            )
+        return found
 
     def step(self, candidate: Candidate, done: int, total: int) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
@@ -277,6 +299,7 @@ class _Search:
         """See `bft_nas.searching.jobs.Driver`."""
         if self.halving is not None:
             self.run.ledger.advance(candidate, curve)
+        self.clock.epoch(candidate.number, curve)
         self.watcher.epoch(candidate, curve[-1])
         if not self.run.ledger.is_own(candidate):
             return False
@@ -290,7 +313,7 @@ class _Search:
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
-        self.clock.training += outcome.seconds
+        self.clock.end(candidate.number, outcome)
         started = time.perf_counter()
         reason = outcome.reason
         if not self.run.ledger.is_own(candidate):

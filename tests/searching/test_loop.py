@@ -23,6 +23,7 @@ from bft_nas.network import Architecture, build, cost
 from bft_nas.record import RESULT_NAMES, Candidate, Ledger, Run, run_names
 from bft_nas.record.pareto import front
 from bft_nas.searching.halving import Halving
+from bft_nas.searching.jobs import Driver, Outcome
 from bft_nas.searching.loop import (
     ALIKE_IN_A_ROW,
     Clock,
@@ -280,6 +281,7 @@ def test_a_proposal_evaluated_before_is_answered_from_the_record(tmp_path: Path)
     prepared = prepare(tiny_settings(resolutions=(64,), images=64), space)
     run = tiny_run(tmp_path, prepared)
     watcher = go(run, prepared, trials=10)
+    assert watcher.advice == ["the space seems to hold no other network: 2 were found"]
     assert len(watcher.ended) == 2
     assert len(run.results()) == 2
     repeats = [t for t in run.ledger.study.trials if "repeats" in t.user_attrs]
@@ -343,8 +345,36 @@ def test_a_candidate_that_was_trained_but_not_told_is_not_trained_again(
 
 def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepared, tmp_path: Path) -> None:
     run = tiny_run(tmp_path, prepared)
-    assert go(run, prepared, trials=None, seconds=1e-9).ended == []
-    assert len(go(run, prepared, trials=None, seconds=3.0).ended) >= 1
+    watcher = Silent()
+    curve = tuple(Epoch(epoch, 2.0, 0.1, 5.0) for epoch in range(1, prepared.settings.epochs + 1))
+
+    class AsTrained(Clock):
+        @property
+        def whole(self) -> float:
+            return self.training
+
+    def engine(driver: Driver) -> None:
+        while job := driver.next():
+            driver.end(job.candidate, Outcome(curve, 10.0))
+
+    # The fourth one would end after 40.
+    search(run, engine, watcher, AsTrained(), trials=None, seconds=39.0)
+    assert len(watcher.ended) == 3
+
+
+def test_the_clock_counts_what_this_process_trained() -> None:
+    clock = Clock()
+    curve = tuple(Epoch(epoch, 2.0, 0.1, seconds) for epoch, seconds in enumerate((5.0, 3.0, 4.0), start=1))
+    # It went on after one epoch, and its worker was lost once.
+    for epochs in (2, 3, 3):
+        clock.epoch(7, curve[:epochs])
+    assert clock.end(7, Outcome(curve, 12.0)) == 7.0
+    # Of one that fails it is told how long it was trained here.
+    clock.epoch(8, curve[:2])
+    assert clock.end(8, Outcome((), 3.5, "diverged")) == 3.5
+    # Halving trains it further.
+    assert clock.end(7, Outcome(curve[:1], 5.0)) == 5.0
+    assert clock.training == 15.5
 
 
 def test_who_only_looks_at_a_run_writes_nothing(finished: Run) -> None:
