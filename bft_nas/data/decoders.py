@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import select
@@ -125,11 +126,14 @@ class _Process:
             [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pipesize=PIPE,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             # Ctrl-C reaches every process of a terminal's group; when these end is not for it to say.
             start_new_session=True,
         )
+        for pipe in (self.process.stdin, self.process.stdout):
+            # What all of a user's pipes may take is limited; a smaller one does as well. Some systems cannot be asked.
+            with suppress(OSError, AttributeError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)  # type: ignore[arg-type]
 
     def decoded(self, files: Sequence[Encoded]) -> Decoded:
         """See `Decoders.ask`."""

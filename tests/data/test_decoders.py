@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -99,6 +101,27 @@ def test_a_process_that_dies_is_replaced_and_a_file_that_kills_it_is_named(tmp_p
             assert not isinstance(other, str)
             np.testing.assert_array_equal(one.pixels, other.pixels)
     assert all(gone(child) for child in killed)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_pipes_are_large_where_the_system_lets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    write_class_folders(tmp_path, REAL.images[:1], np.zeros(1, np.int64), ["a"])
+    command, sizes = fcntl.fcntl, []
+
+    def answer(file: int, number: int, size: int) -> int:
+        # As for a user whose pipes have as many pages as they may.
+        if refused:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        sizes.append(command(file, number, size))
+        return sizes[-1]
+
+    monkeypatch.setattr(fcntl, "fcntl", answer)
+    with closing(Decoders(16, 1, processes=True)) as pool:
+        (picture,) = pool.ask(list(tmp_path.glob("a/*.png"))).result()
+    assert not isinstance(picture, str)
+    assert sizes == ([] if refused else [decoders.PIPE] * 2)
 
 
 @pytest.mark.parametrize("processes", [False, True])
