@@ -81,6 +81,31 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, as far as one may look."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(name: str) -> Path:
+    """A path that a user wrote, with the home folder for ``~``; as it is where this machine knows of none."""
+    try:
+        return Path(name).expanduser()
+    # ~someone, whom this machine does not know, is then reported as a path that is not there.
+    except RuntimeError:
+        return Path(name)
+
+
+def cache_folder(kind: str) -> Path:
+    """Where this user's files of a kind are kept that can be made anew; without a home, where none can be."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bft-nas" / kind
+    except RuntimeError:
+        return Path(os.devnull) / kind
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     if path.is_dir():

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bft_nas.core.errors import UserError
+from bft_nas.core.files import expanded
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
@@ -51,7 +52,7 @@ def find(folder: Path | None) -> Archive:
 
     Raises UserError naming the folders and the command that gets a copy when there is none.
     """
-    folders = [Path(name).expanduser() for name in _DEFAULT_FOLDERS] if folder is None else [folder]
+    folders = [expanded(name) for name in _DEFAULT_FOLDERS] if folder is None else [folder]
     for place in folders:
         for form in _FORMS:
             for unpacked in (place / form.folder, place):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bft_nas.core.errors import UserError, setting
+from bft_nas.core.files import expanded
 from bft_nas.data import cifar10 as _cifar10
 from bft_nas.data import npz as _npz
 from bft_nas.data.decode import EXTENSIONS
@@ -147,7 +148,7 @@ def is_there(source: str) -> bool:
     try:
         if source.startswith(PREFIX):
             return bool(place_of(source))
-        return source == "cifar10" or (bool(folder) and _path(folder).exists())
+        return source == "cifar10" or (bool(folder) and expanded(folder).exists())
     except (OSError, UserError):
         return False
 
@@ -170,8 +171,8 @@ def anchored(source: str) -> str:
         return f"{PREFIX}{place.name}{config}"
     kind, equals, folder = source.partition("=")
     if equals and kind in BENCHMARKS:
-        return f"{kind}={Path(folder).expanduser().absolute()}"
-    return source if source in BENCHMARKS else str(Path(source).expanduser().absolute())
+        return f"{kind}={expanded(folder).absolute()}"
+    return source if source in BENCHMARKS else str(expanded(source).absolute())
 
 
 def load_test(
@@ -252,20 +253,12 @@ def _user_errors(source: str) -> Iterator[None]:
 
 
 def _existing(source: str) -> Path:
-    path = _path(source)
+    path = expanded(source)
     if not source or not path.exists():
         raise UserError(f"{source or 'empty source'}: no such dataset, file or folder; expected {SOURCES}")
     if not path.is_dir() and path.suffix.lower() != ".npz":
         raise UserError(f"{source}: not a dataset; expected {SOURCES}")
     return path
-
-
-def _path(name: str) -> Path:
-    try:
-        return Path(name).expanduser()
-    # ~someone, whom this machine does not know, is then reported as a path that is not there.
-    except RuntimeError:
-        return Path(name)
 
 
 def _dataset(name: str, parts: Parts) -> Dataset:
@@ -294,9 +287,9 @@ def _cifar10_folder(source: str) -> Path | None:
     if source == "cifar10":
         return None
     folder = source.removeprefix("cifar10=")
-    if not folder or not _path(folder).exists():
+    if not folder or not expanded(folder).exists():
         raise UserError(f"{source}: no such folder; expected cifar10=FOLDER, the folder that holds CIFAR-10")
-    return _path(folder)
+    return expanded(folder)
 
 
 def _load_cifar10(source: str, images: int | None) -> Parts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bft_nas.core.files import cache_folder, is_folder
 from bft_nas.core.launched import neighbours
 from bft_nas.core.machine import usable_memory
 from bft_nas.core.units import format_bytes, format_pixels
@@ -38,8 +38,8 @@ class Room:
     @classmethod
     def here(cls) -> Room:
         """On this machine, as it is now."""
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bft-nas" / "images"
-        there = next(place for place in (folder, *folder.parents) if place.is_dir())
+        folder = cache_folder("images")
+        there = next(place for place in (folder, *folder.parents) if is_folder(place))
         memory, disk = usable_memory(), shutil.disk_usage(there).free
         most = 1 << 62 if memory is None else memory // MEMORY_SHARE // neighbours()
         return cls(most, disk // DISK_SHARE, folder)

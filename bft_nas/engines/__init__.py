@@ -1,6 +1,7 @@
 """Who executes trainings: `local_engine` on this machine, `bft_nas.engines.ray_tune` on a Ray cluster."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ __getattr__ = lazy_exports(
 )
 
 # Ray makes a token on the first machine that starts it, and from then on every head demands it; but whoever joins
-# passes it on only when asked to before Ray is imported.
-if (Path.home() / ".ray" / "auth_token").is_file():
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+# passes it on only when asked to before Ray is imported. A home that cannot be found or searched has none.
+with suppress(OSError, RuntimeError):
+    if (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -15,7 +15,7 @@ from typing import Any
 
 from bft_nas.core.errors import RunError, setting
 from bft_nas.core.extras import require, version_of
-from bft_nas.core.files import locks, write_text
+from bft_nas.core.files import cache_folder, locks, write_text
 from bft_nas.core.machine import processor_name
 from bft_nas.core.units import format_percent
 from bft_nas.latency.graphs import network_graph
@@ -72,7 +72,7 @@ def predictor_for(
     require(RUNTIMES[runtime], f"{setting('latency_runtime')} {runtime}")
     drawn = list(_drawn(space, budgets, COVERING, seed=0))
     fitted = _different(_drawn(space, budgets, COVERING, seed=1), FITTED)
-    place = (cache_folder() if folder is None else folder) / f"{_key(runtime)}.json"
+    place = (cache_folder("latency") if folder is None else folder) / f"{_key(runtime)}.json"
     known = read_known(place, runtime)
     if _layers_absent(known, drawn) or _networks_absent(known, fitted):
         with _alone(place, say):
@@ -143,11 +143,6 @@ def _timed(networks: Sequence[Architecture], table: LayerTable) -> dict[str, flo
 
 
 # What was measured before
-
-
-def cache_folder() -> Path:
-    """Where the tables of this user are."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bft-nas" / "latency"
 
 
 def read_known(place: Path, runtime: str) -> Known:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from bft_nas.core.errors import RunError, UserError
-from bft_nas.core.files import check_writable, write_text
+from bft_nas.core.files import cache_folder, check_writable, expanded, write_text
 
 
 def test_a_file_that_is_replaced_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -71,3 +72,22 @@ def test_a_folder_that_cannot_be_written_is_named(
     Path("file").write_text("in the way")
     with pytest.raises(UserError, match=rf"^{place}: cannot be written \([^\n]+\)$"):
         check_writable(Path(place))
+
+
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a user of a container whom its system does not know."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setitem(sys.modules, "pwd", None)
+
+
+def test_without_a_home_there_is_no_place_for_a_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    without_home(monkeypatch)
+    assert expanded("~/photos") == Path("~/photos")
+    with pytest.raises(OSError, match="Not a directory"):
+        cache_folder("images").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder("images") == tmp_path / "bft-nas" / "images"

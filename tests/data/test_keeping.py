@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bft_nas.data import decoders, keeping, reading
 from bft_nas.data.dataset import Dataset, Room, Split, load_dataset, load_test
 from bft_nas.data.feed import Feed, feed_of, feeds_of
 from bft_nas.data.images import Images
+from tests.core.test_files import without_home
 from tests.data.samples import write_class_folders, write_every_mode
 
 REAL = load_dataset("fashion-mnist", size=28, images=60).train
@@ -230,6 +232,19 @@ def test_a_cache_is_whole_or_not_there(photos: Path, tmp_path: Path, monkeypatch
 def test_where_nothing_can_be_written_images_are_streamed(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     dataset = load(photos, Room(0, PLENTY, tmp_path / "file"))
+    assert "decoded anew" in dataset.kept
+    assert said(dataset) == said(load(photos, None))
+
+
+@pytest.mark.parametrize("home", ["/" + 300 * "x", None])
+def test_without_a_home_that_can_be_looked_into_images_are_streamed(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    without_home(monkeypatch)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    dataset = load(photos, replace(Room.here(), memory=0))
     assert "decoded anew" in dataset.kept
     assert said(dataset) == said(load(photos, None))
 
