@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.files import expanded
+from bft_nas.core.files import expanded, is_folder
 from bft_nas.data import cifar10 as _cifar10
 from bft_nas.data import npz as _npz
 from bft_nas.data.decode import EXTENSIONS
@@ -160,7 +160,10 @@ def deployment_classes(source: str, own: int) -> int:
 
 def is_of_arrays(source: str) -> bool:
     """Whether a source has arrays of pixels, which keep their size, and not image files."""
-    return source.partition("=")[0] in BENCHMARKS or source.lower().endswith(".npz")
+    if source.partition("=")[0] in BENCHMARKS:
+        return True
+    file = not source.startswith(PREFIX) and not is_folder(expanded(source))
+    return file and source.lower().endswith(".npz")
 
 
 def anchored(source: str) -> str:

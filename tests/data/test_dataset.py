@@ -13,7 +13,15 @@ from PIL import Image
 
 import bft_nas.data.dataset
 from bft_nas.core.errors import printable
-from bft_nas.data.dataset import EXTENSIONS, FASHION_MNIST_CLASSES, Dataset, has_test, load_dataset, load_test
+from bft_nas.data.dataset import (
+    EXTENSIONS,
+    FASHION_MNIST_CLASSES,
+    Dataset,
+    has_test,
+    is_of_arrays,
+    load_dataset,
+    load_test,
+)
 from tests.data.checks import complaint, counts, mistake, refusal
 from tests.data.samples import (
     numbered_images,
@@ -41,6 +49,19 @@ def photos(tmp_path: Path, bundled: Dataset) -> Path:
     labels = np.array([sorted(names.values()).index(names[label]) for label in bundled.train.labels[chosen]])
     write_class_folders(root, bundled.train.images[chosen], labels, sorted(names.values()))
     return root
+
+
+def test_files_of_arrays_are_told_from_folders_and_the_hub_by_more_than_their_names(tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    arrays = [
+        "cifar10",
+        f"cifar10={tmp_path}",
+        "fashion-mnist",
+        str(tmp_path / "gone.NPZ"),
+        "~nobody/few.npz",
+    ]
+    assert all(map(is_of_arrays, arrays))
+    assert not any(map(is_of_arrays, [str(tmp_path), str(tmp_path / "folder.npz"), "hf:me/photos.npz"]))
 
 
 class TestShippedDataset:
