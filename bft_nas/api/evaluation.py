@@ -14,8 +14,8 @@ from bft_nas.data.dataset import (
     Split,
     has_test,
     is_there,
-    load_dataset,
     load_test,
+    load_training,
     with_margin,
 )
 from bft_nas.data.reading import LEAST_UNREADABLE
@@ -97,10 +97,10 @@ def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor
             f"{setting('int8')}: no data at {source} any more; expected the images of the training there"
         )
     size, count = with_margin(resolution), max(CALIBRATION_IMAGES, 2 * len(facts.classes))
-    dataset = load_dataset(
+    train = load_training(
         source, size=size, images=count, max_unreadable=unreadable_of(facts), room=Room.here()
     )
-    found = torch.cat([normalised(pixels, facts) for pixels in prepared(dataset.train, resolution)])
+    found = torch.cat([normalised(pixels, facts) for pixels in prepared(train, resolution)])
     # A folder's come class by class.
     return found[torch.randperm(len(found), generator=torch.Generator().manual_seed(0))]
 

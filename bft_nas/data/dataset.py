@@ -26,8 +26,14 @@ from bft_nas.data.division import (
     divide,
     select,
 )
-from bft_nas.data.folder import folder_test_classes, has_folder_test, load_folder, load_folder_test
-from bft_nas.data.hub import PREFIX, has_hub_test, load_hub, load_hub_test, place_of
+from bft_nas.data.folder import (
+    folder_test_classes,
+    has_folder_test,
+    load_folder,
+    load_folder_test,
+    load_folder_training,
+)
+from bft_nas.data.hub import PREFIX, has_hub_test, load_hub, load_hub_test, load_hub_training, place_of
 from bft_nas.data.keeping import Room
 from bft_nas.data.npz import SMALLEST_SIDE
 from bft_nas.data.summary import digest_of
@@ -49,6 +55,7 @@ __all__ = [
     "is_there",
     "load_dataset",
     "load_test",
+    "load_training",
     "with_margin",
 ]
 
@@ -138,6 +145,26 @@ def load_dataset(
         if path.is_dir():
             return _dataset(name, load_folder(path, size, images, max_unreadable, room))
         return _dataset(name, _load_npz(path, images))
+
+
+def load_training(
+    source: str,
+    *,
+    size: int,
+    images: int | None = None,
+    max_unreadable: int | None = None,
+    room: Room | None = None,
+) -> Split:
+    """Loads the images of `load_dataset` to train on, without decoding a file of those that are held out.
+
+    Where one of these cannot be decoded, one image may be another.
+    """
+    with _user_errors(source):
+        if source.startswith(PREFIX):
+            return load_hub_training(source, size, images, max_unreadable)
+        if not is_of_arrays(source):
+            return load_folder_training(_existing(source), size, images, max_unreadable, room)
+    return load_dataset(source, size=size, images=images).train
 
 
 def is_there(source: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bft_nas.core.errors import UserError
@@ -21,6 +21,22 @@ def load_folder(
     root: Path, size: int, images: int | None, max_unreadable: int | None, room: Room | None = None
 ) -> Parts:
     """Reads what is trained on and what is held out; see `bft_nas.data.dataset.load_dataset`."""
+    reader, notes = _reader(root, size, images, max_unreadable)
+    return read(reader, notes, room)
+
+
+def load_folder_training(
+    root: Path, size: int, images: int | None, max_unreadable: int | None, room: Room | None
+) -> Split:
+    """Reads what is trained on alone; see `bft_nas.data.dataset.load_training`."""
+    reader, _ = _reader(root, size, images, max_unreadable)
+    return read_all(replace(reader, only_train=True), room)
+
+
+def _reader(
+    root: Path, size: int, images: int | None, max_unreadable: int | None
+) -> tuple[Reader, tuple[str, ...]]:
+    """Of what is trained on and what is held out, and how the folder was read: a line each."""
     train_folder, validation_folder = _find_parts(root)
     found = _Found()
     train = _list_classes(train_folder, root, found)
@@ -34,7 +50,7 @@ def load_folder(
         found.train = train_folder.name
         found.unused_folders = [entry.name for entry in _folders(root) if entry not in used]
     reader = Reader(root, train_folder, validation_folder, train, validation, size, images, max_unreadable)
-    return read(reader, found.notes(), room)
+    return reader, found.notes()
 
 
 def has_folder_test(root: Path) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,20 @@ def place_of(source: str) -> Place:
 
 def load_hub(source: str, size: int, images: int | None, max_unreadable: int | None) -> Parts:
     """Reads what is trained on and what is held out; see `bft_nas.data.dataset.load_dataset`."""
+    reader, notes = _reader(source, size, images, max_unreadable)
+    return read(reader, notes, None)
+
+
+def load_hub_training(source: str, size: int, images: int | None, max_unreadable: int | None) -> Split:
+    """Reads what is trained on alone; see `bft_nas.data.dataset.load_training`."""
+    reader, _ = _reader(source, size, images, max_unreadable)
+    return read_all(replace(reader, only_train=True), None)
+
+
+def _reader(
+    source: str, size: int, images: int | None, max_unreadable: int | None
+) -> tuple[Reader, tuple[str, ...]]:
+    """Of what is trained on and what is held out, and what is left out: a line."""
     tables = _tables(source)
     train = _train_of(source, tables)
     found = next((name for name in _VALIDATION if name in tables), None)
@@ -82,7 +96,7 @@ def load_hub(source: str, size: int, images: int | None, max_unreadable: int | N
     used = {_TEST, *(part.folder.name for part in parts)}
     unused = [one_line(name) for name in tables if name not in used]
     notes = (f"splits left out: {', '.join(unused[:_NAMED])}",) if unused else ()
-    return read(reader, notes, None)
+    return reader, notes
 
 
 def has_hub_test(source: str) -> bool:

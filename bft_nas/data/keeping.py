@@ -92,7 +92,7 @@ def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
 
 
 def read_all(reader: Reader, room: Room | None) -> Split:
-    """All of the images of a folder for the test; not to be read again soon."""
+    """Images of a folder that are all in one split, as those for the test are; not to be read again soon."""
     chosen = reader.chosen()
     count, side = len(chosen.paths), reader.size
     if room is None or count * side * side * 3 <= room.memory:

@@ -147,6 +147,8 @@ class Reader:
     """What is decoded of a path, which otherwise may be but a name."""
     known_whites: Mapping[bool, int] = field(default_factory=dict)
     """See `whites`, where other images have decided them."""
+    only_train: bool = False
+    """Whether those that are held out, which are the same ones, stay undecoded."""
     unreadable: dict[Path, str] = field(default_factory=dict)
     odd: dict[Path, Picture] = field(default_factory=dict)
     """Of the pictures that are used and of which there is anything to say, all but the pixels."""
@@ -161,6 +163,8 @@ class Reader:
         names = [path.relative_to(self.train_folder).as_posix() for path in paths]
         chosen, held = divide(labels, names, self.images, hold_out=self.validation is None)
         train = [paths[at] for at in chosen], [labels[at] for at in chosen]
+        if self.only_train:
+            return Chosen(train, ((), ()))
         if self.validation is None:
             return Chosen(train, ([paths[at] for at in held], [labels[at] for at in held]))
         folder = self.validation_folder or self.root

@@ -14,7 +14,7 @@ from PIL import Image
 import bft_nas
 from bft_nas.cli.main import main
 from bft_nas.data import decoders
-from bft_nas.data.dataset import anchored, has_test, is_there, load_dataset, load_test
+from bft_nas.data.dataset import anchored, has_test, is_there, load_dataset, load_test, load_training
 from bft_nas.data.sides import side_of
 from tests.conftest import SPACE
 from tests.data.checks import counts, mistake, refusal
@@ -81,6 +81,8 @@ def test_splits_are_found_by_their_names_and_columns_by_their_features(place: Pa
     assert is_there("hf:saved")
     assert anchored("hf:saved") == f"hf:{place / 'saved'}"
     assert load_dataset(anchored("hf:saved"), size=28).digest == dataset.digest
+    alone = load_training("hf:saved", size=28, images=9)
+    assert sorted_images(alone) == sorted_images(load_dataset("hf:saved", size=28, images=9).train)
     assert side_of("hf:saved") == 28
     assert side_of("hf:gone") is None
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bft_nas.core.errors import UserError
 from bft_nas.data import decoders, keeping, reading
-from bft_nas.data.dataset import Dataset, Room, Split, load_dataset, load_test
+from bft_nas.data.dataset import Dataset, Room, Split, load_dataset, load_test, load_training
 from bft_nas.data.feed import Feed, feed_of, feeds_of
 from bft_nas.data.images import Images
 from tests.core.test_files import without_home
@@ -265,6 +265,32 @@ def test_test_images_are_in_memory_or_in_their_files(photos: Path, rooms: dict[s
         with feed_of(split, torch.device("cpu")) as feed:
             found = feed[torch.arange(len(feed))].permute(0, 2, 3, 1).numpy()
         np.testing.assert_array_equal(found, expected.images)
+
+
+@pytest.mark.parametrize("images", [None, 20])
+@pytest.mark.parametrize("held_out", [True, False])
+def test_images_to_train_on_are_the_same_without_a_look_at_those_held_out(
+    photos: Path, rooms: dict[str, Room], monkeypatch: pytest.MonkeyPatch, held_out: bool, images: int | None
+) -> None:
+    if not held_out:
+        photos.rename(photos.parent / "train")
+        photos = photos.parent
+        write_class_folders(
+            photos / "val", REAL.images[::-1], REAL.labels[::-1], [f"c{k}" for k in range(10)]
+        )
+    expected = load_dataset(str(photos), size=SIDE, images=images).train
+    decoded: list[Path] = []
+    every = decoders.decode_all
+
+    def counting(paths: list[Path], *given: Any) -> Any:
+        decoded.extend(paths)
+        return every(paths, *given)
+
+    monkeypatch.setattr(reading, "decode_all", counting)
+    found = load_training(str(photos), size=SIDE, images=images, room=rooms["in memory"])
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert len(decoded) == len(expected.labels)
 
 
 def deep_folder(root: Path, parts: dict[str, list[int]]) -> Path:
