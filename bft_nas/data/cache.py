@@ -20,7 +20,7 @@ from bft_nas.data.division import Images, Parts
 from bft_nas.data.reading import Reader
 from bft_nas.data.summary import Normalisation
 
-FORMAT = 1
+FORMAT = 2
 """Of these files, and of all that decoding depends on here."""
 
 

@@ -81,19 +81,21 @@ def _may_pass(error: Exception) -> bool:
 def _picture(image: "Image.Image", size: int) -> Picture | str:
     from PIL import Image, ImageOps
 
-    upright = ImageOps.exif_transpose(image)
+    from bft_nas.data.prepare import upright
+
+    turned = upright(image)
     transparent = _is_transparent(image)
     extent = None
-    if upright.mode.startswith(("I", "F")):
-        values = np.asarray(upright).astype(np.float32)
-        extent = Extent.of(np.asarray(upright))
+    if turned.mode.startswith(("I", "F")):
+        values = np.asarray(turned).astype(np.float32)
+        extent = Extent.of(np.asarray(turned))
         # Whether fractions end too far below white is seen from all images together.
         if not Extent(extent.floats, extent.lowest, extent.highest, whole=True).white:
             return f"{extent}; {EXPECTED}"
-        upright = Image.fromarray(values)
+        turned = Image.fromarray(values)
     else:
-        upright = upright.convert("RGB")
-    pixels = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC))
+        turned = turned.convert("RGB")
+    pixels = np.asarray(ImageOps.fit(turned, (size, size), Image.Resampling.BICUBIC))
     return Picture(pixels, extent, _has_frames(image), transparent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,13 +20,32 @@ def opened(file: str | Path | BinaryIO, size: int | None) -> npt.NDArray[np.uint
         # A JPEG is decoded at a fraction of its size; twice the side leaves the resizing its quality.
         if size is not None:
             image.draft("RGB", (2 * size, 2 * size))
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith(("I", "F")):
+        turned = upright(image)
+        if turned.mode.startswith(("I", "F")):
             raise ValueError(f"{file}: more than 8 bits a channel; expected an image that is scaled to 8")
-        pixels = upright.convert("RGB")
+        pixels = turned.convert("RGB")
         if size is not None:
             pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(pixels)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image turned as its EXIF says, or as it lies where that says nothing that can be read."""
+    image.load()
+    turns: dict[object, Image.Transpose] = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    # Of damaged EXIF Pillow's readers raise many kinds of exception. Its own turning writes all of it anew.
+    turn = None
+    with suppress(Exception):
+        turn = turns.get(image.getexif().get(0x0112))
+    return image if turn is None else image.transpose(turn)
 
 
 def resized(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,7 @@ Test images were prepared like this when the accuracy of the network was measure
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +55,8 @@ def prepare_source(architecture: Architecture, normalisation: Normalisation, *, 
     """
     mean, std = (tuple(map(float, values)) for values in normalisation)
     functions = "\n\n".join(
-        inspect.getsource(each) for each in (prepare.opened, prepare.resized, prepare.weights)
+        inspect.getsource(each)
+        for each in (prepare.opened, prepare.upright, prepare.resized, prepare.weights)
     )
     side = "None" if arrays else "SIZE"
     return TEMPLATE.format(
