@@ -65,6 +65,9 @@ def decode(file: Encoded, size: int) -> Picture | str:
             return _picture(image, size)
     except UnidentifiedImageError:
         return f"not an image; expected {', '.join(_FORMATS)}"
+    # Not what Pillow only warns of, half as many pixels: some cameras have more.
+    except Image.DecompressionBombError as error:
+        return f"too large ({one_line(error)}); expected fewer pixels"
     except MemoryError:
         raise
     # Pillow's decoders raise many kinds of exception for damaged bytes.

@@ -47,7 +47,7 @@ def decode_all(
 ) -> Generator[Picture | str, None, None]:
     """For each path in turn its picture, or in words why there is none; ``content`` is asked for a few ahead."""
     processes = len(paths) >= MANY
-    with _strict_warnings(only=not processes), closing(Decoders(size, processes=processes)) as decoders:
+    with _no_warnings(only=not processes), closing(Decoders(size, processes=processes)) as decoders:
         waiting: deque[Future[Decoded]] = deque()
         starts = range(0, len(paths), CHUNK)
         chunks = ([content(path) for path in paths[start : start + CHUNK]] for start in starts)
@@ -176,7 +176,7 @@ def serve(size: int) -> None:
     os.dup2(2, 1)
     threading.Thread(target=_end_with_owner, daemon=True).start()
     keep_freed_memory()
-    with _strict_warnings(), suppress(EOFError, BrokenPipeError):
+    with _no_warnings(), suppress(EOFError, BrokenPipeError):
         while True:
             files: Sequence[Encoded] = pickle.load(questions)
             pickle.dump([decode(file, size) for file in files], answers, pickle.HIGHEST_PROTOCOL)
@@ -193,15 +193,11 @@ def _end_with_owner() -> None:
 
 
 @contextmanager
-def _strict_warnings(*, only: bool = True) -> Iterator[None]:
-    """What Pillow says of files: nothing of what it reads all the same, and no word too few of what is a mistake."""
+def _no_warnings(*, only: bool = True) -> Iterator[None]:
+    """Without what Pillow says of files that it reads all the same."""
     if not only:
         yield
         return
-    from PIL import Image
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Pillow refuses only at twice the pixels at which it warns; both sizes are a mistake here.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield

@@ -263,9 +263,9 @@ def _damaged() -> Iterator[tuple[str, bytes]]:
     yield "page.png", b"<!doctype html><title>404</title>"
     yield "zipped.png", gzip.compress(_saved(scene, "PNG"))
     yield "drawing.gif", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
-    # 400 million pixels in 50 kB, and one that Pillow itself would only warn of.
+    # 400 million pixels in 50 kB, and little more than a file may have.
     yield "bomb.png", png((20_000, 20_000), 0, 1, bytes(20_000 * 2_500))
-    yield "small bomb.png", png((10_000, 10_000), 0, 1, bytes(10_000 * 1_250))
+    yield "small bomb.png", png((13_400, 13_400), 0, 1, bytes(13_400 * 1_675))
 
 
 @dataclass(frozen=True)

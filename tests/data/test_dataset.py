@@ -446,14 +446,11 @@ class TestFolderMistakes:
         path.symlink_to(photos / "missing.jpg")
         assert refusal(photos, max_unreadable=0).startswith(f"{path}: ")
 
-    @pytest.mark.parametrize("side", [40, 50])
-    def test_image_larger_than_pillow_trusts(
-        self, photos: Path, side: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_image_larger_than_pillow_trusts(self, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
         path = photos / "shirt" / "bomb.png"
-        solid_png(path, RED, (side, side))
-        assert refusal(photos, max_unreadable=0).startswith(f"{path}: cannot be decoded")
+        solid_png(path, RED, (50, 50))
+        assert refusal(photos, max_unreadable=0).startswith(f"{path}: too large")
 
     def test_name_with_a_line_break(self, photos: Path) -> None:
         (photos / "two\nlines").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bft_nas.data.decode import Picture, decode
+from bft_nas.data.decode import NotNow, Picture, decode
+from bft_nas.data.decoders import decode_all
 from bft_nas.data.prepare import opened
 from tests.data.odd_images import STORED, picture
 
@@ -39,6 +41,24 @@ def both(content: bytes) -> np.ndarray:
     assert isinstance(found, Picture), found
     np.testing.assert_array_equal(found.pixels, opened(io.BytesIO(content), SIDE))
     return found.pixels
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_images_are_too_large_from_one_size_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = tmp_path / "photo.webp"
+    photo.write_bytes(webp_of(SCENE))
+    # Pillow warns of more, and refuses twice as many.
+    most = SCENE.width * SCENE.height // 2
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    (found,) = decode_all([photo], SIDE)
+    assert isinstance(found, Picture)
+    np.testing.assert_array_equal(found.pixels, opened(photo, SIDE))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most - 1)
+    (refused,) = decode_all([photo], SIDE)
+    assert str(refused).startswith("too large (Image size (1600 pixels) exceeds limit of 1598 pixels")
+    assert not isinstance(refused, NotNow)
+    with pytest.raises(Image.DecompressionBombError):
+        opened(photo, SIDE)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
