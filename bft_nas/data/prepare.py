@@ -23,9 +23,22 @@ def opened(file: str | Path | BinaryIO, size: int | None) -> npt.NDArray[np.uint
         turned = upright(image)
         if turned.mode.startswith(("I", "F")):
             raise ValueError(f"{file}: more than 8 bits a channel; expected an image that is scaled to 8")
-        pixels = turned.convert("RGB")
-        if size is not None:
-            pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BICUBIC)
+        return squared(turned, size)
+
+
+def of_array(pixels: npt.NDArray[np.uint8], size: int | None) -> npt.NDArray[np.uint8]:
+    """The same of the bytes of an image, (height, width, 1 or 3) or (height, width). ValueError for anything else."""
+    if pixels.dtype != np.uint8 or pixels.ndim < 2 or pixels.shape[2:] not in {(), (1,), (3,)}:
+        given = f"array {pixels.shape} of {pixels.dtype}"
+        raise ValueError(f"{given}; expected uint8 (height, width, 1 or 3 channels)")
+    return squared(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels), size)
+
+
+def squared(image: Image.Image, size: int | None) -> npt.NDArray[np.uint8]:
+    """The centre square in RGB, as bytes (size, size, 3); the whole for no size."""
+    pixels = image.convert("RGB")
+    if size is not None:
+        pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(pixels)
 
 

@@ -35,8 +35,8 @@ STD = {std}
 
 def prepare(image: str | Path | BinaryIO | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """An image file, or the bytes of an image (height, width, 1 or 3 channels), as float32 (1, 3, SIZE, SIZE)."""
-    pixels = image if isinstance(image, np.ndarray) else opened(image, {side})
-    pixels = resized(pixels.reshape(1, *pixels.shape[:2], -1), SIZE).transpose(0, 3, 1, 2)
+    pixels = of_array(image, {side}) if isinstance(image, np.ndarray) else opened(image, {side})
+    pixels = resized(pixels[None], SIZE).transpose(0, 3, 1, 2)
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) * np.float32(255) for each in (MEAN, STD))
     return (pixels.astype(np.float32) - mean) / std
 
@@ -56,7 +56,14 @@ def prepare_source(architecture: Architecture, normalisation: Normalisation, *, 
     mean, std = (tuple(map(float, values)) for values in normalisation)
     functions = "\n\n".join(
         inspect.getsource(each)
-        for each in (prepare.opened, prepare.upright, prepare.resized, prepare.weights)
+        for each in (
+            prepare.opened,
+            prepare.of_array,
+            prepare.squared,
+            prepare.upright,
+            prepare.resized,
+            prepare.weights,
+        )
     )
     side = "None" if arrays else "SIZE"
     return TEMPLATE.format(

@@ -139,6 +139,43 @@ def test_of_a_network_that_was_trained_on_arrays_it_says_that_they_are_resized_a
     assert np.abs(found - prepare(wide)[0]).max() < 1.5 / 255 / min(NORMALISATION[1])
 
 
+@pytest.mark.parametrize("arrays", [False, True])
+@pytest.mark.parametrize("shape", [(40, 90, 3), (90, 40, 1), (70, 33), (32, 32, 3)])
+def test_an_array_is_prepared_as_a_file_of_it_is(
+    tmp_path: Path, shape: tuple[int, ...], arrays: bool
+) -> None:
+    (tmp_path / "prepare.py").write_text(prepare_source(SEPARABLE, NORMALISATION, arrays=arrays))
+    prepare = runpy.run_path(str(tmp_path / "prepare.py"))["prepare"]
+    frame = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    Image.fromarray(frame[..., 0] if shape[2:] == (1,) else frame).save(tmp_path / "frame.png")
+    found = prepare(frame)
+    assert found.shape == (1, 3, 32, 32)
+    np.testing.assert_array_equal(found, prepare(tmp_path / "frame.png"))
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        ((40, 40, 3), np.float32),
+        ((40, 40), np.bool_),
+        ((40, 40, 3), np.int64),
+        ((40, 40, 4), np.uint8),
+        ((3, 40, 40), np.uint8),
+        ((1, 40, 40, 3), np.uint8),
+        ((40,), np.uint8),
+    ],
+)
+def test_an_array_that_is_no_image_of_bytes_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], kind: type, arrays: bool
+) -> None:
+    (tmp_path / "prepare.py").write_text(prepare_source(SEPARABLE, NORMALISATION, arrays=arrays))
+    prepare = runpy.run_path(str(tmp_path / "prepare.py"))["prepare"]
+    with pytest.raises(ValueError, match=r"expected uint8 \(height, width, 1 or 3 channels\)$") as caught:
+        prepare(np.zeros(shape, kind))
+    assert str(caught.value).startswith(f"array {shape} of {np.dtype(kind)};")
+
+
 def test_it_needs_pillow_and_numpy_alone_and_is_tidy(trained: bft_nas.Trained, exported: Path) -> None:
     file = originals(trained)[0]
     script = (
