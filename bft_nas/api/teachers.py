@@ -10,6 +10,7 @@ from bft_nas.api.trained import Trained
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.extras import require
 from bft_nas.core.files import is_file
+from bft_nas.data.division import same_names
 from bft_nas.network import Architecture
 from bft_nas.record.trained import ARCHITECTURE, is_trained
 
@@ -132,7 +133,7 @@ def _classes_of_timm(model: Any) -> tuple[str, ...] | None:
 
 
 def _check_classes(shown: str, known: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    if known != classes:
+    if not same_names(known, classes):
         raise UserError(
             f"{shown}: knows {_in_short(known)}; expected the classes of the data, {_in_short(classes)}"
         )

@@ -35,6 +35,7 @@ from bft_nas.data.dataset import (
     load_dataset,
     with_margin,
 )
+from bft_nas.data.division import same_names
 from bft_nas.network import Architecture
 from bft_nas.record import DataFacts
 from bft_nas.record.trained import TRAINING_FILE, Evaluation, check_new, is_trained
@@ -339,7 +340,7 @@ def evaluate(
     if data is None:
         return kept_evaluation(found)
     images, source = images_of(found, {"data": str(data)}, checked=False)
-    if images.dataset.classes != found.data.classes:
+    if not same_names(images.dataset.classes, found.data.classes):
         raise UserError(f"{setting('data')} '{data}': its classes are others than those of the training")
     return evaluated(found, images, source, tested=True)
 

@@ -100,6 +100,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def same_names(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether these are the same in the same order, however their accents are composed."""
+    return [*map(composed, some)] == [*map(composed, others)]
+
+
 def check_images(images: int | None, classes: Sequence[str], source: Path | str) -> None:
     """UserError when there would not be an image for each class."""
     if images is not None and images < len(classes):

@@ -149,7 +149,7 @@ def _named(
 
 
 def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Path]]:
-    """The images of each class in the order of their names; class names in the order of their labels."""
+    """The images of each class in the order of their names; class names, composed, in the order of their labels."""
     folders = []
     for entry in _visible(folder):
         if not entry.is_dir():
@@ -164,10 +164,17 @@ def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Pat
         raise UserError(f"{looping[0]}: a link to a folder above it; expected one folder of images per class")
     if len(folders) == 1:
         raise UserError(f"{folder}: only one class, {folders[0].name}; expected at least 2 class folders")
-    classes = {entry.name: _images_below(entry, above, found) for entry in folders}
-    for name, paths in classes.items():
-        if not paths:
-            raise UserError(f"{folder / name}: no images; expected files ending in {', '.join(EXTENSIONS)}")
+    classes: dict[str, list[Path]] = {}
+    for entry in folders:
+        # One class may be there in two ways of composing its accents: that of one system in train/, of another in val/.
+        name = composed(entry.name)
+        if name in classes:
+            raise UserError(
+                f"{folder}: two folders named {name}, whose accents are composed differently; expected one"
+            )
+        classes[name] = _images_below(entry, above, found)
+        if not classes[name]:
+            raise UserError(f"{entry}: no images; expected files ending in {', '.join(EXTENSIONS)}")
     return classes
 
 

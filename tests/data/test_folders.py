@@ -348,6 +348,29 @@ class TestFoldersBelowAClass:
         assert load(photos).notes == ("3 folders named Testing, test below a class left out",)
 
 
+class TestNamesWithAccents:
+    @pytest.mark.parametrize("other", ["val", "test"])
+    def test_of_two_systems_are_one_class(self, tmp_path: Path, other: str) -> None:
+        composed, apart = "caf\u00e9", "cafe\u0301"
+        ways = {"one": (composed, composed), "two": (composed, apart), "turned": (apart, composed)}
+        for part, names in ways.items():
+            for place, name in zip(("train", other), names, strict=True):
+                write_class_folders(tmp_path / part / place, REAL.images, REAL.labels % 2, [name, "tea"])
+        one, *others = (load(tmp_path / part) for part in ("one", "two", "turned"))
+        assert one.classes == ("caf\u00e9", "tea")
+        assert {(each.classes, each.digest) for each in others} == {(one.classes, one.digest)}
+        if other == "test":
+            expected = load_test(str(tmp_path / "one"), size=8)
+            np.testing.assert_array_equal(load_test(str(tmp_path / "two"), size=8).labels, expected.labels)
+
+    def test_are_one_folder_each(self, tmp_path: Path) -> None:
+        for name in ("cafe\u0301", "caf\u00e9", "tea"):
+            solid_png(tmp_path / name / "1.png", RED)
+        assert refusal(tmp_path) == (
+            f"{tmp_path}: two folders named caf\u00e9, whose accents are composed differently; expected one"
+        )
+
+
 class TestFilesLeftOut:
     def test_are_counted_by_what_they_are(self, photos: Path) -> None:
         expected = load(photos)
