@@ -158,8 +158,8 @@ def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Pat
             folders.append(entry)
     if not folders:
         raise UserError(f"{folder}: no class folders; expected one folder of images per class")
-    above = {_identity(parent) for parent in (folder, *root.resolve().parents, root)}
-    looping = [entry for entry in folders if _identity(entry) in above]
+    above = {identity(parent) for parent in (folder, *root.resolve().parents, root)}
+    looping = [entry for entry in folders if identity(entry) in above]
     if looping:
         raise UserError(f"{looping[0]}: a link to a folder above it; expected one folder of images per class")
     if len(folders) == 1:
@@ -181,17 +181,17 @@ def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Pat
 def _images_below(folder: Path, above: set[tuple[int, int]], found: _Found) -> list[Path]:
     """The images in a class's folder and in those below it, each of which is read once, whatever links there are."""
     images: list[Path] = []
-    seen = above | {_identity(folder)}
+    seen = above | {identity(folder)}
     waiting = [folder]
     for place in waiting:
         for entry in _visible(place):
             if entry.is_dir():
                 if entry.name.lower() in _TEST_FOLDERS:
                     found.tests.append(entry.name)
-                elif _identity(entry) in seen:
+                elif identity(entry) in seen:
                     found.links += 1
                 else:
-                    seen.add(_identity(entry))
+                    seen.add(identity(entry))
                     waiting.append(entry)
             elif entry.suffix[1:].lower() in EXTENSIONS:
                 images.append(entry)
@@ -201,7 +201,8 @@ def _images_below(folder: Path, above: set[tuple[int, int]], found: _Found) -> l
     return sorted(images, key=lambda image: _order(image.relative_to(folder)))
 
 
-def _identity(folder: Path) -> tuple[int, int]:
+def identity(folder: Path) -> tuple[int, int]:
+    """What a folder and all links to it have in common."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 

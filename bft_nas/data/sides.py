@@ -11,6 +11,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.data import npz
 from bft_nas.data.dataset import BENCHMARKS
 from bft_nas.data.decode import EXTENSIONS, Encoded
+from bft_nas.data.folder import identity
 from bft_nas.data.hub import PREFIX, first_images
 
 GLANCE = 20
@@ -43,10 +44,16 @@ def _first_files(folder: Path) -> Iterable[Path]:
 
 
 def _in_order(folder: Path) -> Iterator[Path]:
-    """All files, of which no folder is listed before one of its files is asked for: there may be millions."""
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(place, name) for name in sorted(names))
+    """All files, of which no folder is listed before one of its files is asked for: there may be millions.
+
+    As where they are loaded, links are followed, no folder is listed twice, and nothing hidden is seen.
+    """
+    seen = {identity(parent) for parent in (folder, *folder.resolve().parents)}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        below = {identity(Path(place, name)): name for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = [name for key, name in below.items() if key not in seen]
+        seen.update(below)
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _largest(images: Iterable[Encoded]) -> int | None:

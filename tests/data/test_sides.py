@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bft_nas.data.sides import side_of
+from bft_nas.data.sides import _in_order, side_of
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_the_largest_of_the_first_images_of_a_folder(tmp_path: Path) -> None:
         Image.new("RGB", size).save(tmp_path / name)
     (tmp_path / "cats" / "broken.png").write_bytes(b"no image")
     assert side_of(str(tmp_path)) == 64
+
+
+def test_links_are_followed_once_and_what_is_hidden_is_not_seen(tmp_path: Path) -> None:
+    for name, size in (("store/cats/a.png", 32), ("above.png", 99), ("linked/.small/b.png", 64)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (size, size)).save(tmp_path / name)
+    for name, target in (("cats", "../store/cats"), ("more", "../store/cats"), ("up", ".."), ("self", ".")):
+        (tmp_path / "linked" / name).symlink_to(target)
+    Image.new("RGB", (64, 64)).save(tmp_path / "linked" / "cats" / "._a.png")
+    assert side_of(str(tmp_path / "linked")) == 32
+    assert len(list(_in_order(tmp_path / "linked"))) == 1
 
 
 def test_benchmarks_stand_in_for_larger_images_and_nothing_has_no_side(tmp_path: Path) -> None:
