@@ -118,10 +118,12 @@ def _names(array: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
 
 
 def _natural(array: npt.NDArray[Any]) -> Labels:
-    signed = array.astype(np.int64)
-    if signed.min() < 0:
-        raise ValueError(f"holds {signed.min()}; expected labels from 0")
-    return signed
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0:
+        raise ValueError(f"holds {lowest}; expected labels from 0")
+    if highest > np.iinfo(np.int64).max:
+        raise ValueError(f"holds {highest}; expected labels below 2^63")
+    return array.astype(np.int64)
 
 
 def _first_odd(array: npt.NDArray[Any]) -> float:

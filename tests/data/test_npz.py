@@ -173,6 +173,10 @@ ARRAY_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "val_labels holds 1; expected labels that training has too",
     ),
     "negative label": (GOOD | {"val_labels": THREE - 1}, "val_labels holds -1; expected labels from 0"),
+    "label that no signed number is": (
+        GOOD | {"val_labels": THREE.astype(np.uint64) + np.uint64(2**64 - 5)},
+        f"val_labels holds {2**64 - 3}; expected labels below 2^63",
+    ),
     "label beyond": (GOOD | {"val_labels": THREE + 1}, "val_labels holds 3; expected at most 2"),
     "labels from one in training alone": (
         GOOD | {"train_labels": THREE + 1},
