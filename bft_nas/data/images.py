@@ -11,6 +11,9 @@ from torch import Tensor
 from bft_nas.data.dataset import Dataset, Split
 from bft_nas.data.summary import normalisation_of
 
+AT_ONCE = 64
+"""Images that are floats at once, of which each takes four times the memory and more."""
+
 
 @dataclass(frozen=True)
 class ImageTensors:
@@ -77,7 +80,7 @@ def _resized(split: Split, size: int) -> Tensor:
     pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2)
     if pixels.shape[-2:] == (size, size):
         return pixels.contiguous()
-    return torch.cat([resize(chunk, size) for chunk in torch.split(pixels, 1024)])
+    return torch.cat([resize(chunk, size) for chunk in torch.split(pixels, AT_ONCE)])
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:

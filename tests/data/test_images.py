@@ -51,6 +51,24 @@ def test_images_that_are_not_square_are_brought_to_a_size_in_one_go(images: Imag
     assert odd.at(40).train.shape[2:] == (40, 40)
 
 
+def test_a_data_set_is_resized_in_pieces_to_the_same_bits(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(256, size=(129, 20, 30, 3), dtype=np.uint8), np.zeros(129, np.int64))
+    dataset: Dataset = replace(images.dataset, train=split, validation=split)
+    sizes = []
+
+    def counted(pixels: torch.Tensor, size: int) -> torch.Tensor:
+        sizes.append(len(pixels))
+        return resize(pixels, size)
+
+    monkeypatch.setattr("bft_nas.data.images.resize", counted)
+    found, _ = Images(dataset, torch.device("cpu")).resized(12)
+    assert sizes == [64, 64, 1] * 2
+    assert torch.equal(found, resize(torch.from_numpy(split.images).permute(0, 3, 1, 2), 12))
+
+
 def test_training_is_as_if_images_had_been_enlarged_before(images: Images) -> None:
     protocol = protocol_of(images, epochs=1)
     assert protocol.recipe.shift
