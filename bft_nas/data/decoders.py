@@ -47,7 +47,7 @@ def decode_all(
 ) -> Generator[Picture | str, None, None]:
     """For each path in turn its picture, or in words why there is none; ``content`` is asked for a few ahead."""
     processes = len(paths) >= MANY
-    with _no_warnings(only=not processes), closing(Decoders(size, processes=processes)) as decoders:
+    with no_warnings(only=not processes), closing(Decoders(size, processes=processes)) as decoders:
         waiting: deque[Future[Decoded]] = deque()
         starts = range(0, len(paths), CHUNK)
         chunks = ([content(path) for path in paths[start : start + CHUNK]] for start in starts)
@@ -176,7 +176,7 @@ def serve(size: int) -> None:
     os.dup2(2, 1)
     threading.Thread(target=_end_with_owner, daemon=True).start()
     keep_freed_memory()
-    with _no_warnings(), suppress(EOFError, BrokenPipeError):
+    with no_warnings(), suppress(EOFError, BrokenPipeError):
         while True:
             files: Sequence[Encoded] = pickle.load(questions)
             pickle.dump([decode(file, size) for file in files], answers, pickle.HIGHEST_PROTOCOL)
@@ -193,7 +193,7 @@ def _end_with_owner() -> None:
 
 
 @contextmanager
-def _no_warnings(*, only: bool = True) -> Iterator[None]:
+def no_warnings(*, only: bool = True) -> Iterator[None]:
     """Without what Pillow says of files that it reads all the same."""
     if not only:
         yield

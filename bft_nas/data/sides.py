@@ -11,6 +11,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.data import npz
 from bft_nas.data.dataset import BENCHMARKS
 from bft_nas.data.decode import EXTENSIONS, Encoded
+from bft_nas.data.decoders import no_warnings
 from bft_nas.data.folder import identity
 from bft_nas.data.hub import PREFIX, first_images
 
@@ -62,7 +63,7 @@ def _largest(images: Iterable[Encoded]) -> int | None:
     sides = []
     for encoded in images:
         try:
-            with Image.open(encoded) as image:
+            with no_warnings(), Image.open(encoded) as image:
                 sides.append(max(image.size))
         except Exception:
             # Files that are damaged in any way are named when they are loaded.

@@ -29,6 +29,13 @@ def test_the_largest_of_the_first_images_of_a_folder(tmp_path: Path) -> None:
     assert side_of(str(tmp_path)) == 64
 
 
+@pytest.mark.filterwarnings("error")
+def test_large_images_have_a_side_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (30, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800)
+    assert side_of(str(tmp_path)) == 30
+
+
 def test_links_are_followed_once_and_what_is_hidden_is_not_seen(tmp_path: Path) -> None:
     for name, size in (("store/cats/a.png", 32), ("above.png", 99), ("linked/.small/b.png", 64)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
