@@ -127,7 +127,7 @@ def test_positions_follow_one_another_and_its_seconds_are_those_of_its_trainings
     confirm(known, local_engine(prepared.images, run.protocol), watcher, clock)
     assert watcher.positions == list(range(len(watcher.ended)))
     assert len(watcher.ended) <= cost_of_contenders(contenders_of(run), confirmation).parts
-    # The clock has the workers' preparations besides. Counted twice, what came before the rung would be half as much again.
+    # The clock has preparations besides. Counted twice, what came before the rung would be half as much again.
     assert clock.training == pytest.approx(run.confirmations()["seconds"].sum(), rel=0.2)
 
 
