@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 import bft_nas.api.run
 from bft_nas.core.errors import UserError
+from bft_nas.data.images import Images
 from bft_nas.engines import local_engine
+from bft_nas.network import Architecture
 from bft_nas.record import Run
 from bft_nas.record.confirmations import CONFIRMATION_NAMES, aside
 from bft_nas.record.pareto import by_proxy, winners
@@ -27,7 +31,8 @@ from bft_nas.searching.loop import Clock, Prepared, search
 from bft_nas.searching.references import compare, field_of
 from bft_nas.searching.shortlist import SHORTLIST
 from bft_nas.training.confirmation import Confirmation
-from bft_nas.training.loop import accuracy
+from bft_nas.training.curve import Curve, Epoch
+from bft_nas.training.loop import Training, accuracy
 from bft_nas.training.protocol import Protocol
 from tests.conftest import SPACE, Command, Silent, diverging_trainings, tiny_prepared, tiny_run
 from tests.processes import start
@@ -160,6 +165,38 @@ def test_its_weights_are_those_of_the_best_seed(done: Run, prepared: Prepared) -
     rows = done.confirmations()
     best = rows.loc[rows["number"] == number, "accuracy"].max()
     assert accuracy(model, done.protocol, prepared.images, size) == pytest.approx(best)
+
+
+def test_each_row_tells_of_a_training_under_its_own_seed(
+    run: Run, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: set[Protocol] = set()
+
+    def seed_as_accuracy(
+        architecture: Architecture,
+        protocol: Protocol,
+        images: Images,
+        *,
+        on_epoch: Callable[[Curve], bool],
+        **others: object,
+    ) -> Training:
+        trained.add(protocol)
+        curve: Curve = ()
+        for epoch in range(1, protocol.epochs + 1):
+            curve = (*curve, Epoch(epoch, 1.0, protocol.seed / 10, 0.0))
+            if not on_epoch(curve):
+                return Training(curve, {})
+        return Training(curve, {"seed": torch.tensor(protocol.seed)})
+
+    monkeypatch.setattr("bft_nas.training.loop.evaluate", seed_as_accuracy)
+    confirmed(run, prepared)
+    confirmation, rows = Confirmation.of(run.protocol), run.confirmations()
+    assert trained == {confirmation.under(seed) for seed in confirmation.seeds}
+    for reached in ("rung", "accuracy"):
+        told = rows.dropna(subset=reached)
+        assert told[reached].tolist() == [seed / 10 for seed in told["seed"]]
+    winner = rows[rows["number"] == run.winner()["number"]]
+    assert sorted(winner["accuracy"]) == [0.1, 0.2, 0.3]
 
 
 def test_a_confirmation_that_is_done_trains_nobody(done: Run, prepared: Prepared) -> None:
