@@ -19,16 +19,21 @@ from bft_nas.data.dataset import Split, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.network import DENSE, Architecture, Head, Stem, build, butterfly_fusion
 from bft_nas.network.blocks.separable import SeparableBlock
+from bft_nas.training.augment import augment
 from bft_nas.training.loop import (
     Diverged,
     Training,
     TrainingFailed,
+    accuracy,
     batch_sizes,
+    check_loss,
     evaluate,
     train,
 )
+from bft_nas.training.optimiser import learning_rate_at
 from bft_nas.training.protocol import Protocol
 from tests.network.rows import EXAMPLES, Rows
+from tests.training.by_hand import SIZE, ByHand, classifier, loss_of
 
 NET = Architecture(
     "tiny",
@@ -65,6 +70,57 @@ def test_the_same_protocol_gives_the_same_accuracy_and_weights(images: Images) -
     assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
     other = evaluate(NET, replace(protocol, seed=1), images)
     assert outcome(other) != outcome(first)
+
+
+def test_an_epoch_is_the_steps_of_the_formulas_in_the_order_of_its_seed(images: Images) -> None:
+    recipe = {"learning_rate": 0.01, "weight_decay": 0.1, "label_smoothing": 0.2}
+    protocol = protocol_of(images, epochs=1, batch_size=60, seed=3, **recipe)
+    model, by_hand = classifier(), ByHand(protocol.recipe)
+    (row,) = train(model, protocol, images, SIZE)
+    data, generator = images.at(SIZE), torch.Generator().manual_seed(3)
+    order, losses = torch.randperm(len(data.train), generator=generator), []
+    steps = len(order) // 60
+    for step, picked in enumerate(torch.split(order, 60)[:steps]):
+        x = images.normalise(augment(data.train[picked], protocol.recipe, generator, SIZE))
+        logits, targets = by_hand.logits(x), by_hand.targets(data.train_labels[picked])
+        losses.append(loss_of(logits, targets))
+        rate = 0.01 * learning_rate_at(step / steps, protocol.recipe.warmup)
+        by_hand.step(x, (logits.softmax(1) - targets) / len(x), rate)
+    weight, bias = model.parameters()
+    assert torch.allclose(weight, by_hand.weight, rtol=0, atol=1e-6)
+    assert torch.allclose(bias, by_hand.bias, rtol=0, atol=1e-6)
+    assert row.train_loss == pytest.approx(sum(losses) / steps, abs=1e-5)
+
+
+def test_seeds_differ_in_order_and_changes_of_images_at_equal_weights(images: Images) -> None:
+    def loss(seed: int, **changes: Any) -> float:
+        protocol = protocol_of(images, epochs=1, seed=seed, learning_rate=1e-3, **changes)
+        return train(classifier(), protocol, images, SIZE)[0].train_loss
+
+    assert loss(0) == loss(0) != loss(1)
+    unchanged: dict[str, Any] = {"flip": False, "shift": 0}
+    assert loss(0, **unchanged) != loss(1, **unchanged)
+
+
+def test_accuracy_is_the_part_of_the_validation_images_whose_labels_a_model_says(images: Images) -> None:
+    model, protocol, size = classifier(), protocol_of(images), SIZE
+    data = images.at(size)
+    said = model(images.normalise(data.validation)).argmax(1)
+    labels = said.clone()
+    labels[:100] = (said[:100] + 1) % 10
+    validation = Split(images.dataset.validation.images, labels.numpy())
+    told = Images(replace(images.dataset, validation=validation), images.device)
+    assert accuracy(model, protocol, told, size) == 1 - 100 / len(labels)
+
+
+def test_a_training_has_diverged_from_three_times_the_loss_of_guessing() -> None:
+    check_loss(3 * math.log(10) - 1e-9, 2, 10)
+    with pytest.raises(Diverged, match=r"^diverged: training loss 6\.9 in epoch 2, guessing gives 2\.3$"):
+        check_loss(3 * math.log(10) + 1e-9, 2, 10)
+    # Of one class, guessing gives nothing: it is judged as two.
+    check_loss(3 * math.log(2) - 1e-9, 1, 1)
+    with pytest.raises(Diverged):
+        check_loss(3 * math.log(2) + 1e-9, 1, 1)
 
 
 def test_the_network_trained_is_the_network_counted(images: Images) -> None:
