@@ -22,11 +22,13 @@ class ByHand:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.weight, self.bias = (each.detach().clone() for each in classifier().parameters())
-        self.velocities = [torch.zeros_like(each) for each in (self.weight, self.bias)]
+        self.values = [each.detach().clone() for each in classifier().parameters()]
+        """The weights and the biases."""
+        self.velocities = [torch.zeros_like(each) for each in self.values]
 
     def logits(self, x: Tensor) -> Tensor:
-        return x.flatten(1) @ self.weight.T + self.bias
+        weight, bias = self.values
+        return x.flatten(1) @ weight.T + bias
 
     def targets(self, labels: Tensor) -> Tensor:
         """What the network is to say of images, (n, classes): their labels, smoothed over all classes."""
@@ -39,13 +41,16 @@ class ByHand:
         if self.recipe.clip:
             norm = sum(float(each.square().sum()) for each in gradients) ** 0.5
             gradients = [each * min(1.0, self.recipe.clip / norm) for each in gradients]
-        gradients[0] = gradients[0] + self.recipe.weight_decay * self.weight
+        gradients[0] = gradients[0] + self.recipe.weight_decay * self.values[0]
         momentum = self.recipe.momentum
-        for value, velocity, gradient in zip(
-            (self.weight, self.bias), self.velocities, gradients, strict=True
-        ):
-            velocity.mul_(momentum).add_(gradient)
-            value.sub_(rate * (gradient + momentum * velocity))
+        self.velocities = [
+            momentum * velocity + gradient
+            for velocity, gradient in zip(self.velocities, gradients, strict=True)
+        ]
+        self.values = [
+            value - rate * (gradient + momentum * velocity)
+            for value, velocity, gradient in zip(self.values, self.velocities, gradients, strict=True)
+        ]
 
 
 def loss_of(logits: Tensor, targets: Tensor) -> float:

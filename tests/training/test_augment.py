@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import beta, kstest
 
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import resize
@@ -165,6 +166,16 @@ def test_mixup_blends_each_image_with_another_one() -> None:
         parts.add(round(part, 3))
     assert len(parts) > 10
     assert all(0 <= part <= 1 for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape"), [(Recipe(mixup=0.3), 0.3), (Recipe(mixup=4.0), 4.0), (Recipe(cutmix=4.0), 4.0)]
+)
+def test_the_part_that_is_left_of_an_image_is_beta_distributed(recipe: Recipe, shape: float) -> None:
+    pixels, generator = torch.zeros(1, 1, 128, 128, dtype=torch.uint8), torch.Generator().manual_seed(7)
+    parts = [mix(pixels, recipe, generator)[2] for _ in range(300)]
+    assert kstest(parts, beta(shape, shape).cdf).pvalue > 0.01
+    assert kstest(parts, "uniform").pvalue < 1e-6
 
 
 def test_cutmix_covers_a_rectangle_of_each_image_by_another_one() -> None:

@@ -17,16 +17,20 @@ from torch import Tensor
 
 from bft_nas.core.interrupts import Interrupt
 from bft_nas.data.division import Split
+from bft_nas.data.feed import feeds_of
 from bft_nas.data.images import Images
 from bft_nas.network import DENSE, Architecture, Head, Stem, build, butterfly_fusion
 from bft_nas.network.blocks.separable import SeparableBlock
+from bft_nas.training.augment import augment, mix
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve
 from bft_nas.training.finish import FullTraining, predict
 from bft_nas.training.initialise import initialise
 from bft_nas.training.loop import Diverged
+from bft_nas.training.optimiser import learning_rate_at
 from bft_nas.training.protocol import Protocol
 from bft_nas.training.recipe import Recipe
 from bft_nas.training.teacher import Teacher
+from tests.training.by_hand import SIZE, ByHand, classifier, loss_of
 
 NET = Architecture(
     "tiny",
@@ -252,18 +256,61 @@ def test_what_a_teacher_says_is_learnt_as_far_as_the_recipe_gives_it_weight(
     assert (labelled == 0).float().mean() < 0.5
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label_smoothing": 0.2},
+        {"clip": 0.5},
+        {"averaging": 0.8},
+        {"mixup": 0.4},
+        {"cutmix": 1.0},
+        {"distillation": 0.7, "temperature": 3.0},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_epoch_is_the_steps_of_the_formulas_in_the_order_of_its_seed(
+    changes: dict[str, Any], images: Images, tmp_path: Path
+) -> None:
+    recipe = Recipe(**({"learning_rate": 0.01, "weight_decay": 0.1} | changes))
+    protocol = replace(Protocol.of(images.dataset, 1, epochs=1, batch_size=60, seed=3), recipe=recipe)
+    teacher = Teacher(Knows(), images.mean, images.std, SIZE, 10, images.device)
+    model = classifier()
+    training = FullTraining(model, protocol, images, SIZE, tmp_path, teacher=teacher)
+    (row,) = training.run()
+    data, generator, by_hand = feeds_of(images, SIZE), torch.Generator().manual_seed(3), ByHand(recipe)
+    order, losses, averages = torch.randperm(len(data.train), generator=generator), [], by_hand.values
+    for step, picked in enumerate(torch.split(order, 60)[: training.steps]):
+        pixels = augment(data.train[picked], recipe, generator, SIZE)
+        pixels, others, part = mix(pixels, recipe, generator)
+        x, labels = images.normalise(pixels), data.train_labels[picked]
+        logits, targets = by_hand.logits(x), by_hand.targets(labels)
+        if others is not None:
+            targets = part * targets + (1 - part) * by_hand.targets(labels[others])
+        losses.append(loss_of(logits, targets))
+        taught, heat, weight = Knows()(x), recipe.temperature, recipe.distillation
+        wrong = (1 - weight) * (logits.softmax(1) - targets)
+        # Of the divergence times the temperature squared.
+        wrong += weight * heat * ((logits / heat).softmax(1) - (taught / heat).softmax(1))
+        rate = 0.01 * learning_rate_at(step / training.steps, recipe.warmup)
+        by_hand.step(x, wrong / len(x), rate)
+        # The average begins with the weights of the first step.
+        kept = recipe.averaging if step else 0.0
+        averages = [kept * old + (1 - kept) * new for old, new in zip(averages, by_hand.values, strict=True)]
+    assert row.train_loss == pytest.approx(sum(losses) / training.steps, abs=1e-5)
+    for found, expected in zip(model.parameters(), by_hand.values, strict=True):
+        assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+    if training.average is not None:
+        for found, expected in zip(training.average.module.parameters(), averages, strict=True):
+            assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+
+
 def trained(images: Images, folder: Path, **changes: Any) -> dict[str, Tensor]:
     """The weights of a classifier alone, which has no norms, after an epoch; `changes` are of its recipe."""
     recipe = replace(Recipe(flip=False, shift=0, clip=5.0), **changes)
     protocol = replace(Protocol.of(images.dataset, 1, epochs=1, batch_size=50), recipe=recipe)
     folder.mkdir()
-    FullTraining(classifier(), protocol, images, 16, folder).run()
+    FullTraining(classifier(), protocol, images, SIZE, folder).run()
     return load_file(folder / LAST)
-
-
-def classifier() -> torch.nn.Module:
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
 
 
 def test_a_batch_in_parts_is_the_same_step_but_for_the_norms(images: Images, tmp_path: Path) -> None:
