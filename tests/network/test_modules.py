@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,6 +53,22 @@ def test_acon_c_is_the_formula_of_its_paper(shape: tuple[int, ...]) -> None:
         each = x[:, channel]
         wanted = (p1 - p2) * each * torch.sigmoid(beta * (p1 - p2) * each) + p2 * each
         torch.testing.assert_close(found[:, channel], wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("relu", F.relu),
+        ("silu", lambda x: x * torch.sigmoid(x)),
+        ("hard_swish", lambda x: x * F.relu6(x + 3) / 6),
+    ],
+)
+@torch.no_grad()
+def test_an_activation_without_values_of_its_own_is_its_formula(
+    name: str, formula: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    x = torch.linspace(-5, 5, 101)
+    torch.testing.assert_close(activate(name, 16)(x.clone()), formula(x))
 
 
 @torch.no_grad()
