@@ -83,6 +83,15 @@ def test_a_limit_that_few_networks_keep_is_kept_too(space: SearchSpace, tmp_path
     assert predict(candidate.architecture) <= 1.01 * fastest
 
 
+def test_where_every_network_is_slower_none_is_proposed(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, tiny_prepared(latency_runtime="onnxruntime"))
+    limit = LatencyLimit(lambda network: 2.0, 1.9)
+    assert propose_new(run, run.space, PROPOSERS["random"](), limit) is None
+    assert run.ledger.history.entries == []
+    exact = LatencyLimit(limit.predict, 2.0)
+    assert propose_new(run, run.space, PROPOSERS["random"](), exact) is not None
+
+
 def test_without_a_limit_latencies_are_predicted_and_nothing_is_refused(
     times: list[float], tmp_path: Path
 ) -> None:
