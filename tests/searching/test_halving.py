@@ -40,6 +40,14 @@ def test_between_rungs_everybody_goes_on() -> None:
     assert halving.goes_on(0, known)
 
 
+def test_at_a_rung_others_are_compared_as_they_were_there_and_not_as_they_are_now() -> None:
+    halving = Halving(eta=2, least=1, most=4)
+    known = {0: Progress(100, (0.3, 0.9)), 1: Progress(100, (0.5,))}
+    assert halving.goes_on(1, known)
+    known = {0: Progress(100, (0.5, 0.2)), 1: Progress(100, (0.3,))}
+    assert not halving.goes_on(1, known)
+
+
 def test_a_cheap_candidate_is_kept_beside_an_accurate_one() -> None:
     halving = Halving(eta=2, least=1, most=4)
     known = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -170,6 +172,28 @@ def test_who_is_far_behind_saves_its_seeds(racers: list[Racer], behind: float) -
                     assert other.key not in kept
 
 
+def test_who_may_be_the_best_is_one_and_a_half_errors_and_a_margin_behind_at_most() -> None:
+    racers = [Racer(f"candidate {k}", frozenset({10})) for k in range(2)]
+
+    def keeps(behind: float, seeds: Sequence[int], noise: float = 0.0) -> bool:
+        """Whether the second one has another seed, whose accuracies are as far apart as the first one's."""
+        scatter = dict(zip(seeds, (noise, -noise), strict=False))
+        leader = {seed: 0.7 + each for seed, each in scatter.items()}
+        other = {seed: 0.7 - behind - each for seed, each in scatter.items()}
+        samples = {racers[0].key: leader, racers[1].key: other}
+        return racers[1].key in going_on(racers, samples, set(samples))
+
+    # By one seed each, at the spread of 0.01 that is expected of seeds: an error of the root of two of it.
+    expected = 1.5 * 0.01 * math.sqrt(2) + 0.003
+    assert keeps(expected - 1e-6, SEEDS[:1])
+    assert not keeps(expected + 1e-6, SEEDS[:1])
+    # By two seeds each that are 0.04 on either side, with two degrees of freedom beside the four expected.
+    measured = math.sqrt((4 * 0.01**2 + 2 * (2 * 0.04**2)) / 6)
+    known = 1.5 * measured + 0.003
+    assert keeps(known - 1e-6, SEEDS[:2], 0.04)
+    assert not keeps(known + 1e-6, SEEDS[:2], 0.04)
+
+
 def test_who_failed_with_its_first_seed_is_not_trained_again() -> None:
     racers = [Racer("candidate 0", frozenset({10})), Racer("candidate 1", frozenset({10}))]
     known: Known = {"candidate 0": {1: None}, "candidate 1": {1: 0.5}}
@@ -197,6 +221,20 @@ def test_the_reserves_of_the_kind_that_leads_take_part_and_may_win() -> None:
         "candidate 1": 2,
         "reserve 3": 3,
     }
+
+
+def test_a_kind_that_leads_within_one_budget_calls_no_reserves_of_another() -> None:
+    racers = [
+        Racer("small a", frozenset({10}), kind="a"),
+        Racer("large b", frozenset({20}), kind="b"),
+        *(
+            Racer(f"reserve {kind} {budget}", frozenset({budget}), kind=kind, reserve=True)
+            for kind in "ab"
+            for budget in (10, 20)
+        ),
+    ]
+    samples = {"small a": {1: 0.5}, "large b": {1: 0.6}}
+    assert going_on(racers, samples, set(samples)) == {*samples, "reserve a 10", "reserve b 20"}
 
 
 def test_a_reserve_that_was_trained_for_another_reason_is_confirmed_where_it_leads() -> None:
