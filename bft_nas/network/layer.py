@@ -36,7 +36,7 @@ class Layer(NamedTuple):
     behind it has."""
     in_size: int = 0
     held: int = 0
-    """Activations kept meanwhile for a skip connection or another branch."""
+    """Activations kept meanwhile for a skip connection or another branch, besides the input."""
     lying: bool | None = None
     """Whether the kernel is a row of pixels, or else a column; None: it is a square."""
     width: int = 0

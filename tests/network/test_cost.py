@@ -19,8 +19,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bft_nas.butterfly import ButterflyTransform
-from bft_nas.network import BLOCKS, Architecture, Cost, Head, Stem, cost, reference
+from bft_nas.network import BLOCKS, Architecture, Block, Cost, Head, Stem, cost, reference
+from bft_nas.network.blocks.fused import FusedBlock
+from bft_nas.network.blocks.ghost import GhostBlock
 from bft_nas.network.blocks.inverted import InvertedBlock
+from bft_nas.network.blocks.residual import ResidualBlock
+from bft_nas.network.blocks.separable import SeparableBlock
+from bft_nas.network.blocks.shuffle import ShuffleBlock
+from bft_nas.network.blocks.universal import UniversalBlock
 from bft_nas.network.build import build
 from bft_nas.network.modules import Network
 from bft_nas.network.walk import walk
@@ -197,12 +203,95 @@ def check_the_memory(architecture: Architecture) -> None:
     assert counted.peak_memory == max(layer.memory for layer in counted.layers)
 
 
-def test_a_skip_holds_the_blocks_input() -> None:
-    block = InvertedBlock(16, expanded=64, kernel=3)
-    layers = {layer.name: layer for layer in cost(Architecture("one", 8, Stem(16), (block,), Head())).layers}
-    assert layers["blocks.0.depthwise"].held == 16 * 4 * 4
-    assert layers["blocks.0.project"].held == 16 * 4 * 4
-    assert layers["blocks.0.expand"].held == 0
+@pytest.mark.parametrize(
+    ("block", "alive"),
+    [
+        (SeparableBlock(32), {"depthwise": 1 + 1, "pointwise": 1 + 2}),
+        (SeparableBlock(16, depthwise_form="residual"), {"depthwise": 1 + 1, "pointwise": 1 + 1}),
+        (InvertedBlock(16, expanded=64), {"expand": 1 + 4, "depthwise": 4 + 4 + 1, "project": 4 + 1 + 1}),
+        (InvertedBlock(16, expanded=16), {"depthwise": 1 + 1, "project": 1 + 1 + 1}),
+        (
+            InvertedBlock(16, stride=2, expanded=64),
+            {"expand": 1 + 4, "depthwise": 4 + 1, "project": 1 + 1 / 4},
+        ),
+        (
+            InvertedBlock(16, expanded=64, squeeze=16),
+            {
+                "expand": 1 + 4,
+                "depthwise": 4 + 4 + 1,
+                "se.reduce": 4 + 1 + (4 + 1) / 64,
+                "se.expand": 4 + 1 + (1 + 4) / 64,
+                "project": 4 + 1 + 1,
+            },
+        ),
+        (UniversalBlock(16, expanded=64), {"expand": 1 + 4, "depthwise": 4 + 4 + 1, "project": 4 + 1 + 1}),
+        (UniversalBlock(16, kernel=0, expanded=64), {"expand": 1 + 4, "project": 4 + 1 + 1}),
+        (
+            UniversalBlock(16, expanded=64, start_kernel=3),
+            {"start": 1 + 1, "expand": 1 + 4 + 1, "depthwise": 4 + 4 + 1, "project": 4 + 1 + 1},
+        ),
+        (FusedBlock(16, expanded=64), {"expand": 1 + 4, "project": 4 + 1 + 1}),
+        (FusedBlock(16, expanded=64, linear=False), {"expand": 1 + 4, "project": 4 + 1}),
+        (
+            GhostBlock(16, expanded=64),
+            {
+                "expand": 1 + 2,
+                "expand_cheap": 2 + 2 + 1,
+                "project": 4 + 1 / 2 + 1,
+                "project_cheap": 1 / 2 + 1 / 2 + 1,
+            },
+        ),
+        (
+            GhostBlock(32, stride=2, expanded=64),
+            {
+                "shortcut_depthwise": 1 + 1 / 4,
+                "shortcut_pointwise": 1 / 4 + 1 / 2 + 1,
+                "expand": 1 + 2 + 1 / 2,
+                "expand_cheap": 2 + 2 + 1 / 2,
+                "depthwise": 4 + 1 + 1 / 2,
+                "project": 1 + 1 / 4 + 1 / 2,
+                "project_cheap": 1 / 4 + 1 / 4 + 1 / 2,
+            },
+        ),
+        (ResidualBlock(16), {"first": 1 + 1, "second": 1 + 1 + 1}),
+        (ResidualBlock(32), {"shortcut": 1 + 2, "first": 1 + 2 + 2, "second": 2 + 2 + 2}),
+        (
+            ResidualBlock(32, stride=2),
+            {"shortcut": 1 + 1 / 2, "first": 1 + 1 / 2 + 1 / 2, "second": 1 / 2 + 1 / 2 + 1 / 2},
+        ),
+        (
+            ShuffleBlock(16),
+            {
+                "expand": 1 / 2 + 1 / 2 + 1 / 2,
+                "depthwise": 1 / 2 + 1 / 2 + 1 / 2,
+                "project": 1 / 2 + 1 / 2 + 1 / 2,
+            },
+        ),
+        (
+            ShuffleBlock(32, stride=2),
+            {
+                "shortcut_depthwise": 1 + 1 / 4,
+                "shortcut_pointwise": 1 / 4 + 1 / 4 + 1,
+                "expand": 1 + 1 + 1 / 4,
+                "depthwise": 1 + 1 / 4 + 1 / 4,
+                "project": 1 / 4 + 1 / 4 + 1 / 4,
+            },
+        ),
+    ],
+    ids=lambda each: each.kind if isinstance(each, Block) else "",
+)
+def test_while_a_layer_runs_its_input_its_output_and_what_is_read_later_are_alive_once(
+    block: Block, alive: dict[str, float]
+) -> None:
+    """By kind, in images of the block's 16 channels and 8 x 8 pixels: input, output, and then what is held."""
+    unit = 4 * 16 * 8 * 8
+    assert {layer.name: layer.memory / unit for layer in block.layers(16, 8)} == alive
+
+
+def test_one_network_in_two_kinds_has_one_cost() -> None:
+    kinds = (InvertedBlock(16, expanded=64), UniversalBlock(16, expanded=64))
+    one, other = (cost(Architecture("one", 32, Stem(16), (block,), Head())) for block in kinds)
+    assert [layer[1:] for layer in one.layers] == [layer[1:] for layer in other.layers]
 
 
 def test_the_butterfly_share_is_of_the_fusions_alone() -> None:

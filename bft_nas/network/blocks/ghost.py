@@ -110,17 +110,18 @@ class GhostBlock(TwoFusionsBlock):
         # Of the norm of what the copies are added to.
         summed = 2 if self.cheap_form == "added" else 0
         skip = in_channels * size**2
-        if self.stride > 1 or in_channels != out:
+        changes = self.stride > 1 or in_channels != out
+        if changes:
             yield Layer(
                 *("shortcut_depthwise", in_channels, in_channels, end, self.kernel, in_channels),
-                affine=2, in_size=size, held=skip,
+                affine=2, in_size=size,
             )  # fmt: skip
             yield Layer("shortcut_pointwise", in_channels, out, end, affine=2, in_size=end, held=skip)
             skip = out * end**2
         made = self._made(wide)
         yield Layer(
             *("expand", in_channels, made, size),
-            fusion=self.expand_fusion, affine=self.activated, in_size=size, held=skip,
+            fusion=self.expand_fusion, affine=self.activated, in_size=size, held=skip if changes else 0,
         )  # fmt: skip
         yield Layer(
             *("expand_cheap", made, made, size, cheap, made),

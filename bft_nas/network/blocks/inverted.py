@@ -79,14 +79,15 @@ class InvertedBlock(TwoFusionsBlock):
     def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
         wide, out, end = self.expanded, self.channels, halved(size, self.stride)
         skip = in_channels * size**2 if self.stride == 1 and in_channels == out else 0
-        if wide != in_channels:
+        expands = wide != in_channels
+        if expands:
             yield Layer(
                 *("expand", in_channels, wide, size),
                 fusion=self.expand_fusion, affine=self.activated, in_size=size,
             )  # fmt: skip
         yield Layer(
             *("depthwise", wide, wide, end, self.kernel, wide),
-            affine=self.activated, in_size=size, held=skip,
+            affine=self.activated, in_size=size, held=skip if expands else 0,
         )  # fmt: skip
         yield from squeezing(wide, self.squeeze, wide * end**2 + skip)
         yield Layer("project", wide, out, end, fusion=self.fusion, affine=2, in_size=end, held=skip)

@@ -57,14 +57,17 @@ class ResidualBlock(Block):
 
     def layers(self, in_channels: int, size: int) -> Iterator[Layer]:
         out, end = self.channels, halved(size, self.stride)
-        entering, skip = in_channels * size**2, out * end**2
-        if self._changes(in_channels):
+        skip, changes = out * end**2, self._changes(in_channels)
+        if changes:
+            # It reads the pixels that the stride leaves; the others are of use to the first convolution.
+            unread = in_channels * (size**2 - end**2)
             yield Layer(
-                "shortcut", in_channels, out, end, fusion=self.fusion, affine=2, in_size=end, held=entering
+                "shortcut", in_channels, out, end, fusion=self.fusion, affine=2, in_size=end, held=unread
             )
         yield Layer(
-            "first", in_channels, out, end, self.kernel, affine=self.activated, in_size=size, held=skip
-        )
+            *("first", in_channels, out, end, self.kernel),
+            affine=self.activated, in_size=size, held=skip if changes else 0,
+        )  # fmt: skip
         # The activation behind the sum is counted with it.
         yield Layer("second", out, out, end, self.kernel, affine=self.activated, in_size=end, held=skip)
         yield from squeezing(out, self.squeeze, out * end**2 + skip)

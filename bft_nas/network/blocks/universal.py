@@ -92,11 +92,12 @@ class UniversalBlock(TwoFusionsBlock):
         if self.start_kernel:
             yield Layer(
                 *("start", in_channels, in_channels, middle, self.start_kernel, in_channels),
-                affine=2, in_size=size, held=skip,
+                affine=2, in_size=size,
             )  # fmt: skip
         yield Layer(
             *("expand", in_channels, wide, middle),
-            fusion=self.expand_fusion, affine=self.activated, in_size=middle, held=skip,
+            fusion=self.expand_fusion, affine=self.activated, in_size=middle,
+            held=skip if self.start_kernel else 0,
         )  # fmt: skip
         if self.kernel:
             yield Layer(
