@@ -43,6 +43,23 @@ def test_a_run_says_what_its_uniform_proposals_let_expect(tmp_path: Path) -> Non
     assert text.endswith("unconfirmed)")
 
 
+def test_with_several_budgets_it_is_about_the_largest_one_alone(tmp_path: Path) -> None:
+    budgets = (2_000_000, 3_000_000)
+    run = tiny_run(tmp_path, tiny_prepared(sampler="surrogate", budgets=budgets))
+    rng = random.Random(0)
+    chosen = [budgets[number % 2] for number in range(24)]
+    accuracies = [(0.1 if budget == budgets[0] else 0.5) + n / 100 for n, budget in enumerate(chosen)]
+    for budget, accuracy in zip(chosen, accuracies, strict=True):
+        candidate = run.ledger.propose(run.space.sample(rng, budget), datetime.now())
+        run.ledger.finish(candidate, [Epoch(1, 2.0, accuracy, 1.0)], 1.0)
+    # Every second proposal, of which the first ten and every fifth after them are uniform.
+    uniform = [accuracies[number] for number in (1, 3, 5, 7, 9, 19)]
+    best, half = expected_best(uniform, 12)
+    text = control_text(run)
+    assert f"(12) would be expected to find {format_percent(best)} ± {100 * half:.1f}" in text
+    assert f"by the 6 uniform proposals; the best of the model's has {format_percent(accuracies[23])}" in text
+
+
 def test_a_repeated_proposal_has_its_turn_too(tmp_path: Path) -> None:
     run = filled(tmp_path, "surrogate", 12)
     run.ledger.repeat(run.space.sample(random.Random(0), 3_000_000), 0, datetime.now())
