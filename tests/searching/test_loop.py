@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from bft_nas.searching.proposers import PROPOSERS
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch
 from bft_nas.training.loop import Diverged, TrainingFailed
-from tests.conftest import Silent, tiny_prepared, tiny_run, tiny_settings
+from tests.conftest import Silent, diverging_trainings, tiny_prepared, tiny_run, tiny_settings
 from tests.data.samples import cifar10_files, write_files
 
 
@@ -320,8 +322,9 @@ def test_whenever_a_search_dies_nothing_is_lost_or_done_twice(
     assert not set(results["number"][:2]) & {number for number, *_ in watcher.ended}
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_a_candidate_that_was_trained_but_not_told_is_not_trained_again(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fails: bool, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     real = JournalFileBackend.append_logs
@@ -334,13 +337,18 @@ def test_a_candidate_that_was_trained_but_not_told_is_not_trained_again(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", dies_after_the_outcome)
-    with pytest.raises(KeyboardInterrupt):
+    with diverging_trainings() if fails else nullcontext(), pytest.raises(KeyboardInterrupt):
         go(run, prepared, trials=1)
     monkeypatch.setattr(JournalFileBackend, "append_logs", real)
     again = Run.open("tiny", runs=tmp_path)
     assert go(again, prepared, trials=1).ended == []
-    assert len(again.results()) == 1
-    assert again.weights(0)
+    (row,) = again.results().to_dict("records")
+    if fails:
+        assert (row["state"], row["reason"]) == ("failed", "diverged")
+        assert math.isnan(row["accuracy"])
+    else:
+        assert row["state"] == "complete"
+        assert again.weights(0)
 
 
 def test_no_candidate_begins_that_would_end_after_the_time_is_up(prepared: Prepared, tmp_path: Path) -> None:
