@@ -29,7 +29,8 @@ from bft_nas.space.drawing import Drawn, draw
 from bft_nas.space.published import suggest_published
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.curve import Epoch
-from tests.conftest import tiny_prepared, tiny_run
+from tests.conftest import SPACE, tiny_prepared, tiny_run
+from tests.space.chances import least_chance
 
 BUDGETS = (15_000_000,)
 KNOWN = 4
@@ -130,6 +131,16 @@ def test_the_first_ones_are_known_or_uniform_and_so_is_every_fifth_and_families_
     begun = [space.propose(suggest_published(family, BUDGETS[0]), BUDGETS[0]) for family in space.families]
     assert first[:KNOWN] == [proposal.architecture for proposal in begun]
     assert not {each.hash for each in first[KNOWN:]} & {each.hash for each in first[:KNOWN]}
+
+
+def test_of_a_uniform_proposal_every_value_of_a_choice_is_as_likely_as_another() -> None:
+    tiny, budgets = SearchSpace.parse(SPACE, where="tiny.yaml", name="tiny"), (2_000_000, 3_000_000)
+    last_of_a_round = FIRST + ROUND - 1
+    found = [
+        proposed(tiny, budgets, [], position=last_of_a_round, avoided=[], known=set(), seed=seed)
+        for seed in range(500)
+    ]
+    assert least_chance((each.parameters, each.domains) for each in found) > 0.001
 
 
 def test_a_known_network_that_was_trained_or_does_not_fit_is_not_proposed(space: SearchSpace) -> None:

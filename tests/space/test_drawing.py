@@ -15,6 +15,8 @@ from bft_nas.network import BLOCKS, cost
 from bft_nas.space.batch import FEWEST
 from bft_nas.space.drawing import Drawn, draw, mutate
 from bft_nas.space.space import SearchSpace, bundled_spaces
+from tests.conftest import SPACE as TINY
+from tests.space.chances import least_chance
 
 SPACES = {name: SearchSpace.load(name) for name in bundled_spaces()}
 NARROW = """
@@ -126,6 +128,13 @@ def test_several_budgets_are_drawn_from() -> None:
     for each in drawn:
         check(each, SPACES["mobile"])
         assert each.choices["budget"] == each.budget
+
+
+def test_every_value_of_a_choice_is_as_likely_as_another() -> None:
+    space, budgets = parse(TINY), (2_000_000, 3_000_000)
+    drawn = draw(space, random.Random(0), budgets, 500)
+    choices = [dict(each.choices) for each in drawn]
+    assert least_chance((each, domains(space, each, budgets)) for each in choices) > 0.001
 
 
 def test_what_no_family_can_stay_within_is_one_line() -> None:
