@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -56,6 +58,28 @@ def test_a_proposal_is_within_its_budget_and_says_what_it_chose_from(name: str, 
     assert proposal.budget == proposal.parameters["budget"]
     assert proposal.parameters.keys() == proposal.domains.keys()
     assert all(value in proposal.domains[name] for name, value in proposal.parameters.items())
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_a_sampler_comes_to_better_networks_of_fewer_macs_than_random_ones(name: str, tmp_path: Path) -> None:
+    """By a made-up accuracy, of butterflies and large kernels; the last of 80 proposals."""
+
+    def last_ones(sampler: str) -> tuple[float, float]:
+        run = tiny_run(tmp_path, tiny_prepared(sampler=sampler), sampler)
+        proposer, found = PROPOSERS[sampler](), []
+        for seed in range(80):
+            proposal = proposer(run.space, [BUDGET], run.ledger.history, seed)
+            chosen = Counter(proposal.parameters.values())
+            accuracy = 0.3 + 0.1 * (chosen["butterfly"] + chosen[5])
+            found.append((accuracy, proposal.macs / BUDGET))
+            candidate = run.ledger.propose(proposal, datetime.now())
+            run.ledger.finish(candidate, [Epoch(1, 2.0, accuracy, 1.0)], 1.0)
+        accuracies, macs = zip(*found[-20:], strict=True)
+        return fmean(accuracies), fmean(macs)
+
+    learnt, drawn = last_ones(name), last_ones("random")
+    assert learnt[0] > drawn[0] + 0.05
+    assert learnt[1] < drawn[1] - 0.1
 
 
 def test_samplers_learn_from_candidates_that_were_stopped_early(run: Run) -> None:
