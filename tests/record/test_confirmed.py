@@ -214,7 +214,8 @@ def test_the_ceiling_falls_as_seeds_spread() -> None:
     reached = [ceiling(compare(scattered(deviation))) for deviation in (1e-6, 0.005, 0.02)]
     assert reached[0] == pytest.approx(1)
     assert reached[0] > reached[1] > reached[2]
-    assert -1 <= ceiling(compare(scattered(0.5, networks=3))) <= 1
+    # Where seeds are further apart than networks, rankings have nothing in common.
+    assert ceiling(compare(scattered(0.5, networks=3))) == pytest.approx(0, abs=0.03)
 
 
 def test_what_a_seed_does_to_all_networks_takes_nothing_from_the_ceiling() -> None:
