@@ -204,7 +204,11 @@ def networks_of_run(run: Run) -> list[Network]:
         if made is not None and made[1].hash == row["hash"]:
             found.append(Network(f"{row['name']} within {format_macs(row['budget'])}", made[1]))
     found += candidates(confirmed["number"].tolist())
-    return list({network.architecture.hash: network for network in reversed(found)}.values())[::-1]
+    # At its first place: where time is short, the last ones are left out.
+    once: dict[str, Network] = {}
+    for network in found:
+        once.setdefault(network.architecture.hash, network)
+    return list(once.values())
 
 
 def network_of_trained(trained: Trained) -> Network:

@@ -44,6 +44,7 @@ from bft_nas.network import build, cost, reference
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.latency import QUIET, Latency
 from bft_nas.record.pareto import front as front_of
+from bft_nas.record.pareto import winners
 from tests.conftest import closed
 from tests.dashboard.made_up_training import end, make_training
 from tests.export.examples import CASES, SEPARABLE, SHUFFLE
@@ -206,6 +207,25 @@ def test_of_a_run_winners_front_references_and_what_was_confirmed_are_measured(r
     assert len({network.architecture.hash for network in networks}) == len(labels)
     # The example has none, and is measured all the same.
     assert all(network.weights is None for network in networks)
+
+
+def test_who_is_of_several_kinds_is_measured_with_the_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = run.results()
+    best = winners(results, run.settings.budgets)["number"].tolist()[::-1]
+    others = [number for number in front_of(results)["number"].tolist()[::-1] if number not in best]
+    behind = [number for number in results["number"] if number not in {*best, *others}]
+    # Winners and front are confirmed, too, and one that is neither.
+    is_confirmed = results["number"].isin({*best, *others, behind[0]})
+    confirmed = results.assign(confirmed=results["accuracy"].where(is_confirmed), confirmed_error=0.01)
+    monkeypatch.setattr(run, "results", lambda: confirmed)
+    references = [f"mobilenet_v1 within {budget}" for budget in ("20M", "50M")]
+    assert [network.label for network in networks_of_run(run)] == [
+        *(f"candidate {number}" for number in (*best, *others)),
+        *references,
+        f"candidate {behind[0]}",
+    ]
 
 
 def test_the_end_of_a_search_measures_within_its_seconds_and_says_what_is_left(
