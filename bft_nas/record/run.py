@@ -164,7 +164,7 @@ class Run:
     def _facts(self, number: int) -> dict[str, Any] | None:
         """What a candidate's folder says of it, for the smallest budget that it fits; None where there is none."""
         try:
-            architecture = self.architecture(number)
+            architecture = self._described(number)
         except UserError:
             return None
         budgets = self.settings.budgets
@@ -173,7 +173,7 @@ class Run:
 
     def _describes(self, number: int, architecture_hash: str) -> bool:
         try:
-            return self.architecture(number).hash == architecture_hash
+            return self._described(number).hash == architecture_hash
         except UserError:
             return False
 
@@ -314,7 +314,16 @@ class Run:
         return {str(key): value for key, value in found.iloc[0].items()}
 
     def architecture(self, number: int) -> Architecture:
-        """A candidate's architecture, from its folder."""
+        """A candidate's architecture, from its folder; UserError naming the ones there are when there is none."""
+        try:
+            return self._described(number)
+        except UserError:
+            # That there is no such candidate says more than that it has no file.
+            self.row(number)
+            raise
+
+    def _described(self, number: int) -> Architecture:
+        """What a candidate's folder says it is; never asks the record, which may be what is repaired by it."""
         path = self.ledger.candidate_file(number, "architecture.json")
         try:
             return Architecture.from_json(path.read_text(encoding="utf-8"))

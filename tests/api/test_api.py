@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,27 @@ def test_the_example_run_has_every_figure() -> None:
         run.winner("1M")
     budget = run.settings.budgets[0]
     assert run.winner(budget)["macs"] <= budget
+
+
+@pytest.mark.parametrize("number", [99, -1])
+def test_a_candidate_that_there_is_not_is_named_with_those_that_there_are(
+    number: int, tmp_path: Path
+) -> None:
+    run = bft_nas.open_run(ROOT / "runs/example")
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: run.architecture(number),
+        lambda: run.model(number),
+        lambda: run.weights(number),
+        lambda: run.export(tmp_path / "out", number),
+        lambda: run.figures.network(number),
+        lambda: run.figures.comparison(0, number),
+    )
+    for ask in asked:
+        with pytest.raises(
+            UserError, match=f"^candidate {number}: not in run 'example'; expected 0, 1, 2, 3"
+        ):
+            ask()
+    assert not list(tmp_path.iterdir())
 
 
 SCRIPT = """
