@@ -57,10 +57,8 @@ class RunOptions:
             for name, each in options_of(cls).items():
                 if each.kept and name in given:
                     raise kept_by_run(name)
-            if "confirm_divisor" in given and not options.confirm:
-                raise UserError(
-                    f"{setting('confirm_divisor')}: needs the confirmation, which is to be left out"
-                )
+        if "confirm_divisor" in given and not options.confirm:
+            raise UserError(f"{setting('confirm_divisor')}: needs the confirmation, which is to be left out")
         return options
 
     @property

@@ -106,9 +106,12 @@ def test_version(cli: Cli) -> None:
             ("search", "--flops", "50M", "--scheduler", "halving", "--min-epochs", "2"),
             "--min-epochs 2: expected fewer than the 2 of --epochs",
         ),
-        (
-            ("search", "--resume", "nobody", "--no-confirm", "--confirm-divisor", "1"),
-            "--confirm-divisor: needs the confirmation, which is to be left out",
+        *(
+            (
+                ("search", *of, "--no-confirm", "--confirm-divisor", "1"),
+                "--confirm-divisor: needs the confirmation, which is to be left out",
+            )
+            for of in (("--resume", "nobody"), ("--flops", "50M", "--images", "64"))
         ),
         (
             ("search", "--flops", "50M", "--workers", "0"),
