@@ -230,7 +230,9 @@ def confirmation_text(run: Run, cost: Cost, chosen: Confirmation, workers: int) 
     least, most = (format_duration((each or 0.0) * count) for count in (cost.least, cost.most))
     time = "" if each is None else f", about {least} to {most}"
     sides = "/".join(str(protocol.proxy_resolution(side)) for side in run.settings.resolutions)
-    return f"{cost} on images of {sides} pixels, seeds {', '.join(map(str, chosen.seeds))}{time}"
+    same = protocol.resolution_divisor == run.protocol.resolution_divisor
+    size = f"{sides} pixels{', as in the proxy trainings' if same else ''}"
+    return f"{cost} on images of {size}, seeds {', '.join(map(str, chosen.seeds))}{time}"
 
 
 def chosen_text(chosen: Confirmation) -> str:

@@ -117,7 +117,8 @@ class Settings:
         default=0,
     )
     confirm_divisor: int = option(
-        "confirm at the deployment resolution divided by this (default: 1 up to 60M MACs, 2 up to 240M, else 3)",
+        "confirm at the deployment resolution divided by this, or by {proxy_divisor} if that is less "
+        "(default: 1 up to 60M MACs, 2 up to 240M, else 3)",
         kind=POSITIVE,
         default=0,
         unsaid=0,

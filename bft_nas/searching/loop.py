@@ -122,8 +122,8 @@ def prepare(
     ``classes`` of 0 in the settings stands for ImageNet's at the benchmarks, where they are to stand in for it, and for
     the data's own otherwise;
     ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`, ``confirm_divisor`` of 0 for
-    `bft_nas.training.confirmation.nearer_divisor`. A resumed run keeps its recipe, whatever
-    today's is; the precision is the device's.
+    `bft_nas.training.confirmation.nearer_divisor`, and one above that of the proxy for that. A resumed run keeps its
+    recipe, whatever today's is; the precision is the device's.
 
     Raises:
         UserError: data that cannot be used, too few classes, pixels or images, or an infeasible budget.
@@ -168,7 +168,8 @@ def prepare(
         data=anchored(settings.data),
         classes=classes,
         proxy_divisor=divisor,
-        confirm_divisor=nearer,
+        # Whatever is asked for: a winner is not proved on images smaller than those it was found on.
+        confirm_divisor=min(nearer, divisor),
         resolutions=tuple(space.resolutions),
     )
     return Prepared(settings, within, dropped, protocol, Images(dataset, device))

@@ -14,7 +14,7 @@ import torch
 
 import bft_nas
 import bft_nas.api.work
-from bft_nas.api.opening import open_finished
+from bft_nas.api.opening import open_finished, open_work
 from bft_nas.api.request import RunOptions
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
@@ -180,6 +180,18 @@ def test_a_quick_look_is_offered_where_winners_are_confirmed_at_the_deployment_r
     (told,) = watcher.advice
     assert told.startswith("confirmation after the search: ")
     assert told.endswith(" (confirm_divisor 3 has a quick look)") == offered
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(1, 1), (2, 2), (3, 2)])
+def test_a_winner_is_not_confirmed_on_images_smaller_than_it_was_found_on(
+    asked: int, taken: int, tiny_space: Path, tmp_path: Path
+) -> None:
+    given = SMALL | {"confirm": True, "proxy_divisor": 2, "confirm_divisor": asked, "runs": tmp_path}
+    given |= {"flops": "3M", "space": tiny_space, "resolution": 64}
+    with open_work(given, say=lambda text: None) as work:
+        assert work.prepared.settings.confirm_divisor == taken
+        assert f" on images of {64 // taken} pixels" in work.confirmation
+        assert (" pixels, as in the proxy trainings, seeds 1" in work.confirmation) == (taken == 2)
 
 
 def test_an_interrupted_search_leaves_results_and_report(tmp_path: Path, tiny_space: Path) -> None:
