@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The candidates finished before a SIGKILL in the middle of the third's training, and those after resuming."""
     process = start(folder, *SEARCH, "--name", "first", "--workers", "1")
-    wait_for_line(process, "candidate 3/4", "epoch 1/2")
+    wait_for_line(process, "candidate 2 (3 of 4)", "epoch 1/2")
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = Run.open("first", runs=folder / "runs").results()
@@ -69,8 +69,8 @@ def killed_and_resumed(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         timeout=400,
     )
     assert resumed.returncode == 0, resumed.stderr
-    assert "candidate 3/4" in resumed.stdout
-    assert "candidate 2/4" not in resumed.stdout
+    assert "candidate 2 (3 of 4)" in resumed.stdout
+    assert "candidate 1 (2 of 4)" not in resumed.stdout
     return before, Run.open("first", runs=folder / "runs").results()
 
 
@@ -92,7 +92,7 @@ def test_an_undisturbed_search_finds_the_same(
 ) -> None:
     """In a fresh process: the same seed gives the same candidates, and the same accuracies on this machine."""
     process = start(folder, *SEARCH, "--name", "second", "--workers", "1")
-    wait_for_line(process, "candidate 4/4", "epoch 1/2")
+    wait_for_line(process, "candidate 3 (4 of 4)", "epoch 1/2")
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     out = process.stdout.read()
@@ -128,7 +128,7 @@ def test_sigterm_ends_cleanly_too(folder: Path) -> None:
 def test_a_second_interrupt_stops_at_once(folder: Path, workers: str) -> None:
     name = f"stopped-by-{workers}"
     process = start(folder, *SEARCH, "--name", name, "--workers", workers)
-    wait_for_line(process, "candidate 1/", "epoch 1/2")
+    wait_for_line(process, "candidate 0 (", "epoch 1/2")
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -19,6 +19,9 @@ from bft_nas.record import Candidate
 if TYPE_CHECKING:
     from bft_nas.training.curve import Epoch
 
+CANDIDATE = "candidate"
+"""What has a number that commands and tables call it by; anything else that is trained is told by its place."""
+
 
 @dataclass
 class _Active:
@@ -61,8 +64,12 @@ class _State:
             self.best = accuracy
 
     def position(self, candidate: Candidate) -> str:
-        of = f"/{self.trials}" if self.trials is not None else ""
-        return f"{self.noun} {self.active[candidate.number].position + 1}{of}"
+        place = self.active[candidate.number].position + 1
+        if self.noun != CANDIDATE:
+            return f"{self.noun} {place}" + (f"/{self.trials}" if self.trials is not None else "")
+        return f"{CANDIDATE} {candidate.number}" + (
+            f" ({place} of {self.trials})" if self.trials is not None else ""
+        )
 
     @property
     def done(self) -> float:
@@ -181,7 +188,7 @@ class LiveProgress:
         self._line(candidate, outcome(candidate, accuracy, reason, seconds))
         self.progress.remove_task(self.bars.pop(candidate.number))
         self.state.end(candidate, accuracy)
-        self._show_all(f"{self.state.noun} {round(self.state.done)}")
+        self._show_all(f"{round(self.state.done)} done")
 
     def advise(self, text: str) -> None:
         """See `bft_nas.searching.loop.Watcher`."""
@@ -219,7 +226,7 @@ def show_progress(
     seconds: float | None,
     epochs: int,
     best: float | None,
-    noun: str = "candidate",
+    noun: str = CANDIDATE,
 ) -> Iterator[PlainProgress | LiveProgress]:
     """The display that suits the console, for as long as a search or a comparison runs.
 

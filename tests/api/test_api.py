@@ -56,7 +56,7 @@ def test_the_page_on_python_runs_from_top_to_bottom(
     assert (tmp_path / "small-winner/model.py").is_file()
     printed = capsys.readouterr().out
     assert "trials 0: expected a whole number of 1 or more" in printed
-    assert "candidate 2/2" in printed
+    assert "candidate 1 (2 of 2)" in printed
     shown = run._repr_html_()
     assert "5M MACs, fashion-mnist" in shown
     assert str(run.front()["fusions"].iloc[-1]) in shown

@@ -267,7 +267,7 @@ def test_a_live_display_fits_a_terminal() -> None:
     net = Architecture("mobilenet_v1", 224, Stem(8), (SeparableBlock(8),), Head())
     with show_progress(console, trials=2, seconds=None, epochs=2, best=0.5) as display:
         assert isinstance(display, LiveProgress)
-        first, second = (Candidate(number, net, 49_900_000, 50_000_000) for number in range(2))
+        first, second = (Candidate(number, net, 49_900_000, 50_000_000) for number in (7, 9))
         display.begin(first, 0)
         display.begin(second, 1)
         display.step(first, 1, 4)
@@ -279,7 +279,8 @@ def test_a_live_display_fits_a_terminal() -> None:
         display.progress.refresh()
     shown = screen.getvalue()
     for expected in (
-        "candidate 1/2",
+        "candidate 7 (1 of 2)",
+        "1 done, best 80.00%",
         "epoch 1/2",
         "75.00%",
         "best 50.00%",

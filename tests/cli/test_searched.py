@@ -50,7 +50,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_a_search_says_what_it_will_do_and_what_came_of_it(searched: tuple[Path, str]) -> None:
     folder, out = searched
-    plan, _, rest = out.partition("candidate 1/2")
+    plan, _, rest = out.partition("candidate 0 (1 of 2)")
     for expected in (
         "mine",
         "choices",
@@ -169,7 +169,7 @@ def test_resume_goes_on_and_refuses_another_protocol(
         "1",
     )
     assert code == 0
-    assert "candidate 3/3" in out
+    assert "candidate 2 (3 of 3)" in out
     after = (folder / "runs/first/results.csv").read_text()
     assert after.startswith(before)
     assert len(after.splitlines()) == 4

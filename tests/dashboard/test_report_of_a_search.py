@@ -38,7 +38,7 @@ def test_the_reports_of_an_interrupted_and_of_a_finished_search(
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE, encoding="utf-8")
     process = start(tmp_path, *SEARCH)
-    wait_for_line(process, "candidate 3/4")
+    wait_for_line(process, "candidate 2 (3 of 4)")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130

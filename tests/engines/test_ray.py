@@ -347,7 +347,7 @@ def test_a_node_that_is_lost_costs_no_more_than_an_epoch(two_nodes: TwoNodes, tm
     for line in lost.stdout:
         said.append(line)
         # Both nodes are at it, and have done more than what may be lost.
-        if all(any(f"candidate {k}/3" in told and "epoch 3/" in told for told in said) for k in (1, 2)):
+        if all(any(f"({k} of 3)" in told and "epoch 3/" in told for told in said) for k in (1, 2)):
             break
     kill_second()
     said += lost.stdout
