@@ -37,9 +37,16 @@ class _State:
     """What both displays know: what is being trained, the best so far, and how long the rest will take."""
 
     def __init__(
-        self, noun: str, trials: int | None, seconds: float | None, epochs: int, best: float | None
+        self,
+        noun: str,
+        trials: int | None,
+        seconds: float | None,
+        epochs: int,
+        best: float | None,
+        then: str,
     ) -> None:
         self.noun = noun
+        self.then = f", then {then}" if then else ""
         self.trials = trials
         self.seconds = seconds
         self.epochs = epochs
@@ -86,7 +93,8 @@ class _State:
             lefts.append(elapsed / pace * (self.trials - self.done))
         if self.seconds is not None:
             lefts.append(self.seconds - elapsed)
-        return f"{format_duration(max(0.0, min(lefts)))} left" if lefts else "time left unknown"
+        time_left = f"{format_duration(max(0.0, min(lefts)))} left" if lefts else "time left unknown"
+        return time_left + self.then
 
 
 class Silent:
@@ -227,6 +235,7 @@ def show_progress(
     epochs: int,
     best: float | None,
     noun: str = CANDIDATE,
+    then: str = "",
 ) -> Iterator[PlainProgress | LiveProgress]:
     """The display that suits the console, for as long as a search or a comparison runs.
 
@@ -236,8 +245,9 @@ def show_progress(
         epochs: of each training.
         best: highest accuracy known before, None without one.
         noun: what is trained.
+        then: what the time left does not count, as it comes after all that is trained here.
     """
-    state = _State(noun, trials, seconds, epochs, best)
+    state = _State(noun, trials, seconds, epochs, best, then)
     # Rich draws in a notebook by its widgets, where they are installed.
     live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
     if not live:

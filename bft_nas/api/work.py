@@ -72,6 +72,7 @@ class Work:
             seconds=settings.seconds,
             epochs=run.protocol.epochs,
             best=None if known.empty else float(known.max()),
+            then="the confirmation" if self.options.confirm else "",
         ) as watcher:
             told = Forewarning(watcher, lambda: self.confirmation, known=len(known))
             loop.search(

@@ -16,7 +16,7 @@ from bft_nas.training.curve import Epoch
 NET = Architecture("mobilenet_v1", 224, Stem(8), (SeparableBlock(8),), Head())
 
 
-def lines_of(position: int, **options: str | int | None) -> list[str]:
+def lines_of(position: int, **options: str | float | None) -> list[str]:
     """What is said of an epoch, and of the end, of number 7 after so many others."""
     console = Console(file=io.StringIO(), width=200)
     given = {"trials": 4, "seconds": None, "epochs": 2, "best": None} | options
@@ -43,3 +43,10 @@ def test_a_candidate_has_the_number_that_commands_take(
     options: dict[str, str | int | None], expected: str
 ) -> None:
     assert [line.partition(":")[0] for line in lines_of(2, **options)] == [expected, expected]
+
+
+@pytest.mark.parametrize(("then", "expected"), [("the confirmation", ", then the confirmation"), ("", "")])
+@pytest.mark.parametrize("seconds", [None, 600.0])
+def test_what_comes_after_the_time_left_is_named(then: str, expected: str, seconds: float | None) -> None:
+    epoch, _ = lines_of(0, then=then, seconds=seconds)
+    assert epoch.partition(" left")[2] == expected
