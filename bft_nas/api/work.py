@@ -101,7 +101,12 @@ class Work:
     def conclude(self, show: Show, say: Say) -> None:
         """What comes after a search: `compare`, `confirm`, `time_front`, unless others are still at work on the run."""
         asked, run = self.options, self.run
-        if run.results().empty or not (asked.references or asked.confirm or asked.timing):
+        if run.results().empty:
+            seconds = self.prepared.settings.seconds
+            if seconds is not None and self.clock.whole > seconds:
+                say("the time was up before the first candidate was trained")
+            return
+        if not (asked.references or asked.confirm or asked.timing):
             return
         if not run.members.leave_unless_last():
             parts = {

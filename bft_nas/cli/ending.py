@@ -119,17 +119,17 @@ def _conclude(console: Console, run: Run, clock: Clock, flags: Sequence[str]) ->
     if len(results) and results["accuracy"].isna().all():
         reason = results["reason"].value_counts().index[0]
         problems.append(f"no candidate could be trained; most failed as this one: {reason}")
-    _print_next(console, run, report, len(results), flags)
+    console.print()
+    if results["accuracy"].notna().any():
+        _print_uses(console, run, report)
+    _print_resume(console, run, len(results), flags)
     return problems
 
 
-def _print_next(
-    console: Console, run: Run, report: Path | None, candidates: int, flags: Sequence[str]
-) -> None:
-    """What may be done with a run that has so many candidates, a command a line."""
+def _print_uses(console: Console, run: Run, report: Path | None) -> None:
+    """What may be done with a run that has a winner, a command a line."""
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
-    console.print()
     if report is not None:
         console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
@@ -139,7 +139,11 @@ def _print_next(
         )
     console.print(f"train    bft-nas train {quoted}", markup=False, highlight=False)
     console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
+
+
+def _print_resume(console: Console, run: Run, candidates: int, flags: Sequence[str]) -> None:
+    """How the search of a run that has so many candidates goes on."""
     under_way = candidates < (run.settings.trials or 0)
     more = flags if under_way else ["--trials", str(2 * max(8, candidates)), *flags]
-    line = " ".join(["bft-nas search --resume", quoted, *more])
+    line = " ".join(["bft-nas search --resume", shlex.quote(_as_named(run)), *more])
     console.print(f"resume   {line}", markup=False, highlight=False)

@@ -260,6 +260,18 @@ def test_it_says_how_large_the_images_of_a_confirmation_were_and_how_it_is_surer
     assert surer not in out
 
 
+def test_a_search_whose_time_was_up_at_once_says_so_and_offers_nothing_that_fails(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.setattr("bft_nas.searching.loop.Clock.whole", property(lambda clock: 2.0))
+    line = ("search", "--flops", "3M", "--resolution", "32", "--time", "1s", "--images", "64", "--no-timing")
+    code, out, err = cli(*line, "--name", "late")
+    assert (code, err) == (0, "")
+    assert "the time was up before the first candidate was trained\n" in out
+    offered = [each for each in out.splitlines() if "bft-nas" in each]
+    assert offered == ["resume   bft-nas search --resume late --trials 16 --no-timing"]
+
+
 def test_export_of_a_failed_or_forgotten_candidate_is_refused(
     searched: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
