@@ -54,8 +54,15 @@ def test_any_two_options_of_a_search_begin_it_or_are_refused_in_a_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["search", "--flop", "3M"], "unrecognized arguments: --flop"),
-        (["search", *BEGINNING, "--no-ref"], "unrecognized arguments: --no-ref"),
+        (["search", "--flop", "3M"], "unrecognized arguments: --flop 3M; expected --flops\n"),
+        (["search", *BEGINNING, "--trails=4"], "unrecognized arguments: --trails=4; expected --trials\n"),
+        (["search", *BEGINNING, "--no-ref"], "unrecognized arguments: --no-ref; expected --no-references\n"),
+        (
+            ["search", *BEGINNING, "--re", "x"],
+            "; expected --resolution or --retries or --references or --resume",
+        ),
+        (["search", *BEGINNING, "--xyz", "x"], "unrecognized arguments: --xyz x\n"),
+        (["--verison", "runs"], "bft-nas: error: unrecognized arguments: --verison; expected --version\n"),
         (["references", "--res", "224"], "unrecognized arguments: --res"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from bft_nas.api.request import RunOptions
 from bft_nas.api.training_options import TrainingOptions
-from bft_nas.core.errors import UserError, one_line, setting, settings_spelled
+from bft_nas.core.errors import UserError, near, one_line, setting, settings_spelled
 from bft_nas.core.options import AMOUNT, NATURAL, PLACE, POSITIVE, SWITCH, Kind, options_of
 from bft_nas.engines.options import EngineOptions
 
@@ -23,6 +23,19 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
         for name, kind in ((None, _StoreOnce), ("store", _StoreOnce), ("store_true", _StoreTrueOnce)):
             self.register("action", name, kind)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            # Here, as the parser above does not know the options of a command.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
+        return options, unknown
+
+    def _meant(self, unknown: list[str]) -> str:
+        known = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
+        typed = [text[2:].partition("=")[0] for text in unknown if re.match("--[a-z]", text)]
+        close = dict.fromkeys(option_name(name) for each in typed for name in near(each, known))
+        return f"; expected {' or '.join(close)}" if close else ""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {one_line(message)}\n")

@@ -1,8 +1,9 @@
 """The exceptions that end a command in one line, and how names and other messages are quoted in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 
 _SPELLING: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=str)
 
@@ -73,3 +74,13 @@ def one_line(text: object) -> str:
     'expected a name in line 3'
     """
     return printable(" ".join(str(text).split()))
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """The names that another one may have been meant for: those that begin with it, or else the one most like it.
+
+    >>> near("trails", ["time", "trials"]), near("no-ref", ["no-timing", "no-references"]), near("colour", ["data"])
+    (['trials'], ['no-references'], [])
+    """
+    names = list(known)
+    return [each for each in names if each.startswith(name)] or get_close_matches(name, names, n=1)
