@@ -12,6 +12,7 @@ from bft_nas.api.request import RunOptions
 from bft_nas.api.run import Run
 from bft_nas.api.work import Say, Work
 from bft_nas.core.errors import UserError, setting
+from bft_nas.core.options import check_keywords, options_of
 from bft_nas.data.dataset import is_there
 from bft_nas.data.sides import side_of
 from bft_nas.engines.choice import MakeEngine, WorkersUnder, choose_engine
@@ -116,6 +117,7 @@ def open_finished(run: Run, given: Mapping[str, Any]) -> Iterator[Work]:
         UserError: a mistake in what was given, or another process is at work on the run.
     """
     clock = loop.Clock()
+    check_keywords(given, {"data", *options_of(EngineOptions)})
     engine_options = EngineOptions.of(given)
     # Who joined meanwhile would leave what comes after a search to this process, which does none of it.
     with run.members.joined(alone=True, shut=True):

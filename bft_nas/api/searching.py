@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bft_nas.api.progress import Silent, show_progress
 from bft_nas.api.run import Run
+from bft_nas.core.options import naming_keywords
 
 if TYPE_CHECKING:
     from bft_nas.api.work import Say, Show
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bft_nas.searching.loop import Watcher
 
 
+@naming_keywords
 def search(
     flops: str | float | Sequence[str | float] | None = None,
     *,

@@ -27,6 +27,7 @@ from bft_nas.api.training_work import (
 )
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file
+from bft_nas.core.options import naming_keywords
 from bft_nas.data.dataset import (
     Room,
     anchored,
@@ -53,6 +54,7 @@ KEPT_GIVEN = ("resume", "data", "trained", "runs", "max_unreadable", "engine", *
 """The options that go with a training that there is already."""
 
 
+@naming_keywords
 def train(
     network: str | Path | None = None,
     *,

@@ -7,16 +7,20 @@ documentation are made from these fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import wraps
+from inspect import signature
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from bft_nas.core.errors import UserError, one_line, setting
+from bft_nas.core.errors import UserError, near, one_line, setting
 from bft_nas.core.units import parse_duration, parse_macs, parse_milliseconds, parse_resolutions
 
 _OPTION = "option"
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -246,3 +250,23 @@ def values_of(record: type, given: Mapping[str, Any]) -> dict[str, Any]:
         each.field: each.convert(given[name]) if name in given else each.default
         for name, each in options_of(record).items()
     }
+
+
+def check_keywords(given: Iterable[str], known: Collection[str]) -> None:
+    """UserError for a keyword that is none of those known, with the one that was meant."""
+    for name in given:
+        if name not in known:
+            expected = " or ".join(near(name, known)) or "a keyword that help() lists"
+            raise UserError(f"{setting(name)}: unknown; expected {expected}")
+
+
+def naming_keywords(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """A function to which a keyword that it has not is a UserError, as a wrong value is, and no TypeError."""
+    known = signature(function).parameters
+
+    @wraps(function)
+    def named(*values: _Given.args, **given: _Given.kwargs) -> _Result:
+        check_keywords(given, known)
+        return function(*values, **given)
+
+    return named

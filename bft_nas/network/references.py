@@ -13,6 +13,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from bft_nas.core.errors import UserError, near, one_line
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.blocks import Block
 from bft_nas.network.cost import cost
@@ -42,13 +43,14 @@ def reference(
 ) -> Architecture:
     """A comparison network by name, which is its family too, with a width multiplier.
 
-    Raises ValueError when there is no network of that name, or the multiplier is not above 0.
+    Raises ValueError when the multiplier is not above 0, and its kind UserError when there is no network of that name.
 
     >>> round(cost(reference("mobilenet_v3_small", width=0.75)).macs / 1e6, 1)
     43.4
     """
     if name not in REFERENCES:
-        raise ValueError(f"there is no reference {name!r}; expected one of {', '.join(REFERENCES)}")
+        expected = " or ".join(near(name, REFERENCES)) or ", ".join(REFERENCES)
+        raise UserError(f"there is no reference '{one_line(name)[:40]}'; expected {expected}")
     if not 0 < width < float("inf"):
         raise ValueError(f"width: expected a multiplier above 0, got {width!r}")
     fusion = butterfly_fusion(PAPER_RADIX) if name.endswith("_bft") else DENSE

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,8 @@ def test_the_keywords_are_the_options_of_the_command() -> None:
         ({"flops": "5M", "resume": "a", "join": "a"}, "join: not together with resume"),
         ({"flops": "5M", "name": "a/b", "images": 64}, "name 'a/b': expected the name of a folder"),
         ({"flops": "5M", "space": 7}, "space 7: expected a text"),
+        ({"flops": "5M", "trails": 3}, "trails: unknown; expected trials$"),
+        ({"flops": "5M", "colour": 3}, r"colour: unknown; expected a keyword that help\(\) lists$"),
     ],
 )
 def test_a_mistake_names_the_keyword_and_nothing_is_written(
@@ -92,6 +95,15 @@ def test_a_mistake_names_the_keyword_and_nothing_is_written(
     with pytest.raises(UserError, match=f"^{message}"):
         bft_nas.search(**given)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_keyword_of_what_else_trains_is_named_too(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^epoch: unknown; expected epochs$"):
+        bft_nas.train("mobilenet_v1", epoch=3, trained=tmp_path)  # type: ignore[call-arg]
+    run = bft_nas.open_run(tiny_run(tmp_path, tiny_prepared()).folder)
+    for call in (bft_nas.compare, partial(bft_nas.fidelity, train=12)):
+        with pytest.raises(UserError, match=r"^work: unknown; expected workers$"):
+            call(run, work=2)
 
 
 def test_a_watcher_of_the_callers_is_notified_and_nothing_is_printed(

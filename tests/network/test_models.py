@@ -47,7 +47,9 @@ def test_the_configuration_says_how_images_are_prepared() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet50"}, "no reference 'resnet50'; expected one of mobilenet_v1, "),
+        ({"name": "vgg"}, "no reference 'vgg'; expected mobilenet_v1, mobilenet_v2, "),
+        ({"name": "resnet50"}, "no reference 'resnet50'; expected resnet_8$"),
+        ({"name": "mobilenet_v3"}, "'mobilenet_v3'; expected mobilenet_v3_small or mobilenet_v3_large or "),
         ({"name": "mobilenet_v1", "in_chans": 0}, "in_channels: expected a whole number of 1 or more, got 0"),
         (
             {"name": "mobilenet_v1", "num_classes": -1},
