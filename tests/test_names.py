@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,17 +13,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bft_nas.api.teachers import load_teacher
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._view import View, parse_view, view_query
 from bft_nas.dashboard.app import make_app
 from bft_nas.record import DataFacts, Run, run_names
+from bft_nas.record.card import card_of
 from bft_nas.record.run_file import read_run_file, write_run_file
+from bft_nas.record.trained import check_new
 from tests.command_lines import BASE, ODD_BYTES, Place, nothing_trained
 from tests.conftest import tiny_prepared, tiny_run
+from tests.dashboard.made_up_training import end, make_training
 
 BEGINNING = [part for pair in BASE.items() for part in pair if part]
 names = (
@@ -205,6 +211,20 @@ def test_a_folder_that_appears_while_a_run_is_made_is_left_alone(
             Run.create("mine", *arguments, data=facts, runs=tmp_path)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["of another"]
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["plain", "my shapes", "it's", "a;b", "$HOME"])
+def test_a_command_that_is_told_can_be_typed_as_it_stands(name: str, tmp_path: Path) -> None:
+    network = make_training(tmp_path, name)
+    with pytest.raises(UserError, match="there is one already") as taken:
+        check_new(name, tmp_path)
+    with pytest.raises(UserError, match="not trained to the end") as unfinished:
+        load_teacher(name, network.data.classes, trained=tmp_path, device=torch.device("cpu"))
+    for caught in (taken, unfinished):
+        assert name in shlex.split(str(caught.value).partition("; expected ")[2])
+    end(network)
+    (command,) = re.findall("`(bft-nas export .*)`", card_of(network))
+    assert shlex.split(command) == ["bft-nas", "export", f"trained/{name}", "-o", name]
 
 
 @given(st.text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
         found = Trained.open(name, trained=trained)
         if not found.finished:
             raise UserError(
-                f"{shown}: not trained to the end; expected {setting('resume')} {one_line(found.name)} first"
+                f"{shown}: not trained to the end; expected {setting('resume')} {shlex.quote(found.name)} first"
             )
         return trained_teacher(found, classes, device=device)
     if not (name.endswith(".pt2") and is_file(Path(name))):

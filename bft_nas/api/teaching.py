@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -123,7 +124,8 @@ def _most_accurate_reference(run: Run, shown: str) -> Source:
     known = complete(run.references())
     if known.empty:
         raise UserError(
-            f"{shown}: run '{run.name}' has no trained reference; expected bft-nas compare {run.name} first"
+            f"{shown}: run '{run.name}' has no trained reference; expected bft-nas compare "
+            f"{shlex.quote(run.name)} first"
         )
     # As winners are: by what was confirmed, where anything was.
     by = [name for name in ("confirmed", "accuracy") if name in known]

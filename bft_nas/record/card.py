@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import yaml
@@ -57,6 +58,7 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
 
 def card_of(trained: Trained) -> str:
     """The card's text."""
+    export = f"bft-nas export {shlex.quote(f'trained/{trained.name}')} -o {shlex.quote(trained.name)}"
     table = "\n".join(f"| {name} | {value} |" for name, value in facts_of_trained(trained))
     return f"""---
 {yaml.safe_dump(_front_matter(trained), sort_keys=False).strip()}
@@ -80,7 +82,7 @@ model = trained.model()  # a torch.nn.Module in eval mode
 classes = trained.data.classes
 ```
 
-`bft-nas export trained/{trained.name} -o {trained.name}` writes it as files that need nothing but their runtime.
+`{export}` writes it as files that need nothing but their runtime.
 """
 
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import time
@@ -346,6 +347,5 @@ def is_trained(name: str, *, trained: Path = TRAINED) -> bool:
 
 
 def _taken(name: str, folder: Path) -> UserError:
-    return UserError(
-        f"'{folder}': there is one already; expected a new {setting('name')}, or {setting('resume')} {name}"
-    )
+    resume = f"{setting('resume')} {shlex.quote(name)}"
+    return UserError(f"'{folder}': there is one already; expected a new {setting('name')}, or {resume}")

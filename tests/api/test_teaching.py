@@ -238,7 +238,7 @@ def test_a_teacher_out_of_a_search_that_cannot_be_had_is_said_in_a_line(
     run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = by_macs(run)[-1]
-    alone = tmp_path / "alone" / "runs" / "tiny"
+    alone = tmp_path / "alone" / "runs" / "my own"
     shutil.copytree(run.folder, alone, ignore=shutil.ignore_patterns("references.csv"))
     monkeypatch.chdir(tmp_path)
     there = ["--runs", str(run.folder.parent)]
@@ -252,8 +252,8 @@ def test_a_teacher_out_of_a_search_that_cannot_be_had_is_said_in_a_line(
             "--teacher widest: goes with a run; 'mobilenet_v2' is none",
         ),
         (
-            ["tiny", "--teacher", "reference", "--runs", str(alone.parent)],
-            "--teacher reference: run 'tiny' has no trained reference; expected bft-nas compare tiny first",
+            ["my own", "--teacher", "reference", "--runs", str(alone.parent)],
+            "--teacher reference: run 'my own' has no trained reference; expected bft-nas compare 'my own' first",
         ),
     ):
         assert main(["train", *line, "--data", str(data)]) == 2
