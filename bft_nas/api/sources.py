@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bft_nas.api.training_options import TrainingOptions
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file
-from bft_nas.core.units import format_macs
+from bft_nas.core.units import format_macs, in_millions
 from bft_nas.data.dataset import deployment_classes
 from bft_nas.network import Architecture
 from bft_nas.network.references import REFERENCES, widest
@@ -103,9 +104,13 @@ def architecture_of(source: Source, options: TrainingOptions, dataset: Dataset) 
     if found is None:
         classes = options.classes or deployment_classes(options.data or source.data, own)
         budget, name = options.flops or 0, source.said.partition(" ")[0]
-        made = widest(name, budget, resolution=source.resolution, classes=classes)
+        scaled = partial(widest, name, resolution=source.resolution, classes=classes)
+        made = scaled(budget)
         if made is None:
-            raise UserError(f"{setting('flops')} {format_macs(budget)}: {name} has no network within it")
+            meant = in_millions(budget, lambda macs: scaled(macs) is not None)
+            raise UserError(
+                f"{setting('flops')} {format_macs(budget)}: {name} has no network within it{meant}"
+            )
         found = made[1]
     if found.classes < own:
         raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from bft_nas.core.errors import UserError, one_line, setting
 
@@ -51,6 +52,16 @@ def format_macs(macs: int, *, up: bool = False) -> str:
     value = (math.ceil(scaled) if up else math.floor(scaled)) / scale
     text = f"{value:.{digits}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + "M"
+
+
+def in_millions(macs: int, fits: Callable[[int], bool]) -> str:
+    """A question to whoever may have left out the M of a budget that does not fit; empty where it would not then.
+
+    >>> in_millions(50, lambda macs: macs > 10**6), in_millions(50, lambda macs: macs < 1000)
+    (' (50M?)', '')
+    """
+    millions = macs * 10**6
+    return f" ({format_macs(millions)}?)" if fits(millions) and not fits(macs) else ""
 
 
 def format_count(count: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import is_file, read_text
-from bft_nas.core.units import format_macs, parse_macs
+from bft_nas.core.units import format_macs, in_millions, parse_macs
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.blocks import ROOT
 from bft_nas.network.fusion import FUSIONS
@@ -176,9 +176,10 @@ class SearchSpace:
         if parse_macs(low) > parse_macs(high):
             # Rounded to what is within them, they have passed each other.
             low, high = str(smallest), str(largest)
+        meant = in_millions(budget, lambda macs: smallest <= macs <= largest)
         return UserError(
             f"{setting('flops')} {format_macs(budget)}: outside the MAC range of space '{self.name}' at "
-            f"{self._resolution_text()} and {self.classes} classes; expected {low} to {high}"
+            f"{self._resolution_text()} and {self.classes} classes; expected {low} to {high}{meant}"
         )
 
     def sample(self, rng: random.Random, budget: int) -> Proposal:

@@ -323,6 +323,7 @@ def test_the_keywords_are_the_options_of_the_command() -> None:
         ([NAME], f"--flops: missing; expected a budget in MACs for {NAME}, such as 50M"),
         ([NAME, "--flops", "20M,50M"], "--flops: several budgets; expected one"),
         ([NAME, "--flops", "1k"], f"--flops 0.001M: {NAME} has no network within it"),
+        ([NAME, "--flops", "50"], f"--flops 50: {NAME} has no network within it (50M?)"),
         ([NAME, "--flops", "2M", "--candidate", "1"], f"--candidate: goes with a run; '{NAME}' is none"),
         (
             [*TINY, "--recipe", "mine"],

@@ -73,6 +73,7 @@ def test_version(cli: Cli) -> None:
         (("search", "--flops", "0"), "--flops 0: expected a number of MACs above zero"),
         (("search", "--flops", "50M,"), "--flops 50M,: expected a number of MACs"),
         (("search", "--flops", "5"), "--flops 5: outside the MAC range"),
+        (("search", "--flops", "50"), "M (50M?)\n"),
         (
             ("search", "--flops", "1k"),
             "outside the MAC range of space 'mobile' at 128x128 to 224x224 and 1000 classes",
