@@ -22,7 +22,7 @@ from bft_nas.core.units import (
 from bft_nas.network import Architecture, Layer, cost
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.fusion import FUSIONS_IN_SHORT
-from bft_nas.network.references import REFERENCES, PublishedCount, reference, widest
+from bft_nas.network.references import PublishedCount, reference, scaled
 from bft_nas.record.columns import (
     LATENCY_COLUMNS,
     REFERENCE_COLUMNS,
@@ -245,12 +245,11 @@ def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -
 
 
 def print_scaled_references(console: Console, budget: int, resolution: int) -> None:
-    """Every reference as wide as a budget in MACs allows, at 1000 classes."""
+    """Every reference as wide as a budget in MACs allows, at 1000 classes; UserError where it allows none."""
     table = Table(box=None, pad_edge=False)
     for column in ("reference", "width", "pixels", "MACs", "parameters", "fusions, stage by stage"):
         table.add_column(column, justify="left" if column.startswith(("ref", "fus")) else "right")
-    for name in REFERENCES:
-        found = widest(name, budget, resolution=resolution)
+    for name, found in scaled(budget, resolution=resolution).items():
         if found is None:
             table.add_row(name, "", str(resolution), "infeasible")
             continue

@@ -61,7 +61,9 @@ def in_millions(macs: int, fits: Callable[[int], bool]) -> str:
     (' (50M?)', '')
     """
     millions = macs * 10**6
-    return f" ({format_macs(millions)}?)" if fits(millions) and not fits(macs) else ""
+    # No budget is of tens of thousands of them.
+    asked = macs < 10**4 and fits(millions)
+    return f" ({format_macs(millions)}?)" if asked else ""
 
 
 def format_count(count: int) -> str:

@@ -13,7 +13,8 @@ from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from bft_nas.core.errors import UserError, near, one_line
+from bft_nas.core.errors import UserError, near, one_line, setting
+from bft_nas.core.units import format_macs, format_pixels, in_millions
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.blocks import Block
 from bft_nas.network.cost import cost
@@ -95,6 +96,27 @@ def widest(
         return width, found
     beyond = WIDTHS.index(width) + 1
     return width, _filled(found, map(network, WIDTHS[beyond : beyond + FURTHER]), budget)
+
+
+def scaled(budget: int, *, resolution: int) -> dict[str, tuple[float, Architecture] | None]:
+    """What `widest` has of each reference.
+
+    Raises:
+        UserError: nothing of any, as the budget in MACs is below all of them.
+    """
+    found = {name: widest(name, budget, resolution=resolution) for name in REFERENCES}
+    if not any(found.values()):
+        least = min(
+            cost(reference(name, width=width, resolution=resolution)).macs
+            for name in REFERENCES
+            for width in WIDTHS[:BEYOND]
+        )
+        meant = in_millions(budget, lambda macs: macs >= least)
+        raise UserError(
+            f"{setting('flops')} {format_macs(budget)}: no reference has a network within it at "
+            f"{format_pixels(resolution)}; expected {format_macs(least, up=True)} or more{meant}"
+        )
+    return found
 
 
 def _filled(network: Architecture, wider: Iterable[Architecture], budget: int) -> Architecture:

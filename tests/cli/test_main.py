@@ -147,6 +147,12 @@ def test_version(cli: Cli) -> None:
         (("export", "nobody", "-o", "x", "--int8"), "--int8: expected --for onnxruntime or"),
         (("compare", "nobody"), "run 'nobody': not found"),
         (("report", "nobody"), "run 'nobody': not found under 'runs'"),
+        (
+            ("references", "--flops", "50"),
+            "--flops 50: no reference has a network within it at 224x224; expected 3.",
+        ),
+        (("references", "--flops", "50"), "M or more (50M?)\n"),
+        (("references", "--flops", "0.34M"), "M or more\n"),
         (("references", "--flops", "lots"), "--flops lots: expected a number of MACs above zero"),
         (("references", "--resolution", "2"), "--resolution 2: expected pixels from 8"),
         (("references", "--resolution", "128"), "--resolution: needs --flops"),
