@@ -16,6 +16,7 @@ from bft_nas.space.space import SearchSpace
 from tests.command_lines import BASE, ODD, SEARCH, Place, nothing_trained
 
 BEGINNING = [part for pair in BASE.items() for part in pair if part]
+CONFIRMED = [part for part in BEGINNING if part != "--no-confirm"]
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_an_empty_value_is_a_mistake_of_every_option(place: Place, option: str) 
             "--proxy-divisor 99: leaves 0.65 of 64 pixels; expected at",
         ),
         (["search", *BEGINNING, "--proxy-divisor", "9"], "expected at most 8"),
-        (["search", *BEGINNING, "--confirm-divisor", "9"], "--confirm-divisor 9: leaves 7.1 of 64 pixels"),
+        (["search", *CONFIRMED, "--confirm-divisor", "9"], "--confirm-divisor 9: leaves 7.1 of 64 pixels"),
         (["search", *BEGINNING, "--time", "9" * 5000], "--time 999"),
         (["search", *BEGINNING, "--resolution", "9" * 5000], "--resolution 999"),
         (["search", *BEGINNING, "--name", "a" * 300], "--name 'aaa"),
