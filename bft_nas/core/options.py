@@ -196,7 +196,7 @@ AMOUNT = Kind(
     _read_amount,
 )
 """Of cores or GPUs, parts of one included."""
-SECONDS = Kind("a time such as 30m, or seconds", _seconds)
+SECONDS = Kind("a time such as 30m, or a number of seconds", _seconds)
 MILLISECONDS = Kind("milliseconds such as 3ms, or 0.5", _milliseconds)
 TIMEOUT = Kind(SECONDS.expected, _timeout, _read_timeout)
 BUDGETS = Kind("a number of MACs such as 50M, or several", _budgets)

@@ -82,13 +82,18 @@ def format_count(count: int) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from a time such as ``90s``, ``30m`` or ``1h30m``; a plain number is seconds.
+    """Seconds from a time such as ``90s``, ``30m`` or ``1h30m``.
 
-    Raises UserError for anything else.
+    Raises UserError for anything else, a plain number too: who types 5 may mean seconds, minutes or hours.
 
-    >>> parse_duration("1h30m"), parse_duration("45")
+    >>> parse_duration("1h30m"), parse_duration("45s")
     (5400.0, 45.0)
     """
+    if re.fullmatch("0?[1-9][0-9]{0,7}", text.strip()):
+        number = text.strip()
+        raise UserError(
+            f"{setting('time')} {number}: expected its unit, as in {number}s, {number}m or {number}h"
+        )
     sensible = text.isascii() and text.strip() and len(text) <= 40
     match = _TIME.fullmatch(text.strip().lower()) if sensible else None
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)

@@ -93,6 +93,11 @@ def test_version(cli: Cli) -> None:
         ),
         (("search", "--flops", "50M", "--trials", "many"), "--trials: 'many': expected a whole number"),
         (("search", "--flops", "50M", "--time", "soon"), "--time soon: expected a time"),
+        (("search", "--flops", "50M", "--time", "5"), "--time 5: expected its unit, as in 5s, 5m or 5h\n"),
+        (
+            ("search", "--flops", "50M", "--trial-timeout", "5"),
+            "--trial-timeout: 5: expected its unit, as in 5s",
+        ),
         (
             ("search", "--flops", "50M", "--scheduler", "luck"),
             "--scheduler 'luck': unknown; expected none, halving",

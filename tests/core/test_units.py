@@ -112,7 +112,7 @@ def parse_macs_or_zero(text: str) -> int:
     ("text", "seconds"),
     [
         ("90s", 90),
-        ("90", 90),
+        (" 90s ", 90),
         ("30m", 1800),
         ("1h30m", 5400),
         ("5m30", 330),
@@ -123,6 +123,13 @@ def parse_macs_or_zero(text: str) -> int:
 )
 def test_times(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["5", " 05 ", "90000000"])
+def test_a_time_has_its_unit(text: str) -> None:
+    number = text.strip()
+    with pytest.raises(UserError, match=f"^time {number}: expected its unit, as in {number}s, {number}m or "):
+        parse_duration(text)
 
 
 @given(st.text(max_size=30))
