@@ -22,6 +22,7 @@ from bft_nas.dashboard._view import (
     stored,
     view_query,
 )
+from bft_nas.dashboard.butterflies import WHERE_THEY_ARE
 from bft_nas.dashboard.choices import WHAT_DECIDES
 from bft_nas.dashboard.placement import WHAT_THEY_ARE_WORTH
 from bft_nas.dashboard.search_course import SEARCH_VIEWS
@@ -35,8 +36,7 @@ LIVE: dict[str, Any] = {"aria-live": "polite"}
 BUTTERFLY_VIEWS = {
     "where": (
         "Fusions over the front",
-        "Stage by stage over the networks of the front, from the cheapest to the most accurate: what mixes channels, "
-        "and with which radix.",
+        f"Over the networks of the front, from the cheapest to the most accurate. {WHERE_THEY_ARE}",
     ),
     "placement": (
         "What they are worth, family by family",

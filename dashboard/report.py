@@ -25,7 +25,7 @@ from bft_nas.dashboard._html import facts_list, figure_place, page_of
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard._style import Problem, cannot_be_shown, guarded
 from bft_nas.dashboard._tables import key, table, texts_table, winners_table
-from bft_nas.dashboard.butterflies import butterfly_figure
+from bft_nas.dashboard.butterflies import WHERE_THEY_ARE, butterfly_figure
 from bft_nas.dashboard.choices import WHAT_DECIDES, importance_figure, parallel_figure
 from bft_nas.dashboard.curves import curves_figure
 from bft_nas.dashboard.front import candidates_text, front_figure
@@ -283,8 +283,7 @@ differ.</p>
 def _pay(places: Mapping[str, str]) -> str:
     return f"""
 <h3>Over the front, stage by stage</h3>
-<p class="about">The lighter a stage, the more of its fusions' MACs are spent in butterflies; the numbers are their
-radices, other fusions have the names of the tables. Below, the same fusions counted over the whole front.</p>
+<p class="about">{escape(WHERE_THEY_ARE)}</p>
 {places["butterflies"]}
 <h3>What they are worth, family by family</h3>
 <p class="about">{escape(WHAT_THEY_ARE_WORTH)}</p>

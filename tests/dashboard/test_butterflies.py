@@ -7,6 +7,7 @@ import pytest
 
 from bft_nas.dashboard import butterfly_figure
 from bft_nas.dashboard._style import alternative
+from bft_nas.dashboard.network import bars_of, stage_name
 from bft_nas.network import Architecture, cost
 from bft_nas.network.fusion import short_fusion
 from bft_nas.record import Run
@@ -47,9 +48,10 @@ def test_a_cell_is_the_share_of_a_stages_fusions_in_butterflies_and_names_their_
             continue
         butterflies = [layer for layer in fusions if layer.plan]
         share = sum(layer.macs for layer in butterflies) / sum(layer.macs for layer in fusions)
-        assert cells.z[row][column] == pytest.approx(100 * share)
+        assert cells.hovertext[row][column] == f"{100 * share:.0f}"
         radices = sorted({int(str(layer.fusion).split("-")[1]) for layer in butterflies})
-        assert cells.text[row][column] == ("+".join(map(str, radices)) or "dense")
+        dense = ["d"] if len(butterflies) < len(fusions) else []
+        assert cells.text[row][column] == ("+".join([*map(str, radices), *dense]) if radices else "dense")
 
 
 def test_rows_go_up_from_the_cheapest_to_the_most_accurate(
@@ -85,10 +87,36 @@ def test_other_fusions_than_dense_and_butterflies_have_names_of_their_own() -> N
     row = {"number": 0, "state": "complete", "macs": 30_000_000, "accuracy": 0.5}
     cells, *bars = butterfly_figure(pd.DataFrame([row]), {0: network}).data
     shown = {name for text in cells.text[0] for name in text.split("+")}
-    assert shown - {"", "dense"} == {name.removeprefix("b") for name in told - {"d"}}
+    assert shown - {"", "dense", "d"} == {name.removeprefix("b").replace("l", "L") for name in told - {"d"}}
     assert {"dense", "grouped", "low rank grouped"} < {bar.name for bar in bars}
     for parts in zip(*(bar.y for bar in bars), strict=True):
         assert sum(parts) == pytest.approx(100)
+
+
+def test_a_cell_has_the_colour_that_the_legend_has_for_most_of_its_macs() -> None:
+    choices = random.Random(6)
+    network = (
+        SearchSpace.load("modern")
+        .within(30_000_000)
+        .propose(lambda _, values: choices.choice(list(values)), 30_000_000)
+        .architecture
+    )
+    row = {"number": 0, "state": "complete", "macs": 30_000_000, "accuracy": 0.5}
+    cells, *bars = butterfly_figure(pd.DataFrame([row]), {0: network}).data
+    legend = [(bar.name, bar.marker.color) for bar in bars]
+    for stage, at in zip(cells.x, cells.z[0], strict=True):
+        spent: dict[str, int] = {}
+        for bar in bars_of(network):
+            if bar.fusion and stage_name(bar.slot // 10_000) == stage:
+                name = f"radix {bar.text}" if bar.kind == "butterfly" else bar.kind
+                spent[name] = spent.get(name, 0) + bar.macs
+        name, colour = legend[int(at)]
+        assert spent[name] == max(spent.values())
+        place = (at - cells.zmin) / (cells.zmax - cells.zmin)
+        below = [step for end, step in cells.colorscale if end < place]
+        above = [step for end, step in cells.colorscale if end > place]
+        assert below[-1] == above[0] == colour
+    assert {"low rank grouped"} <= {legend[int(at)][0] for at in cells.z[0]}
 
 
 def test_the_map_is_told_in_words(on_front: pd.DataFrame, networks: dict[int, Architecture]) -> None:
