@@ -33,6 +33,8 @@ from bft_nas.training.measures import Measures, wilson
 REPORT = "report.html"
 MOST_CLASSES = 60
 """Of a confusion matrix in which something can be seen."""
+MOST_NUMBERED = 20
+"""Classes of a confusion matrix whose cells have room for numbers."""
 DRAW = """
 const figures = JSON.parse(document.getElementById("figures").textContent);
 for (const [id, figure] of Object.entries(figures)) {
@@ -102,7 +104,7 @@ def loss_figure(curve: Sequence[Mapping[str, float]]) -> go.Figure:
 def confusion_figure(measures: Measures, classes: Sequence[str]) -> go.Figure:
     """How many images of each class were taken for which."""
     figure = go.Figure(
-        layout=layout("confusion", height=max(320, 120 + 22 * min(len(classes), MOST_CLASSES)))
+        layout=layout("confusion", height=max(320, 140 + 22 * min(len(classes), MOST_CLASSES)))
     )
     if len(classes) > MOST_CLASSES:
         return nothing(figure, f"Of {len(classes)} classes a matrix shows nothing; see the table.")
@@ -115,12 +117,24 @@ def confusion_figure(measures: Measures, classes: Sequence[str]) -> go.Figure:
         y=names,
         z=parts,
         customdata=rows,
+        # Of a size that fits: the figure's width is not known here.
+        text=[[count or "" for count in row] for row in rows],
+        texttemplate="%{text}" if len(classes) <= MOST_NUMBERED else None,
         colorscale=[(0.0, "rgba(128, 134, 144, 0.08)"), *((0.02 + 0.98 * at, c) for at, c in SHARE_SCALE)],
         zmin=0,
         zmax=100,
         hovertemplate=hover,
-        colorbar={"title": {"text": "% of its class"}, "thickness": 12},
+        # Above the matrix, which has no width to spare on a phone.
+        colorbar={
+            "title": {"text": "% of its class", "side": "top"},
+            "orientation": "h",
+            "thickness": 12,
+            "y": 1,
+            "yanchor": "bottom",
+            "ypad": 4,
+        },
     )
+    figure.update_layout(margin_t=84)
     # Names that are numbers would be taken for places.
     figure.update_xaxes(title_text="Taken for", type="category", showgrid=False)
     figure.update_yaxes(title_text="Is", type="category", autorange="reversed", showgrid=False)

@@ -71,6 +71,10 @@ def test_all_of_it_is_drawn_and_nothing_is_asked_of_any_host(
         )
         names = page.locator("table").first.locator("tbody th").all_text_contents()
         assert tuple(names) == CLASSES
+        numbers = page.locator("#confusion .heatmap-label").all_text_contents()
+        assert sorted(map(int, filter(None, numbers))) == sorted(
+            count for line in measures.confusion for count in line if count
+        )
         words = page.locator("figure").evaluate_all("all => all.map(one => one.ariaLabel)")
         assert all(words)
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
@@ -92,6 +96,11 @@ def test_a_matrix_has_the_images_of_each_pair(measures: Measures) -> None:
     (matrix,) = confusion_figure(measures, CLASSES).data
     assert np.array_equal(matrix.customdata, measures.confusion)
     assert np.allclose(np.sum(matrix.z, axis=1), 100)
+    written = [[count or "" for count in row] for row in measures.confusion]
+    assert [list(row) for row in matrix.text] == written
+    assert matrix.texttemplate == "%{text}"
+    (crowded,) = confusion_figure(measures, [str(number) for number in range(21)]).data
+    assert crowded.texttemplate is None
     many = confusion_figure(measures, [str(number) for number in range(100)])
     assert not many.data
     assert sum(calibration_figure(measures).data[1].customdata) == 90
