@@ -81,7 +81,7 @@ def print_files(console: Console, told: Sequence[FileEvaluation]) -> None:
     """A row for each file of an export."""
     from rich.table import Table
 
-    from bft_nas.core.units import format_megabytes, format_percent
+    from bft_nas.core.units import format_bytes, format_percent
 
     table = Table(box=None, pad_edge=False)
     for column in ("file", "size", "accuracy", "95 %", "as in PyTorch"):
@@ -90,7 +90,7 @@ def print_files(console: Console, told: Sequence[FileEvaluation]) -> None:
         low, high = map(format_percent, each.interval)
         agreed = format_percent(each.same / each.images)
         table.add_row(
-            each.file, format_megabytes(each.size), format_percent(each.accuracy), f"{low} to {high}", agreed
+            each.file, format_bytes(each.size), format_percent(each.accuracy), f"{low} to {high}", agreed
         )
     console.print(table)
     console.print(f"{told[0].images:,} {told[0].split} images, one at a time")

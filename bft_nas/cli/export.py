@@ -19,7 +19,7 @@ from bft_nas.cli.options import (
     runs_folder,
 )
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.units import format_macs, format_pixels
+from bft_nas.core.units import format_bytes, format_macs, format_pixels
 from bft_nas.export.runtimes import RUNTIMES, checked_int8, checked_runtimes
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ def _print_forms(console: Console, file: ExportedFile) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, title=f"Butterflies of {file.name}", title_justify="left")
-    for heading in ("butterflies", "images", "form", "MACs", "kB"):
+    for heading in ("butterflies", "images", "form", "MACs", "size"):
         table.add_column(heading, justify="left" if heading in {"butterflies", "form"} else "right")
     for form in ("dense", "as counted"):
-        for heading in (f"{form}: MACs", "kB", "time"):
+        for heading in (f"{form}: MACs", "size", "time"):
             table.add_column(heading, justify="right")
     for layer, count in Counter(replace(layer, name="") for layer in file.layers).items():
         forms = {each.form: each for each in layer.forms}
@@ -133,7 +133,7 @@ def _print_forms(console: Console, file: ExportedFile) -> None:
 
 
 def _macs_and_bytes(form: FormTimes) -> tuple[str, str]:
-    return format_macs(form.macs), f"{form.size / 1e3:.0f}"
+    return format_macs(form.macs), format_bytes(form.size)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def print_latencies(console: Console, measured: Sequence[Measured]) -> None:
     """A row for each network and setup, and below them what they were measured on."""
     from rich.table import Table
 
-    from bft_nas.core.units import format_macs, format_megabytes, format_milliseconds, format_params
+    from bft_nas.core.units import format_bytes, format_macs, format_milliseconds, format_params
     from bft_nas.record.latency import busy_text
 
     table = Table(box=None, pad_edge=False)
@@ -132,7 +132,7 @@ def print_latencies(console: Console, measured: Sequence[Measured]) -> None:
             latency.network,
             "" if each.macs is None else format_macs(each.macs),
             "" if each.params is None else format_params(each.params),
-            "" if latency.size is None else format_megabytes(latency.size),
+            "" if latency.size is None else format_bytes(latency.size),
             f"{setup.runtime} {setup.version}{int8}",
             str(setup.threads),
             format_milliseconds(latency.p50),

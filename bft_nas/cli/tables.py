@@ -11,10 +11,10 @@ from rich.text import Text
 
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.core.units import (
+    format_bytes,
     format_count,
     format_duration,
     format_macs,
-    format_megabytes,
     format_params,
     format_percent,
     format_pixels,
@@ -327,7 +327,7 @@ def print_layers(console: Console, architecture: Architecture) -> None:
     )
     console.print(table)
     console.print(
-        f"peak activation memory {format_megabytes(counted.peak_memory)} for one image in float32; "
+        f"peak activation memory {format_bytes(counted.peak_memory)} for one image in float32; "
         f"{format_percent(counted.butterfly_share, digits=0)} of the fusions' MACs in butterflies",
         highlight=False,
     )
@@ -384,7 +384,7 @@ def print_export(console: Console, report: ExportReport) -> None:
     for file in report.files:
         table.add_row(
             str(report.folder / file.name),
-            format_megabytes(file.size),
+            format_bytes(file.size),
             "" if file.difference is None else f"{file.difference:.1e}",
             "" if file.macs is None else f"{file.macs:,}",
         )

@@ -157,32 +157,30 @@ def format_percent(part: float, digits: int = 2) -> str:
 
 
 def format_params(count: float) -> str:
-    """A number of parameters for people, in millions with three digits, of which at most three are decimals.
+    """A number of parameters for people, with three digits: in millions, or in thousands below a tenth.
 
-    >>> format_params(846_928), format_params(5_400_000), format_params(12_345_678), format_params(250)
-    ('0.847M', '5.40M', '12.3M', '0.000M')
+    >>> format_params(846_928), format_params(5_400_000), format_params(4_011), format_params(250)
+    ('0.847M', '5.40M', '4.01k', '250')
     """
-    millions = count / 1e6
-    digits = min(3, max(0, 2 - math.floor(math.log10(millions)))) if count > 0 else 0
-    return f"{millions:.{digits}f}M"
-
-
-def format_megabytes(size: float) -> str:
-    """A number of bytes for people, in millions of bytes.
-
-    >>> format_megabytes(1_003_520)
-    '1.00 MB'
-    """
-    return f"{size / 1e6:.2f} MB"
+    return _three_digits(count, ("", "k", "M", "G"))
 
 
 def format_bytes(size: float) -> str:
-    """A number of bytes for people, with three digits.
+    """A number of bytes for people, with three digits: in MB, or in kB below a tenth.
 
-    >>> format_bytes(19_660_800_000), format_bytes(235_929_600), format_bytes(12_288)
-    ('19.7 GB', '236 MB', '0.0123 MB')
+    >>> format_bytes(19_660_800_000), format_bytes(1_003_520), format_bytes(12_288), format_bytes(96)
+    ('19.7 GB', '1.00 MB', '12.3 kB', '96 bytes')
     """
-    return f"{size / 1e9:.3g} GB" if size >= 999.5e6 else f"{size / 1e6:.3g} MB"
+    return _three_digits(size, (" bytes", " kB", " MB", " GB"))
+
+
+def _three_digits(number: float, units: tuple[str, str, str, str]) -> str:
+    """In the unit of 1, a thousand, a million or a thousand millions."""
+    if number < 999.5:
+        return f"{number:.0f}{units[0]}"
+    power = 1 if number < 1e5 else 2 if number < 999.5e6 else 3
+    text = f"{number / 1000**power:#.3g}".removesuffix(".")
+    return f"{text}{units[power]}"
 
 
 def format_pixels(height: int, width: int = 0) -> str:

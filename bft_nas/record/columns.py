@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bft_nas.core.units import (
+    format_bytes,
     format_macs,
-    format_megabytes,
     format_milliseconds,
     format_params,
     format_percent,
@@ -56,7 +56,7 @@ PERCENT = Format("percent", format_percent, scale=100, axis_unit="%")
 SHARE = Format("share", lambda value: format_percent(value, digits=0), scale=100, axis_unit="%")
 MACS = Format("macs", lambda value: format_macs(int(value)), scale=1e-6, axis_unit="M", logarithmic=True)
 PARAMS = Format("params", format_params, scale=1e-6, axis_unit="M", logarithmic=True)
-MEGABYTES = Format("megabytes", format_megabytes, scale=1e-6, axis_unit="MB", logarithmic=True)
+BYTES = Format("bytes", format_bytes, scale=1e-6, axis_unit="MB", logarithmic=True)
 PIXELS = Format("pixels", lambda value: format_pixels(int(value)))
 SECONDS = Format("seconds", lambda value: f"{value:.1f}")
 MILLISECONDS = Format("milliseconds", format_milliseconds, scale=1e3, axis_unit="ms", logarithmic=True)
@@ -97,7 +97,7 @@ class Column:
     @property
     def is_shortened(self) -> bool:
         """Whether `text` has fewer digits than the value, a whole number."""
-        return self.format in (MACS, PARAMS, MEGABYTES)
+        return self.format in (MACS, PARAMS, BYTES)
 
     def exact(self, value: Any) -> str:
         """A value with all its digits and its unit, where `text` has fewer; otherwise empty."""
@@ -154,7 +154,7 @@ COLUMNS = (
         of=lambda architecture, counted: counted.params,
     ),
     Column(
-        "peak_memory", "peak memory", MEGABYTES, "bytes", "down",
+        "peak_memory", "peak memory", BYTES, "bytes", "down",
         hover="the most activations at a time, for one image in float32",
         views=("front", "candidates", "card", "axes"),
         of=lambda architecture, counted: counted.peak_memory,

@@ -10,7 +10,7 @@ from typing import Any
 
 from bft_nas.core.errors import UserError, one_line
 from bft_nas.core.files import write_text
-from bft_nas.core.units import format_megabytes, format_percent
+from bft_nas.core.units import format_bytes, format_percent
 from bft_nas.training.measures import wilson
 
 FILES = "files.json"
@@ -47,7 +47,7 @@ class FileEvaluation:
         """For people."""
         found = f"{self.file}: {format_percent(self.accuracy)} of {self.images:,} {self.split} images"
         agreed = f"{format_percent(self.same / self.images)} of them classified as in PyTorch"
-        return f"{found}, {agreed}, {format_megabytes(self.size)}"
+        return f"{found}, {agreed}, {format_bytes(self.size)}"
 
 
 def read_files(folder: Path) -> tuple[FileEvaluation, ...]:

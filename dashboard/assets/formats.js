@@ -7,7 +7,16 @@ function fixed(value, digits) {
   const isTie = new RegExp(`\\.\\d{${digits}}50*$`).test(value.toFixed(digits + 40));
   return isTie && Number(text.at(-1)) % 2 ? (Number(text) - 10 ** -digits).toFixed(digits) : text;
 }
-const digitsOfThree = (millions, round) => Math.max(0, 2 - round(Math.log10(millions)));
+const digitsOfThree = (number, round) => Math.max(0, 2 - round(Math.log10(number)));
+function threeDigits(number, units) {
+  if (number < 999.5) return `${fixed(number, 0)}${units[0]}`;
+  const power = number < 1e5 ? 1 : number < 999.5e6 ? 2 : 3;
+  const value = number / 1000 ** power;
+  const digits = digitsOfThree(value, Math.floor);
+  const text = fixed(value, digits);
+  // Rounded up, 9.999 has a digit before the point that it had not.
+  return `${Number(text) >= 10 ** (3 - digits) ? fixed(value, Math.max(0, digits - 1)) : text}${units[power]}`;
+}
 
 const FORMATS = {
   text: String,
@@ -23,16 +32,21 @@ const FORMATS = {
     const scale = 10 ** (macs > 0 ? digitsOfThree(macs / 1e6, Math.trunc) : 0);
     return `${Math.floor((macs * scale) / 1e6) / scale}M`;
   },
-  params: (count) => `${fixed(count / 1e6, count > 0 ? Math.min(3, digitsOfThree(count / 1e6, Math.floor)) : 0)}M`,
-  megabytes: (size) => `${fixed(size / 1e6, 2)} MB`,
+  params: (count) => threeDigits(count, ["", "k", "M", "G"]),
+  bytes: (size) => threeDigits(size, [" bytes", " kB", " MB", " GB"]),
   pixels: (side) => `${side}x${side}`,
   seconds: (value) => fixed(value, 1),
   milliseconds: (value) => `${fixed(1000 * value, 2)} ms`,
 };
 const isMissing = (value) => value === null || value === undefined;
 const shown = (value, format) => (isMissing(value) ? "" : FORMATS[format](value));
-// What a filter of a column compares with what somebody types, who has seen the cells.
-const numberShown = (value, format) => (isMissing(value) ? null : parseFloat(shown(value, format)));
+// What a filter of a column compares with what somebody types, who has seen the cells: most of them in millions.
+const POWERS = { " bytes": -6, k: -3, " kB": -3, G: 3, " GB": 3 };
+function numberShown(value, format) {
+  if (isMissing(value)) return null;
+  const text = shown(value, format);
+  return Number(`${parseFloat(text)}e${POWERS[text.replace(/^[-.\d]*/, "")] ?? 0}`);
+}
 const exactly = (value, unit) => (isMissing(value) ? "" : `${value.toLocaleString("en")} ${unit}`);
 
 // The grid of the app finds them here.

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.units import (
+    format_bytes,
     format_count,
     format_duration,
     format_macs,
+    format_params,
     parse_duration,
     parse_macs,
     parse_milliseconds,
@@ -94,6 +96,20 @@ def test_formatting_keeps_three_digits_and_the_side_of_a_bound(macs: int) -> Non
 @given(st.integers(1, 10**40))
 def test_any_number_of_macs_is_short(macs: int) -> None:
     assert len(format_macs(macs)) <= 11
+
+
+@given(st.integers(1, 10**12 - 10**9))
+@example(999)
+@example(9_999)
+@example(99_999)
+@example(999_999)
+@example(999_499_999)
+def test_parameters_and_bytes_keep_three_digits_however_few_they_are(number: int) -> None:
+    units = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, " bytes": 1, " kB": 10**3, " MB": 10**6, " GB": 10**9}
+    for text in (format_params(number), format_bytes(number)):
+        digits = text.rstrip("kMGB bytes")
+        assert abs(float(digits) * units[text.removeprefix(digits)] - number) <= 0.005 * number
+        assert len(digits.lstrip("0.").replace(".", "")) == min(3, len(str(number)))
 
 
 @given(st.integers(1, 2000), st.integers(10, 99))

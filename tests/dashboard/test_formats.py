@@ -49,3 +49,18 @@ def test_what_there_is_not_is_empty_in_the_browser_as_in_the_terminal(page: Page
         ]
     )
     assert set(empty) == {""}
+
+
+def test_a_filter_compares_what_is_shown_in_thousands_and_in_millions(page: Page) -> None:
+    given = [
+        (846_928, "params"),
+        (4_011, "params"),
+        (12_288, "bytes"),
+        (96, "bytes"),
+        (2_500_000_000, "bytes"),
+    ]
+    found = page.evaluate("given => given.map(([value, name]) => numberShown(value, name))", given)
+    assert found == [0.847, 0.00401, 0.0123, 0.000096, 2500]
+    assert page.evaluate("[numberShown(0.8764, 'percent'), numberShown(5e7, 'macs'), numberShown(-2.5, 'factor')]") == [
+        87.64, 50, -2.5,
+    ]  # fmt: skip

@@ -100,7 +100,7 @@ def test_damaged_deep_and_odd_images_are_the_same_wherever_they_are(
 def test_room_decides_to_the_byte(photos: Path, tmp_path: Path) -> None:
     needed = 60 * BYTES
     for memory, disk, how in (
-        (needed, 0, "60 images at 16x16 in memory, 0.0461 MB"),
+        (needed, 0, "60 images at 16x16 in memory, 46.1 kB"),
         (needed - 1, needed, "60 images at 16x16 decoded once into"),
         (needed - 1, needed - 1, "60 images at 16x16 decoded anew in each epoch"),
     ):
