@@ -41,6 +41,12 @@ SEARCH_VIEWS = {
 """What `search_figures` returns, and the heading of each."""
 # The rate is that of so many candidates up to each.
 WINDOW = 10
+# What `RunData.clock` tells apart, for people.
+PARTS = {
+    "proposing": "proposing",
+    "training": "proxy trainings",
+    "waiting": "waiting for a worker, a resumption or a promotion",
+}
 # Reasons that are shown, and counts up to which an axis would have ticks between them.
 REASONS, FEW = 8, 8
 
@@ -170,7 +176,7 @@ def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
     clocks = {name: clock for name, clock in clocks.items() if sum(clock.values())}
     if not clocks:
         return nothing(figure, "No candidate has ended yet.")
-    for part, colour in (("proposing", AMBER), ("training", SECOND), ("waiting", DEPTHWISE)):
+    for (part, told), colour in zip(PARTS.items(), (AMBER, SECOND, DEPTHWISE), strict=True):
         seconds = [clock[part] for clock in clocks.values()]
         parts = [100 * clock[part] / sum(clock.values()) for clock in clocks.values()]
         figure.add_trace(
@@ -178,7 +184,7 @@ def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
                 x=parts,
                 y=[escape(name) for name in clocks],
                 orientation="h",
-                name=part,
+                name=told,
                 marker={"color": colour},
                 text=[
                     format_duration(each) if width > 12 else ""
@@ -187,14 +193,14 @@ def _time_figure(runs: Mapping[str, RunData]) -> go.Figure:
                 textposition="inside",
                 insidetextanchor="middle",
                 customdata=[format_duration(each) for each in seconds],
-                hovertemplate=f"%{{y}}: %{{customdata}} {part}, %{{x:.1f}}%<extra></extra>",
+                hovertemplate=f"%{{y}}: %{{customdata}} {told}, %{{x:.1f}}%<extra></extra>",
             )
         )
     figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
     figure.update_xaxes(title_text="of the time, proposal to end", ticksuffix="%", range=[0, 101])
     figure.update_yaxes(ticklabelstandoff=6, showgrid=False, autorange="reversed")
     said = "; ".join(
-        f"{name}: {', '.join(f'{part} {format_duration(seconds)}' for part, seconds in clock.items())}"
+        f"{name}: {', '.join(f'{PARTS[part]} {format_duration(seconds)}' for part, seconds in clock.items())}"
         for name, clock in clocks.items()
     )
     return describe(figure, f"Where the time went. {said}.")

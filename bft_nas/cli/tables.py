@@ -270,9 +270,18 @@ def print_clock(console: Console, clock: Clock) -> None:
     """Where the seconds went."""
     whole = clock.whole
     searching = whole - clock.timing
-    outside = max(0.0, 1 - clock.training / (searching * clock.workers)) if searching else 0.0
-    parts = ["preparing", "proposing", "training", "recording", *(["timing"] if clock.timing else [])]
-    each = ", ".join(f"{part} {getattr(clock, part):.1f} s" for part in parts)
+    outside = (
+        max(0.0, 1 - (clock.training + clock.confirming) / (searching * clock.workers)) if searching else 0.0
+    )
+    parts = {
+        "preparing": clock.preparing,
+        "proposing": clock.proposing,
+        "proxy trainings": clock.training,
+        **({"confirmation": clock.confirming} if clock.confirming else {}),
+        "recording": clock.recording,
+        **({"timing": clock.timing} if clock.timing else {}),
+    }
+    each = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in parts.items())
     at_once = f" by {clock.workers} workers" if clock.workers > 1 else ""
     console.print(
         f"{whole:.1f} s: {each}{at_once} ({format_percent(outside, digits=1)} outside training)",

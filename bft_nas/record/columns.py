@@ -58,7 +58,7 @@ MACS = Format("macs", lambda value: format_macs(int(value)), scale=1e-6, axis_un
 PARAMS = Format("params", format_params, scale=1e-6, axis_unit="M", logarithmic=True)
 BYTES = Format("bytes", format_bytes, scale=1e-6, axis_unit="MB", logarithmic=True)
 PIXELS = Format("pixels", lambda value: format_pixels(int(value)))
-SECONDS = Format("seconds", lambda value: f"{value:.1f}")
+SECONDS = Format("seconds", lambda value: f"{value:.1f} s")
 MILLISECONDS = Format("milliseconds", format_milliseconds, scale=1e3, axis_unit="ms", logarithmic=True)
 
 
@@ -177,7 +177,7 @@ COLUMNS = (
         views=("summary", "front", "references", "candidates", "point", "axes"),
     ),
     Column("epochs", "epochs", COUNT, hover="trained for"),
-    Column("seconds", "seconds", SECONDS, "s", hover="of training"),
+    Column("seconds", "trained in", SECONDS, "s", hover="seconds of proxy training"),
     Column("reason", "reason", TEXT, hover="why it was stopped, or failed", views=("candidates",)),
     Column(
         "hash", "hash", CODE,

@@ -25,7 +25,7 @@ def result_facts(run: Run, results: pd.DataFrame) -> Facts:
     asked = asked_facts(run, notes=run.data.notes)
     outcome = [
         ("candidates", ended),
-        ("training", format_duration(float(results["seconds"].sum()))),
+        ("proxy trainings", format_duration(float(results["seconds"].sum()))),
         ("confirmed", confirmed_text(run)),
         ("started", f"{started(run)} UTC"),
     ]
@@ -43,7 +43,7 @@ def confirmed_text(run: Run) -> str:
     count = len(left_networks(rows))
     left = f", {count} of them left at the rung" if count else ""
     return (
-        f"{networks} networks in {len(rows)} trainings of {each}{left} ({seconds}), protocol "
+        f"{networks} networks in {len(rows)} trainings of {each}{left} ({seconds} of training), protocol "
         f"{rows['protocol'].iloc[0]}"
     )
 

@@ -243,7 +243,8 @@ class _Confirming(Reporting):
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
         due = self.jobs.pop(candidate.number)
-        seconds = self.clock.end(candidate.number, outcome)
+        seconds = self.clock.spent(candidate.number, outcome)
+        self.clock.confirming += seconds
         self.record.add(self.record.contenders[due.racer.key], due.seed, outcome)
         reason = outcome.reason
         if not reason and len(outcome.curve) < self.record.confirmation.epochs:

@@ -66,6 +66,8 @@ class Clock:
     preparing: float = 0.0
     proposing: float = 0.0
     training: float = 0.0
+    """Under the proxy protocol."""
+    confirming: float = 0.0
     recording: float = 0.0
     timing: float = 0.0
     """Of networks, at the end."""
@@ -79,12 +81,10 @@ class Clock:
         """A training has come as far as a curve."""
         self._before.setdefault(number, sum(row.seconds for row in curve[:-1]))
 
-    def end(self, number: int, outcome: Outcome) -> float:
-        """Count a training that is over; its seconds in this process."""
+    def spent(self, number: int, outcome: Outcome) -> float:
+        """The seconds in this process of a training that is over."""
         before = self._before.pop(number, 0.0)
-        seconds = outcome.seconds if outcome.reason else max(0.0, outcome.seconds - before)
-        self.training += seconds
-        return seconds
+        return outcome.seconds if outcome.reason else max(0.0, outcome.seconds - before)
 
     @property
     def whole(self) -> float:
@@ -314,7 +314,7 @@ class _Search:
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
-        self.clock.end(candidate.number, outcome)
+        self.clock.training += self.clock.spent(candidate.number, outcome)
         started = time.perf_counter()
         reason = outcome.reason
         if not self.run.ledger.is_own(candidate):

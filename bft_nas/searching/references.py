@@ -106,7 +106,7 @@ class _Comparison(Reporting):
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""
-        self.clock.end(candidate.number, outcome)
+        self.clock.training += self.clock.spent(candidate.number, outcome)
         entrant, architecture = self.entrants[candidate.number], candidate.architecture
         if not outcome.reason:
             self.store.keep(architecture, entrant.width, outcome)

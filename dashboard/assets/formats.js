@@ -35,7 +35,7 @@ const FORMATS = {
   params: (count) => threeDigits(count, ["", "k", "M", "G"]),
   bytes: (size) => threeDigits(size, [" bytes", " kB", " MB", " GB"]),
   pixels: (side) => `${side}x${side}`,
-  seconds: (value) => fixed(value, 1),
+  seconds: (value) => `${fixed(value, 1)} s`,
   milliseconds: (value) => `${fixed(1000 * value, 2)} ms`,
 };
 const isMissing = (value) => value === null || value === undefined;

@@ -71,7 +71,7 @@ def test_a_search_says_what_it_will_do_and_what_came_of_it(searched: tuple[Path,
         "winner",
         "butterflies too few candidates, or too much alike, to tell in any family (",
         "proposing",
-        "training",
+        "proxy trainings",
         "recording",
     ):
         assert expected in rest

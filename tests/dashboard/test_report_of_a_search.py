@@ -66,4 +66,4 @@ def test_the_reports_of_an_interrupted_and_of_a_finished_search(
     with looking(window, address) as page:
         is_complete(page, finished)
         # What a search itself records: it was proposed, trained and waited for.
-        expect(page.locator("#time")).to_contain_text("training")
+        expect(page.locator("#time")).to_contain_text("proxy trainings")

@@ -74,7 +74,8 @@ def test_the_time_from_proposal_to_end_is_shared_out() -> None:
     data = replace(data, read_proposals=lambda: proposals)
     assert data.clock == {"proposing": 4.0, "training": 30.0, "waiting": 6.0}
     bars = {bar.name: bar.x[0] for bar in search_figures({"a": data})["time"].data}
-    assert bars == pytest.approx({"proposing": 10, "training": 75, "waiting": 15})
+    waiting = "waiting for a worker, a resumption or a promotion"
+    assert bars == pytest.approx({"proposing": 10, "proxy trainings": 75, waiting: 15})
 
 
 def test_rungs_tell_how_many_came_and_how_many_were_stopped(data: RunData) -> None:

@@ -62,6 +62,11 @@ def test_a_value_that_there_is_not_is_empty_and_a_failure_says_so() -> None:
     assert column_named("accuracy").cell({"accuracy": math.nan, "state": "failed"}) == "failed"
 
 
+def test_a_time_says_what_it_is_of_and_in_which_unit() -> None:
+    seconds = column_named("seconds")
+    assert (seconds.heading, seconds.text(2.84)) == ("trained in", "2.8 s")
+
+
 def test_a_shortened_number_has_all_its_digits_when_pointed_at() -> None:
     macs = column_named("macs")
     assert (macs.text(48_765_432), macs.exact(48_765_432)) == ("48.7M", "48,765,432 MACs")

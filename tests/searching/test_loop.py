@@ -376,13 +376,12 @@ def test_the_clock_counts_what_this_process_trained() -> None:
     # It went on after one epoch, and its worker was lost once.
     for epochs in (2, 3, 3):
         clock.epoch(7, curve[:epochs])
-    assert clock.end(7, Outcome(curve, 12.0)) == 7.0
+    assert clock.spent(7, Outcome(curve, 12.0)) == 7.0
     # Of one that fails it is told how long it was trained here.
     clock.epoch(8, curve[:2])
-    assert clock.end(8, Outcome((), 3.5, "diverged")) == 3.5
+    assert clock.spent(8, Outcome((), 3.5, "diverged")) == 3.5
     # Halving trains it further.
-    assert clock.end(7, Outcome(curve[:1], 5.0)) == 5.0
-    assert clock.training == 15.5
+    assert clock.spent(7, Outcome(curve[:1], 5.0)) == 5.0
 
 
 def test_who_only_looks_at_a_run_writes_nothing(finished: Run) -> None:

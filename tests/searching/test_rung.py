@@ -127,8 +127,9 @@ def test_positions_follow_one_another_and_its_seconds_are_those_of_its_trainings
     confirm(known, local_engine(prepared.images, run.protocol), watcher, clock)
     assert watcher.positions == list(range(len(watcher.ended)))
     assert len(watcher.ended) <= cost_of_contenders(contenders_of(run), confirmation).parts
+    assert clock.training == 0
     # The clock has preparations besides. Counted twice, what came before the rung would be half as much again.
-    assert clock.training == pytest.approx(run.confirmations()["seconds"].sum(), rel=0.2)
+    assert clock.confirming == pytest.approx(run.confirmations()["seconds"].sum(), rel=0.2)
 
 
 def test_a_forecast_counts_the_candidates_that_there_will_be_and_the_workers_that_they_keep_busy(
