@@ -41,10 +41,12 @@ def control_text(run: Run) -> str:
         return ""
     count = len(uniform) + len(learnt)
     best, half = expected_best(uniform, count)
+    found = max(learnt)
+    lead = f"{100 * (found - best):+.1f} points (95 %: ± {100 * half:.1f})"
     return (
-        f"random search with as many trainings ({count}) would be expected to find "
-        f"{format_percent(best)} ± {100 * half:.1f} (95 %), by the {len(uniform)} uniform proposals; the best of the "
-        f"model's has {format_percent(max(learnt))} (proxy trainings, unconfirmed)"
+        f"the best of the model's proposals has {format_percent(found)}, and random search with as many trainings "
+        f"({count}) would be expected to find {format_percent(best)}, by the {len(uniform)} uniform proposals; "
+        f"{lead if abs(found - best) > half else f'not to be told apart: {lead}'} (proxy trainings, unconfirmed)"
     )
 
 

@@ -36,7 +36,8 @@ def test_a_run_says_what_its_uniform_proposals_let_expect(tmp_path: Path) -> Non
     text = control_text(filled(tmp_path, "surrogate", 15))
     uniform = [0.5 + number / 100 for number in [*range(10), 14]]
     best, half = expected_best(uniform, 15)
-    assert f"find {format_percent(best)} ± {100 * half:.1f} (95 %), by" in text
+    assert f"find {format_percent(best)}, by" in text
+    assert f"not to be told apart: {100 * (0.63 - best):+.1f} points (95 %: ± {100 * half:.1f})" in text
     assert "(15)" in text
     assert "11 uniform" in text
     assert "63.0" in text
@@ -70,7 +71,8 @@ def test_a_repeated_proposal_has_its_turn_too(tmp_path: Path) -> None:
         run.ledger.finish(candidate, [Epoch(1, 2.0, accuracy, 1.0)], 1.0)
     text = control_text(run)
     assert "11 uniform" in text
-    assert f"model's has {format_percent(0.9)}" in text
+    assert f"model's proposals has {format_percent(0.9)}" in text
+    assert "told apart" not in text
 
 
 def test_known_networks_are_neither_drawn_nor_of_the_model(
