@@ -38,7 +38,8 @@ def _defined(column: Column) -> dict[str, Any]:
 
 _FIRST, *_OTHERS = columns_for("candidates", LATER)
 COLUMN_DEFINITIONS = [
-    {**_defined(_FIRST), "pinned": "left", "maxWidth": 90},
+    # So narrow that what is typed to filter by could not be read; its menu has a filter, too.
+    {**_defined(_FIRST), "pinned": "left", "maxWidth": 90, "floatingFilter": False},
     *({**_defined(column), **({"sort": "desc"} if column.name == "accuracy" else {})} for column in _OTHERS),
 ]
 DEFAULT_COLUMN = {"sortable": True, "resizable": True, "floatingFilter": True, "suppressMovable": True}

@@ -49,6 +49,10 @@ RING: dict[str, Any] = {
         "font": {"color": INK, "size": 14, "weight": 600},
     },
 }
+NARROW = 290
+"""Pixels of the axis on a phone, where the numbers under it have to have room beside each other, too."""
+DIGIT = 7.5
+"""Pixels of one."""
 LEGEND = 36
 """Pixels that its further rows take, which would lie under the buttons."""
 
@@ -232,14 +236,20 @@ def draw_budgets(figure: go.Figure, budgets: Sequence[int]) -> None:
 
 def log_axis(figure: go.Figure, low: float, high: float, across: Column = MACS_ACROSS) -> None:
     """MACs across in millions, or what else stands there, with ticks at round numbers."""
-    ticks = log_ticks(low, high)
     unit = across.format.axis_unit
+    texts: dict[float, str] = {}
+    taken = -math.inf
+    for tick in log_ticks(low, high):
+        text = f"{tick:g}{unit if unit == 'M' else f' {unit}'}"
+        at = NARROW * math.log(tick / low) / math.log(high / low)
+        if at - taken >= DIGIT * (len(text) + 1):
+            texts[tick], taken = text, at
     figure.update_xaxes(
         title_text=f"{across.title} (log scale)",
         type="log",
         range=[math.log10(low), math.log10(high)],
-        tickvals=ticks,
-        ticktext=[f"{tick:g}{unit if unit == 'M' else f' {unit}'}" for tick in ticks],
+        tickvals=list(texts),
+        ticktext=list(texts.values()),
         # Plotly would draw a grid over the lines of the budgets, which are to be the only upright ones.
         showgrid=False,
         ticks="outside",

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bft_nas.dashboard import front_figure
 from bft_nas.dashboard._points import _hover_text
 from bft_nas.dashboard._style import alternative
-from bft_nas.dashboard.front import candidates_text
+from bft_nas.dashboard.front import candidates_text, log_axis
 from bft_nas.record.pareto import complete, front, winners
 from bft_nas.record.standings import standing_texts
 from tests.dashboard.pages import BUDGETS, FRAMES, HOSTILE, STOPPED, make_references, make_results
@@ -200,6 +205,18 @@ def test_any_budgets_can_be_drawn(budgets: tuple[int, ...]) -> None:
     assert all(low < macs / 1e6 < high for macs in [*make_results()["macs"], *budgets])
     assert all(low <= tick <= high for tick in figure.layout.xaxis.tickvals)
     assert len(figure.layout.xaxis.tickvals) >= 4
+
+
+@given(st.floats(0.1, 1000), st.floats(1.25, 10**4))
+@example(2.0, 1.8)
+def test_numbers_under_the_axis_have_room_on_a_phone(low: float, ratio: float) -> None:
+    figure = go.Figure()
+    log_axis(figure, low, low * ratio)
+    across = figure.layout.xaxis
+    assert len(across.tickvals) >= 3
+    places = [290 * math.log(tick / low) / math.log(ratio) for tick in across.tickvals]
+    for (left, right), text in zip(pairwise(places), across.ticktext[1:], strict=True):
+        assert right - left > 7 * len(text)
 
 
 def test_names_in_a_figure_are_text_and_not_markup() -> None:
