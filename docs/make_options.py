@@ -1,4 +1,4 @@
-"""Write the tables of options into docs/searching.md and docs/training.md: ``python -m docs.make_options``."""
+"""Write the tables of options into docs/options.md and docs/training.md: ``python -m docs.make_options``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bft_nas.engines.options import EngineOptions
 from bft_nas.record.settings import Settings
 
 PAGES: dict[Path, tuple[type, ...]] = {
-    Path(__file__).with_name("searching.md"): (Settings, EngineOptions, RunOptions),
+    Path(__file__).with_name("options.md"): (Settings, EngineOptions, RunOptions),
     Path(__file__).with_name("training.md"): (TrainingOptions,),
 }
 BEGINNING, END = "<!-- options -->\n", "<!-- end of options -->\n"

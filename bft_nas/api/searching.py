@@ -62,7 +62,7 @@ def search(
 ) -> Run:
     """Search networks within a budget, as ``bft-nas search`` does, and return the run.
 
-    The keywords are the command's options with underscores for dashes (docs/searching.md has the table); what is not
+    The keywords are the command's options with underscores for dashes (docs/options.md has the table); what is not
     given has the default of the command. The run's directory has the results and the report when the call ends, also
     when it ends by an error or by Ctrl-C; ``search(resume=NAME)`` continues it.
 
