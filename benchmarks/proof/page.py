@@ -15,7 +15,7 @@ from typing import Any
 
 import records
 from scipy import stats
-from tasks import FORMER, SEARCHES, TASKS, VARIANTS, Task
+from tasks import FORMER, NAMES, SEARCHES, TASKS, VARIANTS, Task
 
 from bft_nas.record.latency import QUIET
 
@@ -26,26 +26,31 @@ TIMED = {"onnxruntime.onnx": "ms, ONNX Runtime", INT8: "ms, int8", "model.c": "m
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 FINDINGS = Path(__file__).with_name("findings.md")
 """What people say of the records."""
-INTRODUCTION = """\
+TITLE = """\
 # Results: what a search finds, trained to the end, beside what it has to beat
 
-Made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`, which `python
-benchmarks/proof/proof.py run` fills with the commands that users have. *default* is the default search, *dense* the
-same with `--fusion dense` for as many seconds, *random* one of random proposals, *modern* one in the space of
-that name, each for as many. *former* and
-*former-dense* are the first two as they were once (20 candidates, confirmed at a sixth of the resolution), *whole* is
-the default before the next best of the leading family were confirmed, too, *known* and *known-dense* before larger
-networks were given what they have yet to catch up with, *turns* before confirmations were twice as long and left at
-half of it what was behind, *rung* before their images were changed as in a training to the end. The others are
-references as wide as the budget allows.
-Winners and references are trained by `bft-nas train` with the same recipe and as many epochs; test images are read at
-the end, by the network and by the files of its export.
+The winner of a search and known networks that are as wide as the same budget allows, all trained by `bft-nas train`
+with the same recipe and as many epochs. Test images are read at the end.
+"""
+EARLIER = """\
+### Earlier searches
 
-An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a reference, over trainings;
-after it the 95 % interval by Student's t. A difference is the default search's mean less the other's, with Welch's
-interval; p-values are corrected by Holm over the rows of a table. One search or one training has no interval, and
-proves nothing. *int8* is the test accuracy of the exported `onnxruntime-int8.onnx`; milliseconds are medians for one
-image and one thread of `onnxruntime.onnx`, that file and `model.c`, all networks of a task in turns.
+What the default search named as it was once, trained in the same way. They say which change was worth what.
+"""
+METHOD = """\
+## How to read the tables
+
+- An accuracy is the mean over searches (each the mean of its winner's trainings) or, of a known network, over its
+  trainings; after it stands the 95 % interval by Student's t. One search or one training has no interval, and proves
+  nothing.
+- A difference is the mean of the winner of `bft-nas search` less the other's, with Welch's interval; p-values are
+  corrected by Holm over the rows of a table.
+- The search without butterflies is `--fusion dense`, that of random proposals `--sampler random`, that in the modern
+  space `--space modern`; each has as many seconds as the default one.
+- *int8* is the test accuracy of the exported `onnxruntime-int8.onnx`; milliseconds are medians for one image and one
+  thread of `onnxruntime.onnx`, that file and `model.c`, all networks of a task in turns.
+- This page is made by `python benchmarks/proof/page.py` from `benchmarks/proof/records.jsonl`, which
+  `python benchmarks/proof/proof.py run` fills with the commands that users have.
 """
 
 
@@ -168,20 +173,38 @@ def setups(times: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [max(sorted(set(each)), key=each.count, default="") for each in found]
 
 
-def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The lines of a task."""
+def tables(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The lines of a task: what a reader knows, and searches as they were in a table of their own."""
     field = contestants(task, found)
     times = {
         row["of"]: row["milliseconds"] for row in found if row["task"] == task.name and "milliseconds" in row
     }
-    on = setups(times)
     ours = next((each for each in field if each.name == "default"), None)
-    others = [each for each in field if each is not ours]
+    earlier = sorted(
+        (each for each in field if each.name in FORMER), key=lambda each: [*FORMER].index(each.name)
+    )
+    lines = table([each for each in field if each.name not in FORMER], ours, times)
+    missing = [NAMES[name] for name in SEARCHES if name not in {each.name for each in field}]
+    lines += ["", f"Not trained to the end yet: {'; '.join(missing)}."] if missing else []
+    on = "; ".join(filter(None, setups(times)))
+    lines += ["", f"Milliseconds: {on}."] if on else []
+    lines += recipe_lines(task, found)
+    return [*lines, "", EARLIER, *table(earlier, ours, times)] if earlier else lines
+
+
+def table(
+    field: Sequence[Contestant], ours: Contestant | None, times: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """The lines of a table of some contestants, each beside that of the default search."""
+    on = setups(times)
+    same = set() if ours is None else {row.get("same_as", row["job"]) for row in ours.rows}
+    alike = {each.name for each in field if same and {row["job"] for row in each.rows} <= same}
+    others = [each for each in field if each is not ours and each.name not in alike]
     verdicts = {each.name: compared(ours.accuracies, each.accuracies) if ours else None for each in others}
     tested = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
     p_values = dict(zip(tested, holm([verdict[2] for verdict in tested.values()]), strict=True))
     lines = [
-        "| network | searches | trainings | test accuracy | default less it | p (Holm) "
+        "| network | searches | trainings | test accuracy | winner less it | p (Holm) "
         f"| int8 | {' | '.join(TIMED.values())} | MACs | parameters | fusions |",
         "|---" * (10 + len(TIMED)) + "|",
     ]
@@ -192,6 +215,8 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
         verdict = tested.get(each.name)
         if verdict is not None:
             difference += f" ({verdict[0]:+.2f} to {verdict[1]:+.2f})"
+        if each is not ours and each.name in alike:
+            difference = "the same network and trainings"
         searches = str(len(each.accuracies)) if each.name in SEARCHED else ""
         p_value = f"{p_values[each.name]:.3f}" if each.name in p_values else ""
         macs = ", ".join(sorted({f"{row['macs'] / 1e6:.1f}M" for row in each.rows}))
@@ -199,27 +224,27 @@ def table(task: Task, found: Sequence[Mapping[str, Any]]) -> list[str]:
         patterns = sorted({f"{row['family']} `{row['fusions']}`" for row in each.rows})
         fusions = "; ".join(patterns) if each.name in SEARCHED else ""
         lines.append(
-            f"| {each.name} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} "
+            f"| {named(each.name)} | {searches} | {each.trainings} | {accuracy} | {difference} | {p_value} "
             f"| {' | '.join(deployed(each, times, on))} | {macs} | {params} | {fusions} |"
         )
-    if any(on):
-        lines += ["", f"Milliseconds: {'; '.join(filter(None, on))}."]
     return lines
+
+
+def named(contestant: str) -> str:
+    """A contestant for people."""
+    if contestant in FORMER:
+        return f"*{contestant}*: {FORMER[contestant]}"
+    return NAMES.get(contestant, contestant)
 
 
 def page() -> str:
     """The text of docs/results.md."""
     found = list(records.read().values())
-    parts = [INTRODUCTION, FINDINGS.read_text(encoding="utf-8").rstrip()]
+    parts = [TITLE, FINDINGS.read_text(encoding="utf-8").rstrip()]
     for task in TASKS.values():
         if any(row["task"] == task.name and "accuracy" in row for row in found):
-            parts += [
-                f"\n## {task.title}\n",
-                f"{task.epochs} epochs each.\n",
-                *table(task, found),
-                *recipe_lines(task, found),
-            ]
-    return "\n".join(parts) + "\n"
+            parts += [f"\n## {task.title}\n", f"{task.epochs} epochs each.\n", *tables(task, found)]
+    return "\n".join([*parts, "", METHOD.rstrip()]) + "\n"
 
 
 if __name__ == "__main__":

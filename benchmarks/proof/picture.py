@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import records
 from page import Contestant, contestants
 from playwright.sync_api import sync_playwright
-from tasks import FORMER, SEARCHES, TASKS
+from tasks import FORMER, NAMES, SEARCHES, TASKS
 
 from tests.dashboard.browsing import launch
 from tests.dashboard.pages import CHROMIUM
@@ -20,22 +20,6 @@ PICTURE = Path(__file__).parents[2] / "docs" / "results.png"
 TASK = TASKS["cifar10-15M"]
 SIZE = (880, 300)
 FOUND, KNOWN, INK, GRID = "#c63d17", "#4b6f8f", "#3b4149", "#e6e8eb"
-NAMES = {
-    "default": "the winner of bft-nas search",
-    "dense": "the same without butterflies",
-    "random": "the same, random proposals",
-    "modern": "the same in the modern space",
-    "mobilenet_v3_small": "MobileNetV3-Small",
-    "mobilenet_v2": "MobileNetV2",
-    "mnasnet_small": "MNasNet-Small",
-    "fbnet_96": "FBNet-96",
-    "shufflenet_v2": "ShuffleNetV2",
-    "mobilenet_v1": "MobileNetV1",
-    "ghostnet": "GhostNet",
-    "mobilenet_v1_bft": "MobileNetV1 + BFT",
-    "shufflenet_v2_bft": "ShuffleNetV2 + BFT",
-}
-"""Of contestants, for people."""
 
 
 def figure(field: list[Contestant]) -> go.Figure:

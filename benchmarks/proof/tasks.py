@@ -98,11 +98,32 @@ SEARCHES = {
     "modern": ("--space", "modern"),
 }
 """Options of the searches that compete, beside budget and data. All but the first have its seconds."""
-FORMER = ("former", "former-dense", "whole", "known", "known-dense", "turns", "rung")
-"""Searches as they were, whose records stay: 20 candidates confirmed at a sixth of the resolution, the same without
-butterflies, 32 confirmed at all of it, one of each family, then with wide heads and the known networks first, and that
-without butterflies; then with turns for networks without any, confirmed half as long as now; then with a rung, not yet
-augmented as to the end."""
+FORMER = {
+    "former": "20 candidates, confirmed at a sixth of the deployment resolution",
+    "former-dense": "that without butterflies",
+    "whole": "32 candidates, confirmed at the whole deployment resolution, one of each family",
+    "known": "heads may be wide, and the known networks of the space are proposed first",
+    "known-dense": "that without butterflies",
+    "turns": "turns for networks without butterflies; confirmed half as long as now",
+    "rung": "half of the networks is left halfway through the confirmation, whose images are only flipped and shifted",
+}
+"""The default search as it was, in the order of time; the records stay."""
+NAMES = {
+    "default": "the winner of bft-nas search",
+    "dense": "the same without butterflies",
+    "random": "the same, random proposals",
+    "modern": "the same in the modern space",
+    "mobilenet_v3_small": "MobileNetV3-Small",
+    "mobilenet_v2": "MobileNetV2",
+    "mnasnet_small": "MNasNet-Small",
+    "fbnet_96": "FBNet-96",
+    "shufflenet_v2": "ShuffleNetV2",
+    "mobilenet_v1": "MobileNetV1",
+    "ghostnet": "GhostNet",
+    "mobilenet_v1_bft": "MobileNetV1 + BFT",
+    "shufflenet_v2_bft": "ShuffleNetV2 + BFT",
+}
+"""Of contestants, for people."""
 SEEDS = 3
 
 
