@@ -372,18 +372,21 @@ def test_a_checkpoint_of_another_protocol_is_not_taken_up(images: Images, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "losses"),
     [
-        {"averaging": 0.0},
-        {"optimiser": "adamw", "learning_rate": 0.003},
-        {"crop_area": 1.0, "clip": 0.0},
-        {"mixup": 0.2, "cutmix": 1.0},
-        {"rand_operations": 2},
-        {"precision": "bfloat16"},
-        {"growth": 0.5},
+        ({"averaging": 0.0}, (2.305, 2.222, 2.139)),
+        ({"optimiser": "adamw", "learning_rate": 0.003}, (2.303, 2.251, 2.213)),
+        ({"crop_area": 1.0, "clip": 0.0}, (2.306, 2.258, 2.199)),
+        ({"mixup": 0.2, "cutmix": 1.0}, (2.308, 2.282, 2.231)),
+        ({"rand_operations": 2}, (2.306, 2.253, 2.188)),
+        ({"precision": "bfloat16"}, (2.305, 2.223, 2.139)),
+        ({"growth": 0.5}, (2.296, 2.159, 2.082)),
     ],
 )
-def test_every_recipe_trains(changes: dict[str, Any], images: Images, tmp_path: Path) -> None:
+def test_every_recipe_trains(
+    changes: dict[str, Any], losses: tuple[float, ...], images: Images, tmp_path: Path
+) -> None:
+    """As it did when these losses were written down, where guessing has 2.303; what is left out changes them."""
     curve = training(images, tmp_path, **changes).run()
-    assert curve[-1].train_loss < curve[0].train_loss
-    assert math.isnan(curve[-1].averaged) == (changes.get("averaging") == 0.0)
+    assert [row.train_loss for row in curve] == pytest.approx(losses, abs=0.004)
+    assert [math.isnan(row.averaged) for row in curve] == [changes.get("averaging") == 0.0] * EPOCHS
