@@ -46,6 +46,7 @@ from bft_nas.record.standings import (
     winner_text,
 )
 from bft_nas.searching.control import control_text
+from bft_nas.space.roomier import roomier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,8 @@ def plan_facts(prepared: Prepared, run: Run, *, confirmation: str = "") -> Facts
     reach = space.reach
     largest = f"reaches {format_macs(reach.smallest, up=True)} to {format_macs(reach.largest)} MACs"
     short = [f for f in settings.budgets if f > reach.largest]
+    other = roomier(space, settings.space, settings.fusion, min(settings.budgets))
+    near = f"; so near the least there is little to choose from, {other} leaves more" if other else ""
     limits = [f"{settings.trials} candidates"] if settings.trials is not None else []
     limits += [f"{format_duration(settings.seconds)}"] if settings.seconds is not None else []
     name = prepared.images.dataset.name
@@ -88,7 +91,9 @@ def plan_facts(prepared: Prepared, run: Run, *, confirmation: str = "") -> Facts
         data=protocol.data if name == protocol.data else f"{protocol.data}, now {name}",
         notes=prepared.images.dataset.notes,
         space=f": {', '.join(f.name for f in space.families)}; {format_count(space.size)} choices",
-        budget=f", above all of the space, which {largest}" if short else f", reachable: the space {largest}",
+        budget=f", above all of the space, which {largest}"
+        if short
+        else f", reachable: the space {largest}{near}",
         protocol=(f"batch {protocol.batch_size}", f"images of {sides} pixels", protocol.recipe.precision),
         limits=f", {' or '.join(limits)}",
     )

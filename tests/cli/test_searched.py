@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bft_nas.cli.tables import make_console, print_front
+from bft_nas.cli.tables import make_console, plan_facts, print_front
 from bft_nas.dashboard._runs import EXAMPLE
 from bft_nas.export.write import CONTENTS
 from bft_nas.record import Run
 from bft_nas.record.pareto import complete, front
 from bft_nas.searching.references import USUAL
 from tests.cli.conftest import Cli, files_under, write_image
-from tests.conftest import SPACE
+from tests.conftest import SPACE, tiny_prepared, tiny_run
 
 SMALL = (
     *("--sampler", "random", "--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32"),
@@ -80,6 +80,22 @@ def test_a_search_says_what_it_will_do_and_what_came_of_it(searched: tuple[Path,
     report = (folder / "runs" / "first" / "report.html").read_text()
     assert "plotly" in report.lower()
     assert "\x1b[" not in out
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("--space mobile", "; so near the least there is little to choose from, --space mobile leaves more"),
+        ("", ""),
+    ],
+)
+def test_the_plan_names_what_leaves_more_to_choose_from(
+    other: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bft_nas.cli.tables.roomier", lambda *given: other)
+    prepared = tiny_prepared()
+    budget = dict(plan_facts(prepared, tiny_run(tmp_path, prepared)))["budget"]
+    assert budget.partition(" MACs, reachable: the space reaches ")[2].partition(" MACs")[2] == said
 
 
 def test_a_winner_behind_the_front_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
