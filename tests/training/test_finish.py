@@ -388,5 +388,5 @@ def test_every_recipe_trains(
 ) -> None:
     """As it did when these losses were written down, where guessing has 2.303; what is left out changes them."""
     curve = training(images, tmp_path, **changes).run()
-    assert [row.train_loss for row in curve] == pytest.approx(losses, abs=0.004)
+    assert [row.train_loss for row in curve] == pytest.approx(losses, abs=0.01)
     assert [math.isnan(row.averaged) for row in curve] == [changes.get("averaging") == 0.0] * EPOCHS
