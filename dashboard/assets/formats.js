@@ -7,12 +7,12 @@ function fixed(value, digits) {
   const isTie = new RegExp(`\\.\\d{${digits}}50*$`).test(value.toFixed(digits + 40));
   return isTie && Number(text.at(-1)) % 2 ? (Number(text) - 10 ** -digits).toFixed(digits) : text;
 }
-const digitsOfThree = (number, round) => Math.max(0, 2 - round(Math.log10(number)));
+const digitsOfThree = (number) => Math.max(0, 2 - Math.floor(Math.log10(number)));
 function threeDigits(number, units) {
   if (number < 999.5) return `${fixed(number, 0)}${units[0]}`;
   const power = number < 1e5 ? 1 : number < 999.5e6 ? 2 : 3;
   const value = number / 1000 ** power;
-  const digits = digitsOfThree(value, Math.floor);
+  const digits = digitsOfThree(value);
   const text = fixed(value, digits);
   // Rounded up, 9.999 has a digit before the point that it had not.
   return `${Number(text) >= 10 ** (3 - digits) ? fixed(value, Math.max(0, digits - 1)) : text}${units[power]}`;
@@ -29,7 +29,7 @@ const FORMATS = {
     // What no network has.
     if (macs > 0 && macs < 1000) return fixed(macs, 0);
     if (macs >= 1e15) return Number(macs.toPrecision(3)).toExponential();
-    const scale = 10 ** (macs > 0 ? digitsOfThree(macs / 1e6, Math.trunc) : 0);
+    const scale = 10 ** (macs > 0 ? digitsOfThree(macs / 1e6) : 0);
     return `${Math.floor((macs * scale) / 1e6) / scale}M`;
   },
   params: (count) => threeDigits(count, ["", "k", "M", "G"]),
