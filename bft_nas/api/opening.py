@@ -40,8 +40,8 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     """
     clock = loop.Clock()
     options, engine_options = RunOptions.of(given), EngineOptions.of(given)
-    if options.known is not None:
-        run = Run.open(options.known, runs=options.runs)
+    if options.existing is not None:
+        run = Run.open(options.existing, runs=options.runs)
         if "storage" in given:
             run.database = str(given["storage"])
         alone = options.join is None

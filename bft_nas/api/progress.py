@@ -44,10 +44,12 @@ class _State:
         epochs: int,
         best: float | None,
         then: str,
+        at_most: bool,
     ) -> None:
         self.noun = noun
         self.then = f", then {then}" if then else ""
         self.trials = trials
+        self.at_most = "at most " if at_most else ""
         self.seconds = seconds
         self.epochs = epochs
         self.best = best
@@ -73,7 +75,8 @@ class _State:
     def position(self, candidate: Candidate) -> str:
         place = self.active[candidate.number].position + 1
         if self.noun != CANDIDATE:
-            return f"{self.noun} {place}" + (f"/{self.trials}" if self.trials is not None else "")
+            of = f" of {self.at_most}" if self.at_most else "/"
+            return f"{self.noun} {place}" + (f"{of}{self.trials}" if self.trials is not None else "")
         return f"{CANDIDATE} {candidate.number}" + (
             f" ({place} of {self.trials})" if self.trials is not None else ""
         )
@@ -93,8 +96,9 @@ class _State:
             lefts.append(elapsed / pace * (self.trials - self.done))
         if self.seconds is not None:
             lefts.append(self.seconds - elapsed)
-        time_left = f"{format_duration(max(0.0, min(lefts)))} left" if lefts else "time left unknown"
-        return time_left + self.then
+        if not lefts:
+            return f"time left unknown{self.then}"
+        return f"{self.at_most}{format_duration(max(0.0, min(lefts)))} left{self.then}"
 
 
 class Silent:
@@ -236,6 +240,7 @@ def show_progress(
     best: float | None,
     noun: str = CANDIDATE,
     then: str = "",
+    at_most: bool = False,
 ) -> Iterator[PlainProgress | LiveProgress]:
     """The display that suits the console, for as long as a search or a comparison runs.
 
@@ -246,8 +251,9 @@ def show_progress(
         best: highest accuracy known before, None without one.
         noun: what is trained.
         then: what the time left does not count, as it comes after all that is trained here.
+        at_most: whether it may end with fewer.
     """
-    state = _State(noun, trials, seconds, epochs, best, then)
+    state = _State(noun, trials, seconds, epochs, best, then, at_most)
     # Rich draws in a notebook by its widgets, where they are installed.
     live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
     if not live:

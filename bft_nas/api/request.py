@@ -53,7 +53,7 @@ class RunOptions:
         options = cls(**values_of(cls, given))
         if options.resume is not None and options.join is not None:
             raise UserError(f"{setting('join')}: not together with {setting('resume')}; expected one of them")
-        if options.known is not None:
+        if options.existing is not None:
             for name, each in options_of(cls).items():
                 if each.kept and name in given:
                     raise kept_by_run(name)
@@ -62,6 +62,6 @@ class RunOptions:
         return options
 
     @property
-    def known(self) -> str | None:
+    def existing(self) -> str | None:
         """The run that there is already, if it is about one."""
         return self.join if self.resume is None else self.resume

@@ -197,6 +197,7 @@ class Work:
             epochs=chosen.epochs,
             best=None,
             noun="confirmation",
+            at_most=cost.least < cost.most,
         ) as watcher:
             engine = self.make_engine(images, run.folder, chosen.protocol)
             confirmation.confirm(known, engine, watcher, self.clock)

@@ -130,13 +130,16 @@ class Confirmations:
 
     @property
     def parts(self) -> int:
-        """How many are done: a training that went on from the rung has two."""
+        """How many are done: a training that went on from the rung has two, where there is one."""
+        if self.rung is None:
+            return sum(not at_rung(row) for row in self.rows.values())
         first = self.confirmation.seeds[0]
-        looked = [
-            row for (_, seed), row in self.rows.items() if seed == first and row.get("rung") is not None
+        went_on = [
+            row
+            for (_, seed), row in self.rows.items()
+            if seed == first and row.get("rung") is not None and not at_rung(row)
         ]
-        waiting = sum(map(at_rung, looked))
-        return len(self.rows) + (-waiting if self.rung is None else len(looked) - waiting)
+        return len(self.rows) + len(went_on)
 
     @property
     def trainings(self) -> float:
@@ -221,6 +224,7 @@ class _Confirming(Reporting):
         record, seed = self.record, due.seed
         contender, seeds = record.contenders[due.racer.key], record.confirmation.seeds
         network = contender.candidate
+        # One network is trained several times: a number of its own for each.
         number = len(seeds) * list(record.contenders).index(due.racer.key) + seeds.index(seed)
         reference = due.racer.reference
         label = f"seed {seed}" if reference else f"{due.racer.key}, seed {seed}"

@@ -3,6 +3,11 @@
 In rounds, each of which trains everyone concerned with one seed. After the first one, or the rung of its training where
 there is one, the best candidates go on. Who takes part in a round follows from the rounds before it alone, so that a
 confirmation that is killed within a round continues as if nothing had happened.
+
+A *racer* is what this module knows of a network; a `Contender` (contenders.py) has its architecture besides, and a
+`Job` (jobs.py) is one of its trainings, which is `Due` until then. A *round* trains everyone concerned with one seed
+more. The *rung* is the epoch of the first seed's training after which candidates are compared and the worse ones left.
+A *reserve* is called once a candidate of its kind leads.
 """
 
 from __future__ import annotations

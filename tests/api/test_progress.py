@@ -37,12 +37,19 @@ def lines_of(position: int, **options: str | float | None) -> list[str]:
         ({"trials": None}, "candidate 7"),
         ({"noun": "reference"}, "reference 3/4"),
         ({"noun": "confirmation"}, "confirmation 3/4"),
+        ({"noun": "confirmation", "at_most": True}, "confirmation 3 of at most 4"),
     ],
 )
 def test_a_candidate_has_the_number_that_commands_take(
     options: dict[str, str | int | None], expected: str
 ) -> None:
     assert [line.partition(":")[0] for line in lines_of(2, **options)] == [expected, expected]
+
+
+def test_what_may_end_sooner_has_its_time_left_at_most() -> None:
+    (epoch, _), (sure, _) = (lines_of(0, at_most=at_most) for at_most in (True, False))
+    assert ", at most " in epoch
+    assert "at most" not in sure
 
 
 @pytest.mark.parametrize(("then", "expected"), [("the confirmation", ", then the confirmation"), ("", "")])
