@@ -120,18 +120,18 @@ def _conclude(console: Console, run: Run, clock: Clock, flags: Sequence[str]) ->
         reason = results["reason"].value_counts().index[0]
         problems.append(f"no candidate could be trained; most failed as this one: {reason}")
     console.print()
+    if report is not None:
+        console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
     if results["accuracy"].notna().any():
-        _print_uses(console, run, report)
+        _print_uses(console, run)
     _print_resume(console, run, len(results), flags)
     return problems
 
 
-def _print_uses(console: Console, run: Run, report: Path | None) -> None:
+def _print_uses(console: Console, run: Run) -> None:
     """What may be done with a run that has a winner, a command a line."""
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
-    if report is not None:
-        console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
     if run.settings.confirm_divisor > 1 and not run.confirmations().empty:
         console.print(

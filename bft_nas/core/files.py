@@ -33,8 +33,10 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
                 file.write(content)
             return
         place = path.resolve() if path.is_symlink() else path
+        # As much of the name as leaves room for the rest, in the 255 bytes that a name may have.
+        shown = place.name.encode(errors="ignore")[:200].decode(errors="ignore")
         # Two machines, or containers, that share the folder may have processes of one number.
-        temporary = place.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        temporary = place.with_name(f".{shown}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             with temporary.open("wb") as file:
                 if mode is not None:

@@ -57,8 +57,9 @@ def test_with_several_budgets_it_is_about_the_largest_one_alone(tmp_path: Path) 
     uniform = [accuracies[number] for number in (1, 3, 5, 7, 9, 19)]
     best, half = expected_best(uniform, 12)
     text = control_text(run)
-    assert f"(12) would be expected to find {format_percent(best)} ± {100 * half:.1f}" in text
-    assert f"by the 6 uniform proposals; the best of the model's has {format_percent(accuracies[23])}" in text
+    assert f"the best of the model's proposals has {format_percent(accuracies[23])}" in text
+    assert f"(12) would be expected to find {format_percent(best)}, by the 6 uniform proposals" in text
+    assert f"{100 * (accuracies[23] - best):+.1f} points (95 %: ± {100 * half:.1f})" in text
 
 
 def test_a_repeated_proposal_has_its_turn_too(tmp_path: Path) -> None:
