@@ -74,10 +74,20 @@ def connect(
                 f"expected the address of a cluster's head such as 10.0.0.1:6379"
             ) from None
         _begun.callback(ray.shutdown)
+        _begin_no_other()
     for name in ("ray", "ray.tune"):
         # What fails is the search's to tell, in a line.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return shared_out(nodes(), workers=workers, cpus=cpus, gpus=gpus)
+
+
+def _begin_no_other() -> None:
+    """A thread of Ray's that outlives this session would join whatever cluster there is at its next call, or begin one."""
+    # Private, and by the environment told only to who imports Ray later.
+    with suppress(ImportError):
+        from ray._private import auto_init_hook
+
+        auto_init_hook.enable_auto_connect = False
 
 
 def leave() -> None:

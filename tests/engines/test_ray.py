@@ -293,6 +293,10 @@ def test_a_cluster_that_was_begun_for_a_search_ends_with_it(share: Share) -> Non
     with choose_engine(options, [64], 2_000_000):
         assert is_joined()
     assert not is_joined()
+    # As a thread of Ray's may that goes on for a moment: it would have a session of its own.
+    with pytest.raises(Exception, match="has not been started"):
+        sys.modules["ray"].put(1)
+    assert not is_joined()
 
 
 def test_a_session_that_the_program_began_is_used_and_stays(prepared: Prepared, tmp_path: Path) -> None:
