@@ -82,7 +82,7 @@ def connect(
 
 
 def _begin_no_other() -> None:
-    """A thread of Ray's that outlives this session would join whatever cluster there is at its next call, or begin one."""
+    """A thread of Ray's that outlives this session would join whatever cluster there is, or begin one."""
     # Private, and by the environment told only to who imports Ray later.
     with suppress(ImportError):
         from ray._private import auto_init_hook
