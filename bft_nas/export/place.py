@@ -24,9 +24,11 @@ IDENTIFYING = ("architecture.json", "model.py")
 """Without both of them no folder is taken for an export."""
 TELLING = ("architecture.json", "weights.safetensors")
 """What says which network an export is of."""
-_WITHIN = ".bft-nas-export-"
 _FORM = r"[a-z0-9_]{8}"
 """What `tempfile` puts behind a prefix."""
+_WITHIN = ".bft-nas-export-"
+_LEFT_WITHIN = re.compile(re.escape(_WITHIN) + _FORM)
+"""Of exports to a folder that was there, within it."""
 
 
 @contextmanager
@@ -86,9 +88,9 @@ def check_free(folder: Path) -> None:
         names = {path.name for path in folder.iterdir()} if exists else set()
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
-    others = {name for name in names if not re.fullmatch(re.escape(_WITHIN) + _FORM, name)}
     # One that was killed while it exchanged files has left its own folder, and half of an export.
-    if others == names and names and not names.issuperset(IDENTIFYING):
+    left = any(map(_LEFT_WITHIN.fullmatch, names))
+    if names and not left and not names.issuperset(IDENTIFYING):
         raise UserError(f"{folder}: exists and holds something else than a previous export")
     check_writable(folder)
 
@@ -136,8 +138,7 @@ def _move_back(place: Path, source: Path) -> None:
 def _remove_left(target: Path) -> None:
     """Remove what exports to a folder have left behind that were killed; one that is at work has locked its own."""
     beside = re.compile(rf"\.{re.escape(target.name)}-{_FORM}")
-    within = re.compile(re.escape(_WITHIN) + _FORM)
-    for place, form in ((target.parent, beside), (target, within)):
+    for place, form in ((target.parent, beside), (target, _LEFT_WITHIN)):
         found = place.iterdir() if place.exists() else ()
         for scratch in [path for path in found if form.fullmatch(path.name)]:
             with suppress(OSError), _opened(scratch) as opened:

@@ -16,7 +16,7 @@ from bft_nas.data.dataset import anchored, deployment_classes, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
 from bft_nas.searching.halving import Halving
-from bft_nas.searching.jobs import Engine, Job, Outcome
+from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
 from bft_nas.searching.latency_limit import LatencyLimit, descend
 from bft_nas.searching.named import NAMES
 from bft_nas.searching.proposers import PROPOSERS, NothingFits, Proposer
@@ -214,7 +214,7 @@ def search(
     engine(_Search(run, watcher, clock, trials, seconds, limit))
 
 
-class _Search:
+class _Search(Reporting):
     """Drives an engine: what is proposed next, and the record of what came of it."""
 
     def __init__(
@@ -292,25 +292,16 @@ class _Search:
             )
         return found
 
-    def step(self, candidate: Candidate, done: int, total: int) -> None:
-        """See `bft_nas.searching.jobs.Driver`."""
-        self.watcher.step(candidate, done, total)
-
     def epoch(self, candidate: Candidate, curve: Curve) -> bool:
         """See `bft_nas.searching.jobs.Driver`."""
         if self.halving is not None:
             self.run.ledger.advance(candidate, curve)
-        self.clock.epoch(candidate.number, curve)
-        self.watcher.epoch(candidate, curve[-1])
+        super().epoch(candidate, curve)
         if not self.run.ledger.is_own(candidate):
             return False
         return self.halving is None or self.halving.goes_on(
             candidate.number, self.run.ledger.history.progress
         )
-
-    def lost(self, candidate: Candidate, reason: str) -> None:
-        """See `bft_nas.searching.jobs.Driver`."""
-        self.watcher.lost(candidate, reason)
 
     def end(self, candidate: Candidate, outcome: Outcome) -> None:
         """See `bft_nas.searching.jobs.Driver`."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from bft_nas.dashboard import butterfly_figure
@@ -74,18 +75,27 @@ def test_the_radices_of_a_stage_make_up_all_of_its_fusions(
     assert counted == sum(bool(layer.fusion) for net in networks.values() for layer in cost(net).layers)
 
 
-def test_other_fusions_than_dense_and_butterflies_have_names_of_their_own() -> None:
+@pytest.fixture(scope="module")
+def modern() -> Architecture:
+    """A network with fusions of every kind."""
     choices = random.Random(6)
-    network = (
+    return (
         SearchSpace.load("modern")
         .within(30_000_000)
         .propose(lambda _, values: choices.choice(list(values)), 30_000_000)
         .architecture
     )
-    told = {short_fusion(layer.fusion) for layer in cost(network).layers if layer.fusion}
-    assert {name[0] for name in told} == {"d", "b", "g", "l"}
+
+
+def figure_of(network: Architecture) -> go.Figure:
     row = {"number": 0, "state": "complete", "macs": 30_000_000, "accuracy": 0.5}
-    cells, *bars = butterfly_figure(pd.DataFrame([row]), {0: network}).data
+    return butterfly_figure(pd.DataFrame([row]), {0: network})
+
+
+def test_other_fusions_than_dense_and_butterflies_have_names_of_their_own(modern: Architecture) -> None:
+    told = {short_fusion(layer.fusion) for layer in cost(modern).layers if layer.fusion}
+    assert {name[0] for name in told} == {"d", "b", "g", "l"}
+    cells, *bars = figure_of(modern).data
     shown = {name for text in cells.text[0] for name in text.split("+")}
     assert shown - {"", "dense", "d"} == {name.removeprefix("b").replace("l", "L") for name in told - {"d"}}
     assert {"dense", "grouped", "low rank grouped"} < {bar.name for bar in bars}
@@ -93,20 +103,12 @@ def test_other_fusions_than_dense_and_butterflies_have_names_of_their_own() -> N
         assert sum(parts) == pytest.approx(100)
 
 
-def test_a_cell_has_the_colour_that_the_legend_has_for_most_of_its_macs() -> None:
-    choices = random.Random(6)
-    network = (
-        SearchSpace.load("modern")
-        .within(30_000_000)
-        .propose(lambda _, values: choices.choice(list(values)), 30_000_000)
-        .architecture
-    )
-    row = {"number": 0, "state": "complete", "macs": 30_000_000, "accuracy": 0.5}
-    cells, *bars = butterfly_figure(pd.DataFrame([row]), {0: network}).data
+def test_a_cell_has_the_colour_that_the_legend_has_for_most_of_its_macs(modern: Architecture) -> None:
+    cells, *bars = figure_of(modern).data
     legend = [(bar.name, bar.marker.color) for bar in bars]
     for stage, at in zip(cells.x, cells.z[0], strict=True):
         spent: dict[str, int] = {}
-        for bar in bars_of(network):
+        for bar in bars_of(modern):
             if bar.fusion and stage_name(bar.slot // 10_000) == stage:
                 name = f"radix {bar.text}" if bar.kind == "butterfly" else bar.kind
                 spent[name] = spent.get(name, 0) + bar.macs
