@@ -207,7 +207,7 @@ def run(options: argparse.Namespace) -> None:
     for task in map(TASKS.__getitem__, options.tasks):
         data = data_of(task, options.cifar10)
         wanted = [job for job in jobs(task) if job.contestant in (options.contestants or [job.contestant])]
-        every = wanted[: options.first]
+        every = [job for job in wanted if job.name in (options.jobs or [job.name])]
         waits = True
         while waits:
             waits = False
@@ -264,7 +264,7 @@ def main() -> None:
     running.add_argument("--cifar10", default="cifar10", help="cifar10, or cifar10=FOLDER")
     running.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     running.add_argument("--contestants", nargs="+", metavar="NAME", help="these alone")
-    running.add_argument("--first", type=int, help="so many jobs of a task alone")
+    running.add_argument("--jobs", nargs="+", metavar="NAME", help="these alone, such as cifar10-15M-default-0-seed2")
     running.set_defaults(run=run)
     timing = commands.add_parser("time", help="measure milliseconds of what has been trained here")
     timing.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
