@@ -30,18 +30,6 @@ def chosen_values(where: str, choices: Sequence[Choice], values: Values, choose:
     return chosen
 
 
-def lightened(
-    key: str, choices: Sequence[Choice], values: Values, chosen: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What was chosen with the least value of one choice, and without what then no longer comes up."""
-    before = {**chosen, key: min(values[key])} if key in chosen else chosen
-
-    def again(name: str, values: Sequence[Any]) -> Any:
-        return before.get(name.rpartition(".")[2], values[0])
-
-    return chosen_values("", choices, values, again)
-
-
 def ways(choices: Sequence[Choice], values: Values, chosen: Mapping[str, Any] | None = None) -> int:
     """In how many ways the choices can be made, what does not come up not counted."""
     if not choices:

@@ -25,9 +25,8 @@ class Drawn:
     """A proposal without its architecture."""
 
     choices: Mapping[str, Any]
-    """What was chosen, by name of the choice, as in `Proposal.parameters`."""
+    """What it has, by name of the choice, as in `Proposal.parameters`."""
     structure: Structure
-    """What was solved: lighter than what was chosen where that is too heavy."""
     solved: Solved
     budget: int
     allowance: int
@@ -148,7 +147,7 @@ def _dense(suggest: Suggest) -> Suggest:
 def _solved(space: SearchSpace, suggested: Sequence[Suggested], budgets: Sequence[int]) -> list[Drawn]:
     """Each with the widths of the first of its attempts that is feasible, all that are left in one attempt at once."""
     largest = space.reach.largest
-    attempts = [space.attempts(each) for each in suggested]
+    attempts = [space.attempts(each, budgets) for each in suggested]
     found: dict[int, Drawn] = {}
     while left := [place for place in range(len(suggested)) if place not in found]:
         asked = []
@@ -157,11 +156,10 @@ def _solved(space: SearchSpace, suggested: Sequence[Suggested], budgets: Sequenc
             if attempt is None:
                 raise space.infeasible(suggested[place])
             asked.append(attempt)
-        solved = solve_all(asked, space.classes, largest)
-        for place, (structure, allowance), each in zip(left, asked, solved, strict=True):
+        solved = solve_all([(one.structure, allowance) for one, allowance in asked], space.classes, largest)
+        for place, (one, allowance), each in zip(left, asked, solved, strict=True):
             if each is not None:
-                one = suggested[place]
                 found[place] = Drawn(
-                    one.choices, structure, each, one.budget, allowance, space, tuple(budgets)
+                    one.choices, one.structure, each, one.budget, allowance, space, tuple(budgets)
                 )
     return [found[place] for place in range(len(suggested))]

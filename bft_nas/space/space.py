@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from bft_nas.core.units import format_macs, in_millions, parse_macs
 from bft_nas.network.architecture import Architecture
 from bft_nas.network.blocks import ROOT
 from bft_nas.network.fusion import FUSIONS
-from bft_nas.space.choosing import Suggest, chosen_values, lightened, ways
+from bft_nas.space.choosing import Suggest, chosen_values, ways
 from bft_nas.space.file import HEAD_CHOICES, FamilyFile, StageFile, parse_space
 from bft_nas.space.limits import NUMBERS, check_halvings, check_limits
 from bft_nas.space.restriction import fusions_of, with_fusion
@@ -43,9 +43,9 @@ class Proposal:
     allowance: int
     """Budget share times budget: what the width was solved for, in MACs."""
     parameters: Mapping[str, Any]
-    """What was suggested, by name of the choice."""
+    """What it has, by name of the choice: what was suggested, or less where that is too heavy."""
     domains: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """What could have been suggested, by name of the choice."""
+    """What it could have had, by name of the choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Suggested:
     allowance: int
     """Budget share times budget, in MACs."""
     choices: Mapping[str, Any]
-    """What was suggested, by name of the choice."""
+    """The values of those that could have had another one, by name of the choice."""
 
 
 @dataclass(frozen=True)
@@ -188,20 +188,14 @@ class SearchSpace:
 
     def propose_for(self, suggest: Suggest, budgets: Sequence[int]) -> Proposal:
         """`propose`, when the budget is a choice too, the first one; its name is ``budget``."""
-        domains: dict[str, tuple[Any, ...]] = {}
-
-        def asked(name: str, values: Sequence[Any]) -> Any:
-            domains[name] = tuple(values)
-            return suggest(name, values)
-
-        suggested = self.suggested(asked, budgets)
-        for structure, allowance in self.attempts(suggested):
-            solver = WidthSolver(structure, self.classes)
+        suggested = self.suggested(suggest, budgets)
+        for attempt, allowance in self.attempts(suggested, budgets):
+            solver = WidthSolver(attempt.structure, self.classes)
             solved = solver.solve(allowance)
             if solved is not None:
                 macs, widths = solved
-                network, budget = solver.architecture(widths), suggested.budget
-                return Proposal(network, macs, budget, allowance, suggested.choices, domains)
+                network, domains = solver.architecture(widths), self._domains(attempt, budgets)
+                return Proposal(network, macs, attempt.budget, allowance, attempt.choices, domains)
         raise self.infeasible(suggested)
 
     def propose(self, suggest: Suggest, budget: int) -> Proposal:
@@ -234,10 +228,10 @@ class SearchSpace:
         share = choose("budget_share", self.budget_shares)
         return Suggested(structure, budget, int(share * budget), choices)
 
-    def attempts(self, suggested: Suggested) -> Iterator[tuple[Structure, int]]:
-        """Structures to be solved and their allowances in MACs, of which the first that has widths is proposed."""
+    def attempts(self, suggested: Suggested, budgets: Sequence[int]) -> Iterator[tuple[Suggested, int]]:
+        """What is to be solved, and for how many MACs: the first that has widths is proposed."""
         for allowance in (suggested.allowance, suggested.budget):
-            for lighter in self._lighter(suggested.structure):
+            for lighter in self._lighter(suggested, budgets):
                 yield lighter, allowance
 
     def infeasible(self, suggested: Suggested) -> UserError:
@@ -246,44 +240,57 @@ class SearchSpace:
         return UserError(f"family {family.name}: no network within {format_macs(suggested.budget)}")
 
     @cached_property
-    def _extremes(self) -> dict[str, tuple[Structure, Reach]]:
-        """Of each family, the structure with the fewest MACs, and its reach."""
+    def _extremes(self) -> dict[str, tuple[Mapping[str, Any], Reach]]:
+        """Of each family, the choices with the fewest MACs, and its reach."""
         return {family.name: self._extremes_of(family) for family in self.families}
 
-    def _extremes_of(self, family: FamilyFile) -> tuple[Structure, Reach]:
-        def extreme(pick: Callable[..., Any], resolution: int, width: float) -> tuple[Structure, int]:
+    def _extremes_of(self, family: FamilyFile) -> tuple[Mapping[str, Any], Reach]:
+        def extreme(pick: Callable[..., Any], resolution: int, width: float) -> tuple[dict[str, Any], int]:
             """Separable but for neighbouring widths: choice by choice, until none changes, finds the extreme."""
             chosen: dict[str, Any] = {}
 
-            def counted(changed: Mapping[str, Any]) -> tuple[Structure, int]:
+            def counted(changed: Mapping[str, Any]) -> int:
                 changed = {**chosen, **changed}
-                structure = _suggest_structure(
-                    family, resolution, lambda name, values: changed.get(name, values[0])
-                )
+                structure = _suggest_structure(family, resolution, _suggest_again(changed))
                 solver = WidthSolver(structure, self.classes)
-                return structure, solver.macs(solver.widths(width))
+                return solver.macs(solver.widths(width))
 
-            found, before = counted({}), None
-            while found != before:
+            before = None
+            while chosen != before:
+                before = dict(chosen)
                 for values in _alternatives(family, resolution):
-                    chosen |= pick(values, key=lambda changed: counted(changed)[1])
-                found, before = counted({}), found
-            return found
+                    chosen |= pick(values, key=counted)
+            return chosen, counted({})
 
         lightest, smallest = extreme(min, min(self.resolutions), family.width_min)
         _, largest = extreme(max, max(self.resolutions), family.width_max)
-        return lightest, Reach(smallest, largest)
+        return {**lightest, "resolution": min(self.resolutions)}, Reach(smallest, largest)
 
-    def _lighter(self, structure: Structure) -> Iterator[Structure]:
-        """The structure itself, then ever lighter ones that the space holds too."""
-        yield structure
-        for resolution in sorted((r for r in self.resolutions if r < structure.resolution), reverse=True):
-            structure = replace(structure, resolution=resolution)
-            yield structure
-        for change in _lighter_stages(structure.stages):
-            structure = replace(structure, stages=tuple(map(change, structure.stages)))
-            yield structure
-        yield self._extremes[structure.family.name][0]
+    def _lighter(self, suggested: Suggested, budgets: Sequence[int]) -> Iterator[Suggested]:
+        """What was suggested, then ever lighter structures that the space holds too."""
+        yield suggested
+        structure = suggested.structure
+        for side in sorted((side for side in self.resolutions if side < structure.resolution), reverse=True):
+            smaller = {**suggested.choices, "resolution": side}
+            yield replace(suggested, structure=replace(structure, resolution=side), choices=smaller)
+        chosen: Mapping[str, Any] = {**suggested.choices, "resolution": min(self.resolutions)}
+        for key in _lightening(structure.stages):
+            lighter = self.suggested(_suggest_again(chosen, key), budgets)
+            yield lighter
+            chosen = lighter.choices
+        lightest = {**suggested.choices, **self._extremes[structure.family.name][0]}
+        yield self.suggested(_suggest_again(lightest), budgets)
+
+    def _domains(self, suggested: Suggested, budgets: Sequence[int]) -> dict[str, tuple[Any, ...]]:
+        """By name of the choice, what could have been suggested."""
+        domains: dict[str, tuple[Any, ...]] = {}
+
+        def again(name: str, values: Sequence[Any]) -> Any:
+            domains[name] = tuple(values)
+            return suggested.choices[name]
+
+        self.suggested(again, budgets)
+        return domains
 
     def _resolution_text(self) -> str:
         low, high = min(self.resolutions), max(self.resolutions)
@@ -367,16 +374,19 @@ def _size(family: FamilyFile) -> int:
     return size
 
 
-def _lighter_stages(stages: Sequence[Stage]) -> Iterator[Callable[[Stage], Stage]]:
-    """What makes stages lighter: the least of each choice of their blocks that says so, then the least depth."""
-    keys = dict.fromkeys(
-        choice.key for stage in stages for choice in stage.file.kind.choices if choice.lightens
-    )
-    for key in keys:
-        yield partial(_lighter_stage, key)
-    yield lambda stage: replace(stage, depth=min(stage.file.depth))
+def _suggest_again(chosen: Mapping[str, Any], least: str = "") -> Suggest:
+    """Suggests what was chosen, the first value where nothing was, and the least for names that end in a key."""
+
+    def suggest(name: str, values: Sequence[Any]) -> Any:
+        if least and name.endswith(f".{least}"):
+            return min(values)
+        return chosen.get(name, values[0])
+
+    return suggest
 
 
-def _lighter_stage(key: str, stage: Stage) -> Stage:
-    file = stage.file
-    return replace(stage, chosen=lightened(key, file.kind.choices, file.choices, stage.chosen))
+def _lightening(stages: Sequence[Stage]) -> Iterator[str]:
+    """The keys of the choices whose least values make stages lighter, in the order in which they are tried."""
+    offered = (choice for stage in stages for choice in stage.file.kind.choices)
+    yield from dict.fromkeys(choice.key for choice in offered if choice.lightens)
+    yield "depth"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -85,6 +86,10 @@ def check(drawn: Drawn, space: SearchSpace) -> None:
     assert (drawn.macs, drawn.params) == (counted.macs, counted.params)
     described = (network.family, network.resolution, len(network.blocks))
     assert (drawn.family, drawn.resolution, drawn.depth) == described
+    assert drawn.choices.get("resolution", network.resolution) == network.resolution
+    for stage, blocks in groupby(network.blocks, lambda block: block.stage):
+        depth = len(list(blocks))
+        assert drawn.choices.get(f"{network.family}.stages.{stage}.depth", depth) == depth
     stages = {block.stage: block.channels for block in network.blocks}
     head = network.head
     assert drawn.widths == (network.stem.channels, *stages.values(), head.channels, head.hidden)
@@ -163,14 +168,24 @@ def test_a_mutation_is_another_proposal_of_the_space(
     rng = random.Random(data.draw(st.integers(0, 2**32)))
     parents = draw(space, rng, budgets, 20)
     mutations = mutate(space, rng, budgets, [parent.choices for parent in parents])
-    for parent, mutated in zip(parents, mutations, strict=True):
+    for mutated in mutations:
         check(mutated, space)
-        before, after = parent.choices, mutated.choices
+        after = mutated.choices
         offered = domains(space, dict(after), budgets)
         assert list(offered) == list(after)
         assert all(after[name] in values for name, values in offered.items())
-        changed = [name for name in before if name in after and before[name] != after[name]]
-        assert 1 <= len(changed) <= 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(sorted(SPACES)), st.integers(0, 2**32))
+def test_where_nothing_is_too_heavy_a_mutation_has_one_or_two_other_values(name: str, seed: int) -> None:
+    space, rng = SPACES[name], random.Random(seed)
+    budgets = (space.reach.largest // 2, space.reach.largest)
+    parents = draw(space, rng, budgets, 20)
+    mutations = mutate(space, rng, budgets, [parent.choices for parent in parents])
+    for parent, mutated in zip(parents, mutations, strict=True):
+        both = parent.choices.keys() & mutated.choices.keys()
+        assert 1 <= sum(parent.choices[name] != mutated.choices[name] for name in both) <= 2
 
 
 def test_any_choice_may_change_and_most_stay() -> None:
