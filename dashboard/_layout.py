@@ -356,6 +356,8 @@ def panel(tab: str) -> Pieces:
     """What stands under a tab."""
     if tab == "table":
         return _table()
+    if tab == "confirmed":
+        return _confirmed()
     views = (
         BUTTERFLY_VIEWS if tab == "butterflies" else {name: (text, "") for name, text in SEARCH_VIEWS.items()}
     )
@@ -386,5 +388,11 @@ def _table() -> Pieces:
             getRowId="params.data.id",
             className="grid",
         ),
+    ]
+
+
+def _confirmed() -> Pieces:
+    return [
+        html.Div([html.P(id="standings-says", className="about"), figure("standings")], className="view"),
         html.Div(id="confirmed"),
     ]

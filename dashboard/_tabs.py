@@ -1,4 +1,4 @@
-"""What the tabs under the front show: where butterflies pay, the search itself, and the table."""
+"""What the tabs under the front show: where butterflies pay, what was confirmed, the search itself, and the table."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
 from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.dashboard.standings import HOW_FAR_APART, standings_figure
 from bft_nas.record.columns import REFERENCE_COLUMNS, columns_for
 from bft_nas.record.pareto import front
 from bft_nas.record.standings import VERDICT_HEADINGS, rival_texts, verdict_rows
@@ -40,7 +41,14 @@ KEYS = {
         for key in (f"{name}.figure", f"{name}-figure.aria-label", f"{name}-figure.style")
     ),
     "search": tuple(key for name in SEARCH_VIEWS for key in (f"{name}.figure", f"{name}-figure.aria-label")),
-    "table": ("table.rowData", "table.selectedRows", "table-says.children", "confirmed.children"),
+    "confirmed": (
+        "standings.figure",
+        "standings-figure.aria-label",
+        "standings-figure.style",
+        "standings-says.children",
+        "confirmed.children",
+    ),
+    "table": ("table.rowData", "table.selectedRows", "table-says.children"),
 }
 
 
@@ -126,10 +134,6 @@ def _those_that_can_be_read(runs: Runs, names: Sequence[str]) -> dict[str, RunDa
 def _confirmed(data: RunData) -> list[Any]:
     """What was confirmed within each budget, and the references, in tables."""
     parts: list[Any] = []
-    if data.verdicts:
-        parts.append(html.P(what_is_confirmed(data.verdicts), className="about"))
-    else:
-        parts.append(html.P("No winner was confirmed by longer trainings.", className="about"))
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
         parts += [html.H3(title), table(VERDICT_HEADINGS, verdict_rows(verdict), title)]
@@ -154,7 +158,11 @@ def _values(tab: str, runs: Runs, view: View) -> tuple[Any, ...]:
         filtered = f" of {len(data.results)}" if len(results) < len(data.results) else ""
         marked = {"ids": [str(number) for number in view.marked]}
         text = f"{len(results)}{filtered} candidates. Selected rows are ringed in the front."
-        return _table.rows(results), marked, text, _confirmed(data)
+        return _table.rows(results), marked, text
+    if tab == "confirmed":
+        figure = draw("standings", lambda: standings_figure(data.verdicts))
+        about = f"{what_is_confirmed(data.verdicts)} {HOW_FAR_APART}" if data.verdicts else ""
+        return *_as_high_as_it_is(figure), about, _confirmed(data)
     if tab == "search":
         compared = _those_that_can_be_read(runs, view.runs or (view.run,))
         return tuple(

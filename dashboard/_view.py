@@ -18,7 +18,12 @@ from bft_nas.core.units import parse_macs
 FUSIONS = {"dense": "without butterflies", "mixed": "some butterflies", "butterfly": "butterflies only"}
 FILTERS = ("macs", "fusion", "families", "states")
 STATES = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
-TABS = {"butterflies": "Where butterflies pay", "search": "The search itself", "table": "All candidates"}
+TABS = {
+    "butterflies": "Where butterflies pay",
+    "confirmed": "Confirmations and references",
+    "search": "The search itself",
+    "table": "All candidates",
+}
 # Leading digits of the numbers of MACs at which the slider stops, in tenths.
 STOPS = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 LONGEST_QUERY = 4000

@@ -13,6 +13,7 @@ from bft_nas.dashboard.front import Against, front_figure
 from bft_nas.dashboard.network import comparison_figure, strip_figure
 from bft_nas.dashboard.placement import placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.dashboard.standings import standings_figure
 from bft_nas.network.published import published_results
 from bft_nas.record.pareto import front
 
@@ -39,6 +40,10 @@ class Figures:
             show_published=data.imagenet,
             against=against,
         )
+
+    def standings(self) -> go.Figure:
+        """What was confirmed, beside the winner of its budget; see `standings_figure`."""
+        return standings_figure(self._data().verdicts)
 
     def curves(self, *highlighted: int) -> go.Figure:
         """The learning curves; those of some candidates are drawn strongly."""

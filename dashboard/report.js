@@ -315,7 +315,7 @@ async function begin() {
     // Where one view is missing, the others can still be looked at.
     console.error(error);
   }
-  drawWhenNear(data, (id) => { if (["butterflies", "latency"].includes(id)) chosenBy(id); });
+  drawWhenNear(data, (id) => { if (["standings", "butterflies", "latency"].includes(id)) chosenBy(id); });
   document.documentElement.dataset.ready = "";
 }
 

@@ -32,6 +32,7 @@ from bft_nas.dashboard.front import candidates_text, front_figure
 from bft_nas.dashboard.network import architecture_yaml, bars_of, comparison_figure, strip_figure
 from bft_nas.dashboard.placement import WHAT_THEY_ARE_WORTH, placement_figure
 from bft_nas.dashboard.search_course import SEARCH_VIEWS, search_figures
+from bft_nas.dashboard.standings import HOW_FAR_APART, NONE_CONFIRMED, standings_figure
 from bft_nas.network import Architecture
 from bft_nas.network.blocks import DIALECTS
 from bft_nas.network.published import published_results
@@ -167,6 +168,7 @@ def _page(
     content = f"""{say("facts", lambda: facts_list(data.facts))}
 <nav aria-label="Sections">{views}</nav>
 
+{say("standings", lambda: _standings(data, places))}
 <h2>Accuracy against MACs</h2>
 <p class="about">{candidates_text(results).capitalize()}. The solid line is the front: after the proxy training, no
 candidate is both cheaper and more accurate (unconfirmed). Dashed lines are budgets, rings their winners:
@@ -220,6 +222,8 @@ def _figures(
         "importances": lambda: importance_figure(data.proposals, data.results),
         "parallel": lambda: parallel_figure(data.results, data.proposals),
     }
+    if data.verdicts:
+        views["standings"] = lambda: standings_figure(data.verdicts)
     if data.latencies:
         views["latency"] = lambda: front_figure(
             data.results, data.budgets, references=data.references, against="latency"
@@ -338,6 +342,17 @@ def _tables(
 {everything if len(results) else '<p class="about">No candidate has been recorded.</p>'}"""
 
 
+def _standings(data: RunData, places: Mapping[str, str]) -> str:
+    if not data.verdicts:
+        return ""
+    told = "".join(f"<li>{escape(text)}</li>" for verdict in data.verdicts for text in rival_texts(verdict))
+    return f"""
+<h2>What was confirmed</h2>
+<p class="about">{escape(what_is_confirmed(data.verdicts))} {escape(HOW_FAR_APART)}</p>
+{places["standings"]}
+<ul>{told}</ul>"""
+
+
 def _latency(data: RunData, places: Mapping[str, str]) -> str:
     if "latency" not in places:
         return ""
@@ -380,13 +395,12 @@ def _unconfirmed(best: pd.DataFrame, data: RunData) -> str:
 
 def _confirmed(data: RunData) -> str:
     if not data.verdicts:
-        return f'<p class="about">No winner was confirmed by longer trainings.</p>{_control(data)}'
-    parts = [f'<h3>What was confirmed</h3><p class="about">{escape(what_is_confirmed(data.verdicts))}</p>']
+        return f'<p class="about">{NONE_CONFIRMED}</p>{_control(data)}'
+    parts = ["<h3>What was confirmed</h3>"]
     for verdict in data.verdicts:
         title = confirmed_title(verdict)
-        told = "".join(f"<li>{escape(text)}</li>" for text in rival_texts(verdict))
         rows = texts_table(title, VERDICT_HEADINGS, verdict_rows(verdict))
-        parts.append(f'<p class="about">{escape(title)}</p>{rows}<ul>{told}</ul>')
+        parts.append(f'<p class="about">{escape(title)}</p>{rows}')
     return "".join(parts) + _control(data)
 
 

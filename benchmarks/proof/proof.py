@@ -264,7 +264,9 @@ def main() -> None:
     running.add_argument("--cifar10", default="cifar10", help="cifar10, or cifar10=FOLDER")
     running.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     running.add_argument("--contestants", nargs="+", metavar="NAME", help="these alone")
-    running.add_argument("--jobs", nargs="+", metavar="NAME", help="these alone, such as cifar10-15M-default-0-seed2")
+    running.add_argument(
+        "--jobs", nargs="+", metavar="NAME", help="these alone, such as cifar10-15M-default-0-seed2"
+    )
     running.set_defaults(run=run)
     timing = commands.add_parser("time", help="measure milliseconds of what has been trained here")
     timing.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))

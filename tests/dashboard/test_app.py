@@ -32,7 +32,12 @@ from tests.dashboard.browsing import (
 from tests.dashboard.made_up import make_run
 
 # What each tab shows, by its name.
-OF_TABS = {"Where butterflies pay": "where", "The search itself": "rate", "All candidates": "table"}
+OF_TABS = {
+    "Where butterflies pay": "where",
+    "Confirmations and references": "standings",
+    "The search itself": "rate",
+    "All candidates": "table",
+}
 
 
 @pytest.fixture(scope="module")
@@ -455,7 +460,7 @@ def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
     assert {"slider", "fusion", "families", "states", "candidate", "beside"} <= reached
     page.get_by_label("Where butterflies pay").focus()
     page.keyboard.press("ArrowRight")
-    expect(page).to_have_url(re.compile("tab=search"))
+    expect(page).to_have_url(re.compile("tab=confirmed"))
 
 
 def test_the_page_is_light_or_dark_as_its_reader_likes(seen: Page) -> None:

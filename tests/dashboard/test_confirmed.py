@@ -20,6 +20,7 @@ from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
 from bft_nas.dashboard._tabs import _confirmed
 from bft_nas.dashboard.front import front_figure
+from bft_nas.dashboard.standings import NONE_CONFIRMED, standings_figure
 from bft_nas.network import cost
 from bft_nas.network.references import widest
 from bft_nas.record import Run, facts_of
@@ -114,6 +115,73 @@ def test_the_front_has_a_point_with_an_error_bar_for_each(proven: Run) -> None:
     assert max(candidates.y) < high
     assert "± " in alternative(figure)
     assert "unconfirmed" not in alternative(figure)
+
+
+def test_the_standings_have_each_network_with_its_seeds_and_its_distance_from_the_winner(proven: Run) -> None:
+    found = verdicts_of(proven)
+    (verdict,) = found
+    figure = standings_figure(found)
+    traces = {trace.name: trace for trace in figure.data}
+    everyone = list(enumerate(verdict.everyone, start=1))
+    drawn = {
+        place: (at, margin, symbol == "circle-open", number)
+        for trace in figure.data
+        if trace.error_x.array is not None
+        for place, at, margin, symbol, number in zip(
+            trace.y, trace.x, trace.error_x.array, trace.marker.symbol, trace.customdata, strict=True
+        )
+    }
+    assert sorted(drawn) == [place for place, _ in everyone]
+    for place, each in everyone:
+        margin = 0.0 if each.lead is None else each.lead.margin
+        hollow = each.lead is not None and not each.lead.told_apart
+        assert margin is not None
+        assert drawn[place] == (
+            pytest.approx(100 * each.network.mean),
+            pytest.approx(100 * margin),
+            hollow,
+            each.network.number,
+        )
+        assert figure.layout.yaxis.ticktext[place] == each.network.label
+    assert {hollow for _, _, hollow, _ in drawn.values()} == {True, False}
+    seeds = sorted(zip(traces["seeds"].y, traces["seeds"].x, strict=True))
+    expected = sorted(
+        (place, 100 * accuracy) for place, each in everyone for accuracy in each.network.sample.values()
+    )
+    assert len(seeds) == len(expected)
+    assert all(one == pytest.approx(other) for one, other in zip(seeds, expected, strict=True))
+    assert list(traces["winner"].y) == [1]
+    assert figure.layout.yaxis.ticktext[0] == "<b>within 50M</b>"
+    assert list(traces["references"].customdata) == [None]
+    for told in (*rival_texts(verdict), verdict.winner.confirmed):
+        assert told in alternative(figure)
+
+
+def test_the_report_begins_with_the_standings_where_there_are_any(
+    proven: Run, runs: Path, tmp_path: Path
+) -> None:
+    text = write_run_report(proven, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.index('id="standings"') < text.index('id="front"')
+    plain = write_run_report(Run(runs / "plain"), tmp_path / "plain.html").read_text(encoding="utf-8")
+    assert 'id="standings"' not in plain
+    assert NONE_CONFIRMED in alternative(standings_figure(()))
+
+
+def test_a_click_on_the_standings_shows_the_candidate(
+    window: BrowserContext, proven: Run, tmp_path: Path
+) -> None:
+    (verdict,) = verdicts_of(proven)
+    number = next(each.network.number for each in verdict.others if each.network.number is not None)
+    path = write_run_report(proven, tmp_path / "report.html")
+    with looking(window, path.as_uri()) as page:
+        expect(page.locator("html[data-ready]")).to_be_attached(timeout=30_000)
+        page.locator("#standings .main-svg").first.wait_for()
+        page.evaluate(
+            "number => document.getElementById('standings').emit('plotly_click', "
+            "{ points: [{ customdata: number }], event: {} })",
+            number,
+        )
+        expect(page.locator("#candidate")).to_have_value(str(number))
 
 
 def test_a_front_without_confirmations_is_drawn_as_before_and_says_so(runs: Path) -> None:

@@ -151,6 +151,7 @@ def page_values(folder: Path) -> dict[str, tuple[Any, ...]]:
         "candidate": _candidate.candidate_values(runs, data, view),
         "beside": _candidate.candidate_values(runs, data, View(run=name, candidate=0, beside=1)),
         "butterflies": _tabs._values("butterflies", runs, view),
+        "confirmed": _tabs._values("confirmed", runs, view),
         "search": _tabs._values("search", runs, view),
     }
 
@@ -169,6 +170,7 @@ def page_values(folder: Path) -> dict[str, tuple[Any, ...]]:
         (_tabs, "placement_figure", "butterflies"),
         (_tabs, "importance_figure", "butterflies"),
         (_tabs, "parallel_figure", "butterflies"),
+        (_tabs, "standings_figure", "confirmed"),
         (search_course, "_time_figure", "search"),
     ],
 )
