@@ -40,21 +40,11 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
     Raises:
         UserError: there is none, it is not trained to the end, it cannot be read, or it knows other classes.
     """
-    shown = f"{setting('teacher')} '{one_line(name)[:80]}'"
+    check_found(name, trained=trained)
     if name.startswith(TIMM):
         return timm_teacher(name.removeprefix(TIMM), classes, device=device)
     if is_trained(name, trained=trained):
-        found = Trained.open(name, trained=trained)
-        if not found.finished:
-            raise UserError(
-                f"{shown}: not trained to the end; expected {setting('resume')} {shlex.quote(found.name)} first"
-            )
-        return trained_teacher(found, classes, device=device)
-    if not (name.endswith(".pt2") and is_file(Path(name))):
-        raise UserError(
-            f"{shown}: not found; expected a trained network, the model.pt2 of an export, {TIMM}NAME, or "
-            f"{' or '.join(WORDS)} of a run"
-        )
+        return trained_teacher(Trained.open(name, trained=trained), classes, device=device)
     from bft_nas.training.teacher import Exported, Teacher
 
     try:
@@ -64,15 +54,32 @@ def load_teacher(name: str, classes: tuple[str, ...], *, trained: Path, device: 
             Path(name).with_name(ARCHITECTURE).read_text(encoding="utf-8")
         ).resolution
     except Exception as error:
-        raise UserError(f"{shown}: cannot be read ({one_line(error)[:120]})") from None
-    _check_classes(shown, known, classes)
+        raise UserError(f"{_shown(name)}: cannot be read ({one_line(error)[:120]})") from None
+    _check_classes(_shown(name), known, classes)
     return Teacher(model, mean, std, size, len(classes), device)
+
+
+def check_found(name: str, *, trained: Path) -> None:
+    """UserError where no teacher of a name can be had, whatever the data; see `load_teacher`."""
+    if name.startswith(TIMM):
+        require("timm", _shown(name))
+    elif is_trained(name, trained=trained):
+        found = Trained.open(name, trained=trained)
+        if not found.finished:
+            raise UserError(
+                f"{_shown(name)}: not trained to the end; expected {setting('resume')} {shlex.quote(found.name)} first"
+            )
+    elif not (name.endswith(".pt2") and is_file(Path(name))):
+        raise UserError(
+            f"{_shown(name)}: not found; expected a trained network, the model.pt2 of an export, {TIMM}NAME, or "
+            f"{' or '.join(WORDS)} of a run"
+        )
 
 
 def check_teacher(trained: Trained, teacher: Teacher) -> None:
     """UserError where a teacher's weights are others than those that a training began with, if these are known."""
     if trained.facts["teacher_digest"] not in {None, teacher.digest}:
-        shown = f"{setting('teacher')} '{trained.facts['teacher']}'"
+        shown = _shown(trained.facts["teacher"])
         raise UserError(f"{shown}: other weights than the training began with; expected those")
 
 
@@ -88,7 +95,7 @@ def trained_teacher(found: Trained, classes: tuple[str, ...], *, device: torch.d
     """A trained network as a teacher, by its best weights; see `load_teacher`."""
     from bft_nas.training.teacher import Teacher
 
-    _check_classes(f"{setting('teacher')} '{found.name}'", found.data.classes, classes)
+    _check_classes(_shown(found.name), found.data.classes, classes)
     size = found.architecture.resolution
     return Teacher(found.model(), found.data.mean, found.data.std, size, len(classes), device)
 
@@ -97,8 +104,7 @@ def timm_teacher(name: str, classes: tuple[str, ...], *, device: torch.device) -
     """A pretrained network of timm as a teacher, which may have to be downloaded; see `load_teacher`."""
     from bft_nas.training.teacher import Teacher
 
-    shown = f"{setting('teacher')} '{TIMM}{one_line(name)[:80]}'"
-    require("timm", shown)
+    shown = _shown(f"{TIMM}{name}")
     try:
         import timm
         from timm.data import resolve_model_data_config
@@ -131,6 +137,10 @@ def _classes_of_timm(model: Any) -> tuple[str, ...] | None:
         return tuple(map(str, named))
     subset = infer_imagenet_subset(model)
     return tuple(ImageNetInfo(subset).label_names()) if subset else None
+
+
+def _shown(name: str) -> str:
+    return f"{setting('teacher')} '{one_line(name)[:80]}'"
 
 
 def _check_classes(shown: str, known: tuple[str, ...], classes: tuple[str, ...]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.evaluation import evaluated, kept_evaluation
 from bft_nas.api.sources import Source, architecture_of, source_of
-from bft_nas.api.teachers import WEIGHT, load_teacher, place_of, trained_teacher
-from bft_nas.api.teaching import is_complete, teacher_source, teaching_of
+from bft_nas.api.teachers import WEIGHT, check_found, load_teacher, place_of, trained_teacher
+from bft_nas.api.teaching import Teaching, is_complete, teacher_source, teaching_of
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_options import OF_RAY, RETRIES, TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
@@ -37,7 +38,6 @@ from bft_nas.data.dataset import (
     with_margin,
 )
 from bft_nas.data.division import same_names
-from bft_nas.network import Architecture
 from bft_nas.record import DataFacts
 from bft_nas.record.trained import TRAINING_FILE, Evaluation, check_new, is_trained
 from bft_nas.training.plans import Plan, load_plan, plan_for
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from bft_nas.engines.ray_train import Cluster
     from bft_nas.training.processes import Processes
     from bft_nas.training.recipe import Precision
+    from bft_nas.training.teacher import Teacher
 
 KEPT_GIVEN = ("resume", "data", "trained", "runs", "max_unreadable", "engine", *OF_RAY)
 """The options that go with a training that there is already."""
@@ -187,83 +188,117 @@ def _begun(
 ) -> Iterator[Work]:
     """A new training, and that of its teacher before it where there is one."""
     chosen = teacher_source(what, source, options)
+    name = options.name or source.name
+    # All that was named comes before the images, which may take minutes to be decoded.
+    check_new(name, options.trained)
+    named = _named_plan(options)
+    if chosen is None and options.teacher is not None:
+        check_found(options.teacher, trained=options.trained)
     dataset = _load(source, options)
     architecture = architecture_of(source, options, dataset)
     images = on_device(dataset)
     on_gpu = cluster.share.gpus > 0 if cluster is not None else images.device.type == "cuda"
     count = count_of(processes, cluster)
-    plan, protocol = _planned(dataset, options, on_gpu, count)
-    name = options.name or source.name
-    check_new(name, options.trained)
-    teacher = teaching = place = None
-    if chosen is not None:
-
-        def load(resolution: int) -> Images:
-            same = resolution == source.resolution
-            return images if same else on_device(_load(replace(source, resolution=resolution), options))
-
-        teaching = teaching_of(name, chosen, protocol, images, options, load)
-        place = str((options.trained / teaching.name).absolute())
-        if teaching.known is not None and is_complete(teaching.known):
-            teacher = trained_teacher(teaching.known, dataset.classes, device=images.device)
-        else:
-            _check_alone(processes)
-    elif options.teacher is not None:
-        teacher = load_teacher(
-            options.teacher, dataset.classes, trained=options.trained, device=images.device
-        )
-        place = place_of(options.teacher, options.trained)
-    elif protocol.recipe.distillation:
-        raise UserError(f"recipe {plan.name}: distillation without a teacher; expected {setting('teacher')}")
-    if place is not None:
+    plan = named or plan_for(len(dataset.train.labels))
+    protocol = _protocol(dataset, plan, options, on_gpu, count)
+    taught = _teacher_for(name, source, chosen, protocol, images, options, processes)
+    if taught.place is not None:
         weight = protocol.recipe.distillation or WEIGHT
         protocol = replace(protocol, recipe=replace(protocol.recipe, distillation=weight))
-
-    def make(name: str, network: Architecture, by: Protocol, on: Images, said: str, **of: Any) -> Trained:
-        data = DataFacts(on.dataset.classes, on.mean, on.std, on.dataset.notes, on.dataset.left_out)
-        return Trained.create(
-            name,
-            network,
-            by,
-            source=said,
-            data=anchored(options.data or source.data),
-            facts=data,
-            plan=plan.name,
-            command=command,
-            trained=options.trained,
-            **of,
-        )
-
+    where = anchored(options.data or source.data)
+    create = partial(Trained.create, data=where, plan=plan.name, command=command, trained=options.trained)
     with ExitStack() as stack:
-        first = None
-        if teaching is not None and teacher is None:
-            begun = teaching.known or make(
-                teaching.name, teaching.architecture, teaching.protocol, teaching.images, teaching.said
+        first, own = None, taught.training
+        if own is not None and taught.teacher is None:
+            begun = own.known or create(
+                own.name, own.architecture, own.protocol, source=own.said, facts=_facts(own.images)
             )
             stack.enter_context(begun.at_work())
-            where = anchored(options.data or source.data)
-            first = Work(begun, teaching.images, where, None, processes, cluster)
-        made = make(
+            first = Work(begun, own.images, where, None, processes, cluster)
+        made = create(
             name,
             architecture,
             protocol,
-            images,
-            source.said,
-            teacher=place,
-            teacher_first=teaching is not None,
-            teacher_digest=None if teacher is None else teacher.digest,
+            source=source.said,
+            facts=_facts(images),
+            teacher=taught.place,
+            teacher_first=own is not None,
+            teacher_digest=None if taught.teacher is None else taught.teacher.digest,
             launch=processes.launch,
         )
         stack.enter_context(made.at_work())
-        work = Work(made, images, made.facts["data"], teacher, processes, cluster, first)
+        work = Work(made, images, made.facts["data"], taught.teacher, processes, cluster, first)
         work.announce(given)
         yield work
 
 
-def _planned(dataset: Dataset, options: TrainingOptions, on_gpu: bool, count: int) -> tuple[Plan, Protocol]:
-    """The recipe's file, and what the options and the device make of it, for so many processes."""
-    plan = plan_for(len(dataset.train.labels)) if options.recipe is None else load_plan(str(options.recipe))
-    protocol = _protocol(dataset, options, plan.epochs, plan.batch_size)
+@dataclass(frozen=True)
+class _Taught:
+    """By whom a network is taught, if by anybody."""
+
+    place: str | None = None
+    """Where that one is."""
+    teacher: Teacher | None = None
+    """None where it is yet to be trained."""
+    training: Teaching | None = None
+    """Its own, of one out of a search."""
+
+
+def _teacher_for(
+    name: str,
+    source: Source,
+    chosen: Source | None,
+    protocol: Protocol,
+    images: Images,
+    options: TrainingOptions,
+    processes: Processes,
+) -> _Taught:
+    """The teacher that is asked for, or the ``chosen`` one out of a search; see `teaching_of`."""
+    classes, device = images.dataset.classes, images.device
+    if chosen is None:
+        if options.teacher is None:
+            return _Taught()
+        ready = load_teacher(options.teacher, classes, trained=options.trained, device=device)
+        return _Taught(place_of(options.teacher, options.trained), ready)
+
+    def load(resolution: int) -> Images:
+        same = resolution == source.resolution
+        return images if same else on_device(_load(replace(source, resolution=resolution), options))
+
+    training = teaching_of(name, chosen, protocol, images, options, load)
+    place, known = str((options.trained / training.name).absolute()), training.known
+    if known is not None and is_complete(known):
+        return _Taught(place, trained_teacher(known, classes, device=device), training)
+    _check_alone(processes)
+    return _Taught(place, None, training)
+
+
+def _facts(images: Images) -> DataFacts:
+    of = images.dataset
+    return DataFacts(of.classes, images.mean, images.std, of.notes, of.left_out)
+
+
+def _named_plan(options: TrainingOptions) -> Plan | None:
+    """The recipe that is asked for by name; UserError for what no images would mend."""
+    plan = None if options.recipe is None else load_plan(options.recipe)
+    batch = options.batch_size or (2 if plan is None else plan.batch_size)
+    if batch < 2:
+        raise UserError(f"{setting('batch_size')} {batch}: a single image has no spread for batch norm")
+    if plan is not None and plan.recipe.distillation and options.teacher is None:
+        raise UserError(f"recipe {plan.name}: distillation without a teacher; expected {setting('teacher')}")
+    return plan
+
+
+def _protocol(dataset: Dataset, plan: Plan, options: TrainingOptions, on_gpu: bool, count: int) -> Protocol:
+    """What the options and the device make of a recipe's file, for so many processes."""
+    protocol = Protocol.of(
+        dataset,
+        1,
+        epochs=options.epochs or plan.epochs,
+        batch_size=min(options.batch_size or plan.batch_size, len(dataset.train.labels)),
+        seed=options.seed,
+        norm_images=2048,
+    )
     recipe = replace(
         plan.recipe,
         precision=options.precision or plan.precision or ("bfloat16" if on_gpu else "float32"),
@@ -279,7 +314,7 @@ def _planned(dataset: Dataset, options: TrainingOptions, on_gpu: bool, count: in
             "into single images; expected 2 or more a part"
         )
     check_shares(protocol, count)
-    return plan, protocol
+    return protocol
 
 
 def _check_alone(processes: Processes) -> None:
@@ -358,16 +393,6 @@ def _load(source: Source, options: TrainingOptions) -> Dataset:
         raise UserError(f"{setting('data')} '{data}': one image to train on; expected 2 or more")
     check_test(data)
     return dataset
-
-
-def _protocol(dataset: Dataset, options: TrainingOptions, epochs: int, batch_size: int) -> Protocol:
-    batch = options.batch_size or batch_size
-    if batch < 2:
-        raise UserError(f"{setting('batch_size')} {batch}: a single image has no spread for batch norm")
-    batch = min(batch, len(dataset.train.labels))
-    return Protocol.of(
-        dataset, 1, epochs=options.epochs or epochs, batch_size=batch, seed=options.seed, norm_images=2048
-    )
 
 
 def _cluster(options: TrainingOptions, processes: Processes) -> AbstractContextManager[Cluster | None]:

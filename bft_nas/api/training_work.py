@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.evaluation import evaluated, unreadable_of
-from bft_nas.api.teachers import check_teacher, load_teacher, trained_teacher
+from bft_nas.api.teachers import check_found, check_teacher, load_teacher, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_progress import Silent, TrainingWatcher
@@ -190,12 +190,13 @@ def resumed(
     Raises:
         UserError: images or teacher are not what they were.
     """
+    name, place = trained.facts["teacher"], Path(given.get("trained") or TRAINED)
+    if taught := name is not None and not trained.finished:
+        # Before the images are decoded, which takes its time.
+        check_found(name, trained=place)
     (images, data), teacher = images_of(trained, given), None
-    if trained.facts["teacher"] is not None and not trained.finished:
-        place = Path(given.get("trained") or TRAINED)
-        teacher = load_teacher(
-            trained.facts["teacher"], trained.data.classes, trained=place, device=images.device
-        )
+    if taught:
+        teacher = load_teacher(name, trained.data.classes, trained=place, device=images.device)
         check_teacher(trained, teacher)
     return Work(trained, images, data, teacher, processes, cluster)
 

@@ -56,6 +56,11 @@ def refused(capsys: pytest.CaptureFixture[str], *line: str) -> str:
     return err.removeprefix("bft-nas: error: ").rstrip("\n")
 
 
+def decoded(*arguments: object, **options: object) -> None:
+    """In the place of what decodes images, where it is not to be reached."""
+    pytest.fail("the images are decoded first")
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
@@ -141,6 +146,42 @@ def test_a_recipe_with_what_none_has(
 ) -> None:
     (place / "own.yaml").write_text(content)
     assert refused(capsys, *TINY, "--data", "photos", "--recipe", "own.yaml").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--recipe", "nosuch"), "--recipe 'nosuch': not found; expected "),
+        (("--teacher", "nosuch"), "--teacher 'nosuch': not found; expected a trained network"),
+        (("--name", "a/b"), "--name 'a/b': expected the name of a folder"),
+        (("--name", "taken"), "'trained/taken': there is one already; expected a new --name"),
+        (("--batch-size", "1"), "--batch-size 1: a single image has no spread"),
+        (("--recipe", "taught.yaml"), "recipe taught: distillation without a teacher; expected --teacher"),
+    ],
+)
+def test_what_is_wrong_without_the_images_is_said_before_they_are_decoded(
+    given: Sequence[str],
+    said: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (place / "trained" / "taken").mkdir(parents=True)
+    (place / "taught.yaml").write_text("epochs: 1\nbatch_size: 8\nrecipe: {distillation: 0.5}\n")
+    monkeypatch.setattr("bft_nas.api.training.load_dataset", decoded)
+    assert refused(capsys, *TINY, "--data", "photos", *given).startswith(said)
+
+
+def test_a_teacher_that_is_gone_is_missed_before_the_images_are_decoded(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *TINY, "--data", "photos", "--name", "teacher"]) == 0
+    assert main(["train", *TINY, "--data", "photos", "--name", "pupil", "--teacher", "teacher"]) == 0
+    capsys.readouterr()
+    (place / "trained" / "pupil" / "last.safetensors").unlink()
+    (place / "trained" / "teacher").rename(place / "trained" / "moved")
+    monkeypatch.setattr("bft_nas.api.training_work.load_dataset", decoded)
+    assert refused(capsys, "--resume", "pupil").startswith(f"--teacher '{place}/trained/teacher': not found;")
 
 
 def test_a_teacher_with_other_classes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
