@@ -199,7 +199,7 @@ def tiny_settings(**changes: object) -> Settings:
         "budgets": (3_000_000,),
         "space": "tiny",
         "resolutions": (64, 96),
-        "classes": 0,
+        "classes": 1000,
         "data": "fashion-mnist",
         "images": 300,
         "epochs": 1,

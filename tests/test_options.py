@@ -131,7 +131,7 @@ def test_what_was_a_traceback_is_a_line(place: Place, line: list[str], message: 
 def test_a_budget_above_all_networks_is_refused_with_the_range(place: Place, flops: str) -> None:
     line = dict(BASE) | {"--flops": flops}
     err = refused(place, "search", *(part for pair in line.items() for part in pair if part))
-    assert "outside the MAC range of space 'tiny' at 64x64 to 96x96 and 1000 classes; expected " in err
+    assert "outside the MAC range of space 'tiny' at 64x64 to 96x96 and 10 classes; expected " in err
     assert len(err) < 200
 
 

@@ -13,7 +13,7 @@ from bft_nas.api.run import Run
 from bft_nas.api.work import Say, Work
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.options import check_keywords, options_of
-from bft_nas.data.dataset import is_there
+from bft_nas.data.dataset import SMALL_SIDE, is_there
 from bft_nas.data.sides import side_of
 from bft_nas.engines.choice import MakeEngine, WorkersUnder, choose_engine
 from bft_nas.engines.options import EngineOptions
@@ -22,8 +22,8 @@ from bft_nas.record.storage import check_database
 from bft_nas.searching import loop
 from bft_nas.space.space import SearchSpace
 
-SMALL_SPACE, SMALL_SIDE = "tiny", 96
-"""The space of images up to so many pixels a side, unless another one is named."""
+SMALL_SPACE = "tiny"
+"""The space of small images, unless another one is named."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def open_work(given: Mapping[str, Any], *, say: Say, command: str = "") -> Itera
     space = SearchSpace.load(settings.space, resolutions=settings.resolutions or None)
     if settings.fusion is not None:
         space = space.restricted(fusion=settings.fusion)
-    prepared = loop.prepare(settings, space, stands_in=settings.space != SMALL_SPACE)
+    prepared = loop.prepare(settings, space)
     for budget in settings.budgets:
         prepared.space.check_reached(budget)
     dataset, images = prepared.images.dataset, prepared.images

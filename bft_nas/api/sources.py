@@ -102,7 +102,8 @@ def architecture_of(source: Source, options: TrainingOptions, dataset: Dataset) 
     own = len(dataset.classes)
     found = source.architecture
     if found is None:
-        classes = options.classes or deployment_classes(options.data or source.data, own)
+        data, side = options.data or source.data, source.resolution
+        classes = options.classes or deployment_classes(data, own, side=side)
         budget, name = options.flops or 0, source.said.partition(" ")[0]
         scaled = partial(widest, name, resolution=source.resolution, classes=classes)
         made = scaled(budget)

@@ -41,6 +41,7 @@ from bft_nas.data.summary import digest_of
 __all__ = [
     "EXTENSIONS",
     "FASHION_MNIST_CLASSES",
+    "SMALL_SIDE",
     "SOURCES",
     "Dataset",
     "Images",
@@ -64,8 +65,10 @@ SOURCES = (
     "or hf:NAME"
 )
 BENCHMARKS = ("fashion-mnist", "cifar10")
-"""Data that stands in for ImageNet, whose networks are counted with ImageNet's classes."""
+"""Data that stands in for ImageNet; see `deployment_classes`."""
 IMAGENET_CLASSES = 1000
+SMALL_SIDE = 96
+"""Pixels up to which an image is small: networks for it compare with none of ImageNet's."""
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -180,9 +183,15 @@ def is_there(source: str) -> bool:
         return False
 
 
-def deployment_classes(source: str, own: int) -> int:
-    """How many classes a network for a source is made for: those of ImageNet at the benchmarks, elsewhere its own."""
-    return IMAGENET_CLASSES if source.partition("=")[0] in BENCHMARKS else own
+def deployment_classes(source: str, own: int, *, side: int) -> int:
+    """How many classes a network for a source is made for, at a deployment resolution of so many pixels at most.
+
+    Those of ImageNet at the benchmarks; elsewhere, and for small images, the source's own.
+
+    >>> [deployment_classes("cifar10", 10, side=side) for side in (96, 128)]
+    [10, 1000]
+    """
+    return IMAGENET_CLASSES if side > SMALL_SIDE and source.partition("=")[0] in BENCHMARKS else own
 
 
 def is_of_arrays(source: str) -> bool:

@@ -85,7 +85,7 @@ class Settings:
         kept=True,
     )
     classes: int = option(
-        "classes at deployment (default: 1000 for fashion-mnist and cifar10, else the data's own)",
+        "classes at deployment (default: 1000 for fashion-mnist and cifar10 above 96 pixels, else the data's own)",
         kind=POSITIVE,
         default=0,
         kept=True,

@@ -114,13 +114,10 @@ def check_names(settings: Settings) -> None:
         raise UserError(f"{setting('eta')} 1: expected 2 or more, as only the best 1/eta are trained on")
 
 
-def prepare(
-    settings: Settings, space: SearchSpace, recipe: Recipe | None = None, *, stands_in: bool = True
-) -> Prepared:
+def prepare(settings: Settings, space: SearchSpace, recipe: Recipe | None = None) -> Prepared:
     """Load the data and check that budgets, classes and space go together.
 
-    ``classes`` of 0 in the settings stands for ImageNet's at the benchmarks, where they are to stand in for it, and for
-    the data's own otherwise;
+    ``classes`` of 0 in the settings stands for `bft_nas.data.dataset.deployment_classes`,
     ``proxy_divisor`` of 0 for `bft_nas.training.protocol.default_divisor`, ``confirm_divisor`` of 0 for
     `bft_nas.training.confirmation.nearer_divisor`, and one above that of the proxy for that. A resumed run keeps its
     recipe, whatever today's is; the precision is the device's.
@@ -154,7 +151,7 @@ def prepare(
             f"for batch norm; expected 2 or more"
         )
     own = len(dataset.classes)
-    classes = settings.classes or (deployment_classes(settings.data, own) if stands_in else own)
+    classes = settings.classes or deployment_classes(settings.data, own, side=max(space.resolutions))
     if classes < own:
         raise UserError(f"{setting('classes')} {classes}: the data has {own} classes; expected {own} or more")
     space = replace(space, classes=classes)

@@ -17,9 +17,12 @@ import bft_nas
 import bft_nas.api.work
 from bft_nas.api.opening import open_finished, open_work
 from bft_nas.api.request import RunOptions
+from bft_nas.api.sources import architecture_of, source_of
+from bft_nas.api.training_options import TrainingOptions
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.core.options import options_of
+from bft_nas.data.dataset import SMALL_SIDE, load_dataset
 from bft_nas.engines.options import EngineOptions
 from bft_nas.record import Candidate
 from bft_nas.record.confirmations import aside
@@ -180,6 +183,21 @@ def test_nobody_joins_a_run_for_which_more_is_trained(tmp_path: Path) -> None:
             again.members.joined(alone=False),
         ):
             pass
+
+
+@pytest.mark.parametrize("side", [64, SMALL_SIDE, 128])
+def test_a_space_has_the_same_classes_by_name_and_by_path(side: int, tmp_path: Path) -> None:
+    counted = {}
+    for space in ("tiny", ROOT / "search_spaces/tiny.yaml"):
+        given = SMALL | {"flops": "20M", "space": space, "resolution": side, "runs": tmp_path}
+        with open_work(given, say=lambda text: None) as work:
+            counted[str(space)] = work.run.settings.classes
+    assert set(counted.values()) == {1000 if side > SMALL_SIDE else 10}
+    trained = TrainingOptions.of({"flops": "20M", "resolution": side})
+    reference = source_of("mobilenet_v2", trained)
+    data = load_dataset("fashion-mnist", size=28, images=64)
+    assert {architecture_of(reference, trained, data).classes} == set(counted.values())
+    assert f"above {SMALL_SIDE} pixels" in options_of(Settings)["classes"].help
 
 
 @pytest.mark.parametrize(("divisor", "offered"), [(1, True), (2, False)])
