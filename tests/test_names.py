@@ -17,6 +17,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import bft_nas
 from bft_nas.api.teachers import load_teacher
 from bft_nas.core.errors import RunError, UserError, printable
 from bft_nas.dashboard._runs import Runs
@@ -223,8 +224,11 @@ def test_a_command_that_is_told_can_be_typed_as_it_stands(name: str, tmp_path: P
     for caught in (taken, unfinished):
         assert name in shlex.split(str(caught.value).partition("; expected ")[2])
     end(network)
-    (command,) = re.findall("`(bft-nas export .*)`", card_of(network))
-    assert shlex.split(command) == ["bft-nas", "export", f"trained/{name}", "-o", name]
+    card = card_of(network)
+    (command,) = re.findall("`(bft-nas export .*)`", card)
+    assert shlex.split(command) == ["bft-nas", "export", str(network.folder), "-o", name]
+    (opened,) = re.findall("trained = (.*)", card)
+    assert eval(opened, {"bft_nas": bft_nas}).facts == network.facts
 
 
 @given(st.text())

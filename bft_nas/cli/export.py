@@ -15,8 +15,10 @@ from bft_nas.cli.options import (
     add_candidate,
     add_command,
     add_runs_folder,
+    add_trained_folder,
     path,
     runs_folder,
+    trained_folder,
 )
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.units import format_bytes, format_macs, format_pixels
@@ -57,6 +59,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
         help="and their files of int8, from ranges of training images",
     )
     add_runs_folder(parser)
+    add_trained_folder(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,10 +74,14 @@ def run(options: argparse.Namespace) -> int:
     runtimes = checked_runtimes(options.runtimes)
     if options.int8:
         checked_int8(runtimes)
-    if is_trained(options.run) and not (runs_folder(options) / options.run / RUN_FILE).is_file():
+    place = trained_folder(options)
+    if (
+        is_trained(options.run, trained=place)
+        and not (runs_folder(options) / options.run / RUN_FILE).is_file()
+    ):
         if options.candidate is not None:
             raise UserError(f"{setting('candidate')}: goes with a run; '{options.run}' is a trained network")
-        trained = open_trained(options.run)
+        trained = open_trained(options.run, trained=place)
         trained.weights()
         console.print(f"{trained.name}: {trained.facts['network']}", highlight=False, markup=False)
         if not trained.finished:

@@ -58,7 +58,9 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
 
 def card_of(trained: Trained) -> str:
     """The card's text."""
-    export = f"bft-nas export {shlex.quote(f'trained/{trained.name}')} -o {shlex.quote(trained.name)}"
+    # As a path: it is not told where trained networks are.
+    folder = str(trained.folder)
+    export = f"bft-nas export {shlex.quote(folder)} -o {shlex.quote(trained.name)}"
     table = "\n".join(f"| {name} | {value} |" for name, value in facts_of_trained(trained))
     return f"""---
 {yaml.safe_dump(_front_matter(trained), sort_keys=False).strip()}
@@ -77,7 +79,7 @@ and numpy alone.
 ```python
 import bft_nas
 
-trained = bft_nas.open_trained("{trained.name}")
+trained = bft_nas.open_trained({json.dumps(folder, ensure_ascii=False)})
 model = trained.model()  # a torch.nn.Module in eval mode
 classes = trained.data.classes
 ```
