@@ -45,12 +45,12 @@ class _Source:
 
 def measure_latency(
     *what: str | Path,
-    runtimes: Sequence[str] = (),
-    threads: Sequence[int] = (1,),
+    runtimes: str | Sequence[str] = (),
+    threads: int | Sequence[int] = (1,),
     queries: int = QUICK.queries,
     seconds: float = QUICK.seconds,
-    runs: Path = RUNS,
-    trained: Path = TRAINED,
+    runs: str | Path = RUNS,
+    trained: str | Path = TRAINED,
     watcher: Watcher = lambda text, part: None,
 ) -> list[Measured]:
     """Measure networks in turns, one image at a time, as ``bft-nas latency`` does, and keep what came of it.
@@ -58,9 +58,9 @@ def measure_latency(
     Args:
         what: runs, of which the front, the references and what was confirmed are measured, trained networks, and
             exports, or files of these; by name or path.
-        runtimes: ``pytorch`` and names of `bft_nas.export.runtimes.RUNTIMES`; by default ONNX Runtime where it is
-            installed. A file is run by its own.
-        threads: numbers of threads.
+        runtimes: ``pytorch`` or a name of `bft_nas.export.runtimes.RUNTIMES`, or several; by default ONNX Runtime
+            where it is installed. A file is run by its own.
+        threads: a number of threads, or several.
         queries: of each network at least; the rule of MLPerf has 1,024.
         seconds: in queries of each network at least.
         runs: where runs are.
@@ -74,14 +74,13 @@ def measure_latency(
 
     >>> [each.latency.text for each in measure_latency("mobile-50M")]  # doctest: +SKIP
     """
-    names = checked_names(runtimes) or (default_runtime(),)
-    sources = [_source(str(each), runs, trained, names if runtimes else ()) for each in dict.fromkeys(what)]
+    asked = checked_names([runtimes] if isinstance(runtimes, str) else runtimes)
+    names, counts = asked or (default_runtime(),), [threads] if isinstance(threads, int) else threads
+    sources = [_source(str(each), Path(runs), Path(trained), asked) for each in dict.fromkeys(what)]
     from bft_nas.latency.measure import measure
 
     subjects = [subject for source in sources for subject in source.subjects]
-    measured = measure(
-        subjects, names, tuple(dict.fromkeys(threads)), Rule(queries, seconds), watcher=watcher
-    )
+    measured = measure(subjects, names, tuple(dict.fromkeys(counts)), Rule(queries, seconds), watcher=watcher)
     for source in sources:
         own = {id(subject) for subject in source.subjects}
         source.keep([each.latency for each in measured if id(each.subject) in own])
