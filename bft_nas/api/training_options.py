@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.extras import require
-from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, SWITCH, option, values_of
+from bft_nas.core.options import BUDGETS, NATURAL, PLACE, POSITIVE, RESOLUTION, SWITCH, option, values_of
 from bft_nas.training.recipe import Precision
 
 OF_RAY = ("workers", "retries", "ray_address", "ray_storage")
@@ -28,7 +28,7 @@ class TrainingOptions:
         kind=BUDGETS,
         default=(),
     )
-    resolution: int | None = option("of a reference in pixels (default: 224)", kind=POSITIVE)
+    resolution: int | None = option("of a reference in pixels (default: 224)", kind=RESOLUTION)
     classes: int | None = option("of a reference (default: as in a search)", kind=POSITIVE)
     data: str | None = option(
         "fashion-mnist, cifar10, cifar10=FOLDER, a folder of class folders, a .npz or hf:NAME (default: the run's)",

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from bft_nas.core.errors import UserError, near, one_line, setting
-from bft_nas.core.units import parse_duration, parse_macs, parse_milliseconds, parse_resolutions
+from bft_nas.core.units import (
+    LEAST_SIDE,
+    MOST_SIDE,
+    parse_duration,
+    parse_macs,
+    parse_milliseconds,
+    parse_resolutions,
+)
 
 _OPTION = "option"
 _Given = ParamSpec("_Given")
@@ -110,16 +117,16 @@ def _number(value: Any) -> float:
     return float(_converter(_is_number, float)(value))
 
 
-def _whole(least: int) -> Kind:
-    expected = f"a whole number of {least} or more"
+def _whole(least: int, most: int = 2**31 - 1, expected: str = "") -> Kind:
+    expected = expected or f"a whole number of {least} or more"
 
     def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) < 2**31:
+        if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= most:
             raise UserError(f"'{text[:40]}': expected {expected}")
         return int(text)
 
     def fits(value: Any) -> bool:
-        return _is_number(value) and least <= value < 2**31 and value == int(value)
+        return _is_number(value) and least <= value <= most and value == int(value)
 
     return Kind(expected, _converter(fits, int), read)
 
@@ -200,6 +207,7 @@ SECONDS = Kind("a time such as 30m, or a number of seconds", _seconds)
 MILLISECONDS = Kind("milliseconds such as 3ms, or 0.5", _milliseconds)
 TIMEOUT = Kind(SECONDS.expected, _timeout, _read_timeout)
 BUDGETS = Kind("a number of MACs such as 50M, or several", _budgets)
+RESOLUTION = _whole(LEAST_SIDE, MOST_SIDE, f"pixels from {LEAST_SIDE} to {MOST_SIDE}, such as 224")
 RESOLUTIONS = Kind("a number of pixels such as 224, or several", _resolutions)
 
 

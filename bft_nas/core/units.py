@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from bft_nas.core.errors import UserError, one_line, setting
 
+LEAST_SIDE, MOST_SIDE = 8, 2048
+"""Pixels of an image that a network is made for, from and to."""
+
 _MACS = re.compile(r"(\d+\.?\d*|\.\d+)(?:[eE]\+?(\d{1,2}))?\s*([kKmMgG]?)")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _MILLISECONDS = re.compile(r"(\d+\.?\d*|\.\d+)\s*(?:ms)?", re.IGNORECASE)
@@ -193,15 +196,16 @@ def format_pixels(height: int, width: int = 0) -> str:
 
 
 def parse_resolutions(text: str) -> tuple[int, ...]:
-    """Sides of images in pixels, 8 to 2048, smallest first; UserError for anything else.
+    """Sides of images in pixels, smallest first; UserError for anything else.
 
     >>> parse_resolutions("160,128")
     (128, 160)
     """
     parts = text.split(",")
-    if not all(re.fullmatch("[0-9]{1,4}", part) and 8 <= int(part) <= 2048 for part in parts):
+    if not all(re.fullmatch("[0-9]{1,4}", part) and LEAST_SIDE <= int(part) <= MOST_SIDE for part in parts):
         raise UserError(
-            f"{setting('resolution')} {one_line(text)[:40]}: expected pixels from 8 to 2048, such as 224 or 128,160"
+            f"{setting('resolution')} {one_line(text)[:40]}: expected pixels from {LEAST_SIDE} to {MOST_SIDE}, "
+            f"such as 224 or 128,160"
         )
     return tuple(sorted({int(part) for part in parts}))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import expanded, is_folder
+from bft_nas.core.units import LEAST_SIDE
 from bft_nas.data import cifar10 as _cifar10
 from bft_nas.data import npz as _npz
 from bft_nas.data.decode import EXTENSIONS
@@ -35,7 +36,6 @@ from bft_nas.data.folder import (
 )
 from bft_nas.data.hub import PREFIX, has_hub_test, load_hub, load_hub_test, load_hub_training, place_of
 from bft_nas.data.keeping import Room
-from bft_nas.data.npz import SMALLEST_SIDE
 from bft_nas.data.summary import digest_of
 
 __all__ = [
@@ -275,8 +275,8 @@ def with_margin(resolution: int) -> int:
 
 
 def _check_size(size: int) -> None:
-    if size < SMALLEST_SIDE:
-        raise UserError(f"size={size}: expected at least {SMALLEST_SIDE} pixels")
+    if size < LEAST_SIDE:
+        raise UserError(f"size={size}: expected at least {LEAST_SIDE} pixels")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bft_nas.core.errors import UserError
+from bft_nas.core.units import LEAST_SIDE
 from bft_nas.data.labels import Coding, values_of
 from bft_nas.data.pixels import EXPECTED, Extent, scaling, to_bytes
 
@@ -20,12 +21,10 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Part = tuple[Pixels, Labels]
 
-SMALLEST_SIDE = 8
-
 _CHANNELS = (1, 3, 4)
 _EXPECTED_SHAPE = (
     "expected (n, h, w) or (n, h, w, channels) or (n, channels, h, w) with n at least 1, 1, 3 or 4 channels, "
-    f"h and w at least {SMALLEST_SIDE}"
+    f"h and w at least {LEAST_SIDE}"
 )
 
 Keys = tuple[str, str]
@@ -187,7 +186,7 @@ def _images(path: Path, arrays: Mapping[str, object], key: str, notes: list[str]
     if last not in _CHANNELS and first in _CHANNELS:
         pixels = np.moveaxis(pixels, 1, 3)
         notes.append("channels come first in the file")
-    usable = pixels.ndim == 4 and pixels.shape[3] in _CHANNELS and min(pixels.shape[1:3]) >= SMALLEST_SIDE
+    usable = pixels.ndim == 4 and pixels.shape[3] in _CHANNELS and min(pixels.shape[1:3]) >= LEAST_SIDE
     if not usable or not len(pixels):
         raise UserError(f"{path}: {key} has shape {images.shape}; {_EXPECTED_SHAPE}")
     if pixels.shape[3] == 4:

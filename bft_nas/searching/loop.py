@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import bft_nas.training.loop
 from bft_nas.core.errors import RunError, UserError, setting
+from bft_nas.core.units import LEAST_SIDE
 from bft_nas.data.dataset import anchored, deployment_classes, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
@@ -29,8 +30,6 @@ from bft_nas.training.recipe import Precision, Recipe
 if TYPE_CHECKING:
     from bft_nas.training.curve import Curve, Epoch
 
-LEAST_PIXELS = 8
-"""A side of an image to train on."""
 REPEATS_IN_A_ROW = 200
 """After so many proposals that were all evaluated before, the space is taken to be exhausted."""
 ALIKE_IN_A_ROW = 5
@@ -136,10 +135,10 @@ def prepare(settings: Settings, space: SearchSpace, recipe: Recipe | None = None
     divisor = settings.proxy_divisor or default_divisor(space.resolutions)
     nearer = settings.confirm_divisor or nearer_divisor(divisor, max(settings.budgets))
     for name, each in (("proxy_divisor", divisor), ("confirm_divisor", nearer)):
-        if min(space.resolutions) < LEAST_PIXELS * each:
+        if min(space.resolutions) < LEAST_SIDE * each:
             raise UserError(
                 f"{setting(name)} {each}: leaves {min(space.resolutions) / each:.2g} of "
-                f"{min(space.resolutions)} pixels; expected at most {min(space.resolutions) // LEAST_PIXELS}"
+                f"{min(space.resolutions)} pixels; expected at most {min(space.resolutions) // LEAST_SIDE}"
             )
     largest = round(max(space.resolutions) / divisor)
     dataset = load_dataset(

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.units import LEAST_SIDE, MOST_SIDE
 from bft_nas.network.blocks import (
     BLOCKS,
     KERNEL,
@@ -199,7 +200,7 @@ def parse_space(text: str, where: str, family_text: Callable[[str], str | None])
 
 
 def _shared(reader: _Reader) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    resolution = reader.choice("resolution", whole(8, 2048), 224)
+    resolution = reader.choice("resolution", whole(LEAST_SIDE, MOST_SIDE), 224)
     return resolution, reader.choice("budget_share", number(0.05, 1), 1.0)
 
 

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bft_nas.api.training_options import TrainingOptions
 from bft_nas.core.errors import UserError
 from bft_nas.core.options import options_of
 from bft_nas.record.settings import Settings
 
 OPTIONS = options_of(Settings)
+TRAINING = options_of(TrainingOptions)["resolution"]
 
 plain = (
     st.none()
@@ -46,6 +48,18 @@ def test_no_number_without_an_end_is_a_number_of_trials(value: float) -> None:
 def test_of_several_budgets_the_whole_is_named(text: str) -> None:
     with pytest.raises(UserError, match=f"^flops {text}: expected a number of MACs above zero"):
         OPTIONS["flops"].convert(text)
+
+
+@given(st.integers(-1, 3000))
+def test_a_training_has_the_resolutions_of_a_search(side: int) -> None:
+    ways: list[tuple[Any, Any]] = [(side, TRAINING.convert), (str(side), TRAINING.kind.read)]
+    for value, convert in ways:
+        if 8 <= side <= 2048:
+            assert (convert(value),) == OPTIONS["resolution"].convert(value) == (side,)
+            continue
+        for refused in (convert, OPTIONS["resolution"].convert):
+            with pytest.raises(UserError, match="expected pixels from 8 to 2048, such as 224"):
+                refused(value)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
