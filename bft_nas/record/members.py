@@ -45,10 +45,11 @@ class Members:
             lock = (self.folder / ".lock").open("w")
         with lock:
             if not locks(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-                join = setting("join")
-                other = f"another search is working on it; expected its end, or search {join} to share it"
-                ending = "its references are being trained; expected their end"
-                raise UserError(f"run '{self.folder.name}': {other if alone else ending}")
+                what = "another process trains more for it; expected its end"
+                if alone and self._can_be_shared(lock):
+                    join = setting("join")
+                    what = f"another search is working on it; expected its end, or search {join} to share it"
+                raise UserError(f"run '{self.folder.name}': {what}")
             if not shut:
                 fcntl.flock(lock, fcntl.LOCK_SH)
             self.me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -99,6 +100,14 @@ class Members:
                 return True
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             return False
+
+    def _can_be_shared(self, lock: IO[str]) -> bool:
+        """Whether a process that does not ask to be alone could join now."""
+        # In turn: whoever is about to leave must not take this look for a member.
+        with self.turn():
+            shared = locks(lock, fcntl.LOCK_SH)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        return shared
 
     def _file(self, member: str) -> Path:
         return self.folder / ".members" / member

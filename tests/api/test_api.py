@@ -179,7 +179,7 @@ def test_nobody_joins_a_run_for_which_more_is_trained(tmp_path: Path) -> None:
     with open_finished(bft_nas.open_run(run.folder), {"workers": 1}):
         again = bft_nas.open_run(run.folder)
         with (
-            pytest.raises(UserError, match="its references are being trained"),
+            pytest.raises(UserError, match="another process trains more for it"),
             again.members.joined(alone=False),
         ):
             pass

@@ -26,6 +26,7 @@ with members.joined(alone=False):
     time.sleep(600)
 """
 
+MORE = "another process trains more for it; expected its end$"
 Start = Callable[[], tuple["subprocess.Popen[str]", str]]
 
 
@@ -109,10 +110,28 @@ def test_only_the_last_one_stays_and_then_nobody_joins(tmp_path: Path, another: 
     with own.joined(alone=False):
         assert own.leave_unless_last()
         with (
-            pytest.raises(UserError, match="its references are being trained"),
+            pytest.raises(UserError, match=MORE),
             Members(tmp_path).joined(alone=False),
         ):
             pass
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_nobody_is_told_to_join_a_run_that_nobody_can_join(alone: bool, tmp_path: Path) -> None:
+    with (
+        Members(tmp_path).joined(alone=True, shut=True),
+        pytest.raises(UserError, match=MORE),
+        Members(tmp_path).joined(alone=alone),
+    ):
+        pass
+
+
+def test_whoever_only_looks_whether_a_run_can_be_shared_is_no_member(tmp_path: Path) -> None:
+    own = Members(tmp_path)
+    with own.joined(alone=False):
+        with pytest.raises(UserError, match="search join"), Members(tmp_path).joined(alone=True):
+            pass
+        assert own.leave_unless_last()
 
 
 def test_a_turn_keeps_others_waiting(tmp_path: Path) -> None:
