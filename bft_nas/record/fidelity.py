@@ -69,8 +69,8 @@ class Fidelity:
             return f"the proxy protocol can be trusted: it ranks as the confirmation does (tau {TRUSTED} or more)"
         if self.tau < DOUBTED and self.tau + error < TRUSTED:
             return (
-                f"the proxy protocol is not to be trusted (tau below {DOUBTED}): search with more --epochs or "
-                "--images"
+                f"the proxy protocol is not to be trusted (tau below {DOUBTED}): search with more "
+                f"{setting('epochs')} or {setting('images')}"
             )
         why = f"tau below {TRUSTED}" if DOUBTED <= self.tau < TRUSTED else f"{self.networks} networks are few"
         return f"the proxy protocol is to be trusted for a shortlist only ({why}): go by what is confirmed"

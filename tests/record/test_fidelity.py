@@ -7,6 +7,8 @@ from itertools import permutations
 
 import pytest
 
+from bft_nas.cli.options import option_name
+from bft_nas.core.errors import settings_spelled
 from bft_nas.record.confirmed import kendall_tau
 from bft_nas.record.fidelity import LEAST_NETWORKS, Fidelity
 
@@ -39,6 +41,13 @@ def test_what_is_said_of_a_tau_depends_on_how_many_networks_it_is_of(
     networks: int, tau: float, said: str
 ) -> None:
     assert said in Fidelity(networks, tau, None, math.nan).verdict
+
+
+def test_advice_names_settings_as_they_are_given() -> None:
+    verdict = Fidelity(40, 0.0, None, math.nan)
+    assert verdict.verdict.endswith(": search with more epochs or images")
+    with settings_spelled(option_name):
+        assert verdict.verdict.endswith(": search with more --epochs or --images")
 
 
 def test_rankings_that_have_nothing_in_common_are_hardly_ever_trusted() -> None:
