@@ -40,6 +40,8 @@ class Source:
     """None for a reference, which is as wide as its budget allows for the classes of the data."""
     run: Run | None = None
     """The search that it is out of, if any."""
+    reference: str = ""
+    """Which one it is, where it has no architecture yet."""
 
 
 def source_of(what: str, options: TrainingOptions) -> Source:
@@ -60,7 +62,8 @@ def source_of(what: str, options: TrainingOptions) -> Source:
         if options.flops is None:
             raise UserError(f"{setting('flops')}: missing; expected a budget in MACs for {what}, such as 50M")
         budget = format_macs(options.flops)
-        return Source(f"{what} within {budget}", f"{what}-{budget}", DATA, options.resolution or 224, None)
+        said, name, side = f"{what} within {budget}", f"{what}-{budget}", options.resolution or 224
+        return Source(said, name, DATA, side, None, reference=what)
     for name in ("resolution", "classes"):
         if getattr(options, name) is not None:
             raise UserError(f"{setting(name)}: goes with a reference; '{one_line(what)[:80]}' is none")
@@ -104,7 +107,7 @@ def architecture_of(source: Source, options: TrainingOptions, dataset: Dataset) 
     if found is None:
         data, side = options.data or source.data, source.resolution
         classes = options.classes or deployment_classes(data, own, side=side)
-        budget, name = options.flops or 0, source.said.partition(" ")[0]
+        budget, name = options.flops or 0, source.reference
         scaled = partial(widest, name, resolution=source.resolution, classes=classes)
         made = scaled(budget)
         if made is None:
