@@ -17,7 +17,7 @@ from bft_nas.api.trained import Trained
 from bft_nas.api.training_options import OF_RAY, RETRIES, TrainingOptions
 from bft_nas.api.training_progress import TrainingWatcher, shown
 from bft_nas.api.training_work import (
-    Work,
+    OpenTraining,
     check_shares,
     count_of,
     images_of,
@@ -118,7 +118,7 @@ def train(
 @contextmanager
 def open_training(
     what: str | None, given: Mapping[str, Any], *, command: str = "", processes: Processes | None = None
-) -> Iterator[Work]:
+) -> Iterator[OpenTraining]:
     """A training, made where there is none, for as long as this process is at it.
 
     Args:
@@ -148,7 +148,7 @@ def _opened(
     command: str,
     processes: Processes,
     cluster: Cluster | None,
-) -> Iterator[Work]:
+) -> Iterator[OpenTraining]:
     count = count_of(processes, cluster)
     if options.resume is not None:
         if what is not None:
@@ -185,7 +185,7 @@ def _begun(
     command: str,
     processes: Processes,
     cluster: Cluster | None,
-) -> Iterator[Work]:
+) -> Iterator[OpenTraining]:
     """A new training, and that of its teacher before it where there is one."""
     chosen = teacher_source(what, source, options)
     name = options.name or source.name
@@ -214,7 +214,7 @@ def _begun(
                 own.name, own.architecture, own.protocol, source=own.said, facts=_facts(own.images)
             )
             stack.enter_context(begun.at_work())
-            first = Work(begun, own.images, where, None, processes, cluster)
+            first = OpenTraining(begun, own.images, where, None, processes, cluster)
         made = create(
             name,
             architecture,
@@ -227,7 +227,7 @@ def _begun(
             launch=processes.launch,
         )
         stack.enter_context(made.at_work())
-        work = Work(made, images, made.facts["data"], taught.teacher, processes, cluster, first)
+        work = OpenTraining(made, images, made.facts["data"], taught.teacher, processes, cluster, first)
         work.announce(given)
         yield work
 
@@ -329,7 +329,7 @@ def _check_alone(processes: Processes) -> None:
 @contextmanager
 def _resumed(
     trained: Trained, given: Mapping[str, Any], processes: Processes, cluster: Cluster | None
-) -> Iterator[Work]:
+) -> Iterator[OpenTraining]:
     for name in given:
         if name not in KEPT_GIVEN:
             raise UserError(f"{setting(name)}: a training that is resumed keeps its own; expected none")
@@ -344,8 +344,8 @@ def _resumed(
             found = images_of(trained, given)
             same = teacher.protocol.data_digest == trained.protocol.data_digest
             theirs = found if same else images_of(teacher, given)
-            first = Work(teacher, *theirs, None, processes, cluster)
-            work = Work(trained, *found, None, processes, cluster, first)
+            first = OpenTraining(teacher, *theirs, None, processes, cluster)
+            work = OpenTraining(trained, *found, None, processes, cluster, first)
         work.announce(given)
         yield work
 

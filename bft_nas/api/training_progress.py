@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -15,13 +16,13 @@ from bft_nas.core.units import format_duration, format_percent
 from bft_nas.training.curve import FullCurve
 
 if TYPE_CHECKING:
-    import bft_nas.training.protocol
+    from bft_nas.training.protocol import Protocol
 
 
-class TrainingWatcher(Protocol):
+class TrainingWatcher(typing.Protocol):
     """Is notified of a training to the end."""
 
-    def begin(self, curve: FullCurve, protocol: bft_nas.training.protocol.Protocol, images: int) -> None:
+    def begin(self, curve: FullCurve, protocol: Protocol, images: int) -> None:
         """It begins, or goes on after a curve, with so many images an epoch."""
 
     def step(self, done: int, total: int) -> None:
@@ -34,10 +35,10 @@ class TrainingWatcher(Protocol):
         """Something happened, in a line."""
 
 
-class Silent:
+class SilentTraining:
     """Shows nothing."""
 
-    def begin(self, curve: FullCurve, protocol: bft_nas.training.protocol.Protocol, images: int) -> None:
+    def begin(self, curve: FullCurve, protocol: Protocol, images: int) -> None:
         """See `TrainingWatcher`."""
 
     def step(self, done: int, total: int) -> None:
@@ -64,7 +65,7 @@ class Lines:
         self.first: int | None = None
         self.started = time.monotonic()
 
-    def begin(self, curve: FullCurve, protocol: bft_nas.training.protocol.Protocol, images: int) -> None:
+    def begin(self, curve: FullCurve, protocol: Protocol, images: int) -> None:
         """See `TrainingWatcher`."""
         self.epochs, self.images, self.batch = protocol.epochs, images, protocol.batch_size
         self.started, self.first = time.monotonic(), None
@@ -117,7 +118,7 @@ def shown(progress: bool | TrainingWatcher) -> Iterator[TrainingWatcher]:
     if not isinstance(progress, bool):
         yield progress
     elif not progress:
-        yield Silent()
+        yield SilentTraining()
     else:
         with show_training(Console(markup=False, emoji=False, highlight=False)) as watcher:
             yield watcher

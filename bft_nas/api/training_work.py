@@ -14,7 +14,7 @@ from bft_nas.api.evaluation import evaluated, unreadable_of
 from bft_nas.api.teachers import check_found, check_teacher, load_teacher, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
-from bft_nas.api.training_progress import Silent, TrainingWatcher
+from bft_nas.api.training_progress import SilentTraining, TrainingWatcher
 from bft_nas.core.errors import RunError, UserError, setting
 from bft_nas.data.dataset import (
     Room,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
+class OpenTraining:
     """A training that is about to begin or to go on."""
 
     trained: Trained
@@ -47,7 +47,7 @@ class Work:
     teacher: Teacher | None
     processes: Processes
     cluster: Cluster | None = None
-    first: Work | None = None
+    first: OpenTraining | None = None
     """The training of its teacher, which comes before."""
 
     def run(self, watcher: TrainingWatcher) -> Evaluation:
@@ -178,13 +178,13 @@ def take_part(processes: Processes) -> Trained:
             copy.write_description(content["files"])
             given = {"data": content["data"], "max_unreadable": content["max_unreadable"]}
             work = resumed(copy, given, processes=processes)
-            work.train(Silent())
+            work.train(SilentTraining())
     return Trained(Path(content["folder"]))
 
 
 def resumed(
     trained: Trained, given: Mapping[str, Any], *, processes: Processes, cluster: Cluster | None = None
-) -> Work:
+) -> OpenTraining:
     """A training that there is already; where its images are now may be given.
 
     Raises:
@@ -198,11 +198,11 @@ def resumed(
     if taught:
         teacher = load_teacher(name, trained.data.classes, trained=place, device=images.device)
         check_teacher(trained, teacher)
-    return Work(trained, images, data, teacher, processes, cluster)
+    return OpenTraining(trained, images, data, teacher, processes, cluster)
 
 
-def run_to_the_end(work: Work, watcher: TrainingWatcher) -> Evaluation:
-    """Train, and return what the network is worth then; see `Work.run`.
+def run_to_the_end(work: OpenTraining, watcher: TrainingWatcher) -> Evaluation:
+    """Train, and return what the network is worth then; see `OpenTraining.run`.
 
     Raises:
         RunError: something in the way, or the network cannot be trained.

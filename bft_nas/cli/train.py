@@ -11,7 +11,7 @@ from bft_nas.cli.options import Parser, add_command, add_options, given_of
 from bft_nas.core.interrupts import exit_code
 
 if TYPE_CHECKING:
-    from bft_nas.api.training_work import Work
+    from bft_nas.api.training_work import OpenTraining
     from bft_nas.record.facts import Facts
 
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             return _train(work)
 
 
-def _train(work: Work) -> int:
+def _train(work: OpenTraining) -> int:
     from bft_nas.api.training_progress import show_training
     from bft_nas.api.training_work import run_to_the_end
     from bft_nas.cli import tables
@@ -84,7 +84,7 @@ def _train(work: Work) -> int:
     return 0
 
 
-def _plan(work: Work) -> Facts:
+def _plan(work: OpenTraining) -> Facts:
     """What is about to be done."""
     from bft_nas.api.training_work import count_of
     from bft_nas.core.units import format_macs, format_params
@@ -121,7 +121,7 @@ def _plan(work: Work) -> Facts:
     ]
 
 
-def _teacher(work: Work) -> str:
+def _teacher(work: OpenTraining) -> str:
     """Which network teaches, and what its own training takes; empty without one."""
     from bft_nas.core.units import format_macs, format_params
     from bft_nas.network import cost

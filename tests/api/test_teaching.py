@@ -18,7 +18,7 @@ from torch import nn
 import bft_nas
 from bft_nas.api.teachers import load_teacher
 from bft_nas.api.training import open_training
-from bft_nas.api.training_progress import Silent
+from bft_nas.api.training_progress import SilentTraining
 from bft_nas.cli.main import main
 from bft_nas.core.errors import UserError
 from bft_nas.engines import local_engine
@@ -61,7 +61,7 @@ def by_macs(run: Run) -> list[int]:
     return [int(number) for number in run.results().sort_values("macs")["number"]]
 
 
-class Watching(Silent):
+class Watching(SilentTraining):
     """Keeps what is said, and ends a training by SIGTERM at a step, whichever network it is of."""
 
     def __init__(self, stop: int = 0) -> None:

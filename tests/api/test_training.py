@@ -21,7 +21,7 @@ import bft_nas
 from bft_nas.api.evaluation import normalised, prepared
 from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_options import TrainingOptions
-from bft_nas.api.training_progress import Silent
+from bft_nas.api.training_progress import SilentTraining
 from bft_nas.cli.main import main
 from bft_nas.core.errors import RunError, UserError
 from bft_nas.core.options import options_of
@@ -87,7 +87,7 @@ def test_its_card_can_be_read_by_a_hub(trained: bft_nas.Trained) -> None:
     assert config["classes"] == list(trained.data.classes)
 
 
-class Stopping(Silent):
+class Stopping(SilentTraining):
     """Ends a training by SIGTERM at a step."""
 
     def __init__(self, step: int) -> None:
