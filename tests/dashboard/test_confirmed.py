@@ -18,7 +18,8 @@ from bft_nas.dashboard._confirmed import HOW_REFERENCES_ARE_TRAINED, WHAT_IS_LEF
 from bft_nas.dashboard._run_data import read_run, signature
 from bft_nas.dashboard._runs import Runs
 from bft_nas.dashboard._style import alternative
-from bft_nas.dashboard._tabs import _confirmed
+from bft_nas.dashboard._tabs import _confirmed, _values
+from bft_nas.dashboard._view import View
 from bft_nas.dashboard.front import front_figure
 from bft_nas.dashboard.standings import NONE_CONFIRMED, standings_figure
 from bft_nas.network import cost
@@ -227,8 +228,11 @@ def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
         assert heading in text
     for row in verdict_rows(verdict):
         assert all(cell in text for cell in row)
-    for told in (*rival_texts(verdict), WHAT_IS_LEFT, HOW_REFERENCES_ARE_TRAINED, "References"):
+    for told in (*rival_texts(verdict), HOW_REFERENCES_ARE_TRAINED, "References"):
         assert told in text
+    *_, about, tables = _values("confirmed", Runs(runs), View(run="proven"))
+    assert WHAT_IS_LEFT in about
+    assert str(tables) == text
     assert "Random search" in str(_confirmed(replace(data, control="random search found less")))
     opened = Runs(runs)
     number = int(verdict.winner.network.number or 0)
@@ -236,7 +240,7 @@ def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
     assert standing.startswith("winner within 50M; within 50M, ")
     assert "(95 %: " in standing
     plain = read_run(Run(runs / "plain"))
-    assert "No winner was confirmed" in str(_confirmed(plain))
+    assert NONE_CONFIRMED in _values("confirmed", Runs(runs), View(run="plain"))
     best = int(Run(runs / "plain").winner()["number"])
     assert _standing(plain, _find(opened, plain, best)) == "winner within 50M (unconfirmed)"
 
