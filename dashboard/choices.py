@@ -127,7 +127,8 @@ def _study(chosen: pd.DataFrame, done: pd.DataFrame) -> Any:
 def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure:
     """Complete candidates as lines across what they are and what came of them; a drag along an axis filters.
 
-    Of more than `MOST_LINES` these are the front and evenly spaced ones of the others.
+    Of more than `MOST_LINES` these are the front, of which evenly spaced ones do where it is larger still, and evenly
+    spaced ones of the others.
 
     Args:
         results: see `bft_nas.record.run.Run.results`.
@@ -137,11 +138,9 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
     figure = go.Figure(layout=layout("parallel", height=420))
     if done.empty:
         return nothing(figure, "No candidate is complete.")
-    count = len(done)
-    if count > MOST_LINES:
-        best = front(done)["number"]
-        even = done["number"].iloc[np.linspace(0, count - 1, MOST_LINES - len(best)).astype(int)]
-        done = done[done["number"].isin([*best, *even])]
+    if len(done) > MOST_LINES:
+        best = _evenly(front(done)["number"], MOST_LINES)
+        done = done[done["number"].isin([*best, *_evenly(done["number"], MOST_LINES - len(best))])]
     # What was chosen stands left of what came of it, and words outermost, where there is room for them.
     described_first = columns_in("axes")[::-1]
     columns = sorted(described_first, key=lambda column: column.format.numeric)
@@ -166,6 +165,11 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
         figure,
         f"{len(done)} complete candidates as lines across {', '.join(str(d['label']) for d in dimensions)}.",
     )
+
+
+def _evenly(values: pd.Series[Any], most: int) -> pd.Series[Any]:
+    """At most so many of them, evenly spaced."""
+    return values.iloc[np.linspace(0, len(values) - 1, min(most, len(values))).astype(int)]
 
 
 def _axis(column: Column, values: pd.Series[Any]) -> dict[str, Any]:

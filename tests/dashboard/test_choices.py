@@ -66,6 +66,20 @@ def test_of_very_many_candidates_some_are_drawn_and_the_front_is_among_them() ->
     assert set(front(many)["number"]) <= set(lines.customdata)
 
 
+def test_of_a_front_that_is_larger_than_what_is_drawn_evenly_spaced_ones_are() -> None:
+    large = pd.concat([make_results(12, 0).head(1)] * (MOST_LINES + 200), ignore_index=True)
+    large = large.assign(
+        number=range(len(large)),
+        state="complete",
+        macs=large["macs"] + large.index,
+        accuracy=large.index / len(large),
+    )
+    assert len(front(large)) == len(large)
+    (lines,) = parallel_figure(large, make_data(large).proposals).data
+    assert len(lines.customdata) == MOST_LINES
+    assert {0, len(large) - 1} <= set(lines.customdata)
+
+
 def test_axes_of_one_candidate_have_its_numbers_beside_them() -> None:
     one = make_results(1, 0)
     (lines,) = parallel_figure(one, make_data(one).proposals).data
