@@ -151,9 +151,9 @@ class SearchSpace:
         return replace(self, families=reachable)
 
     def restricted(self, *, fusion: str) -> SearchSpace:
-        """The same space with one kind of channel fusion, ``dense`` or ``butterfly``, wherever it is offered.
+        """The same space with one kind of channel fusion, any of `FUSIONS`, wherever it is offered.
 
-        Every fusion can be dense, and with ``dense`` all are; with ``butterfly`` what offers dense alone keeps it.
+        Every fusion can be dense, and with ``dense`` all are; with another kind, what does not offer it stays as it is.
 
         Raises:
             UserError: there is no such fusion in all of the space.

@@ -12,7 +12,7 @@ Array = npt.NDArray[np.float32]
 BLOCK_ROWS = 6
 """Output channels that a product of matrices makes at once (multiply.h)."""
 OUTPUTS_TOGETHER = 16
-"""Of a linear layer (vector_layers.h)."""
+"""Of a linear layer (linear.h)."""
 ALIGNMENT = 16
 
 
