@@ -46,7 +46,7 @@ class Run(bft_nas.record.run.Run):
         """A candidate as a module with its trained weights, in eval mode; by default the winner.
 
         Its weights are those of its confirmation, or else of its brief proxy training: a warm start, not a finished
-        classifier.
+        classifier. It takes images normalised by the mean and standard deviation in its ``default_cfg``.
 
         Raises:
             UserError: there is no such candidate, or its weights were not kept, as it is not on the front.

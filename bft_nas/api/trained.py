@@ -25,7 +25,10 @@ class Trained(bft_nas.record.trained.Trained):
     """
 
     def model(self) -> nn.Module:
-        """The network as a module with its best weights, in eval mode."""
+        """The network as a module with its best weights, in eval mode.
+
+        It takes images normalised by the mean and standard deviation in its ``default_cfg``.
+        """
         return self._with_weights().model()
 
     def export(
