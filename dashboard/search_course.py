@@ -28,7 +28,7 @@ from bft_nas.dashboard._style import (
     nothing,
     plainly,
 )
-from bft_nas.record.pareto import complete, hypervolume
+from bft_nas.record.pareto import complete, hypervolume, nowhere_above
 
 SEARCH_VIEWS = {
     "hypervolume_epochs": "Hypervolume over trained epochs",
@@ -101,10 +101,10 @@ def hypervolumes(found: pd.DataFrame, most_macs: float) -> list[float]:
     volumes: list[float] = []
     volume = 0.0
     for state, macs, accuracy in found[["state", "macs", "accuracy"]].itertuples(index=False):
-        beaten = any(other <= macs and better >= accuracy for other, better in front)
-        if state == "complete" and not beaten:
-            front = [(m, a) for m, a in front if m < macs or a > accuracy] + [(macs, accuracy)]
-            volume = hypervolume(front, most_macs)
+        costs = (macs, -accuracy)
+        if state == "complete" and not any(nowhere_above(other, costs) for other in front):
+            front = [*(other for other in front if not nowhere_above(costs, other)), costs]
+            volume = hypervolume(((m, -cost) for m, cost in front), most_macs)
         volumes.append(volume)
     return volumes
 

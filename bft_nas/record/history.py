@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.record.candidate import Progress
 from bft_nas.record.columns import PREDICTED
+from bft_nas.record.pareto import nowhere_above
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -110,7 +111,7 @@ class History:
         self.progress: dict[int, Progress] = {}
         """Of the candidates whose epochs are recorded, under early stopping, unless they failed."""
         self.front: dict[int, tuple[float, ...]] = {}
-        """Costs of the complete candidates on the Pareto front, by number: MACs, error, and milliseconds if known."""
+        """Costs of the complete candidates on the front, by number: MACs, minus the accuracy, milliseconds if known."""
         self.dominated: list[int] = []
         """Complete candidates that are not on the front (any more), in the order in which that was seen."""
         self.ended = 0
@@ -183,21 +184,16 @@ class History:
             self._join_front(number, (entry.macs, -entry.accuracies[-1], *timed))
 
     def _join_front(self, number: int, point: tuple[float, ...]) -> None:
-        """A front of tens: told from its members, in the terms of `bft_nas.record.pareto`."""
+        """A front of tens: told from its members alone."""
         for other, costs in self.front.items():
-            if _nowhere_above(costs, point) and (costs != point or other < number):
+            if nowhere_above(costs, point) and (costs != point or other < number):
                 self.dominated.append(number)
                 return
-        beaten = [other for other, costs in self.front.items() if _nowhere_above(point, costs)]
+        beaten = [other for other, costs in self.front.items() if nowhere_above(point, costs)]
         for other in beaten:
             del self.front[other]
         self.dominated += beaten
         self.front[number] = point
-
-
-def _nowhere_above(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """In what both of them have."""
-    return all(a <= b for a, b in zip(one, other, strict=False))
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:

@@ -1,13 +1,15 @@
 """Which candidates matter: dominance, fronts, ranks and hypervolume, for any number of objectives; winners.
 
-Dominance is decided here and nowhere else. The first part works on arrays of costs, one row a candidate and one column
-an objective, each to be minimised. The second takes the results of a run, one row a candidate, with the columns
-``number``, ``state`` and those of its objectives; whatever else stands in a row is kept.
+Dominance of what was trained is decided here; who keeps a front up to date asks `nowhere_above`. Published results have
+a front of their own, in `bft_nas.network.published`, which knows no records. The first part works on arrays of costs,
+one row a candidate and one column an objective, each to be minimised. The second takes the results of a run, one row a
+candidate, with the columns ``number``, ``state`` and those of its objectives; whatever else stands in a row is kept.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,6 +51,15 @@ OBJECTIVES = (objective("macs"), objective("accuracy"))
 """Of every search."""
 OBJECTIVES_IN_TIME = (*OBJECTIVES, objective(PREDICTED))
 """Of a search that predicts latencies."""
+
+
+def nowhere_above(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether costs dominate others or are equal to them, in the objectives that both have.
+
+    >>> nowhere_above((10, -0.5), (20, -0.5)), nowhere_above((10, -0.4), (20, -0.5))
+    (True, False)
+    """
+    return all(map(operator.le, one, other))
 
 
 def non_dominated(costs: Costs) -> npt.NDArray[np.bool_]:
