@@ -76,6 +76,15 @@ def one_line(text: object) -> str:
     return printable(" ".join(str(text).split()))
 
 
+def shortened(text: str) -> str:
+    """A text of any length, as a message quotes it.
+
+    >>> shortened("7, " * 100)[-8:], len(shortened("7, " * 100))
+    ('7, 7,...', 80)
+    """
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def near(name: str, known: Iterable[str]) -> list[str]:
     """The names that another one may have been meant for: those that begin with it, or else the one most like it.
 

@@ -23,7 +23,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bft_nas.core.errors import UserError, one_line
+from bft_nas.core.errors import UserError, one_line, shortened
 from bft_nas.core.files import write_text
 from bft_nas.core.options import BUDGETS
 from bft_nas.core.units import format_macs
@@ -310,7 +310,7 @@ class Run:
         found = results[results["number"] == number]
         if found.empty:
             numbers = ", ".join(map(str, results["number"])) or "none, as none is finished"
-            raise UserError(f"candidate {number}: not in run '{self.name}'; expected {_shorten(numbers)}")
+            raise UserError(f"candidate {number}: not in run '{self.name}'; expected {shortened(numbers)}")
         return {str(key): value for key, value in found.iloc[0].items()}
 
     def architecture(self, number: int) -> Architecture:
@@ -362,7 +362,3 @@ class Run:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path}: expected weights ({one_line(error)})") from None
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."

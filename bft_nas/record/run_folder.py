@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bft_nas.core.errors import RunError, UserError, setting
+from bft_nas.core.errors import RunError, UserError, setting, shortened
 from bft_nas.core.units import format_macs
 from bft_nas.record.run_file import RUN_FILE
 from bft_nas.record.settings import Settings
@@ -34,7 +34,7 @@ def run_names(runs: Path = RUNS) -> tuple[str, ...]:
                 found.append((path.stat().st_ctime, path.parent.name))
     except OSError as error:
         raise UserError(
-            f"{setting('runs')} '{_in_short(str(runs))}': cannot be read ({error.strerror})"
+            f"{setting('runs')} '{shortened(str(runs))}': cannot be read ({error.strerror})"
         ) from None
     return tuple(name for _, name in sorted(found) if not name.startswith(UNFINISHED))
 
@@ -52,9 +52,9 @@ def find_run_folder(runs: Path, name: str) -> Path:
             if (folder / RUN_FILE).is_file():
                 return folder
         except OSError as error:
-            raise UserError(f"run '{_in_short(name)}': cannot be read ({error.strerror})") from None
+            raise UserError(f"run '{shortened(name)}': cannot be read ({error.strerror})") from None
     known = ", ".join(run_names(runs)) or "a run, but there is none yet"
-    raise UserError(f"run '{_in_short(name)}': not found under '{runs}'; expected {known}")
+    raise UserError(f"run '{shortened(name)}': not found under '{runs}'; expected {known}")
 
 
 def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Callable[[Path], None]) -> Path:
@@ -78,7 +78,7 @@ def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Call
         temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=runs))
     except OSError as error:
         raise UserError(
-            f"{setting('runs')} '{_in_short(str(runs))}': cannot be written ({error.strerror})"
+            f"{setting('runs')} '{shortened(str(runs))}': cannot be written ({error.strerror})"
         ) from None
     try:
         temporary.chmod(0o755)
@@ -111,7 +111,7 @@ def check_name(name: str) -> None:
     fits = name.strip(".") and name == name.strip() and name.isprintable() and Path(name).name == name
     if not fits or name.startswith(("-", UNFINISHED)) or len(os.fsencode(name)) > LONGEST_NAME:
         raise UserError(
-            f"{setting('name')} '{_in_short(name)}': expected the name of a folder, without slashes and "
+            f"{setting('name')} '{shortened(name)}': expected the name of a folder, without slashes and "
             f"line breaks, of at most {LONGEST_NAME} bytes"
         )
 
@@ -130,7 +130,3 @@ def _names(settings: Settings) -> Iterator[str]:
     if len(budgets) > LONGEST_NAME // 3:
         budgets = f"{len(settings.budgets)}-budgets"
     return (f"{space}-{budgets}" + (f"-{i}" if i > 1 else "") for i in itertools.count(1))
-
-
-def _in_short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
