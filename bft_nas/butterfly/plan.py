@@ -47,6 +47,15 @@ def _is_prime(n: int) -> bool:
 
 
 @cache
+def root_divisor(n: int) -> int:
+    """The least divisor of a number that is at least its root.
+
+    >>> [root_divisor(n) for n in (4, 6, 8, 12, 16, 24)]
+    [2, 3, 4, 4, 4, 6]
+    """
+    return next(divisor for divisor in range(math.isqrt(n - 1) + 1, n + 1) if n % divisor == 0)
+
+
 def root_radix(n: int) -> int:
     """The least radix that cuts a square transform of ``n`` channels into two stages: about the root of ``n``.
 
@@ -55,7 +64,7 @@ def root_radix(n: int) -> int:
     >>> root_radix(64), root_radix(96), root_radix(512), root_radix(7)
     (8, 12, 32, 7)
     """
-    return max(2, min(d for d in range(1, n + 1) if n % d == 0 and d * d >= n))
+    return max(2, root_divisor(n))
 
 
 MERGED_STAGES = 3

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
+from bft_nas.butterfly.plan import root_divisor
 from bft_nas.latency.butterfly_forms import Form, forms_of, operations_of
 from bft_nas.latency.operations import Operation
 from bft_nas.network.blocks._widths import squeeze_channels
-from bft_nas.network.widths import root_divisor
 
 FREE = frozenset({"split", "mean"})
 """Kinds of operations that have no time of their own: a split is part of the `interleave` behind it, and there is one

@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
+from bft_nas.butterfly.plan import root_divisor
 from bft_nas.network.blocks import ADDED, BLOCKS, Block, block_kind, texts, written
 from bft_nas.network.checks import (
     ACTIVATIONS,
@@ -23,7 +24,6 @@ from bft_nas.network.checks import (
 from bft_nas.network.fusion import DENSE, Fusion, parse_fusion, short_fusion
 from bft_nas.network.layer import halved
 from bft_nas.network.walk import Row, walk
-from bft_nas.network.widths import root_divisor
 
 Described = TypeVar("Described")
 

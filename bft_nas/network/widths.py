@@ -39,16 +39,6 @@ def on_grid(channels: float) -> int:
 
 
 @cache
-def root_divisor(n: int) -> int:
-    """The least divisor of a number that is at least its root.
-
-    >>> [root_divisor(n) for n in (4, 6, 8, 12, 16, 24)]
-    [2, 3, 4, 4, 4, 6]
-    """
-    return next(divisor for divisor in range(math.isqrt(n - 1) + 1, n + 1) if n % divisor == 0)
-
-
-@cache
 def grid_steps() -> tuple[float, ...]:
     """Where rounding passes from one width of the grid to the next: halfway, as ratios go."""
     return tuple(math.sqrt(low * high) for low, high in pairwise(width_grid()))

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
-from bft_nas.butterfly.plan import factorize, root_radix
+from bft_nas.butterfly.plan import factorize, root_divisor, root_radix
 from bft_nas.network.blocks._choices import ROOT, Choice, Chosen, most_groups
 from bft_nas.network.blocks._widths import many_squeeze_channels
 from bft_nas.network.checks import Activation
 from bft_nas.network.layer import Array, learned
 from bft_nas.network.low_rank import low_rank_plan
-from bft_nas.network.widths import root_divisor, width_grid
+from bft_nas.network.widths import width_grid
 
 BITS = 20
 """Of a width, more than any has: three of them are one number."""
