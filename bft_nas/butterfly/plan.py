@@ -127,6 +127,11 @@ class ButterflyPlan:
         return -(-max(self.n_in, self.n_out) // self.size)
 
     @cached_property
+    def chunks(self) -> int:
+        """Parts that the zero-padded input is cut into."""
+        return -(-self.n_in // self.size)
+
+    @cached_property
     def factors(self) -> tuple[int, ...]:
         """Stage sizes, the stage that mixes the most distant channels first."""
         return factorize(self.size, self.radix)

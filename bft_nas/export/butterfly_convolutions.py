@@ -22,8 +22,7 @@ class GroupedButterfly(nn.Module):
     def __init__(self, butterfly: FoldedButterfly, stages: list[Tensor]) -> None:
         super().__init__()
         self.outputs = butterfly.out_channels
-        self.size = min(butterfly.in_channels, butterfly.out_channels)
-        self.chunks = -(-butterfly.in_channels // self.size)
+        self.size, self.chunks = butterfly.size, butterfly.chunks
         self.padding = self.chunks * self.size - butterfly.in_channels
         rows = len(butterfly.residual_scale)
         self.copies = rows // self.size

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bft_nas.butterfly import ButterflyTransform
+from bft_nas.butterfly.plan import ButterflyPlan
 
 InferenceForm = Literal["structured", "dense"]
 """``structured``: stage by stage, at the MACs that are counted; ``dense``: a 1x1 convolution by the whole matrix."""
@@ -28,21 +29,21 @@ class FoldedButterfly(nn.Module):
     def __init__(
         self,
         stages: list[Tensor],
-        factors: tuple[int, ...],
+        plan: ButterflyPlan,
         residual_scale: Tensor,
         bias: Tensor,
         matrix: Tensor,
         form: InferenceForm = "structured",
     ) -> None:
         super().__init__()
-        self.factors = factors
+        # As numbers: what is traced would round a division of a shape otherwise.
+        self.in_channels, self.out_channels = plan.n_in, plan.n_out
+        self.size, self.chunks, self.factors = plan.size, plan.chunks, plan.factors
         self.form: InferenceForm = form
         self.stages = nn.ParameterList(nn.Parameter(stage, requires_grad=False) for stage in stages)
         self.register_buffer("residual_scale", residual_scale)  # (copies * size), of which `out` are outputs
         self.register_buffer("bias", bias)  # (out)
         self.register_buffer("matrix", matrix)  # (out, in)
-        # As numbers: what is traced would round a division of a shape otherwise.
-        self.out_channels, self.in_channels = map(int, matrix.shape)
 
     @classmethod
     def of(
@@ -51,7 +52,8 @@ class FoldedButterfly(nn.Module):
         """That of a transform of stride 1 without a bias, whose outputs are scaled and shifted, (out) each."""
         assert transform.stride == 1
         assert transform.bias is None
-        outputs = transform.out_channels
+        plan = ButterflyPlan(transform.in_channels, transform.out_channels, transform.radix)
+        outputs = plan.n_out
         scale = torch.ones(outputs) if scale is None else scale
         shift = torch.zeros(outputs) if shift is None else shift
         stages = [stage.detach().clone() for stage in transform.stages]
@@ -59,7 +61,7 @@ class FoldedButterfly(nn.Module):
         residual_scale = F.pad(scale, (0, groups * rows - outputs), value=1.0)
         stages[-1] = stages[-1] * residual_scale.view(groups, rows, 1)
         matrix = (transform.dense() * scale[:, None]).detach()
-        return cls(stages, transform.factors, residual_scale, shift, matrix)
+        return cls(stages, plan, residual_scale, shift, matrix)
 
     @property
     def is_scaled(self) -> bool:
@@ -94,11 +96,9 @@ class FoldedButterfly(nn.Module):
 
     def _stage_by_stage(self, x: Tensor) -> Tensor:
         """As `bft_nas.butterfly.transform.butterfly`, (in, pixels) to (out, pixels)."""
-        n_in, n_out, pixels = self.in_channels, self.out_channels, x.shape[1]
-        size = min(n_in, n_out)
-        chunks = -(-n_in // size)
-        if n_in % size:
-            x = F.pad(x, (0, 0, 0, chunks * size - n_in))
+        size, chunks, pixels = self.size, self.chunks, x.shape[1]
+        if self.in_channels % size:
+            x = F.pad(x, (0, 0, 0, chunks * size - self.in_channels))
         residual = h = x
         if chunks > 1:
             x = x.view(chunks, size, pixels)
@@ -109,7 +109,7 @@ class FoldedButterfly(nn.Module):
             h = torch.bmm(weight, h.view(columns, groups, pixels).transpose(0, 1)).view(groups * rows, pixels)
         copies = h.shape[0] // size
         scaled = self.residual_scale.view(copies, size, 1) * residual
-        return (h.view(copies, size, pixels) + scaled).view(copies * size, pixels)[:n_out]
+        return (h.view(copies, size, pixels) + scaled).view(copies * size, pixels)[: self.out_channels]
 
     def extra_repr(self) -> str:
         factors = "*".join(map(str, self.factors))

@@ -122,8 +122,7 @@ class Graph:
 
     def staged(self, x: str, plan: ButterflyPlan, side: int, form: Form) -> str:
         """A butterfly stage by stage, whatever the product of its stages is."""
-        size, copies = plan.size, plan.copies
-        chunks = copies if plan.n_in > plan.n_out else 1
+        size, copies, chunks = plan.size, plan.copies, plan.chunks
         leaving = copies * size if plan.n_in < plan.n_out else size
         if chunks * size > plan.n_in:
             x = self._node("Pad", x, self._integers(0, 0, 0, 0, 0, chunks * size - plan.n_in, 0, 0))

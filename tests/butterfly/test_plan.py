@@ -60,6 +60,13 @@ def test_macs_are_those_of_square_transforms_and_their_residuals(n_in: int, n_ou
     assert plan.weights == plan.macs - plan.residual_macs
 
 
+@given(channels, channels, radices)
+def test_the_input_is_cut_into_the_fewest_parts_that_hold_it(n_in: int, n_out: int, radix: int) -> None:
+    plan = ButterflyPlan(n_in, n_out, radix)
+    assert (plan.chunks - 1) * plan.size < n_in <= plan.chunks * plan.size
+    assert plan.chunks == (plan.copies if n_in > n_out else 1)
+
+
 @pytest.mark.parametrize(("n", "radix"), [(0, 4), (-3, 4), (8, 1), (8, 0)])
 def test_sizes_without_a_transform_are_refused(n: int, radix: int) -> None:
     with pytest.raises(ValueError, match="butterfly"):

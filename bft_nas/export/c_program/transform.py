@@ -77,7 +77,7 @@ class Transform:
 
     @classmethod
     def of(cls, layer: FoldedButterfly) -> Self:
-        outputs, size = layer.out_channels, min(layer.in_channels, layer.out_channels)
+        outputs = layer.out_channels
         cut = cut_of(layer)
         weights = [stage.numpy() for stage in layer.merged(cut)]
         factors = merged_factors(layer.factors, cut)
@@ -98,7 +98,7 @@ class Transform:
         stored = stages[-1].rows
         bias = np.pad(layer.bias.numpy(), (0, stored - outputs))
         scale = layer.residual_scale.numpy()[:stored]
-        return cls(tuple(stages), size, -(-layer.in_channels // size), layer.in_channels, scale, bias)
+        return cls(tuple(stages), layer.size, layer.chunks, layer.in_channels, scale, bias)
 
     @property
     def stored_rows(self) -> int:

@@ -72,7 +72,7 @@ def grouped_form(butterfly: FoldedButterfly, form: OnnxForm) -> OnnxForm:
 
 
 def _form(butterfly: FoldedButterfly, kind: Literal["matmul", "grouped"], cut: tuple[int, ...]) -> OnnxForm:
-    stages, total, weights = [], _padded(butterfly), 0
+    stages, total, weights = [], butterfly.chunks * butterfly.size, 0
     first = 0
     for count in cut:
         shapes = [stage.shape for stage in butterfly.stages[first : first + count]]
@@ -83,11 +83,6 @@ def _form(butterfly: FoldedButterfly, kind: Literal["matmul", "grouped"], cut: t
         total = total // columns * rows
         first += count
     return OnnxForm(kind, cut, tuple(stages), weights + total, weights)
-
-
-def _padded(butterfly: FoldedButterfly) -> int:
-    size = min(butterfly.in_channels, butterfly.out_channels)
-    return -(-butterfly.in_channels // size) * size
 
 
 class Writer:
@@ -127,17 +122,17 @@ class Writer:
             self.node("Conv", x, *weights, output=output, kernel_shape=[1, 1])
             return
         n_in, n_out, pixels = butterfly.in_channels, butterfly.out_channels, side * side
-        size, total, padded = min(n_in, n_out), _padded(butterfly), len(butterfly.residual_scale)
-        if total > n_in:
-            x = self.node("Pad", x, self.weight(np.array([0, 0, 0, 0, 0, total - n_in, 0, 0])))
-        if total > size:
-            x = self.shaped(x, total // size, size, pixels)
+        size, chunks, padded = butterfly.size, butterfly.chunks, len(butterfly.residual_scale)
+        if n_in % size:
+            x = self.node("Pad", x, self.weight(np.array([0, 0, 0, 0, 0, chunks * size - n_in, 0, 0])))
+        if chunks > 1:
+            x = self.shaped(x, chunks, size, pixels)
             h = self.node("Transpose", x, perm=[0, 2, 1, 3])
         else:
             h = x
         bias = np.zeros(padded, np.float32)
         bias[:n_out] = butterfly.bias.numpy()
-        residual = _Residual(x, size, total // size, butterfly.residual_scale.numpy(), bias, side)
+        residual = _Residual(x, size, chunks, butterfly.residual_scale.numpy(), bias, side)
         end = output if padded == n_out else ""
         stages = [stage.numpy() for stage in butterfly.merged(form.cut)]
         if form.kind == "grouped":
