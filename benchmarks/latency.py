@@ -22,8 +22,8 @@ from bft_nas.core.timing import medians
 from bft_nas.export.checks import ExportedFile, sample_images, trained
 from bft_nas.export.graphs import write_graphs
 from bft_nas.export.inference import inference_network
+from bft_nas.export.onnx_session import session_of
 from bft_nas.export.runtimes import RUNTIMES, Deployment, onnx_int8
-from bft_nas.export.runtimes.onnx_session import session_of
 from bft_nas.network import Architecture, build, cost
 from bft_nas.network.references import widest
 

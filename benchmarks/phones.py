@@ -19,9 +19,9 @@ import torch
 
 from bft_nas.export.checks import ExportedFile, sample_images, trained
 from bft_nas.export.inference import inference_network
+from bft_nas.export.onnx_session import cpu_seconds
 from bft_nas.export.runtimes import RUNTIMES, Deployment
 from bft_nas.export.runtimes.onnx_runtime import with_dense_butterflies
-from bft_nas.export.runtimes.onnx_session import cpu_seconds
 from bft_nas.network import Architecture, build, cost
 from bft_nas.network.references import widest
 

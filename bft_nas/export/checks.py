@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bft_nas.core.errors import RunError, one_line
+from bft_nas.export.onnx_session import session_of
 from bft_nas.network import Architecture, build, cost
 from bft_nas.network.build import Normalisation, default_cfg
 
@@ -298,12 +299,9 @@ def run_weights(folder: Path, images: Sequence[Tensor]) -> Answer:
 
 def run_onnx(folder: Path, images: Sequence[Tensor]) -> Answer:
     import onnx
-    import onnxruntime
 
     path = folder / "model.onnx"
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = session_of(path)
     logits = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in images]
     return Answer([torch.from_numpy(values) for values in logits], _onnx_products(onnx.load(path)))
 

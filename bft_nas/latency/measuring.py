@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bft_nas.butterfly.plan import ButterflyPlan
+from bft_nas.export.onnx_session import session_of
 from bft_nas.latency.butterfly_forms import KINDS, Form
 from bft_nas.latency.graphs import Graph
 from bft_nas.latency.layer_table import whole
@@ -66,12 +67,7 @@ def shortest(graphs: Sequence[bytes]) -> list[float]:
 
 
 def _opened(graph: bytes) -> Callable[[], Any]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = session_of(graph)
     shape = [1, *session.get_inputs()[0].shape[1:]]  # The number of images may be a name.
     images = {"images": np.random.default_rng(0).standard_normal(shape, np.float32)}
     return lambda: session.run(["logits"], images)

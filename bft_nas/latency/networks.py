@@ -14,6 +14,7 @@ from bft_nas.core.extras import version_of
 from bft_nas.core.files import is_file, size_of
 from bft_nas.core.machine import processor_name, usable_cores
 from bft_nas.core.units import format_macs
+from bft_nas.export.onnx_session import session_of
 from bft_nas.export.runtimes import RUNTIMES
 from bft_nas.latency.single_stream import Query
 from bft_nas.network import Architecture, cost
@@ -376,9 +377,7 @@ def _shape_in(path: Path) -> tuple[int, ...]:
         name = program.graph_signature.user_inputs[0]
         shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
     elif path.suffix == ".onnx":
-        import onnxruntime
-
-        shape = onnxruntime.InferenceSession(path).get_inputs()[0].shape
+        shape = session_of(path).get_inputs()[0].shape
     else:
         raise UserError(
             f"{path}: expected architecture.json of its export beside it, which says what it takes"

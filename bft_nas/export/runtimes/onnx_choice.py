@@ -9,8 +9,8 @@ import numpy as np
 
 from bft_nas.export.checks import FormTimes, LayerForm
 from bft_nas.export.folded_butterfly import FoldedButterfly
+from bft_nas.export.onnx_session import cpu_seconds, runner
 from bft_nas.export.runtimes.onnx_forms import OnnxForm, Writer, forms_of
-from bft_nas.export.runtimes.onnx_session import cpu_seconds, runner
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bft_nas.export.checks import ExportedFile
-from bft_nas.export.runtimes.onnx_session import cpu_seconds, runner, session_of
+from bft_nas.export.onnx_session import cpu_seconds, runner, session_of
 
 if TYPE_CHECKING:
     import onnx

@@ -16,6 +16,7 @@ from bft_nas.export.butterfly_convolutions import pointwise
 from bft_nas.export.checks import Answer, ExportedFile, ExportError, check_logits
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.graphs import write_onnx
+from bft_nas.export.onnx_session import cpu_seconds, runner, session_of
 from bft_nas.export.residual_scale import absorb_scales
 from bft_nas.export.runtimes import Deployment
 from bft_nas.export.runtimes.onnx_choice import choose_forms
@@ -27,7 +28,6 @@ from bft_nas.export.runtimes.onnx_forms import (
     structured_form,
 )
 from bft_nas.export.runtimes.onnx_int8 import write_int8
-from bft_nas.export.runtimes.onnx_session import cpu_seconds, runner, session_of
 
 if TYPE_CHECKING:
     import numpy as np

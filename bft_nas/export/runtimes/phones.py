@@ -13,9 +13,9 @@ from torch import Tensor, fx, nn
 from bft_nas.export.butterfly_convolutions import pointwise, two_stages
 from bft_nas.export.checks import ExportedFile, FormTimes, LayerForm, check_logits, image_by_image
 from bft_nas.export.folded_butterfly import FoldedButterfly
+from bft_nas.export.onnx_session import cpu_seconds
 from bft_nas.export.runtimes import Deployment
 from bft_nas.export.runtimes.onnx_runtime import with_dense_butterflies
-from bft_nas.export.runtimes.onnx_session import cpu_seconds
 
 if TYPE_CHECKING:
     from bft_nas.export.runtimes import Session
