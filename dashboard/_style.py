@@ -55,26 +55,16 @@ TICKS = (
 TRANSPARENT = "rgba(0, 0, 0, 0)"
 
 
-def layout(kind: str, *, title: str = "", subtitle: str = "", height: int = 460) -> go.Layout:
+def layout(kind: str, *, height: int = 460) -> go.Layout:
     """The layout of a figure of a kind; zoom and hidden traces last as long as the kind stays the same."""
     # Heights are fixed and widths are not: the page decides how wide a figure is.
     return go.Layout(
         template="none",
-        title={
-            "text": escape(title),
-            "subtitle": {"text": escape(subtitle)},
-            "x": 0,
-            "xref": "paper",
-            "yref": "container",
-            "y": 0.97,
-        }
-        if title
-        else None,
         font={"family": FONT, "size": 13, "color": INK},
         paper_bgcolor=TRANSPARENT,
         plot_bgcolor=TRANSPARENT,
-        height=height + (80 if title else 0),
-        margin={"l": 64, "r": 16, "t": 124 if title else 64, "b": 56},
+        height=height,
+        margin={"l": 64, "r": 16, "t": 64, "b": 56},
         xaxis=axis(),
         yaxis=axis(),
         legend={

@@ -61,7 +61,6 @@ def front_figure(
     results: pd.DataFrame,
     budgets: Sequence[int],
     *,
-    title: str = "",
     references: pd.DataFrame | None = None,
     published: pd.DataFrame | None = None,
     show_published: bool = False,
@@ -79,7 +78,6 @@ def front_figure(
             deviation of the accuracy over several seeds, NaN for one seed) points have error bars. What was confirmed
             is a point of its own with its standard error. May be empty.
         budgets: MACs, one dashed line each.
-        title: plain text; empty for a figure that stands under a heading of its own.
         references: networks trained under the same protocol, one row a reference and budget, with a ``name``
             beside the columns of ``results``. Failed ones are not drawn.
         published: what `bft_nas.network.published.published_results` returns, drawn on an axis of its own at the right.
@@ -100,7 +98,7 @@ def front_figure(
     line = f"front in {across.heading} and accuracy" if front_in(results) else "front"
     counted = candidates_text(results)
     kind = "front" if against == "macs" else f"front {setup_on(results)}"
-    figure = go.Figure(layout=layout(kind, title=title, subtitle=counted, height=560 + LEGEND))
+    figure = go.Figure(layout=layout(kind, height=560 + LEGEND))
     figure.layout.margin.t += LEGEND
     lines = budgets if against == "macs" else ()
     draw_budgets(figure, lines)

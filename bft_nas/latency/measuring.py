@@ -31,13 +31,8 @@ SHORTEST = 1e-4
 """Milliseconds of an operation that cannot be told from none."""
 
 
-def measured_layers(
-    points: Sequence[Operation], on_point: Callable[[int], None] = lambda done: None
-) -> dict[Operation, float]:
-    """Milliseconds of operations of the grid of `bft_nas.latency.layer_table`.
-
-    ``on_point`` is called with how many are done.
-    """
+def measured_layers(points: Sequence[Operation]) -> dict[Operation, float]:
+    """Milliseconds of operations of the grid of `bft_nas.latency.layer_table`."""
     found: dict[Operation, float] = {}
     for start in range(0, len(points), AT_ONCE):
         batch = points[start : start + AT_ONCE]
@@ -46,7 +41,6 @@ def measured_layers(
         for point, (_, _, count) in zip(batch, pairs, strict=True):
             fewer, more = next(times), next(times)
             found[point] = max(SHORTEST, (more - fewer) / count)
-        on_point(start + len(batch))
     return found
 
 

@@ -19,14 +19,14 @@ def divisible(channels: float, divisor: int = 8) -> int:
 
 
 @cache
-def width_grid(largest: int = 1 << 15) -> tuple[int, ...]:
+def width_grid() -> tuple[int, ...]:
     """Multiples of 8 without a prime factor above 5, which cut into even butterfly stages and fill vector registers.
 
     >>> width_grid()[:8]
     (8, 16, 24, 32, 40, 48, 64, 72)
     """
     powers = (2**a * 3**b * 5**c for a in range(3, 16) for b in range(11) for c in range(8))
-    return tuple(sorted(n for n in powers if n <= largest))
+    return tuple(sorted(n for n in powers if n <= 1 << 15))
 
 
 def on_grid(channels: float) -> int:

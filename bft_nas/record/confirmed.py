@@ -168,8 +168,8 @@ def _at_least_an_image(spread: Spread | None, images: int | None) -> Spread | No
 
 
 @cache
-def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Within how many standard errors a mean is, on both sides, with a confidence (Student's t).
+def student_quantile(freedom: int) -> float:
+    """Within how many standard errors a mean is, on both sides, with `CONFIDENCE` (Student's t).
 
     >>> [round(student_quantile(freedom), 3) for freedom in (1, 2, 30)]
     [12.706, 4.303, 2.042]
@@ -178,7 +178,7 @@ def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
         raise ValueError(f"freedom: expected 1 or more, got {freedom}")
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, (1 + confidence) / 2))
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float:

@@ -28,7 +28,7 @@ from tests.dashboard.pages import (
 
 def draw(**arguments: Any) -> go.Figure:
     results = arguments.pop("results", make_results())
-    return front_figure(results, BUDGETS, title="t", **arguments)
+    return front_figure(results, BUDGETS, **arguments)
 
 
 def write(path: Path, **arguments: Any) -> str:

@@ -30,9 +30,7 @@ def test_a_layer_of_more_work_takes_longer_in_the_runtime() -> None:
     small, large = Operation("conv", 16, 16, 14), Operation("conv", 256, 256, 14)
     swish = Operation("activation", 0, 64, 28, activation="hard_swish")
     staged = Operation("matmul_stage", 0, 64, 14, radix=4)
-    told: list[int] = []
-    found = measured_layers([small, large, swish, staged], told.append)
-    assert told == [4]
+    found = measured_layers([small, large, swish, staged])
     assert all(milliseconds > 0 for milliseconds in found.values())
     # 256 times as many MACs.
     assert found[large] > 10 * found[small]

@@ -36,9 +36,9 @@ def test_students_t_is_that_of_the_tables(freedom: int, quantile: float) -> None
     assert student_quantile(freedom) == pytest.approx(quantile, abs=5e-4)
 
 
-@given(st.integers(1, 60), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
-def test_the_more_is_measured_the_narrower_is_the_interval(freedom: int, confidence: float) -> None:
-    assert student_quantile(freedom, confidence) > student_quantile(freedom + 1, confidence)
+@given(st.integers(1, 60))
+def test_the_more_is_measured_the_narrower_is_the_interval(freedom: int) -> None:
+    assert student_quantile(freedom) > student_quantile(freedom + 1)
 
 
 fields = st.lists(samples, min_size=2, max_size=5).map(lambda found: dict(enumerate(found)))
