@@ -54,8 +54,7 @@ class Plan:
 
 def plan_names() -> tuple[str, ...]:
     """Those that are shipped, the one for the fewest images first."""
-    plans = [_read(path) for path in SHIPPED.glob("*.yaml")]
-    return tuple(plan.name for plan in sorted(plans, key=lambda plan: plan.up_to))
+    return tuple(plan.name for plan in _shipped())
 
 
 def plan_for(images: int) -> Plan:
@@ -64,8 +63,7 @@ def plan_for(images: int) -> Plan:
     >>> plan_for(45_000).name
     'tens_of_thousands'
     """
-    plans = [load_plan(name) for name in plan_names()]
-    return next(plan for plan in plans if images <= plan.up_to)
+    return next(plan for plan in _shipped() if images <= plan.up_to)
 
 
 def load_plan(name: str) -> Plan:
@@ -81,6 +79,10 @@ def load_plan(name: str) -> Plan:
         shown = f"{setting('recipe')} '{one_line(name)[:80]}'"
         raise UserError(f"{shown}: not found; expected {shipped} or a .yaml file")
     return _read(Path(name))
+
+
+def _shipped() -> list[Plan]:
+    return sorted(map(_read, SHIPPED.glob("*.yaml")), key=lambda plan: plan.up_to)
 
 
 def _read(path: Path) -> Plan:
