@@ -51,6 +51,7 @@ TICKS = (
     range(10, 100, 5),
     range(10, 100, 2),
     range(10, 100),
+    tuple(halves / 2 for halves in range(20, 200)),
 )
 TRANSPARENT = "rgba(0, 0, 0, 0)"
 

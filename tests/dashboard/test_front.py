@@ -208,6 +208,7 @@ def test_any_budgets_can_be_drawn(budgets: tuple[int, ...]) -> None:
 
 @given(st.floats(0.1, 1000), st.floats(1.25, 10**4))
 @example(2.0, 1.8)
+@example(101.0, 1.25)
 def test_numbers_under_the_axis_have_room_on_a_phone(low: float, ratio: float) -> None:
     figure = go.Figure()
     log_axis(figure, low, low * ratio)
