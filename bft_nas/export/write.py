@@ -21,6 +21,7 @@ from bft_nas.core.files import size_of
 from bft_nas.export import predict
 from bft_nas.export.checks import (
     TOLERANCE,
+    Answer,
     Checks,
     ExportedFile,
     ExportError,
@@ -118,44 +119,26 @@ def export(
         raise ExportError("weights.safetensors: the trained network's logits are not finite")
     modules = {type(module).__name__ for module in network.modules()}
     with staged(folder, _OWNED) as staging, OtherPython(images) as other:
-        checks = Checks(architecture, staging, expected)
-        files: dict[str, ExportedFile] = {}
-
-        def written(name: str) -> None:
-            watcher(name, "written")
-            if name in {"model.py", "model.pt2"}:
-                other.ask(staging / name)
-            if name == "model.pt2":
-                checked(checks.check("model.py", lambda: other.answer("model.py")))
-
-        def checked(file: ExportedFile, done: Literal["written", "checked"] = "checked") -> None:
-            files[file.name] = file
-            watcher(file.name, done)
-
-        def beside(name: str, text: str, macs: int | None = None) -> None:
-            (staging / name).write_text(text, encoding="utf-8")
-            written(name)
-            checked(checks.file(name, None, macs))
-
-        beside("architecture.json", architecture.to_json(), checks.macs)
-        beside("config.json", json.dumps(noted, indent=2) + "\n")
+        files = _Files(Checks(architecture, staging, expected), other, watcher)
+        files.write("architecture.json", architecture.to_json(), files.checks.macs)
+        files.write("config.json", json.dumps(noted, indent=2) + "\n")
         _write_weights(network, staging, {"format": "pt"} | metadata(noted))
-        written("weights.safetensors")
+        files.written("weights.safetensors")
         source = model_source(
             architecture, modules, classes=classes, normalisation=normalisation, arrays=arrays
         )
         (staging / "model.py").write_text(source, encoding="utf-8")
-        written("model.py")
+        files.written("model.py")
         if normalisation is not None and architecture.in_channels == CHANNELS:
-            beside("prepare.py", prepare_source(architecture, normalisation, arrays=arrays))
-            beside("predict.py", inspect.getsource(predict))
-        checked(checks.check("weights.safetensors", lambda: run_weights(staging, images)))
-        write_graphs(network, architecture, staging, written)
-        checked(checks.check("model.pt2", lambda: other.answer("model.pt2")))
+            files.write("prepare.py", prepare_source(architecture, normalisation, arrays=arrays))
+            files.write("predict.py", inspect.getsource(predict))
+        files.check("weights.safetensors", lambda: run_weights(staging, images))
+        write_graphs(network, architecture, staging, files.written)
+        files.check("model.pt2", lambda: other.answer("model.pt2"))
         without_onnx = lacking("export")
         if not without_onnx:
             note_in_onnx(staging / "model.onnx", noted)
-            checked(checks.check("model.onnx", lambda: run_onnx(staging, images)))
+            files.check("model.onnx", lambda: run_onnx(staging, images))
         if runtimes:
             inference = inference_network(network, architecture)
             deployment = Deployment(
@@ -163,10 +146,47 @@ def export(
             )
             for runtime in map(RUNTIMES.__getitem__, runtimes):
                 for file in _deployed(deployment, runtime):
-                    checked(file, "checked" if runtime.runs_here else "written")
+                    files.take(file, "checked" if runtime.runs_here else "written")
     left_out = (f"model.onnx: left out, as {without_onnx}",) if without_onnx else ()
     order = [*CONTENTS, *_DEPLOYED]
-    return ExportReport(folder, tuple(files[name] for name in order if name in files), left_out)
+    return ExportReport(folder, tuple(files.known[name] for name in order if name in files.known), left_out)
+
+
+class _Files:
+    """The files of an export as they are written and checked, of which its watcher is told.
+
+    Args:
+        checks: of the folder that they are in.
+        other: runs ``model.py`` and ``model.pt2`` meanwhile.
+        watcher: see `export`.
+    """
+
+    def __init__(self, checks: Checks, other: OtherPython, watcher: Watcher) -> None:
+        self.checks, self.other, self.watcher = checks, other, watcher
+        self.known: dict[str, ExportedFile] = {}
+
+    def written(self, name: str) -> None:
+        """A file is complete; the other process begins with it where it runs it."""
+        self.watcher(name, "written")
+        if name in {"model.py", "model.pt2"}:
+            self.other.ask(self.checks.folder / name)
+        if name == "model.pt2":
+            self.check("model.py", lambda: self.other.answer("model.py"))
+
+    def write(self, name: str, text: str, macs: int | None = None) -> None:
+        """A text that nothing is to be run of."""
+        (self.checks.folder / name).write_text(text, encoding="utf-8")
+        self.written(name)
+        self.take(self.checks.file(name, None, macs))
+
+    def check(self, name: str, run: Callable[[], Answer]) -> None:
+        """Raises `ExportError` where what a file answers is not what the network does."""
+        self.take(self.checks.check(name, run))
+
+    def take(self, file: ExportedFile, done: Literal["written", "checked"] = "checked") -> None:
+        """Nothing more is to be done with it."""
+        self.known[file.name] = file
+        self.watcher(file.name, done)
 
 
 def _deployed(deployment: Deployment, runtime: Runtime) -> Iterator[ExportedFile]:
