@@ -14,15 +14,15 @@ from ray import tune
 
 from bft_nas.network import Architecture
 from bft_nas.record import Candidate
+from bft_nas.record.candidate import WEIGHTS
 from bft_nas.searching.jobs import Job, Outcome, train_job
-from bft_nas.training.curve import Curve
+from bft_nas.training.curve import CHECKPOINT, Curve
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Dataset
     from bft_nas.data.images import Images
     from bft_nas.training.protocol import Protocol
 
-CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 SECONDS_TO_START = 60.0
 """That a worker waits for those that begin with it, at most."""
 

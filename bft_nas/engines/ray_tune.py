@@ -23,10 +23,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_shelf import Shelf
-from bft_nas.engines._ray_worker import CHECKPOINT, WEIGHTS, Setup, Share, train_reporting
+from bft_nas.engines._ray_worker import Setup, Share, train_reporting
 from bft_nas.engines.ray_cluster import at_once, clear, leave, nodes
+from bft_nas.record.candidate import WEIGHTS
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
-from bft_nas.training.curve import Curve, Epoch
+from bft_nas.training.curve import CHECKPOINT, Curve, Epoch
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial

@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from bft_nas.network.architecture import Architecture
 
+ARCHITECTURE, CURVE = "architecture.json", "curve.csv"
+"""Files in a candidate's folder, as in that of a network trained to the end."""
+WEIGHTS, CONFIRMED_WEIGHTS = "weights.safetensors", "confirmed.safetensors"
+"""Those of the proxy training, and of the best confirmation."""
+TRACEBACK = "traceback.txt"
+"""Of a training that failed."""
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bft_nas.core.errors import RunError
 from bft_nas.core.files import write_text, writing
 from bft_nas.network import Architecture
-from bft_nas.record.candidate import Candidate
+from bft_nas.record.candidate import ARCHITECTURE, CURVE, TRACEBACK, WEIGHTS, Candidate
 from bft_nas.record.columns import PREDICTED, facts_of
 from bft_nas.record.history import Entry, History
 from bft_nas.record.members import Members
@@ -29,6 +29,7 @@ from bft_nas.record.storage import (
     recording,
     without_password,
 )
+from bft_nas.training.curve import CHECKPOINT
 
 if TYPE_CHECKING:
     import optuna
@@ -131,7 +132,7 @@ class Ledger:
         """
         architecture = proposal.architecture
         number = len(self.history.entries)
-        description = self.candidate_file(number, "architecture.json")
+        description = self.candidate_file(number, ARCHITECTURE)
         with writing(description):
             description.parent.mkdir(parents=True, exist_ok=True)
         write_text(description, architecture.to_json())
@@ -196,21 +197,21 @@ class Ledger:
         accuracy, macs = curve[-1].accuracy, candidate.macs
         outcome = {"accuracy": accuracy, "epochs": len(curve), "seconds": seconds}
         self._close(candidate.number, [accuracy, macs], outcome)
-        self.candidate_file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
+        self.candidate_file(candidate.number, CHECKPOINT).unlink(missing_ok=True)
         self._forget_dominated_weights()
 
     def _forget_dominated_weights(self) -> None:
         dominated = self.history.dominated
         for number in dominated[self._forgotten :]:
-            self.candidate_file(number, "weights.safetensors").unlink(missing_ok=True)
+            self.candidate_file(number, WEIGHTS).unlink(missing_ok=True)
         self._forgotten = len(dominated)
 
     def fail(self, candidate: Candidate, reason: str, seconds: float, traceback: str = "") -> None:
         """Record that a candidate's training failed, and why; a traceback is kept in its folder."""
         if traceback:
-            write_text(self.candidate_file(candidate.number, "traceback.txt"), traceback)
+            write_text(self.candidate_file(candidate.number, TRACEBACK), traceback)
         self._close(candidate.number, None, {"reason": reason, "seconds": seconds})
-        self.candidate_file(candidate.number, "checkpoint.pt").unlink(missing_ok=True)
+        self.candidate_file(candidate.number, CHECKPOINT).unlink(missing_ok=True)
 
     def advance(self, candidate: Candidate, curve: Sequence[Epoch]) -> None:
         """Record how far a candidate has come."""
@@ -307,7 +308,7 @@ class Ledger:
         rows = [f"{row.epoch},{row.train_loss:.6f},{row.accuracy:.6f},{row.seconds:.3f}\n" for row in curve]
         text = "epoch,train_loss,accuracy,seconds\n" + "".join(rows)
         # For the eye: what the search goes by is in the storage.
-        write_text(self.candidate_file(number, "curve.csv"), text, durable=False)
+        write_text(self.candidate_file(number, CURVE), text, durable=False)
 
 
 def _size(path: Path) -> int:

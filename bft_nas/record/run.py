@@ -28,6 +28,7 @@ from bft_nas.core.files import write_text
 from bft_nas.core.options import BUDGETS
 from bft_nas.core.units import format_macs
 from bft_nas.network import Architecture, cost
+from bft_nas.record.candidate import ARCHITECTURE, CONFIRMED_WEIGHTS, CURVE, WEIGHTS
 from bft_nas.record.columns import PREDICTED, REFERENCE_NAMES, RESULT_NAMES, facts_of
 from bft_nas.record.confirmations import (
     ConfirmedNetwork,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from bft_nas.training.protocol import Protocol
 
 LAYER_TABLE = "layer_table.json"
-WEIGHTS = ("confirmed.safetensors", "weights.safetensors")
+KEPT_WEIGHTS = (CONFIRMED_WEIGHTS, WEIGHTS)
 """Of a candidate, the better ones first."""
 
 
@@ -218,9 +219,7 @@ class Run:
         lines = []
         for number in self.results()["number"] if numbers is None else numbers:
             try:
-                _, *rows = (
-                    self.ledger.candidate_file(number, "curve.csv").read_text(encoding="utf-8").splitlines()
-                )
+                _, *rows = self.ledger.candidate_file(number, CURVE).read_text(encoding="utf-8").splitlines()
             except (OSError, ValueError):
                 continue
             lines += [f"{number},{row}" for row in rows]
@@ -324,7 +323,7 @@ class Run:
 
     def _described(self, number: int) -> Architecture:
         """What a candidate's folder says it is; never asks the record, which may be what is repaired by it."""
-        path = self.ledger.candidate_file(number, "architecture.json")
+        path = self.ledger.candidate_file(number, ARCHITECTURE)
         try:
             return Architecture.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -332,7 +331,7 @@ class Run:
 
     def weights_file(self, number: int) -> Path | None:
         """Where a candidate's trained weights are, the best there are; None where none were kept."""
-        paths = (self.ledger.candidate_file(number, name) for name in WEIGHTS)
+        paths = (self.ledger.candidate_file(number, name) for name in KEPT_WEIGHTS)
         return next((path for path in paths if path.is_file()), None)
 
     def weights(self, number: int) -> dict[str, Tensor]:
@@ -352,7 +351,11 @@ class Run:
         path = self.weights_file(number)
         if path is None:
             kept = sorted(
-                {int(p.parent.name) for name in WEIGHTS for p in self.folder.glob(f"candidates/*/{name}")}
+                {
+                    int(p.parent.name)
+                    for name in KEPT_WEIGHTS
+                    for p in self.folder.glob(f"candidates/*/{name}")
+                }
             )
             raise UserError(
                 f"candidate {number}: weights are kept for the front only, and for what was confirmed; expected one of "

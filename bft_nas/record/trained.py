@@ -24,6 +24,7 @@ import yaml
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file, locks, write_text, writing
 from bft_nas.network import Architecture
+from bft_nas.record.candidate import ARCHITECTURE, CURVE
 from bft_nas.record.latency import Latency, add_latencies, read_latencies
 from bft_nas.record.run_file import DataFacts, versions
 from bft_nas.record.run_folder import UNFINISHED, check_name, moved
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 TRAINED = Path("trained")
 TRAINING_FILE = "training.yaml"
-ARCHITECTURE, CURVE, EVALUATION, LOCK = "architecture.json", "curve.csv", "evaluation.json", ".lock"
+EVALUATION, LOCK = "evaluation.json", ".lock"
 DESCRIPTION = (TRAINING_FILE, ARCHITECTURE)
 
 

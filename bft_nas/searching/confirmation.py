@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.core.files import write_text
 from bft_nas.record import Candidate, Run
+from bft_nas.record.candidate import CONFIRMED_WEIGHTS, TRACEBACK
 from bft_nas.record.columns import is_missing
 from bft_nas.record.confirmations import LEFT
 from bft_nas.searching.contenders import Contender
@@ -81,7 +82,7 @@ class Confirmations:
         """
         architecture = contender.candidate.architecture
         if outcome.traceback:
-            write_text(self.file(contender, seed, "traceback.txt"), outcome.traceback)
+            write_text(self.file(contender, seed, TRACEBACK), outcome.traceback)
         row = self._row(contender, seed, outcome.summary)
         before = self.rows.get((contender.racer.key, seed), {})
         if contender.width is None and self.rung and len(outcome.curve) >= self.rung:
@@ -152,7 +153,7 @@ class Confirmations:
         if any(other is not None and other >= accuracy for other in others):
             trained.unlink(missing_ok=True)
         elif trained.is_file():
-            trained.replace(trained.with_name("confirmed.safetensors"))
+            trained.replace(trained.with_name(CONFIRMED_WEIGHTS))
 
     def _read_run(self) -> None:
         """Candidates, and whoever else was confirmed under this protocol.

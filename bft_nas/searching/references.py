@@ -10,6 +10,7 @@ from bft_nas.core.files import write_text
 from bft_nas.network import cost
 from bft_nas.network.references import REFERENCES, widest
 from bft_nas.record import Candidate, Run, facts_of
+from bft_nas.record.candidate import TRACEBACK
 from bft_nas.record.pareto import by_proxy, winners
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
 from bft_nas.searching.reference_store import ReferenceStore
@@ -111,7 +112,7 @@ class _Comparison(Reporting):
         if not outcome.reason:
             self.store.keep(architecture, entrant.width, outcome)
         elif outcome.traceback:
-            write_text(self.store.file(architecture, "traceback.txt"), outcome.traceback)
+            write_text(self.store.file(architecture, TRACEBACK), outcome.traceback)
         self.rows[entrant] = _row(entrant, outcome.summary)
         self.store.file(architecture, "pt").unlink(missing_ok=True)
         self._record()

@@ -20,11 +20,14 @@ class Epoch:
 Curve = tuple[Epoch, ...]
 """As far as a training has come."""
 
+CHECKPOINT = "checkpoint.pt"
+"""The file that a training resumes from."""
+
 
 # Of trainings to the end
 
-CHECKPOINT, BEST, LAST = "checkpoint.pt", "model.safetensors", "last.safetensors"
-"""The files that one writes: what it resumes from, the best weights so far, and those of the last epoch."""
+BEST, LAST = "model.safetensors", "last.safetensors"
+"""The files that one writes besides: the best weights so far, and those of the last epoch."""
 
 
 @dataclass(frozen=True)
