@@ -16,6 +16,7 @@ from bft_nas.core.units import LEAST_SIDE
 from bft_nas.data.dataset import anchored, deployment_classes, load_dataset
 from bft_nas.data.images import Images
 from bft_nas.record import Candidate, Run, RunStatus, Settings
+from bft_nas.record.candidate import TRACEBACK, WEIGHTS
 from bft_nas.searching.halving import Halving
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
 from bft_nas.searching.latency_limit import LatencyLimit, descend
@@ -24,6 +25,7 @@ from bft_nas.searching.proposers import PROPOSERS, NothingFits, Proposer
 from bft_nas.space.space import SearchSpace
 from bft_nas.training.checkpoint import damage_of
 from bft_nas.training.confirmation import nearer_divisor
+from bft_nas.training.curve import CHECKPOINT
 from bft_nas.training.protocol import Protocol, default_divisor
 from bft_nas.training.recipe import Precision, Recipe
 
@@ -259,8 +261,8 @@ class _Search(Reporting):
         self.watcher.begin(candidate, status.ended + status.running)
         job = Job(
             candidate,
-            ledger.candidate_file(candidate.number, "checkpoint.pt"),
-            ledger.candidate_file(candidate.number, "weights.safetensors"),
+            ledger.candidate_file(candidate.number, CHECKPOINT),
+            ledger.candidate_file(candidate.number, WEIGHTS),
         )
         damage = damage_of(job.checkpoint)
         if damage:
@@ -331,7 +333,7 @@ class _Search(Reporting):
         if len(self.failed_alike) == 2 and kind == bft_nas.training.loop.OUT_OF_MEMORY:
             self.watcher.advise(_on_memory(self.clock.workers, self.run.settings.batch_size))
         if len(self.failed_alike) == ALIKE_IN_A_ROW:
-            kept = self.run.ledger.candidate_file(candidate.number, "traceback.txt")
+            kept = self.run.ledger.candidate_file(candidate.number, TRACEBACK)
             where = f"; the traceback is in {kept}" if kept.is_file() else ""
             raise RunError(f"the last {ALIKE_IN_A_ROW} candidates failed alike ({outcome.reason}{where})")
 
