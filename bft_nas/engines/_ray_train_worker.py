@@ -28,7 +28,7 @@ SECONDS_TO_TELL = 1.0
 
 
 @dataclass(frozen=True)
-class Setup:
+class TrainingSetup:
     """What is trained, and on how much of a machine each process does."""
 
     architecture: Architecture

@@ -38,7 +38,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Setup:
+class RaySetup:
     """What all trainings share beside their data."""
 
     protocol: Protocol
@@ -50,7 +50,7 @@ _images: dict[str, Images] = {}
 """Of a worker's process, which trains one candidate after another; by the data that they are of."""
 
 
-def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: Setup, shelf: Any) -> None:
+def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: RaySetup, shelf: Any) -> None:
     """Train one candidate in a worker and report each epoch with its checkpoint, then the outcome with the weights."""
     import torch
 

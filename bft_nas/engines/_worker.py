@@ -22,7 +22,7 @@ SECONDS_BETWEEN_SIGNS = 0.2
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerSetup:
     """What all trainings of a worker share."""
 
     protocol: Protocol
@@ -31,7 +31,7 @@ class Setup:
     threads: int
 
 
-def serve(connection: Connection[Any, Any], setup: Setup) -> None:
+def serve(connection: Connection[Any, Any], setup: WorkerSetup) -> None:
     """Train what comes through the pipe, one job after another, until nobody is at its other end."""
     import torch
 

@@ -18,7 +18,7 @@ from bft_nas.core.errors import RunError
 from bft_nas.core.machine import usable_cores, usable_memory
 from bft_nas.core.memory import is_out_of_memory
 from bft_nas.engines._shared import ImageFile, SharedSide
-from bft_nas.engines._worker import Setup, serve
+from bft_nas.engines._worker import WorkerSetup, serve
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome, train_job
 from bft_nas.training.loop import OUT_OF_MEMORY, TrainingFailed, failing
 
@@ -96,7 +96,7 @@ def _one_by_one(driver: Driver, images: Images, protocol: Protocol) -> None:
 class _Worker:
     """A process that trains one job after another, and the end of the pipe to it."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
         self.job: Job | None = None
         self.process: ForkServerProcess | SpawnProcess | None = None
@@ -214,7 +214,7 @@ class _Pool:
         self.protocol = protocol
         self.images = ImageFile(images)
         self.workers = [
-            _Worker(Setup(protocol, self.images.data, f"cuda:{i % gpus}" if gpus else "cpu", threads))
+            _Worker(WorkerSetup(protocol, self.images.data, f"cuda:{i % gpus}" if gpus else "cpu", threads))
             for i in range(workers)
         ]
 

@@ -25,7 +25,7 @@ from bft_nas.core.errors import RunError, UserError, one_line, setting
 from bft_nas.core.files import write_bytes
 from bft_nas.core.interrupts import Interrupt, awaited
 from bft_nas.engines._ray_mailbox import Mailbox
-from bft_nas.engines._ray_train_worker import Courier, Setup, train_share
+from bft_nas.engines._ray_train_worker import Courier, TrainingSetup, train_share
 from bft_nas.engines._ray_worker import Share
 from bft_nas.engines.ray_cluster import clear, connected, leave
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
@@ -127,7 +127,7 @@ class _Course:
         trainer = TorchTrainer(
             train_share,
             train_loop_config={
-                "setup": Setup(architecture, protocol, teacher, share.cpus, share.gpus),
+                "setup": TrainingSetup(architecture, protocol, teacher, share.cpus, share.gpus),
                 "dataset": ray.put(dataset),
                 "checkpoint": ray.put(before.read_bytes()) if before.is_file() else None,
                 "mailbox": self.mailbox,

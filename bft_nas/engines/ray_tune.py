@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_shelf import Shelf
-from bft_nas.engines._ray_worker import Setup, Share, train_reporting
+from bft_nas.engines._ray_worker import RaySetup, Share, train_reporting
 from bft_nas.engines.ray_cluster import at_once, clear, leave, nodes
 from bft_nas.record.candidate import WEIGHTS
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
@@ -83,7 +83,7 @@ class _Tuning:
         self.shelf: Any = (
             ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote(at_once(share, nodes()))
         )
-        setup = Setup(protocol, share, timeout)
+        setup = RaySetup(protocol, share, timeout)
         self.trainable = tune.with_resources(
             tune.with_parameters(train_reporting, dataset=dataset, setup=setup, shelf=self.shelf),
             {"cpu": share.cpus, "gpu": share.gpus},

@@ -20,7 +20,7 @@ import pytest
 
 from bft_nas.core.errors import RunError
 from bft_nas.engines import local, local_engine
-from bft_nas.engines._worker import Setup, serve
+from bft_nas.engines._worker import WorkerSetup, serve
 from bft_nas.record import Candidate, Ledger, Run
 from bft_nas.searching.loop import Clock, Prepared, search
 from tests.conftest import Silent, of_threads, tiny_prepared, tiny_run
@@ -215,7 +215,7 @@ def test_an_orphan_ends_by_itself_and_meets_no_defect(prepared: Prepared, said: 
     ours, theirs = Pipe()
     for text in said:
         theirs.send(text)
-    setup = Setup(prepared.protocol, cast(Any, None), "cpu", 1)
+    setup = WorkerSetup(prepared.protocol, cast(Any, None), "cpu", 1)
     orphan = get_context("spawn").Process(target=serve, args=(theirs, setup))
     orphan.start()
     theirs.close()
