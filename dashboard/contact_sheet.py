@@ -16,7 +16,7 @@ from bft_nas.core.files import check_writable, write_text
 from bft_nas.dashboard._html import facts_list, page_of
 
 if TYPE_CHECKING:
-    from bft_nas.data.dataset import Dataset, Images
+    from bft_nas.data.dataset import Dataset, Pixels
 
 OF_A_CLASS = 8
 MOST_CLASSES = 200
@@ -84,7 +84,7 @@ def _rows(dataset: Dataset) -> Iterator[str]:
         yield f'<h3>{escape(name)} <span class="about">{len(places):,}</span></h3><div role="listitem">{images}</div>'
 
 
-def _png(pixels: Images) -> str:
+def _png(pixels: Pixels) -> str:
     from PIL import Image
 
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

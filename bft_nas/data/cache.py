@@ -16,7 +16,7 @@ import numpy as np
 
 from bft_nas.core.errors import RunError
 from bft_nas.core.files import is_file, write_text
-from bft_nas.data.division import Images, Parts
+from bft_nas.data.division import Parts, Pixels
 from bft_nas.data.reading import Reader
 from bft_nas.data.summary import Normalisation
 
@@ -102,12 +102,12 @@ class Cache:
             return None
         return facts if facts.fingerprint == fingerprint else None
 
-    def pixels(self, shape: tuple[int, ...]) -> Images:
+    def pixels(self, shape: tuple[int, ...]) -> Pixels:
         """The first so many images, mapped; what is written to them stays in this process."""
         return np.asarray(np.memmap(self._pixels, np.uint8, "c", shape=shape))
 
     @contextmanager
-    def making(self, shape: tuple[int, ...]) -> Iterator[Images | None]:
+    def making(self, shape: tuple[int, ...]) -> Iterator[Pixels | None]:
         """Pixels to be filled and then to be `put`; None where there is no place for them."""
         unfinished = self.folder / "unfinished"
         try:
@@ -119,7 +119,7 @@ class Cache:
             with suppress(OSError):
                 unfinished.unlink()
 
-    def _reserved(self, file: Path, shape: tuple[int, ...]) -> Images | None:
+    def _reserved(self, file: Path, shape: tuple[int, ...]) -> Pixels | None:
         try:
             with file.open("wb") as opened:
                 # Of a map for whose pages the disk turns out to have no room, the process would die.
@@ -129,7 +129,7 @@ class Cache:
         except (OSError, AttributeError):
             return None
 
-    def put(self, facts: Facts, pixels: Images | None) -> None:
+    def put(self, facts: Facts, pixels: Pixels | None) -> None:
         """Let the files hold these from now on, each of them whole at any moment."""
         if not self._writable:
             return

@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.files import expanded
+from bft_nas.data.division import Labels, Pixels
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
 TEST_BATCH = "test_batch"
 BATCH_IMAGES = 10_000
 
-Pixels = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 Files = Mapping[str, bytes]
 
 _PIXEL_BYTES = BATCH_IMAGES * 32 * 32 * 3

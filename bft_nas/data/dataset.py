@@ -19,9 +19,9 @@ from bft_nas.data import npz as _npz
 from bft_nas.data.decode import EXTENSIONS
 from bft_nas.data.division import (
     FOR_VALIDATION,
-    Images,
     Labels,
     Parts,
+    Pixels,
     Split,
     check_images,
     divide,
@@ -44,8 +44,8 @@ __all__ = [
     "SMALL_SIDE",
     "SOURCES",
     "Dataset",
-    "Images",
     "Labels",
+    "Pixels",
     "Room",
     "Split",
     "anchored",

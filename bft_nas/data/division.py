@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.data.image_files import ImageFiles
 
-Images = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 FOR_VALIDATION = "one of them for validation"
@@ -22,7 +22,7 @@ FOR_VALIDATION = "one of them for validation"
 class Split:
     """Images, uint8 of shape (n, height, width, 1 or 3), and their labels, int64 of shape (n,)."""
 
-    images: Images
+    images: Pixels
     labels: Labels
     files: ImageFiles | None = None
     """Where the images are decoded each time they are needed; ``images`` then has none of them."""

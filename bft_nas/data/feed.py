@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bft_nas.data.dataset import with_margin
 from bft_nas.data.decoders import CHUNK, Decoded, Decoders
-from bft_nas.data.division import Split
+from bft_nas.data.division import Pixels, Split
 from bft_nas.data.image_files import ImageFiles
 from bft_nas.data.images import Images
 
@@ -25,7 +24,6 @@ AHEAD = 3
 DEVICE_SHARE = 2
 """Of the memory of a GPU, the images take at most this part that is free."""
 
-Pixels = npt.NDArray[np.uint8]
 Waiting = tuple[Tensor, list[Future[Decoded]]]
 
 

@@ -14,7 +14,7 @@ from bft_nas.core.launched import neighbours
 from bft_nas.core.machine import usable_memory
 from bft_nas.core.units import format_bytes, format_pixels
 from bft_nas.data.cache import Cache, Facts, fingerprint_of, place_of
-from bft_nas.data.division import Images, Parts, Split
+from bft_nas.data.division import Parts, Pixels, Split
 from bft_nas.data.image_files import ImageFiles
 from bft_nas.data.reading import Chosen, Passing, Reader, Rows
 from bft_nas.data.summary import digest_of, normalisation_of
@@ -109,14 +109,14 @@ def _in_memory(reader: Reader, chosen: Chosen, notes: tuple[str, ...]) -> Parts:
     return _in_rows(reader, chosen, notes, np.empty((len(chosen.paths), side, side, 3), np.uint8))
 
 
-def _in_rows(reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Images) -> Parts:
+def _in_rows(reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Pixels) -> Parts:
     rows = Rows(pixels)
     chosen = reader.decode(chosen, rows)
     return _parts(reader, chosen, notes, *_halves(reader, rows.in_order(chosen.paths), chosen))
 
 
 def _in_file(
-    reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Images, cache: Cache, fingerprint: str
+    reader: Reader, chosen: Chosen, notes: tuple[str, ...], pixels: Pixels, cache: Cache, fingerprint: str
 ) -> Parts:
     """The images decoded into those of a file that is being made, which the cache has from then on."""
     parts = _in_rows(reader, chosen, notes, np.asarray(pixels))
@@ -154,7 +154,7 @@ def _parts(reader: Reader, chosen: Chosen, notes: tuple[str, ...], train: Split,
     return Parts(tuple(reader.train), train, validation, notes, reader.left_out(), whites=reader.whites)
 
 
-def _halves(reader: Reader, pixels: Images, chosen: Chosen) -> tuple[Split, Split]:
+def _halves(reader: Reader, pixels: Pixels, chosen: Chosen) -> tuple[Split, Split]:
     train, validation = chosen.labels
     names = reader.names(chosen.validation[0])
     return Split(pixels[: len(train)], train), Split(pixels[len(train) :], validation, names=names)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.int64]
-Values = npt.NDArray[np.int64] | npt.NDArray[np.str_]
+from bft_nas.data.division import Labels
+
+Values = Labels | npt.NDArray[np.str_]
 
 # Above it floats leave out whole numbers.
 _LARGEST_WHOLE = 2.0**53

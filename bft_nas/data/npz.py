@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from bft_nas.core.errors import UserError
 from bft_nas.core.units import LEAST_SIDE
+from bft_nas.data.division import Labels, Pixels
 from bft_nas.data.labels import Coding, values_of
 from bft_nas.data.pixels import EXPECTED, Extent, scaling, to_bytes
 
-Pixels = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 Part = tuple[Pixels, Labels]
 
 _CHANNELS = (1, 3, 4)

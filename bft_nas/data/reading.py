@@ -13,7 +13,7 @@ import numpy as np
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.data.decode import Encoded, NotNow, Picture
 from bft_nas.data.decoders import decode_all, the_file
-from bft_nas.data.division import FOR_VALIDATION, Images, Labels, divide
+from bft_nas.data.division import FOR_VALIDATION, Labels, Pixels, divide
 from bft_nas.data.image_files import scaled
 from bft_nas.data.pixels import EXPECTED, Extent, scaling
 from bft_nas.data.summary import Digest, Moments
@@ -50,7 +50,7 @@ class Target(Protocol):
     def missing(self, chosen: Chosen) -> list[Path]:
         """Those among the chosen ones that have yet to be decoded, in an order in which it takes them."""
 
-    def put(self, path: Path, pixels: Images) -> None:
+    def put(self, path: Path, pixels: Pixels) -> None:
         """Take the pixels of one, (size, size, 3)."""
 
     def forget(self, path: Path) -> None:
@@ -60,7 +60,7 @@ class Target(Protocol):
 class Rows:
     """Decoded images in an array that has just room for those that are used."""
 
-    def __init__(self, pixels: Images) -> None:
+    def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
         self._rows: dict[Path, int] = {}
         self._free = list(range(len(pixels)))[::-1]
@@ -72,7 +72,7 @@ class Rows:
             self.forget(path)
         return [path for path in wanted if path not in self._rows]
 
-    def put(self, path: Path, pixels: Images) -> None:
+    def put(self, path: Path, pixels: Pixels) -> None:
         """See `Target`."""
         self._rows[path] = self._free.pop()
         self.pixels[self._rows[path]] = pixels
@@ -81,7 +81,7 @@ class Rows:
         """See `Target`."""
         self._free.append(self._rows.pop(path))
 
-    def in_order(self, paths: Sequence[Path]) -> Images:
+    def in_order(self, paths: Sequence[Path]) -> Pixels:
         """The images of these paths, moved within the array."""
         rows = [self._rows[path] for path in paths]
         for at in range(len(rows)):
@@ -112,7 +112,7 @@ class Passing:
         self.digest.begin((self._left[0], *self.shape))
         return chosen.paths
 
-    def put(self, path: Path, pixels: Images) -> None:
+    def put(self, path: Path, pixels: Pixels) -> None:
         """See `Target`."""
         self.digest.add(pixels)
         if len(self._left) == 2:

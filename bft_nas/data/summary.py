@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from bft_nas.data.division import Images, Labels, Parts, Split, hash_of
+from bft_nas.data.division import Labels, Parts, Pixels, Split, hash_of
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -27,7 +27,7 @@ class Digest:
         """The images of a split."""
         self._hash.update(repr(shape).encode())
 
-    def add(self, images: Images) -> None:
+    def add(self, images: Pixels) -> None:
         """The next ones of the split."""
         self._hash.update(np.ascontiguousarray(images).data)
 
@@ -47,7 +47,7 @@ class Moments:
         self._sums = np.zeros(channels, np.int64)
         self._squares = np.zeros(channels, np.int64)
 
-    def add(self, images: Images) -> None:
+    def add(self, images: Pixels) -> None:
         """Images of any number, height and width."""
         for start in range(0, len(images), _AT_ONCE):
             # Whole numbers below 2^53, of which floats add up none wrongly.

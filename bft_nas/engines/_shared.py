@@ -14,9 +14,8 @@ import torch
 
 from bft_nas.core.errors import RunError
 from bft_nas.data.dataset import Dataset
+from bft_nas.data.division import Pixels
 from bft_nas.data.images import Images
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_outputs_of_no_class_do_not_count(written: tuple[Path, list[ExportedFile
     seen: list[int] = []
 
     class Watched(Quantiser):
-        def __init__(self, model: onnx.ModelProto, pixels: onnx_int8.Images, classes: int = 0) -> None:
+        def __init__(self, model: onnx.ModelProto, pixels: onnx_int8.Inputs, classes: int = 0) -> None:
             seen.append(classes)
             super().__init__(model, pixels, classes)
 

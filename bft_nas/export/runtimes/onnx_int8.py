@@ -21,7 +21,7 @@ from bft_nas.export.onnx_session import cpu_seconds, runner, session_of
 if TYPE_CHECKING:
     import onnx
 
-    Images = npt.NDArray[np.float32]
+    Inputs = npt.NDArray[np.float32]
 
 BATCH = 20
 ROUNDS = 15
@@ -63,7 +63,7 @@ class Quantised:
 
 
 def write_int8(
-    path: Path, float_file: Path, variants: Mapping[str, onnx.ModelProto], images: Images, classes: int = 0
+    path: Path, float_file: Path, variants: Mapping[str, onnx.ModelProto], images: Inputs, classes: int = 0
 ) -> ExportedFile:
     """Quantise a network and write it.
 
@@ -111,7 +111,7 @@ class Quantiser:
         classes: trained outputs, which are the first ones; 0 says all.
     """
 
-    def __init__(self, model: onnx.ModelProto, images: Images, classes: int = 0) -> None:
+    def __init__(self, model: onnx.ModelProto, images: Inputs, classes: int = 0) -> None:
         half = len(images) // 2
         self.held_out = images[half:]
         self.model = model
@@ -240,7 +240,7 @@ def _layer(node: onnx.NodeProto) -> str:
     return weight.partition("/")[0].removesuffix(".weight")
 
 
-def _ranges(model: onnx.ModelProto, images: Images, scratch: Path) -> Any:
+def _ranges(model: onnx.ModelProto, images: Inputs, scratch: Path) -> Any:
     """The least and largest value of each tensor."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader
@@ -250,7 +250,7 @@ def _ranges(model: onnx.ModelProto, images: Images, scratch: Path) -> Any:
         def __init__(self) -> None:
             self.batches = iter([images[at : at + BATCH] for at in range(0, len(images), BATCH)])
 
-        def get_next(self) -> dict[str, Images] | None:
+        def get_next(self) -> dict[str, Inputs] | None:
             batch = next(self.batches, None)
             return None if batch is None else {"images": batch}
 
