@@ -88,8 +88,8 @@ def engine_of(name: str, images: Images, protocol: Protocol, folder: Path) -> tu
         from bft_nas.engines.ray_cluster import connect
         from bft_nas.engines.ray_tune import ray_engine
 
-        share = connect(None, workers=2)
-        return ray_engine(images, protocol, share=share, storage=str(folder / "ray")), share.workers
+        portion = connect(None, workers=2)
+        return ray_engine(images, protocol, portion=portion, storage=str(folder / "ray")), portion.workers
     workers = 2 if name == TWO else 1
     return local_engine(images, protocol, workers=workers), workers
 

@@ -197,7 +197,7 @@ def _begun(
     dataset = _load(source, options)
     architecture = architecture_of(source, options, dataset)
     images = on_device(dataset)
-    on_gpu = cluster.share.gpus > 0 if cluster is not None else images.device.type == "cuda"
+    on_gpu = cluster.portion.gpus > 0 if cluster is not None else images.device.type == "cuda"
     count = count_of(processes, cluster)
     plan = named or plan_for(len(dataset.train.labels))
     protocol = _protocol(dataset, plan, options, on_gpu, count)

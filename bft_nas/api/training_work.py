@@ -148,7 +148,7 @@ class OpenTraining:
 
 def count_of(processes: Processes, cluster: Cluster | None) -> int:
     """How many processes share a training, at most."""
-    return processes.count if cluster is None else cluster.share.workers
+    return processes.count if cluster is None else cluster.portion.workers
 
 
 def check_shares(protocol: Protocol, count: int) -> None:

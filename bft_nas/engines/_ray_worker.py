@@ -28,7 +28,7 @@ SECONDS_TO_START = 60.0
 
 
 @dataclass(frozen=True)
-class Share:
+class Portion:
     """What each training gets of a cluster."""
 
     workers: int
@@ -42,7 +42,7 @@ class RaySetup:
     """What all trainings share beside their data."""
 
     protocol: Protocol
-    share: Share
+    portion: Portion
     timeout: float
 
 
@@ -60,10 +60,10 @@ def train_reporting(config: dict[str, Any], *, dataset: Dataset, setup: RaySetup
 
     shared = f"{dataset.digest} {dataset.normalisation}"
     if not _images:
-        torch.set_num_threads(max(1, int(setup.share.cpus)))
+        torch.set_num_threads(max(1, int(setup.portion.cpus)))
         keep_freed_memory()
     if shared not in _images:
-        _images[shared] = Images(dataset, torch.device("cuda" if setup.share.gpus else "cpu"))
+        _images[shared] = Images(dataset, torch.device("cuda" if setup.portion.gpus else "cpu"))
         _wait_for_others(shelf)
     candidate = Candidate(
         config["number"], Architecture.from_json(config["architecture"]), config["macs"], config["budget"]

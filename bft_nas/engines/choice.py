@@ -41,13 +41,13 @@ def choose_engine(
             workers=options.workers,
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
-        ) as share:
+        ) as portion:
             yield (
-                lambda under: share.workers,
+                lambda under: portion.workers,
                 lambda images, folder, under: ray_engine(
                     images,
                     under,
-                    share=share,
+                    portion=portion,
                     storage=options.ray_storage or str((folder / ".ray").absolute()),
                     retries=options.retries,
                     timeout=options.trial_timeout,

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import ray
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.engines._ray_worker import Share
+from bft_nas.engines._ray_worker import Portion
 
 CORES_PER_TRIAL = 4
 """Of a cluster, whose nodes' memory nobody asks for."""
@@ -35,7 +35,7 @@ _begun = ExitStack()
 
 def connect(
     address: str | None, *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
-) -> Share:
+) -> Portion:
     """Join a cluster, or start one of this machine's own without an address, and share it out.
 
     A program that has joined one by itself stays in it; what is begun here ends by `leave`.
@@ -98,7 +98,7 @@ def leave() -> None:
 @contextmanager
 def connected(
     address: str | None, *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
-) -> Iterator[Share]:
+) -> Iterator[Portion]:
     """`connect`, and `leave` where the block ends."""
     try:
         yield connect(address, workers=workers, cpus=cpus, gpus=gpus)
@@ -108,7 +108,7 @@ def connected(
 
 def shared_out(
     nodes: Sequence[Node], *, workers: int | None = None, cpus: float | None = None, gpus: float | None = None
-) -> Share:
+) -> Portion:
     """What each training gets of so many nodes; see `connect`."""
     all_cpus, all_gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
@@ -120,14 +120,14 @@ def shared_out(
         even = max(1, int(min(most_cpus, all_cpus // workers)))
         # What no node has room for would have others wait.
         cpus = float(
-            max(range(1, even + 1), key=lambda each: (at_once(Share(workers, each, gpus), nodes), each))
+            max(range(1, even + 1), key=lambda each: (at_once(Portion(workers, each, gpus), nodes), each))
         )
     for name, asked, most in (("cpus_per_trial", cpus, most_cpus), ("gpus_per_trial", gpus, most_gpus)):
         if asked > most:
             raise UserError(
                 f"{setting(name)} {asked:g}: no node of the cluster has so many; expected at most {most:g}"
             )
-    return Share(workers, cpus, gpus)
+    return Portion(workers, cpus, gpus)
 
 
 def nodes() -> list[Node]:
@@ -135,14 +135,14 @@ def nodes() -> list[Node]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def at_once(share: Share, nodes: Sequence[Node]) -> int:
+def at_once(portion: Portion, nodes: Sequence[Node]) -> int:
     """As many workers as the nodes have room for, of those that were asked for."""
-    asked = [(kind, amount) for kind, amount in (("CPU", share.cpus), ("GPU", share.gpus)) if amount]
+    asked = [(kind, amount) for kind, amount in (("CPU", portion.cpus), ("GPU", portion.gpus)) if amount]
     room = sum(
-        min((int(node.get(kind, 0.0) / amount) for kind, amount in asked), default=share.workers)
+        min((int(node.get(kind, 0.0) / amount) for kind, amount in asked), default=portion.workers)
         for node in nodes
     )
-    return min(share.workers, room)
+    return min(portion.workers, room)
 
 
 def clear(storage: str, name: str) -> None:

@@ -26,7 +26,7 @@ from bft_nas.core.files import write_bytes
 from bft_nas.core.interrupts import Interrupt, awaited
 from bft_nas.engines._ray_mailbox import Mailbox
 from bft_nas.engines._ray_train_worker import Courier, TrainingSetup, train_share
-from bft_nas.engines._ray_worker import Share
+from bft_nas.engines._ray_worker import Portion
 from bft_nas.engines.ray_cluster import clear, connected, leave
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.loop import Diverged
@@ -45,7 +45,7 @@ SECONDS_TO_LOOK = 0.25
 class Cluster:
     """Where a training is executed, and how often it begins again."""
 
-    share: Share
+    portion: Portion
     storage: str | None
     retries: int
 
@@ -59,12 +59,12 @@ def join_cluster(
     Raises:
         UserError: nobody answers, or there are fewer GPUs than workers.
     """
-    with connected(address, workers=workers) as share:
-        if 0 < share.gpus < 1:
+    with connected(address, workers=workers) as portion:
+        if 0 < portion.gpus < 1:
             raise UserError(
-                f"{setting('workers')} {share.workers}: more than the cluster has GPUs; expected one for each"
+                f"{setting('workers')} {portion.workers}: more than the cluster has GPUs; expected one for each"
             )
-        yield Cluster(share, storage, retries)
+        yield Cluster(portion, storage, retries)
 
 
 @dataclass(frozen=True)
@@ -122,22 +122,22 @@ class _Course:
     def run(
         self, architecture: Architecture, protocol: Protocol, dataset: Dataset, teacher: Teacher | None
     ) -> None:
-        share = self.cluster.share
+        portion = self.cluster.portion
         before = self.folder / CHECKPOINT
         trainer = TorchTrainer(
             train_share,
             train_loop_config={
-                "setup": TrainingSetup(architecture, protocol, teacher, share.cpus, share.gpus),
+                "setup": TrainingSetup(architecture, protocol, teacher, portion.cpus, portion.gpus),
                 "dataset": ray.put(dataset),
                 "checkpoint": ray.put(before.read_bytes()) if before.is_file() else None,
                 "mailbox": self.mailbox,
             },
-            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if share.gpus else "gloo"),
+            torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if portion.gpus else "gloo"),
             scaling_config=ScalingConfig(
                 # With fewer where the cluster has no more: nobody waits for a node that is lost.
-                num_workers=(1, share.workers) if share.workers > 1 else 1,  # type: ignore[arg-type]
-                use_gpu=share.gpus > 0,
-                resources_per_worker={"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})},
+                num_workers=(1, portion.workers) if portion.workers > 1 else 1,  # type: ignore[arg-type]
+                use_gpu=portion.gpus > 0,
+                resources_per_worker={"CPU": portion.cpus, **({"GPU": portion.gpus} if portion.gpus else {})},
             ),
             run_config=RunConfig(
                 name=self.name,

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bft_nas.core.errors import RunError, one_line
 from bft_nas.core.files import write_bytes
 from bft_nas.engines._ray_shelf import Shelf
-from bft_nas.engines._ray_worker import RaySetup, Share, train_reporting
+from bft_nas.engines._ray_worker import Portion, RaySetup, train_reporting
 from bft_nas.engines.ray_cluster import at_once, clear, leave, nodes
 from bft_nas.record.candidate import WEIGHTS
 from bft_nas.searching.jobs import Driver, Engine, Job, Outcome
@@ -45,7 +45,7 @@ def ray_engine(
     images: Images,
     protocol: Protocol,
     *,
-    share: Share,
+    portion: Portion,
     storage: str,
     retries: int = 2,
     timeout: float = 600.0,
@@ -58,7 +58,7 @@ def ray_engine(
         retries: how often a candidate is tried again when its worker died or hung; then it has failed.
         timeout: seconds without a step after which a worker ends itself.
     """
-    return lambda driver: _Tuning(driver, images.dataset, protocol, share, storage, retries, timeout).run()
+    return lambda driver: _Tuning(driver, images.dataset, protocol, portion, storage, retries, timeout).run()
 
 
 class _Tuning:
@@ -69,24 +69,24 @@ class _Tuning:
         driver: Driver,
         dataset: Dataset,
         protocol: Protocol,
-        share: Share,
+        portion: Portion,
         storage: str,
         retries: int,
         timeout: float,
     ) -> None:
         self.driver = driver
-        self.share = share
+        self.portion = portion
         self.retries = retries
         self.storage = storage
         # Where this process is: no other node that is lost takes it along.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.shelf: Any = (
-            ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote(at_once(share, nodes()))
+            ray.remote(Shelf).options(num_cpus=0, scheduling_strategy=here).remote(at_once(portion, nodes()))
         )
-        setup = RaySetup(protocol, share, timeout)
+        setup = RaySetup(protocol, portion, timeout)
         self.trainable = tune.with_resources(
             tune.with_parameters(train_reporting, dataset=dataset, setup=setup, shelf=self.shelf),
-            {"cpu": share.cpus, "gpu": share.gpus},
+            {"cpu": portion.cpus, "gpu": portion.gpus},
         )
         self.jobs: dict[str, Job] = {}
         self.node_lost: dict[str, float] = {}
@@ -136,7 +136,7 @@ class _Tuning:
 
     def suggest(self, trial: str) -> dict[str, Any] | str | None:
         """The next job as Tune's configuration; None for now, or that there is none and none will be."""
-        if self.asked_in_vain or len(self.jobs) >= self.share.workers:
+        if self.asked_in_vain or len(self.jobs) >= self.portion.workers:
             return None
         job = self.driver.next()
         if job is None:

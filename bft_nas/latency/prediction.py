@@ -29,7 +29,7 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Measured:
+class NetworkTime:
     """A whole network."""
 
     family: str
@@ -52,7 +52,7 @@ class Fit:
         return max(0.1 * total, self.offset + self.slopes.get(family, self.slopes[""]) * total)
 
     @classmethod
-    def to(cls, networks: Sequence[Measured]) -> Fit:
+    def to(cls, networks: Sequence[NetworkTime]) -> Fit:
         """The least relative errors, large ones given less weight: iteratively reweighted least squares."""
         families = sorted({each.family for each in networks})
         totals = np.array([each.total for each in networks])
@@ -96,7 +96,7 @@ class Predictor:
         """From a table and different networks, each with its milliseconds; some for each family, ten or more in all."""
         # Families may be by turns, and no part is to be all of one.
         ordered = sorted(measured, key=lambda each: each[0].hash)
-        networks = [Measured(net.family, total(table, net), ms) for net, ms in ordered]
+        networks = [NetworkTime(net.family, total(table, net), ms) for net, ms in ordered]
         errors = []
         for fold in range(min(FOLDS, len(networks))):
             # Of one network alone, what is predicted is what was measured.
@@ -152,5 +152,5 @@ def total(table: LayerTable, net: Architecture) -> float:
     return sum(map(table.milliseconds, operations(net)))
 
 
-def _error(fit: Fit, network: Measured) -> float:
+def _error(fit: Fit, network: NetworkTime) -> float:
     return abs(fit.milliseconds(network.family, network.total) / network.milliseconds - 1)

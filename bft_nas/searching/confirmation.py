@@ -17,7 +17,7 @@ from bft_nas.record.columns import is_missing
 from bft_nas.record.confirmations import LEFT
 from bft_nas.searching.contenders import Contender
 from bft_nas.searching.jobs import Engine, Job, Outcome, Reporting
-from bft_nas.searching.racing import Due, Rule, next_round
+from bft_nas.searching.racing import Due, RoundRule, next_round
 from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.training.confirmation import Confirmation
 
@@ -42,7 +42,7 @@ class Confirmations:
         run: Run,
         contenders: Sequence[Contender],
         confirmation: Confirmation,
-        rule: Rule = next_round,
+        rule: RoundRule = next_round,
         *,
         whole: bool = False,
     ) -> None:

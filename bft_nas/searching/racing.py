@@ -65,7 +65,7 @@ class Due:
     """It is not to go on from there as yet."""
 
 
-class Rule(Protocol):
+class RoundRule(Protocol):
     """Says what is still to be trained in the round that is under way; nothing when nothing is left."""
 
     def __call__(

@@ -35,7 +35,7 @@ def sample_round(
     seeds: Sequence[int],
     rungs: AtRung | None = None,
 ) -> list[Due]:
-    """A `bft_nas.searching.racing.Rule`: everyone has the first seed, and one of `SECOND_SEED` a second one."""
+    """A `bft_nas.searching.racing.RoundRule`: everyone has the first seed, and one of `SECOND_SEED` a second one."""
     wanted = [Due(racer, seeds[0]) for racer in racers]
     wanted += [Due(racer, seeds[1]) for racer in racers[::SECOND_SEED]]
     return untrained(wanted, outcomes)

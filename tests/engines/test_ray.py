@@ -28,7 +28,7 @@ from bft_nas.core.interrupts import Interrupt
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import Images
 from bft_nas.engines import EngineOptions, choose_engine, local_engine
-from bft_nas.engines._ray_worker import Share
+from bft_nas.engines._ray_worker import Portion
 from bft_nas.record import Run
 from bft_nas.searching.confirmation import Confirmations, confirm
 from bft_nas.searching.contenders import contenders_of
@@ -53,7 +53,7 @@ def prepared() -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def share() -> Iterator[Share]:
+def portion() -> Iterator[Portion]:
     """A cluster of this machine's own, two trainings at once."""
     from bft_nas.engines.ray_cluster import connect
 
@@ -70,7 +70,7 @@ def go(
     run: Run,
     prepared: Prepared,
     watcher: Silent,
-    share: Share,
+    portion: Portion,
     *,
     trials: int = TRIALS,
     retries: int = 2,
@@ -81,7 +81,7 @@ def go(
     engine = ray_engine(
         prepared.images,
         run.protocol,
-        share=share,
+        portion=portion,
         storage=str(run.folder / ".ray"),
         retries=retries,
         timeout=timeout,
@@ -104,17 +104,17 @@ def workers() -> list[int]:
 
 
 def test_two_workers_train_at_once_even_what_takes_less_time_than_their_start(
-    prepared: Prepared, share: Share, tmp_path: Path
+    prepared: Prepared, portion: Portion, tmp_path: Path
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     watcher = Silent()
-    go(run, prepared, watcher, share)
+    go(run, prepared, watcher, portion)
     assert sorted(watcher.epochs) == [(number, epoch) for number in range(TRIALS) for epoch in (1, 2, 3)]
     assert watcher.epochs != sorted(watcher.epochs)
 
 
 def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
-    prepared: Prepared, undisturbed: pd.DataFrame, share: Share, tmp_path: Path
+    prepared: Prepared, undisturbed: pd.DataFrame, portion: Portion, tmp_path: Path
 ) -> None:
     def kill() -> None:
         for worker in workers():
@@ -122,7 +122,7 @@ def test_a_candidate_whose_worker_is_killed_goes_on_from_its_last_epoch(
 
     run = tiny_run(tmp_path, prepared)
     watcher = Meddler([(1, 1)], kill)
-    go(run, prepared, watcher, Share(1, 1, 0))
+    go(run, prepared, watcher, Portion(1, 1, 0))
     pd.testing.assert_frame_equal(record(run), undisturbed)
     assert [number for number, _ in watcher.losses] == [1]
     assert "its worker died" in watcher.losses[0][1]
@@ -183,7 +183,7 @@ def dying_once(mark: Path, *, trained: bool) -> Callable[..., None]:
 def test_a_resumed_candidate_whose_worker_dies_before_an_epoch_is_over_does_not_begin_anew(
     prepared: Prepared,
     undisturbed: pd.DataFrame,
-    share: Share,
+    portion: Portion,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,7 +198,7 @@ def test_a_resumed_candidate_whose_worker_dies_before_an_epoch_is_over_does_not_
     monkeypatch.setattr(
         "bft_nas.engines.ray_tune.train_reporting", dying_once(tmp_path / "dead", trained=False)
     )
-    go(run, prepared, again, share, trials=1)
+    go(run, prepared, again, portion, trials=1)
     assert again.losses == [(0, "its worker died; resumes from its last epoch")]
     assert (0, 1) not in again.epochs
     pd.testing.assert_frame_equal(record(run), undisturbed.loc[[0]])
@@ -207,7 +207,7 @@ def test_a_resumed_candidate_whose_worker_dies_before_an_epoch_is_over_does_not_
 def test_a_worker_that_is_lost_after_its_last_word_costs_an_epoch(
     prepared: Prepared,
     undisturbed: pd.DataFrame,
-    share: Share,
+    portion: Portion,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -215,34 +215,34 @@ def test_a_worker_that_is_lost_after_its_last_word_costs_an_epoch(
     monkeypatch.setattr(
         "bft_nas.engines.ray_tune.train_reporting", dying_once(tmp_path / "dead", trained=True)
     )
-    go(run, prepared, watcher, share, trials=1)
+    go(run, prepared, watcher, portion, trials=1)
     assert watcher.losses == [(0, "its worker died; resumes from its last epoch")]
     assert watcher.epochs.count((0, 1)) == 1
     pd.testing.assert_frame_equal(record(run), undisturbed.loc[[0]])
 
 
 def test_a_worker_in_which_nothing_happens_ends_itself(
-    prepared: Prepared, share: Share, tmp_path: Path
+    prepared: Prepared, portion: Portion, tmp_path: Path
 ) -> None:
     run = tiny_run(tmp_path, prepared)
     # No step is as quick as that.
-    go(run, prepared, Silent(), share, trials=1, retries=1, timeout=0.001)
+    go(run, prepared, Silent(), portion, trials=1, retries=1, timeout=0.001)
     assert list(record(run)["state"]) == ["failed"]
     assert list(record(run)["reason"]) == ["its worker died, 2 times"]
 
 
-def test_halving_stops_and_promotes_as_it_does_in_one_process(share: Share, tmp_path: Path) -> None:
+def test_halving_stops_and_promotes_as_it_does_in_one_process(portion: Portion, tmp_path: Path) -> None:
     prepared = tiny_prepared(epochs=4, trials=6, scheduler="halving", eta=2)
     here, there = (tiny_run(tmp_path, prepared, name) for name in ("here", "there"))
     with of_threads(1):
         search(here, local_engine(prepared.images, here.protocol), Silent(), Clock(), trials=6, seconds=None)
-    go(there, prepared, Silent(), Share(1, 1, 0), trials=6)
+    go(there, prepared, Silent(), Portion(1, 1, 0), trials=6)
     pd.testing.assert_frame_equal(record(there), record(here))
     assert set(record(here)["state"]) == {"complete", "stopped"}
 
 
 def test_a_confirmation_finds_what_it_finds_in_this_process(
-    prepared: Prepared, share: Share, tmp_path: Path
+    prepared: Prepared, portion: Portion, tmp_path: Path
 ) -> None:
     """Each job has a protocol of its own, and its images are more than the search's."""
     from bft_nas.engines.ray_tune import ray_engine
@@ -262,7 +262,7 @@ def test_a_confirmation_finds_what_it_finds_in_this_process(
             if name == "ray":
                 storage = str(run.folder / ".ray")
                 engine = ray_engine(
-                    images, run.protocol, share=share, storage=storage, retries=0, timeout=600.0
+                    images, run.protocol, portion=portion, storage=storage, retries=0, timeout=600.0
                 )
             else:
                 engine = local_engine(images, run.protocol)
@@ -275,7 +275,7 @@ def test_a_confirmation_finds_what_it_finds_in_this_process(
     assert len(here) == 2
 
 
-def test_more_than_any_node_has_is_refused(share: Share) -> None:
+def test_more_than_any_node_has_is_refused(portion: Portion) -> None:
     from bft_nas.engines.ray_cluster import connect
 
     with pytest.raises(UserError, match="cpus_per_trial 4096: no node of the cluster has so many"):
@@ -284,7 +284,7 @@ def test_more_than_any_node_has_is_refused(share: Share) -> None:
         connect(None, gpus=99)
 
 
-def test_a_cluster_that_was_begun_for_a_search_ends_with_it(share: Share) -> None:
+def test_a_cluster_that_was_begun_for_a_search_ends_with_it(portion: Portion) -> None:
     from bft_nas.engines import ray_cluster
 
     ray_cluster.leave()
@@ -315,12 +315,12 @@ def test_a_session_that_the_program_began_is_used_and_stays(prepared: Prepared, 
     address = ray.get_runtime_context().gcs_address
     with pytest.raises(UserError, match=rf"ray_address '10\.0\.0\.1:6379': .* in the cluster at {address}"):
         connect("10.0.0.1:6379")
-    share = connect(None, workers=1, cpus=1)
-    assert connect(address, workers=1, cpus=1) == share
-    assert connect(f"localhost:{address.rpartition(':')[2]}", workers=1, cpus=1) == share
+    portion = connect(None, workers=1, cpus=1)
+    assert connect(address, workers=1, cpus=1) == portion
+    assert connect(f"localhost:{address.rpartition(':')[2]}", workers=1, cpus=1) == portion
     run = tiny_run(tmp_path, prepared)
     with pytest.raises(KeyboardInterrupt):
-        go(run, prepared, Meddler([(0, 2)], interrupt), share)
+        go(run, prepared, Meddler([(0, 2)], interrupt), portion)
     assert is_joined()
     wait_until(is_idle)
     leave()

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from bft_nas.latency.operations import operations
-from bft_nas.latency.prediction import Fit, Measured, Predictor, total
+from bft_nas.latency.prediction import Fit, NetworkTime, Predictor, total
 from bft_nas.network import Architecture
 from bft_nas.space.space import SearchSpace
 from tests.latency.stored import stored_predictor, stored_table
@@ -57,7 +57,7 @@ def test_a_network_that_was_disturbed_counts_little(networks: list[Architecture]
 
 
 def test_a_family_that_was_not_measured_has_the_slope_of_all() -> None:
-    rows = [Measured("one", each, 1 + 2 * each) for each in (1.0, 2.0, 3.0, 5.0)]
+    rows = [NetworkTime("one", each, 1 + 2 * each) for each in (1.0, 2.0, 3.0, 5.0)]
     fit = Fit.to(rows)
     assert fit.milliseconds("other", 4.0) == pytest.approx(9.0, rel=0.05)
     assert Fit({"": 1.0}, -5.0).milliseconds("any", 2.0) > 0
