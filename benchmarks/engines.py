@@ -30,7 +30,7 @@ from bft_nas.network.references import widest
 from bft_nas.record import Candidate
 from bft_nas.searching.jobs import Engine, Job, Outcome
 from bft_nas.training.curve import Curve
-from bft_nas.training.loop import evaluate
+from bft_nas.training.loop import build_and_train
 from bft_nas.training.protocol import Protocol
 
 BARE, ONE, TWO, RAY = "bare loop", "local, 1 worker", "local, 2 workers", "Ray, 2 actors"
@@ -115,10 +115,10 @@ def main() -> None:
     starts: dict[str, list[float]] = {name: [] for name in ENGINES}
     threads = torch.get_num_threads()
     for _ in range(options.rounds):
-        evaluate(architecture, protocol, images)
+        build_and_train(architecture, protocol, images)
         started = time.perf_counter()
         for _ in range(count):
-            evaluate(architecture, protocol, images)
+            build_and_train(architecture, protocol, images)
         walls[BARE].append(time.perf_counter() - started)
         for name in ENGINES:
             torch.set_num_threads(max(1, threads // 2) if name == ALONE else threads)

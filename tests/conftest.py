@@ -136,7 +136,7 @@ def diverging_trainings() -> Iterator[None]:
         raise TrainingFailed("diverged")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bft_nas.training.loop.evaluate", fail)
+        patch.setattr("bft_nas.training.loop.build_and_train", fail)
         yield
 
 

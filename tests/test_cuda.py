@@ -14,7 +14,7 @@ from bft_nas.butterfly.forms import Form
 from bft_nas.data.dataset import load_dataset
 from bft_nas.data.images import Images
 from bft_nas.network.references import widest
-from bft_nas.training.loop import evaluate
+from bft_nas.training.loop import build_and_train
 from bft_nas.training.protocol import Protocol
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
@@ -49,7 +49,7 @@ def test_a_network_learns_on_the_gpu(name: str, precision: str) -> None:
     assert found is not None
     images = Images(load_dataset("fashion-mnist", size=32, images=2000), torch.device("cuda"))
     protocol = Protocol.of(images.dataset, 4, epochs=2, precision=precision)
-    training = evaluate(found[1], protocol, images)
+    training = build_and_train(found[1], protocol, images)
     assert training.curve[-1].accuracy > 0.3
     assert all(value.device.type == "cpu" for value in training.weights.values())
 

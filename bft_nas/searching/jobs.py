@@ -129,7 +129,7 @@ def train_job(
 
     started = time.perf_counter()
     try:
-        training = bft_nas.training.loop.evaluate(
+        training = bft_nas.training.loop.build_and_train(
             job.candidate.architecture,
             job.protocol or protocol,
             images,

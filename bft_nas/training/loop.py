@@ -76,7 +76,7 @@ class Training:
         return not self.weights
 
 
-def evaluate(
+def build_and_train(
     architecture: Architecture,
     protocol: Protocol,
     images: Images,

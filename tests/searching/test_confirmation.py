@@ -188,7 +188,7 @@ def test_each_row_tells_of_a_training_under_its_own_seed(
                 return Training(curve, {})
         return Training(curve, {"seed": torch.tensor(protocol.seed)})
 
-    monkeypatch.setattr("bft_nas.training.loop.evaluate", seed_as_accuracy)
+    monkeypatch.setattr("bft_nas.training.loop.build_and_train", seed_as_accuracy)
     confirmed(run, prepared)
     confirmation, rows = Confirmation.of(run.protocol), run.confirmations()
     assert trained == {confirmation.under(seed) for seed in confirmation.seeds}

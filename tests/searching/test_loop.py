@@ -150,7 +150,7 @@ def test_several_budgets_share_a_run_and_none_is_exceeded(tmp_path: Path) -> Non
 def test_a_failed_training_is_recorded_with_its_reason_and_the_search_goes_on(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = bft_nas.training.loop.evaluate, []
+    real, calls = bft_nas.training.loop.build_and_train, []
 
     def fails_second(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
@@ -158,7 +158,7 @@ def test_a_failed_training_is_recorded_with_its_reason_and_the_search_goes_on(
             raise TrainingFailed("the training loss became nan in epoch 1")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(bft_nas.training.loop, "evaluate", fails_second)
+    monkeypatch.setattr(bft_nas.training.loop, "build_and_train", fails_second)
     run = tiny_run(tmp_path, prepared)
     watcher = go(run, prepared, trials=3)
     assert [reason for _, _, reason in watcher.ended] == ["", "the training loss became nan in epoch 1", ""]

@@ -26,8 +26,8 @@ from bft_nas.training.loop import (
     TrainingFailed,
     accuracy,
     batch_sizes,
+    build_and_train,
     check_loss,
-    evaluate,
     train,
 )
 from bft_nas.training.optimiser import learning_rate_at
@@ -57,7 +57,7 @@ def outcome(training: Training) -> list[tuple[float, float]]:
 
 
 def test_a_small_network_learns_from_real_images(images: Images) -> None:
-    curve = evaluate(NET, protocol_of(images, epochs=8), images).curve
+    curve = build_and_train(NET, protocol_of(images, epochs=8), images).curve
     assert [row.epoch for row in curve] == list(range(1, 9))
     assert curve[-1].accuracy > 0.45
     assert curve[-1].train_loss < curve[0].train_loss
@@ -65,10 +65,10 @@ def test_a_small_network_learns_from_real_images(images: Images) -> None:
 
 def test_the_same_protocol_gives_the_same_accuracy_and_weights(images: Images) -> None:
     protocol = protocol_of(images)
-    first, second = (evaluate(NET, protocol, images) for _ in range(2))
+    first, second = (build_and_train(NET, protocol, images) for _ in range(2))
     assert outcome(first) == outcome(second)
     assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
-    other = evaluate(NET, replace(protocol, seed=1), images)
+    other = build_and_train(NET, replace(protocol, seed=1), images)
     assert outcome(other) != outcome(first)
 
 
@@ -123,7 +123,7 @@ def test_a_training_has_diverged_from_three_times_the_loss_of_guessing() -> None
 
 
 def test_the_network_trained_is_the_network_counted(images: Images) -> None:
-    weights = evaluate(NET, protocol_of(images, epochs=1), images).weights
+    weights = build_and_train(NET, protocol_of(images, epochs=1), images).weights
     assert weights["classifier.weight"].shape == (1000, 64)
     # Outputs beyond the data's ten classes take no part: their weights only decay.
     torch.manual_seed(0)
@@ -135,7 +135,7 @@ def test_the_network_trained_is_the_network_counted(images: Images) -> None:
 def test_progress_is_told_step_by_step_and_epoch_by_epoch(images: Images) -> None:
     steps: list[tuple[int, int]] = []
     epochs: list[int] = []
-    evaluate(
+    build_and_train(
         NET,
         protocol_of(images),
         images,
@@ -158,7 +158,7 @@ def killed_in_epoch(epoch: int, checkpoint: Path, protocol: Protocol, images: Im
             raise Killed
 
     with pytest.raises(Killed):
-        evaluate(NET, protocol, images, checkpoint=checkpoint, on_step=die)
+        build_and_train(NET, protocol, images, checkpoint=checkpoint, on_step=die)
 
 
 @pytest.mark.parametrize("killed", [(1,), (2,), (4,), (2, 2, 3, 4)])
@@ -166,12 +166,12 @@ def test_a_killed_training_goes_on_from_its_last_epoch_as_if_nothing_had_happene
     killed: tuple[int, ...], images: Images, tmp_path: Path
 ) -> None:
     protocol = protocol_of(images, epochs=4)
-    whole = evaluate(NET, protocol, images)
+    whole = build_and_train(NET, protocol, images)
     checkpoint = tmp_path / "checkpoint.pt"
     for epoch in killed:
         killed_in_epoch(epoch, checkpoint, protocol, images)
     steps: list[int] = []
-    resumed = evaluate(
+    resumed = build_and_train(
         NET, protocol, images, checkpoint=checkpoint, on_step=lambda done, _: steps.append(done)
     )
     assert steps[0] == (killed[-1] - 1) * 9 + 1
@@ -187,7 +187,7 @@ def test_blocks_of_any_kind_train_all_that_they_learn_and_go_on(
     net = Architecture("any", 32, Stem(rows.in_channels), rows.blocks, Head(), classes=10)
     # With a last norm that begins at zero, what is before it learns a step later.
     protocol = protocol_of(images, epochs=2, batch_size=144, zero_residuals=False)
-    whole = evaluate(net, protocol, images)
+    whole = build_and_train(net, protocol, images)
     torch.manual_seed(protocol.seed)
     fresh = build(net).state_dict()
     still = [name for name in fresh if torch.equal(fresh[name], whole.weights[name])]
@@ -200,8 +200,8 @@ def test_blocks_of_any_kind_train_all_that_they_learn_and_go_on(
             raise Killed
 
     with pytest.raises(Killed):
-        evaluate(net, protocol, images, checkpoint=checkpoint, on_step=die)
-    resumed = evaluate(net, protocol, images, checkpoint=checkpoint)
+        build_and_train(net, protocol, images, checkpoint=checkpoint, on_step=die)
+    resumed = build_and_train(net, protocol, images, checkpoint=checkpoint)
     assert all(torch.equal(resumed.weights[name], whole.weights[name]) for name in whole.weights)
 
 
@@ -210,8 +210,8 @@ def test_a_checkpoint_that_cannot_be_read_is_none(content: bytes, images: Images
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(content)
     protocol = protocol_of(images)
-    training = evaluate(NET, protocol, images, checkpoint=checkpoint)
-    assert outcome(training) == outcome(evaluate(NET, protocol, images))
+    training = build_and_train(NET, protocol, images, checkpoint=checkpoint)
+    assert outcome(training) == outcome(build_and_train(NET, protocol, images))
 
 
 def test_a_checkpoint_of_another_protocol_or_network_is_none(images: Images, tmp_path: Path) -> None:
@@ -221,8 +221,8 @@ def test_a_checkpoint_of_another_protocol_or_network_is_none(images: Images, tmp
     other = replace(protocol, seed=1)
     wider = replace(NET, stem=Stem(24))
     for network, setting in ((NET, other), (wider, protocol)):
-        from_here = evaluate(network, setting, images, checkpoint=checkpoint)
-        assert outcome(from_here) == outcome(evaluate(network, setting, images))
+        from_here = build_and_train(network, setting, images, checkpoint=checkpoint)
+        assert outcome(from_here) == outcome(build_and_train(network, setting, images))
         killed_in_epoch(2, checkpoint, protocol, images)
 
 
@@ -233,7 +233,7 @@ def test_a_training_stops_where_it_is_told_to_and_goes_on_when_asked_again(
     protocol = protocol_of(images, epochs=3)
 
     def at_most(epochs: int) -> Training:
-        return evaluate(
+        return build_and_train(
             NET, protocol, images, checkpoint=checkpoint, on_epoch=lambda curve: len(curve) < epochs
         )
 
@@ -244,12 +244,12 @@ def test_a_training_stops_where_it_is_told_to_and_goes_on_when_asked_again(
     assert len(at_most(2).curve) == 2
     whole = at_most(4)
     assert not whole.stopped
-    assert outcome(whole) == outcome(evaluate(NET, protocol, images))
+    assert outcome(whole) == outcome(build_and_train(NET, protocol, images))
 
 
 def test_a_training_that_breaks_down_fails_with_its_reason(images: Images) -> None:
     with pytest.raises(TrainingFailed, match=r"diverged|became nan|became inf"):
-        evaluate(NET, protocol_of(images, learning_rate=1e4), images)
+        build_and_train(NET, protocol_of(images, learning_rate=1e4), images)
 
 
 def test_nan_fails_with_its_reason(images: Images) -> None:
@@ -274,7 +274,7 @@ def test_out_of_memory_fails_with_its_reason(images: Images, monkeypatch: pytest
 
     monkeypatch.setattr("bft_nas.training.loop.build", exhausted)
     with pytest.raises(TrainingFailed, match=r"out of memory: .*allocate"):
-        evaluate(NET, protocol_of(images), images)
+        build_and_train(NET, protocol_of(images), images)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_in_whatever_words_memory_runs_out_the_training_has_failed_for_it(
 ) -> None:
     fail_with(error, "bft_nas.training.loop.settle_norms", monkeypatch)
     with pytest.raises(TrainingFailed, match=r"^out of memory"):
-        evaluate(NET, protocol_of(images), images)
+        build_and_train(NET, protocol_of(images), images)
 
 
 def fail_with(error: Exception, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +328,7 @@ def test_any_error_of_a_training_is_its_failure_with_reason_and_traceback(
 ) -> None:
     fail_with(error, f"bft_nas.training.loop.{place}", monkeypatch)
     with pytest.raises(TrainingFailed) as caught:
-        evaluate(NET, protocol_of(images), images)
+        build_and_train(NET, protocol_of(images), images)
     assert str(caught.value) == f"{type(error).__name__}: {error}".rstrip(": ")
     assert caught.value.traceback.startswith("Traceback")
     assert not isinstance(caught.value, Diverged)
@@ -346,7 +346,7 @@ def test_an_error_of_whoever_listens_is_no_failure_of_the_training(
 
     listening: dict[str, Any] = {callback: fails}
     with pytest.raises(type(error)) as caught:
-        evaluate(NET, protocol_of(images), images, **listening)
+        build_and_train(NET, protocol_of(images), images, **listening)
     assert caught.value is error
 
 
@@ -407,7 +407,7 @@ def test_any_number_of_images_trains(number: int, batch_size: int) -> None:
 def test_a_network_that_ends_in_single_pixels_trains_on_any_number_of_images(number: int) -> None:
     small = Architecture("small", 32, Stem(16), (SeparableBlock(32, stride=2),) * 3, Head(64), classes=10)
     images = images_of(number)
-    training = evaluate(small, protocol_of(images, epochs=2), images)
+    training = build_and_train(small, protocol_of(images, epochs=2), images)
     assert len(training.curve) == 2
     assert all(value.isfinite().all() for value in training.weights.values())
 
