@@ -36,7 +36,7 @@ class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None: ...
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listener_on(host: str, port: int) -> socket.socket:
     """A socket that listens on a port, or on the next one that is free.
 
     Raises:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from bft_nas.dashboard._style import BUTTERFLY, DENSE, INK, describe, layout, nothing
 from bft_nas.record.confirmed import Difference
-from bft_nas.record.placement import LEAST_NETWORKS, Placement, placements
+from bft_nas.record.placement import LEAST_OF_A_FAMILY, Placement, placements
 from bft_nas.record.standings import lead_text
 
 WHAT_THEY_ARE_WORTH = (
@@ -37,7 +37,7 @@ def placement_figure(results: pd.DataFrame, headed: Collection[str] = ()) -> go.
     figure = go.Figure(layout=layout("placement", height=AROUND + ROW * len(rows)))
     if not any(each.is_known for each in found):
         counts = ", ".join(f"{each.family} has {each.networks}" for each in found)
-        text = f"A family needs {LEAST_NETWORKS} complete candidates that differ in their butterflies"
+        text = f"A family needs {LEAST_OF_A_FAMILY} complete candidates that differ in their butterflies"
         return nothing(figure, f"{text}{f': {counts}' if counts else ''}.")
     for name, colour, apart in (
         ("more accurate with butterflies", BUTTERFLY, 1),

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     require("dashboard", "dashboard")
     from bft_nas.dashboard._runs import Runs
-    from bft_nas.dashboard._server import is_local, listen, make_http_server
+    from bft_nas.dashboard._server import is_local, listener_on, make_http_server
     from bft_nas.dashboard.app import make_app
 
     folder, trained = runs_folder(options), trained_folder(options)
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         # What the page begins with; it says itself when that cannot be read.
         with suppress(UserError):
             runs.read(name)
-    listener = listen(options.host, options.port)
+    listener = listener_on(options.host, options.port)
     host, taken = listener.getsockname()[:2]
     server = make_http_server(make_app(runs, names), listener)
     if taken != options.port:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Chosen:
         return np.array(self.train[1], np.int64), np.array(self.validation[1], np.int64)
 
 
-class Target(Protocol):
+class Target(typing.Protocol):
     """Where decoded images go."""
 
     def missing(self, chosen: Chosen) -> list[Path]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LEAST_FREEDOM = 6
 """Networks beyond those that a line through them takes: with fewer, intervals are too wide to say anything."""
-LEAST_NETWORKS = LEAST_FREEDOM + 3
+LEAST_OF_A_FAMILY = LEAST_FREEDOM + 3
 """Of a family, for what butterflies are worth in all of it; by stage it takes one more for each but one."""
 TOO_FEW = "too few candidates, or too much alike, to tell"
 WIDEST = 0.2
@@ -165,5 +165,5 @@ def placement_texts(run: Run) -> list[str]:
     found = placements(results, headed_families(run, results))
     if not any(each.is_known for each in found):
         counts = ", ".join(f"{each.family} {each.networks}" for each in found) or "none is complete"
-        return [f"{TOO_FEW} in any family ({counts}); expected {LEAST_NETWORKS} or more of one"]
+        return [f"{TOO_FEW} in any family ({counts}); expected {LEAST_OF_A_FAMILY} or more of one"]
     return [each.text for each in found]

@@ -13,9 +13,9 @@ A *reserve* is called once a candidate of its kind leads.
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
 
 from bft_nas.record.confirmed import Sample, Spread, compare
 
@@ -65,7 +65,7 @@ class Due:
     """It is not to go on from there as yet."""
 
 
-class RoundRule(Protocol):
+class RoundRule(typing.Protocol):
     """Says what is still to be trained in the round that is under way; nothing when nothing is left."""
 
     def __call__(

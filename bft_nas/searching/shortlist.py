@@ -18,10 +18,10 @@ SHORTLIST = 8
 FILLED = 4
 """As many as there are in spaces of few families, too."""
 OF_A_FAMILY = 2
-"""At most, as long as other families are within `REACH`."""
+"""At most, as long as other families are within `CLOSE`."""
 RESERVES = 2
 """Further candidates of the family and kind that leads."""
-REACH = 0.15
+CLOSE = 0.15
 """Below the best promise: as far as a proxy was seen to be wrong between families."""
 ALIKE = 0.1
 """Part of their choices in which two networks of a family differ that are nearly the same."""
@@ -56,7 +56,7 @@ def kind_of(family: str, *, dense: bool) -> str:
 def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
     """The numbers of the candidates to be confirmed within a budget in MACs, the most promising ones first.
 
-    At most `SHORTLIST` of them, no two nearly the same: of each family within `REACH` one, then one of its other kind;
+    At most `SHORTLIST` of them, no two nearly the same: of each family within `CLOSE` one, then one of its other kind;
     up to `FILLED` a second of a family, and whatever there is. Last comes the most promising dense one, if it is not
     among them.
     """
@@ -75,7 +75,7 @@ def shortlist(candidates: Sequence[Promising], budget: int) -> tuple[int, ...]:
             if not alike and Counter(map(group, chosen))[group(each)] < of_a_group:
                 chosen.append(each)
 
-    near = [each for each in ranked if each.promise >= ranked[0].promise - REACH]
+    near = [each for each in ranked if each.promise >= ranked[0].promise - CLOSE]
     fill(near, SHORTLIST, lambda each: each.family, 1)
     fill(near, SHORTLIST, lambda each: each.kind, 1)
     fill(near, FILLED, lambda each: each.family, OF_A_FAMILY)

@@ -7,7 +7,7 @@ from bft_nas.dashboard import placement_figure
 from bft_nas.dashboard._run_data import read_run
 from bft_nas.dashboard._style import alternative
 from bft_nas.record import Run
-from bft_nas.record.placement import LEAST_NETWORKS, TOO_FEW, placements
+from bft_nas.record.placement import LEAST_OF_A_FAMILY, TOO_FEW, placements
 from tests.dashboard.pages import HOSTILE, make_results
 
 
@@ -58,7 +58,7 @@ def test_every_worth_has_a_point_with_its_interval_and_filled_ones_are_told_apar
 
 
 def test_a_family_with_too_few_candidates_says_so_beside_the_others() -> None:
-    many = mixed(4 * LEAST_NETWORKS)
+    many = mixed(4 * LEAST_OF_A_FAMILY)
     few = many[many["family"] != "mobilenet_v1"]
     figure = placement_figure(pd.concat([few, many[many["family"] == "mobilenet_v1"].head(4)]))
     (place,) = [note.y for note in figure.layout.annotations if note.y == 0]
@@ -69,7 +69,7 @@ def test_a_family_with_too_few_candidates_says_so_beside_the_others() -> None:
 
 def test_where_no_family_has_enough_the_figure_says_what_it_takes() -> None:
     for results in (pd.DataFrame(), make_results(3, 3)):
-        assert f"needs {LEAST_NETWORKS} complete candidates" in alternative(placement_figure(results))
+        assert f"needs {LEAST_OF_A_FAMILY} complete candidates" in alternative(placement_figure(results))
 
 
 def test_a_familys_name_is_text_and_not_markup() -> None:

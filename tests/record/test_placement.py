@@ -14,7 +14,7 @@ from bft_nas.record import Run
 from bft_nas.record.pareto import complete
 from bft_nas.record.placement import (
     LEAST_FREEDOM,
-    LEAST_NETWORKS,
+    LEAST_OF_A_FAMILY,
     TOO_FEW,
     headed_families,
     parts_of,
@@ -79,8 +79,8 @@ def test_what_is_to_be_equal_beside_is() -> None:
 
 
 def test_too_few_networks_and_stages_that_cannot_be_told_apart_have_no_worth() -> None:
-    macs, parts = drawn(LEAST_NETWORKS, 1, seed=7)
-    accuracies = np.linspace(0.5, 0.6, LEAST_NETWORKS)
+    macs, parts = drawn(LEAST_OF_A_FAMILY, 1, seed=7)
+    accuracies = np.linspace(0.5, 0.6, LEAST_OF_A_FAMILY)
     assert worths(accuracies, macs, list(parts))[0] is not None
     assert worths(accuracies[1:], macs[1:], list(parts[:, 1:])) == [None]
     macs, parts = drawn(LEAST_FREEDOM + 20, 2, seed=8)
@@ -153,5 +153,5 @@ def test_a_run_says_so_where_there_is_too_little_to_say(run: Run, tmp_path: Path
     small = make_run(tmp_path, candidates=8, failed=0, curves=False)
     (text,) = placement_texts(small)
     assert text.startswith(f"{TOO_FEW} in any family (mnasnet ")
-    assert f"expected {LEAST_NETWORKS} or more" in text
+    assert f"expected {LEAST_OF_A_FAMILY} or more" in text
     assert placements(pd.DataFrame()) == ()

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bft_nas.searching.shortlist import (
+    CLOSE,
     FILLED,
     OF_A_FAMILY,
-    REACH,
     RESERVES,
     SHORTLIST,
     Promising,
@@ -110,7 +110,7 @@ def test_a_family_leaves_room_for_others_within_reach(known: list[Promising]) ->
     most = Counter(each.family for each in chosen)
     for each in fitting:
         crowded = any(count > OF_A_FAMILY + 1 for family, count in most.items() if family != each.family)
-        if crowded and each.promise >= best - REACH:
+        if crowded and each.promise >= best - CLOSE:
             # It is in, its family has its share, or it is nearly one that is in.
             alike = any(nearly_the_same(each, other) for other in chosen)
             assert each in chosen or alike or most[each.family] >= OF_A_FAMILY

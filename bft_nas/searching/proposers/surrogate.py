@@ -12,7 +12,7 @@ from bft_nas.searching.promise import gain_of_a_doubling, promise
 from bft_nas.searching.proposers import Fits, NothingFits, anything_fits
 from bft_nas.searching.proposers.regression import Accuracy, Observed, Point
 from bft_nas.searching.proposers.schedule import FIRST, ROUND, is_uniform, known_networks, turn_of
-from bft_nas.searching.shortlist import REACH
+from bft_nas.searching.shortlist import CLOSE
 from bft_nas.space.choosing import differing
 from bft_nas.space.drawing import Drawn, draw, mutate
 from bft_nas.space.published import published_families, suggest_published
@@ -47,7 +47,7 @@ def proposed(
 
     A search begins with the known network of each family that says one, and with uniform proposals. The pool holds
     uniform draws and mutations of the best so far. Several budgets take turns, and so do the families
-    whose best one is within `REACH`: brief trainings rank well within a family and badly between families
+    whose best one is within `CLOSE`: brief trainings rank well within a family and badly between families
     (benchmarks/results/table.md). They think too well of butterflies, too, so every second turn of a family is of its
     networks without any.
 
@@ -102,7 +102,7 @@ def proposed(
 
 
 def promising_families(observed: Sequence[Observed]) -> list[str | None]:
-    """The families whose most accurate network is within `REACH` of the most accurate of all, in order of their names.
+    """The families whose most accurate network is within `CLOSE` of the most accurate of all, in order of their names.
 
     In a space of one family there is None.
     """
@@ -110,7 +110,7 @@ def promising_families(observed: Sequence[Observed]) -> list[str | None]:
     for each in observed:
         family = _family(each.point)
         best[family] = max(best.get(family, 0.0), each.accuracies[max(each.accuracies)])
-    least = max(best.values()) - REACH
+    least = max(best.values()) - CLOSE
     return sorted((family for family, accuracy in best.items() if accuracy >= least), key=str)
 
 
