@@ -36,6 +36,7 @@ class FoldedButterfly(nn.Module):
         form: InferenceForm = "structured",
     ) -> None:
         super().__init__()
+        self.plan = plan
         # As numbers: what is traced would round a division of a shape otherwise.
         self.in_channels, self.out_channels = plan.n_in, plan.n_out
         self.size, self.chunks, self.factors = plan.size, plan.chunks, plan.factors

@@ -1,28 +1,25 @@
 """Networks and single operations as ONNX graphs of random weights, to be timed: a hundred times as fast as an export.
 
-The nodes are those that ``bft_nas.export`` writes, which what ONNX Runtime makes of a graph depends on.
+The nodes are those that ``bft_nas.export`` writes, which what ONNX Runtime makes of a graph depends on; one function
+writes the butterflies of both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bft_nas.butterfly.plan import ButterflyPlan
+from bft_nas.export.onnx_writer import IR_VERSION, OPSET, Values, Writer
 from bft_nas.latency.butterfly_forms import DENSE_FORM, Form
 from bft_nas.latency.operations import Operation, run_network
 from bft_nas.network.architecture import Architecture
 
 FormOf = Callable[[Operation], Form]
 """In which form a butterfly runs."""
-Stage = tuple[int, int, int]
-"""Groups of a stage, and the rows and columns of the matrix of each."""
-
-OPSET = 20
 
 
 def network_graph(net: Architecture, form_of: FormOf) -> bytes:
@@ -31,29 +28,15 @@ def network_graph(net: Architecture, form_of: FormOf) -> bytes:
     return graph.model(run_network(net, graph.run, "images"))
 
 
-class _Residual(NamedTuple):
-    """What is added to the last stage of a butterfly."""
-
-    x: str
-    """(N, size, side, side), or (N, chunks, size, pixels) where there are several."""
-    size: int
-    chunks: int
-    """Of inputs, which are summed."""
-    leaving: int
-    """Outputs, a multiple of the size."""
-    side: int
-
-
 class Graph:
     """An ONNX graph that grows by `run`: see `bft_nas.latency.operations.run_network`."""
 
     def __init__(self, images: Sequence[int], form_of: FormOf = lambda operation: DENSE_FORM) -> None:
         self._images = (1, *images)
         self._form_of = form_of
-        self._nodes: list[Any] = []
-        self._initializers: list[Any] = []
+        self._writer = Writer("network")
+        self._node = self._writer.node
         self._random = np.random.default_rng(0)
-        self._names = 0
 
     def model(self, output: str) -> bytes:
         """The whole, serialised."""
@@ -61,10 +44,11 @@ class Graph:
 
         images = helper.make_tensor_value_info("images", TensorProto.FLOAT, self._images)
         logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
-        self._nodes.append(helper.make_node("Identity", [output], ["logits"]))
-        graph = helper.make_graph(self._nodes, "network", [images], [logits], self._initializers)
+        self._node("Identity", output, output="logits")
+        graph = helper.make_graph(self._writer.nodes, "network", [images], [logits], self._writer.weights)
         opsets = [helper.make_opsetid("", OPSET)]
-        content: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        content: bytes = model.SerializeToString()
         return content
 
     def run(self, operation: Operation, *inputs: str) -> Any:
@@ -124,58 +108,15 @@ class Graph:
         """A butterfly stage by stage, whatever the product of its stages is."""
         size, copies, chunks = plan.size, plan.copies, plan.chunks
         leaving = copies * size if plan.n_in < plan.n_out else size
-        if chunks * size > plan.n_in:
-            x = self._node("Pad", x, self._integers(0, 0, 0, 0, 0, chunks * size - plan.n_in, 0, 0))
-        h = x
-        if chunks > 1:
-            x = self._shaped(x, chunks, size, side * side)
-            h = self._node("Transpose", x, perm=[0, 2, 1, 3])
         last = len(form.factors) - 1
         stages = []
         for place, factor in enumerate(form.factors):
             rows = factor * (leaving // size if place == 0 else 1)
             columns = factor * (chunks if place == last else 1)
-            stages.append((copies * size * factor // (rows * columns), rows, columns))
-        residual = _Residual(x, size, chunks, leaving, side)
-        y = (self._multiplied if form.kind == "matmul" else self._grouped)(h, stages, residual)
-        if leaving > plan.n_out:
-            y = self._node("Slice", y, *(self._integers(each) for each in (0, plan.n_out, 1)))
-        return y
-
-    def _multiplied(self, h: str, stages: Sequence[Stage], residual: _Residual) -> str:
-        x, size, chunks, leaving, side = residual
-        for groups, rows, columns in stages:
-            h = self._node("Transpose", self._shaped(h, columns, groups, side * side), perm=[0, 2, 1, 3])
-            h = self._node("MatMul", self._weight(groups, rows, columns, fan_in=columns), h)
-        if chunks > 1:
-            x = self._node("ReduceSum", x, self._integers(1), keepdims=1)
-        else:
-            x = self._shaped(x, 1, size, side * side)
-        y = self._node("Add", self._shaped(h, leaving // size, size, side * side), x)
-        y = self._node("Add", y, self._weight(leaving // size, size, 1, fan_in=1))
-        return self._shaped(y, leaving, side, side)
-
-    def _grouped(self, h: str, stages: Sequence[Stage], residual: _Residual) -> str:
-        x, size, chunks, leaving, side = residual
-        if chunks > 1:
-            x = self._shaped(h, chunks * size, side, side)
-        for place, (groups, rows, columns) in enumerate(stages):
-            if groups > 1:
-                h = self._shaped(h, columns, groups, side * side)
-                h = self._node("Transpose", h, perm=[0, 2, 1, 3])
-            inputs = [self._shaped(h, groups * columns, side, side)]
-            inputs.append(self._weight(groups * rows, columns, 1, 1))
-            if place == len(stages) - 1:
-                inputs.append(self._weight(groups * rows, fan_in=1))
-            h = self._node("Conv", *inputs, kernel_shape=[1, 1], group=groups)
-        if leaving > size:
-            x = self._node("Concat", *[x] * (leaving // size), axis=1)
-        if chunks > 1:
-            x = self._node("Conv", x, self._weight(size, chunks, 1, 1), kernel_shape=[1, 1], group=size)
-        return self._node("Add", h, x)
-
-    def _shaped(self, x: str, *shape: int) -> str:
-        return self._node("Reshape", x, self._integers(0, *shape))
+            groups = copies * size * factor // (rows * columns)
+            stages.append(self._values(groups, rows, columns, fan_in=columns))
+        scale, bias = np.ones(leaving, np.float32), self._values(plan.n_out, fan_in=1)
+        return self._writer.staged(form.kind, x, plan, stages, scale, bias, side)
 
     # What is no layer
 
@@ -203,7 +144,7 @@ class Graph:
 
     def _split(self, operation: Operation, x: str) -> tuple[str, str]:
         half = operation.out_channels
-        left, right = self._nodes_of(2, "Split", x, self._integers(half, half), axis=1)
+        left, right = self._writer.split(x, half, half)
         return left, right
 
     def _interleave(self, operation: Operation, x: str, y: str) -> str:
@@ -231,33 +172,15 @@ class Graph:
     def _mean(self, operation: Operation, x: str) -> str:
         return self._node("ReduceMean", x, self._integers(2, 3), keepdims=0)
 
-    # Nodes
-
-    def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        return self._nodes_of(1, kind, *inputs, **attributes)[0]
-
-    def _nodes_of(self, outputs: int, kind: str, *inputs: str, **attributes: Any) -> tuple[str, ...]:
-        from onnx import helper
-
-        names = tuple(self._name() for _ in range(outputs))
-        self._nodes.append(helper.make_node(kind, inputs, names, **attributes))
-        return names
+    # Weights
 
     def _weight(self, *shape: int, fan_in: int = 0) -> str:
-        """Random values, which keep what flows through a network from becoming so small that it takes longer."""
+        return self._writer.weight(self._values(*shape, fan_in=fan_in))
+
+    def _values(self, *shape: int, fan_in: int = 0) -> Values:
+        """Random ones, which keep what flows through a network from becoming so small that it takes longer."""
         deviation = math.sqrt(2 / (fan_in or math.prod(shape[1:])))
-        return self._constant(self._random.standard_normal(shape, np.float32) * np.float32(deviation))
+        return self._random.standard_normal(shape, np.float32) * np.float32(deviation)
 
     def _integers(self, *values: int) -> str:
-        return self._constant(np.array(values, np.int64))
-
-    def _constant(self, values: npt.NDArray[Any]) -> str:
-        from onnx import numpy_helper
-
-        name = self._name()
-        self._initializers.append(numpy_helper.from_array(values, name))
-        return name
-
-    def _name(self) -> str:
-        self._names += 1
-        return f"v{self._names}"
+        return self._writer.weight(np.array(values, np.int64))

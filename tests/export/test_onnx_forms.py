@@ -15,10 +15,11 @@ from torch import nn
 from bft_nas.butterfly import ButterflyTransform
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.inference import inference_network
+from bft_nas.export.onnx_writer import IR_VERSION, OPSET, Writer
 from bft_nas.export.residual_scale import absorb_scales
 from bft_nas.export.runtimes import onnx_choice
 from bft_nas.export.runtimes.onnx_choice import choose_forms
-from bft_nas.export.runtimes.onnx_forms import OnnxForm, Writer, forms_of, replaced, structured_form
+from bft_nas.export.runtimes.onnx_forms import OnnxForm, forms_of, replaced, structured_form, write_butterfly
 from bft_nas.network import butterfly_fusion
 from bft_nas.network.blocks.separable import SeparableBlock
 from tests.export.examples import CASES, SEPARABLE, trained
@@ -37,15 +38,15 @@ def folded(n_in: int, n_out: int, radix: int, *, plain: bool = False) -> FoldedB
 
 def run(butterfly: FoldedButterfly, form: OnnxForm, images: torch.Tensor) -> torch.Tensor:
     writer = Writer("layer")
-    writer.butterfly("x", form, butterfly, SIDE, "y")
+    write_butterfly(writer, "x", form, butterfly, SIDE, "y")
     shapes = {"x": butterfly.in_channels, "y": butterfly.out_channels}
     values = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", channels, SIDE, SIDE])
         for name, channels in shapes.items()
     ]
     graph = onnx.helper.make_graph(writer.nodes, "layer", values[:1], values[1:], writer.weights)
-    opset = onnx.helper.make_opsetid("", onnx_choice.OPSET)
-    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=onnx_choice.IR_VERSION)
+    opset = onnx.helper.make_opsetid("", OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {"x": images.numpy()})[0])
@@ -122,7 +123,7 @@ def test_the_fastest_form_of_each_layer_is_chosen_and_all_are_told(monkeypatch: 
 def test_a_layer_is_replaced_by_its_form_and_no_other_is() -> None:
     butterfly = folded(12, 12, 4)
     writer = Writer("other")
-    writer.butterfly("x", forms_of(butterfly)[0], butterfly, SIDE, "y")
+    write_butterfly(writer, "x", forms_of(butterfly)[0], butterfly, SIDE, "y")
     matrix = onnx.numpy_helper.from_array(butterfly.matrix.numpy()[:, :, None, None], "layer.weight")
     bias = onnx.numpy_helper.from_array(butterfly.bias.numpy(), "layer.bias")
     nodes = [*writer.nodes, onnx.helper.make_node("Conv", ["y", "layer.weight", "layer.bias"], ["z"])]

@@ -10,15 +10,14 @@ import numpy as np
 from bft_nas.export.checks import FormTimes, LayerForm
 from bft_nas.export.folded_butterfly import FoldedButterfly
 from bft_nas.export.onnx_session import cpu_seconds, runner
-from bft_nas.export.runtimes.onnx_forms import OnnxForm, Writer, forms_of
+from bft_nas.export.onnx_writer import IR_VERSION, OPSET, Writer
+from bft_nas.export.runtimes.onnx_forms import OnnxForm, forms_of, write_butterfly
 
 if TYPE_CHECKING:
     import onnx
 
 ROUNDS = 5
 BYTES = 4
-OPSET, IR_VERSION = 20, 10
-"""As torch's exporter writes them."""
 
 
 def choose_forms(
@@ -70,7 +69,7 @@ def _between(butterfly: FoldedButterfly, form: OnnxForm, side: int) -> onnx.Mode
         x = writer.node("Conv", x, weight, kernel_shape=[3, 3], pads=[1] * 4, group=channels)
         return writer.node("Relu", x)
 
-    writer.butterfly(depthwise("x", butterfly.in_channels), form, butterfly, side, "y")
+    write_butterfly(writer, depthwise("x", butterfly.in_channels), form, butterfly, side, "y")
     z = depthwise(writer.node("Relu", "y"), butterfly.out_channels)
     return _model(writer, ("x", butterfly.in_channels), (z, butterfly.out_channels), side)
 
