@@ -45,6 +45,6 @@ def run(options: argparse.Namespace) -> int:
             console,
             work.run,
             work.clock,
-            lambda: work.compare(show_on(console), lambda text: console.print(text, highlight=False)),
+            lambda: work.compare(show_on(console), console.print),
             "compare",
         )

@@ -121,7 +121,7 @@ def _conclude(console: Console, run: Run, clock: Clock, flags: Sequence[str]) ->
         problems.append(f"no candidate could be trained; most failed as this one: {reason}")
     console.print()
     if report is not None:
-        console.print(f"report   {report}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"report   {report}", soft_wrap=True)
     if results["accuracy"].notna().any():
         _print_uses(console, run)
     _print_resume(console, run, len(results), flags)
@@ -132,13 +132,11 @@ def _print_uses(console: Console, run: Run) -> None:
     """What may be done with a run that has a winner, a command a line."""
     quoted = shlex.quote(_as_named(run))
     winner = shlex.quote(f"{run.name}-winner")
-    console.print(f"look     bft-nas show {quoted}", markup=False, highlight=False)
+    console.print(f"look     bft-nas show {quoted}")
     if run.settings.confirm_divisor > 1 and not run.confirmations().empty:
-        console.print(
-            f"surer    bft-nas search --resume {quoted} --confirm-divisor 1", markup=False, highlight=False
-        )
-    console.print(f"train    bft-nas train {quoted}", markup=False, highlight=False)
-    console.print(f"export   bft-nas export {quoted} -o {winner}", markup=False, highlight=False)
+        console.print(f"surer    bft-nas search --resume {quoted} --confirm-divisor 1")
+    console.print(f"train    bft-nas train {quoted}")
+    console.print(f"export   bft-nas export {quoted} -o {winner}")
 
 
 def _print_resume(console: Console, run: Run, candidates: int, flags: Sequence[str]) -> None:
@@ -146,4 +144,4 @@ def _print_resume(console: Console, run: Run, candidates: int, flags: Sequence[s
     under_way = candidates < (run.settings.trials or 0)
     more = flags if under_way else ["--trials", str(2 * max(8, candidates)), *flags]
     line = " ".join(["bft-nas search --resume", shlex.quote(_as_named(run)), *more])
-    console.print(f"resume   {line}", markup=False, highlight=False)
+    console.print(f"resume   {line}")

@@ -73,7 +73,7 @@ def _train(console: Console, run: Run, count: int, given: dict[str, Any]) -> int
             console,
             work.run,
             work.clock,
-            lambda: work.sample(show_on(console), lambda text: console.print(text, highlight=False), count),
+            lambda: work.sample(show_on(console), console.print, count),
             f"fidelity --train {count}",
         )
 

@@ -108,7 +108,7 @@ def print_facts(console: Console, facts: Facts) -> None:
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         console.print(f"{name:<{width}}  ", style="bold", end="")
-        console.print(value, markup=False, highlight=False, soft_wrap=True)
+        console.print(value, soft_wrap=True)
 
 
 def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
@@ -132,11 +132,10 @@ def print_front(console: Console, run: Run, results: pd.DataFrame) -> None:
         console.print(f"latency of one image (half of the queries) in {setup}", style="dim")
     for row in best.to_dict("records"):
         console.print("winner", style="bold", end=" ")
-        console.print(winner_text(row), highlight=False)
+        console.print(winner_text(row))
     for number in sorted(numbers - set(best_by_proxy["number"])):
         console.print(
-            f"candidate {number} is not on the front, which is by the proxy trainings; it won by its confirmation",
-            highlight=False,
+            f"candidate {number} is not on the front, which is by the proxy trainings; it won by its confirmation"
         )
     if best.empty:
         failed = int((results["state"] == "failed").sum())
@@ -178,8 +177,7 @@ def print_references(console: Console, references: pd.DataFrame, best: pd.DataFr
         if not same.empty:
             console.print(
                 f"within {format_macs(row['for_budget'])} candidate {row['number']} is ahead of {beaten} of "
-                f"{len(same)} references after the proxy training ({UNCONFIRMED})",
-                highlight=False,
+                f"{len(same)} references after the proxy training ({UNCONFIRMED})"
             )
 
 
@@ -203,18 +201,18 @@ def print_confirmation(console: Console, run: Run) -> None:
             table.add_row(network if place else f"* {network}", *cells)
         console.print(table)
         for text in rival_texts(verdict):
-            console.print(text, highlight=False)
+            console.print(text)
     if found:
-        console.print(fidelity_of(run).summary, highlight=False)
+        console.print(fidelity_of(run).summary)
     if control := control_text(run):
-        console.print(control, highlight=False)
+        console.print(control)
 
 
 def print_placement(console: Console, run: Run) -> None:
     """What butterflies are worth at equal MACs in each family, by the proxy training."""
     for text in placement_texts(run):
         console.print("butterflies", style="bold", end=" ")
-        console.print(text, highlight=False)
+        console.print(text)
 
 
 def print_reference_counts(console: Console, counts: Sequence[PublishedCount]) -> None:
@@ -288,10 +286,7 @@ def print_clock(console: Console, clock: Clock) -> None:
     }
     each = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in parts.items())
     at_once = f" by {clock.workers} workers" if clock.workers > 1 else ""
-    console.print(
-        f"{whole:.1f} s: {each}{at_once} ({format_percent(outside, digits=1)} outside training)",
-        highlight=False,
-    )
+    console.print(f"{whole:.1f} s: {each}{at_once} ({format_percent(outside, digits=1)} outside training)")
 
 
 def candidate_facts(run: Run, row: Mapping[str, Any]) -> Facts:
@@ -342,8 +337,7 @@ def print_layers(console: Console, architecture: Architecture) -> None:
     console.print(table)
     console.print(
         f"peak activation memory {format_bytes(counted.peak_memory)} for one image in float32; "
-        f"{format_percent(counted.butterfly_share, digits=0)} of the fusions' MACs in butterflies",
-        highlight=False,
+        f"{format_percent(counted.butterfly_share, digits=0)} of the fusions' MACs in butterflies"
     )
 
 
