@@ -46,7 +46,10 @@ BUTTERFLY_VIEWS = {
         "Which choices matter",
         WHAT_DECIDES,
     ),
-    "parallel": ("Choices side by side", "A line for each candidate."),
+    "parallel": (
+        "Choices side by side",
+        "A line for each candidate, in the colour of its share of butterflies as in the front.",
+    ),
 }
 """The figures of the tab on butterflies, each with a heading and a line about it."""
 

@@ -153,7 +153,12 @@ def parallel_figure(results: pd.DataFrame, proposals: pd.DataFrame) -> go.Figure
         go.Parcoords(
             dimensions=dimensions,
             customdata=done["number"].tolist(),
-            line={"color": (100 * done["accuracy"]).tolist(), "colorscale": SHARE_SCALE},
+            line={
+                "color": (100 * done["butterfly_share"]).tolist(),
+                "colorscale": SHARE_SCALE,
+                "cmin": 0,
+                "cmax": 100,
+            },
             labelfont={"size": 12, "color": INK},
             tickfont={"size": 11, "color": INK},
             rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},

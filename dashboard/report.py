@@ -296,8 +296,8 @@ def _pay(places: Mapping[str, str]) -> str:
 <p class="about">{escape(WHAT_DECIDES)}</p>
 {places["importances"]}
 <h3>All choices at once</h3>
-<p class="about">A line for each complete candidate, of thousands for the front and some of the others; dragging along
-an axis leaves those that pass there.</p>
+<p class="about">A line for each complete candidate, of thousands for the front and some of the others, in the colour of
+its share of butterflies as in the front; dragging along an axis leaves those that pass there.</p>
 <div class="wide" role="region" tabindex="0" aria-label="All choices at once">
 {places["parallel"]}</div>"""
 

@@ -136,7 +136,8 @@ def confusion_figure(measures: Measures, classes: Sequence[str]) -> go.Figure:
     )
     figure.update_layout(margin_t=84)
     # Names that are numbers would be taken for places.
-    figure.update_xaxes(title_text="Taken for", type="category", showgrid=False)
+    # A line of its own above it: beside a horizontal colour bar Plotly has the title among the labels.
+    figure.update_xaxes(title_text="<br>Taken for", type="category", showgrid=False)
     figure.update_yaxes(title_text="Is", type="category", autorange="reversed", showgrid=False)
     worst = measures.confused[:1]
     text = "".join(f"; most often {classes[a]} is taken for {classes[b]}, {n} times" for n, a, b in worst)

@@ -58,6 +58,13 @@ def test_lines_run_across_what_the_complete_candidates_are(data: RunData) -> Non
     assert "budget share" in axes
 
 
+def test_a_line_has_the_colour_of_its_share_of_butterflies_as_in_the_front(data: RunData) -> None:
+    (lines,) = parallel_figure(data.results, data.proposals).data
+    shares = complete(data.results).set_index("number")["butterfly_share"]
+    assert list(lines.line.color) == pytest.approx((100 * shares.loc[list(lines.customdata)]).tolist())
+    assert (lines.line.cmin, lines.line.cmax) == (0, 100)
+
+
 def test_of_very_many_candidates_some_are_drawn_and_the_front_is_among_them() -> None:
     many = pd.concat([make_results(12, 0)] * 200, ignore_index=True)
     many = many.assign(number=range(len(many)), macs=many["macs"] + many.index)
