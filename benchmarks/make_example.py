@@ -1,9 +1,10 @@
 """Makes the bundled example, runs/example, from a finished run.
 
-    bft-nas search --flops 20M,50M --trials 60 --name to-show
+    bft-nas search --flops 20M,50M --confirm-divisor 3 --name to-show
     python benchmarks/make_example.py to-show
 
-Takes the texts that a dashboard reads: settings, journal, results, references, architectures and learning curves.
+Takes the texts that a dashboard reads: settings, journal, results, references, confirmations, latencies, architectures
+and learning curves.
 Leaves out weights, checkpoints and the report. Of a path from the root of the file system the last part is left.
 An example that is there already is replaced.
 """
@@ -23,6 +24,7 @@ TEXTS = (
     "results.csv",
     "references.csv",
     "confirmations.csv",
+    "latency.json",
     "candidates/*/architecture.json",
     "candidates/*/curve.csv",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -112,6 +112,17 @@ def axis() -> dict[str, Any]:
         "automargin": True,
         "title": {"standoff": 12},
     }
+
+
+def label_rows(figure: go.Figure, labels: Sequence[str]) -> None:
+    """Name the places 0, 1, ... of the vertical axis, from the top."""
+    figure.update_yaxes(
+        tickvals=list(range(len(labels))),
+        ticktext=list(labels),
+        range=[len(labels) - 0.5, -0.5],
+        showgrid=False,
+        ticklabelstandoff=6,
+    )
 
 
 def say(figure: go.Figure, text: str) -> go.Figure:

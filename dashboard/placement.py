@@ -8,7 +8,7 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
-from bft_nas.dashboard._style import BUTTERFLY, DENSE, INK, describe, layout, nothing
+from bft_nas.dashboard._style import BUTTERFLY, DENSE, INK, describe, label_rows, layout, nothing
 from bft_nas.record.confirmed import Difference
 from bft_nas.record.placement import LEAST_OF_A_FAMILY, Placement, placements
 from bft_nas.record.standings import lead_text
@@ -64,13 +64,7 @@ def placement_figure(results: pd.DataFrame, headed: Collection[str] = ()) -> go.
             )
     figure.add_vline(x=0, line={"color": INK, "width": 1})
     figure.update_xaxes(title_text="points at equal MACs", tickformat="+")
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[label for label, _ in rows],
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-        ticklabelstandoff=6,
-    )
+    label_rows(figure, [label for label, _ in rows])
     return describe(figure, " ".join(f"{each.text}." for each in found))
 
 

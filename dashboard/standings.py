@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from bft_nas.core.units import format_macs
 from bft_nas.dashboard._layers import REFERENCE
-from bft_nas.dashboard._style import ACCENT, BUTTERFLY, DENSE, INK, describe, layout, nothing
+from bft_nas.dashboard._style import ACCENT, BUTTERFLY, DENSE, INK, describe, label_rows, layout, nothing
 from bft_nas.record.standings import Standing, Verdict, lead_text, rival_texts
 
 HOW_FAR_APART = (
@@ -19,7 +19,6 @@ HOW_FAR_APART = (
 NONE_CONFIRMED = "No winner was confirmed by longer trainings."
 WITH_BUTTERFLIES, WITHOUT, KNOWN = "candidates with butterflies", "candidates without", "references"
 COLOURS = {WITH_BUTTERFLIES: BUTTERFLY, WITHOUT: DENSE, KNOWN: REFERENCE}
-WHERE = "<b>%s</b>"
 ROW = 26
 AROUND = 130
 
@@ -55,20 +54,14 @@ def standings_figure(verdicts: Sequence[Verdict]) -> go.Figure:
         )
     figure.update_layout(height=AROUND + ROW * len(places))
     figure.update_xaxes(title_text="accuracy of the confirmation", ticksuffix="%")
-    figure.update_yaxes(
-        tickvals=list(range(len(places))),
-        ticktext=[label for label, _ in places],
-        range=[len(places) - 0.5, -0.5],
-        showgrid=False,
-        ticklabelstandoff=6,
-    )
+    label_rows(figure, [label for label, _ in places])
     return describe(figure, " ".join(map(_text, verdicts)))
 
 
 def _placed(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, Standing | None]]:
     """The label of each row and who is in it; over those of a budget there is one that names it."""
     for verdict in verdicts:
-        yield WHERE % f"within {format_macs(verdict.budget)}", None
+        yield f"<b>within {format_macs(verdict.budget)}</b>", None
         for standing in verdict.everyone:
             yield escape(standing.network.label), standing
 

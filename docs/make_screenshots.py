@@ -1,9 +1,8 @@
-"""Pictures of the dashboard for its page in docs: each view, light and dark, wide and narrow.
+"""Pictures of the dashboard for its page in docs, each view light and dark; and of a run's report.
 
     python -m docs.make_screenshots example
 
-Writes docs/dashboard-VIEW-SCHEME-WIDTH.png. Two candidates of the front are shown side by side in the views of one
-candidate.
+Writes docs/dashboard-VIEW-SCHEME.png and docs/report.png.
 """
 
 from __future__ import annotations
@@ -12,25 +11,20 @@ import argparse
 import sys
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 
 from bft_nas.core.errors import UserError
+from bft_nas.dashboard import write_run_report
 from bft_nas.record import RUNS, Run
-from bft_nas.record.pareto import front
 from tests.dashboard.browsing import drawn, launch, served
 from tests.dashboard.pages import CHROMIUM
 
 # What of the page a view's picture shows.
-VIEWS = {
-    "front": "#page",
-    "candidates": "#network",
-    "butterflies": ".tabs",
-    "search": ".tabs",
-    "table": ".tabs",
-}
-WIDTHS = {"wide": (1280, 1.0), "narrow": (390, 2.0)}
+VIEWS = {"front": "#page", "confirmed": "#panel .view", "butterflies": ".tabs"}
+WIDTH, HEIGHT = 1280, 900
 LARGEST = 220_000
 
 
@@ -48,47 +42,64 @@ def main() -> int:
     except UserError as error:
         print(f"make_screenshots: error: {error}", file=sys.stderr)
         return 2
-    best = front(run.results())["number"]
-    query = f"?candidate={best.iloc[-1]}&beside={best.iloc[0]}"
     assert CHROMIUM is not None, "needs chromium"
     with served(run.folder.parent, run.name) as address, sync_playwright() as playwright:
         browser = launch(playwright, CHROMIUM)
         for view in VIEWS:
             for scheme in ("light", "dark"):
-                for width in WIDTHS:
-                    file = options.output / f"dashboard-{view}-{scheme}-{width}.png"
-                    file.write_bytes(picture(browser, address, query, view, scheme, width))
-                    print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+                file = options.output / f"dashboard-{view}-{scheme}.png"
+                file.write_bytes(picture(browser, address, view, scheme))
+                print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+        (options.output / "report.png").write_bytes(report_picture(browser, run))
         browser.close()
     return 0
 
 
-def picture(browser: Browser, address: str, query: str, view: str, scheme: str, width: str) -> bytes:
-    """A PNG of a view, in 256 colours where it would be too large."""
-    pixels, scale = WIDTHS[width]
+def picture(browser: Browser, address: str, view: str, scheme: str) -> bytes:
+    """A PNG of a view."""
     page = browser.new_page(
-        viewport={"width": pixels, "height": 900 if width == "wide" else 844},
-        device_scale_factor=scale,
-        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark" if scheme == "dark" else "light"
     )
-    tab = view if view in ("butterflies", "search", "table") else "butterflies"
-    page.goto(f"{address}{'?' if view == 'front' else query + '&'}tab={tab}")
-    image = Image.open(BytesIO(photograph(drawn(page), view)))
+    page.goto(f"{address}?tab={'butterflies' if view == 'front' else view}")
+    taken = photograph(drawn(page), view)
     page.close()
-    image = image.convert("RGB")
+    return _small(taken, f"{view}, {scheme}")
+
+
+def report_picture(browser: Browser, run: Run) -> bytes:
+    """A PNG of what a report begins with: what was confirmed."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1600})
+    with TemporaryDirectory() as folder:
+        page.goto(write_run_report(run, Path(folder) / "report.html").as_uri())
+        page.locator("#standings .main-svg").first.wait_for()
+        page.wait_for_timeout(1500)
+        top = page.locator("h2").first.bounding_box()
+        end = page.locator("figure.standings").bounding_box()
+        assert top is not None
+        assert end is not None
+        height = end["y"] + end["height"] - top["y"]
+        area: FloatRect = {"x": 0, "y": top["y"] - 16, "width": WIDTH, "height": height + 32}
+        taken = page.screenshot(clip=area, full_page=True)
+    page.close()
+    return _small(taken, "report")
+
+
+def _small(taken: bytes, what: str) -> bytes:
+    """A PNG in 256 colours where it would be too large."""
+    image = Image.open(BytesIO(taken)).convert("RGB")
     content = BytesIO()
     image.save(content, "PNG", optimize=True)
     if content.tell() > LARGEST:
         content = BytesIO()
         image.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     if content.tell() > LARGEST:
-        raise ValueError(f"{view}, {scheme}, {width}: {content.tell():,} bytes; expected at most {LARGEST:,}")
+        raise ValueError(f"{what}: {content.tell():,} bytes; expected at most {LARGEST:,}")
     return content.getvalue()
 
 
 def photograph(page: Page, view: str) -> bytes:
     """The part of the page that a view is."""
-    page.locator("#panel .main-svg, #panel .ag-row").first.wait_for()
+    page.locator("#panel .main-svg").first.wait_for()
     # What sticks to the window would lie over a long part; figures take a moment to find their size.
     page.add_style_tag(content=".filters { position: static !important }")
     page.wait_for_timeout(1500)

@@ -31,6 +31,8 @@ settings.load_profile("untimed")
 # What `.ci/run` asks for: a change is judged by itself, not by what a property was asked this time.
 settings.register_profile("repeatable", settings.get_profile("untimed"), derandomize=True)
 
+FORMER = Path(__file__).parent / "former_run"
+"""A run as an early version recorded it, which every later one reads."""
 SPACE = """
 family: tiny
 resolution: [64, 96]

@@ -45,11 +45,10 @@ from bft_nas.record.card import CARD, write_card
 from bft_nas.record.latency import QUIET, Latency
 from bft_nas.record.pareto import front as front_of
 from bft_nas.record.pareto import winners
-from tests.conftest import closed
+from tests.conftest import FORMER, closed
 from tests.dashboard.made_up_training import end, make_training
 from tests.export.examples import CASES, SEPARABLE, SHUFFLE
 
-EXAMPLE = Path(__file__).parents[2] / "runs/example"
 QUICK = Rule(queries=8, seconds=0)
 INSTALLED = [name for name, each in RUNTIMES.items() if each.is_installed and each.runs_here]
 NAMES = (PYTORCH, *INSTALLED)
@@ -58,7 +57,7 @@ NAMES = (PYTORCH, *INSTALLED)
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A run with one reference for each budget."""
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "runs/example"))
+    folder = Path(shutil.copytree(FORMER, tmp_path / "runs/example"))
     references = pd.read_csv(folder / "references.csv")
     references[references["name"] == "mobilenet_v1"].to_csv(folder / "references.csv", index=False)
     return Run(folder)
@@ -205,7 +204,7 @@ def test_of_a_run_winners_front_references_and_what_was_confirmed_are_measured(r
     assert {f"candidate {number}" for number in front_of(results)["number"]} <= set(labels)
     assert {"mobilenet_v1 within 20M", "mobilenet_v1 within 50M"} <= set(labels)
     assert len({network.architecture.hash for network in networks}) == len(labels)
-    # The example has none, and is measured all the same.
+    # This run has none, and is measured all the same.
     assert all(network.weights is None for network in networks)
 
 

@@ -28,9 +28,9 @@ from bft_nas.network.blocks.inverted import InvertedBlock
 from bft_nas.network.blocks.universal import UniversalBlock
 from bft_nas.network.fusion import parse_fusion
 from bft_nas.space.space import SearchSpace
+from tests.conftest import FORMER
 from tests.network.rows import Rows, stages
 
-EXAMPLE = Path(__file__).parents[2] / "runs" / "example"
 NUMBERS = st.integers(2, 64)
 NET = Architecture(
     "mobilenet_v3",
@@ -91,7 +91,7 @@ def test_the_hash_stays_the_same_across_versions() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(EXAMPLE.glob("candidates/*/architecture.json")), ids=lambda p: p.parent.name
+    "path", sorted(FORMER.glob("candidates/*/architecture.json")), ids=lambda p: p.parent.name
 )
 def test_the_file_of_a_network_stays_the_same_across_versions(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from bft_nas.network import cost, reference
 from bft_nas.record import COLUMNS, REFERENCE_COLUMNS, REFERENCE_NAMES, RESULT_NAMES, Run, facts_of
 from bft_nas.record.columns import View, column_named, columns_in
 from bft_nas.record.pareto import OBJECTIVES
+from tests.conftest import FORMER
 
-EXAMPLE = Path(__file__).parents[2] / "runs/example"
 # Of results.csv as every version has written it: other programs read it by these names, in this order.
 NAMES = [
     "number", "state", "family", "resolution", "budget", "macs", "params", "peak_memory", "butterfly_share", "fusions",
@@ -26,13 +26,13 @@ NAMES = [
 
 @pytest.fixture
 def example(tmp_path: Path) -> Run:
-    return Run(Path(shutil.copytree(EXAMPLE, tmp_path / "example")))
+    return Run(Path(shutil.copytree(FORMER, tmp_path / "example")))
 
 
 def test_the_files_have_the_columns_of_before() -> None:
     assert list(RESULT_NAMES) == NAMES
     assert list(REFERENCE_NAMES) == ["name", "width", *NAMES[1:]]
-    header = (EXAMPLE / "results.csv").read_text(encoding="utf-8").splitlines()[0]
+    header = (FORMER / "results.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == [*NAMES, "name", "width"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ import yaml
 from bft_nas.core.errors import UserError
 from bft_nas.training.protocol import ADDED, ALWAYS, Protocol, default_divisor
 from bft_nas.training.recipe import Recipe
+from tests.conftest import FORMER
 
-EXAMPLE = Path(__file__).parents[2] / "runs" / "example" / "run.yaml"
-"""As the first schema wrote it."""
 PROTOCOL = Protocol("photos", "0123456789ab", 3, 900, 100, 4)
 
 
@@ -53,7 +51,7 @@ def test_a_protocol_is_read_back_whole_or_not_at_all() -> None:
 
 
 def test_what_the_first_schema_wrote_is_read_under_the_hash_that_it_had() -> None:
-    content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    content = yaml.safe_load((FORMER / "run.yaml").read_text(encoding="utf-8"))
     assert "schema" not in content["protocol"]
     protocol = Protocol.from_dict(content["protocol"])
     assert protocol.hash == content["protocol_hash"]
