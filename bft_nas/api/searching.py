@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bft_nas.api.progress import Silent, show_progress
-from bft_nas.api.run import Run
+from bft_nas.api.run import Run, open_run
 from bft_nas.core.options import naming_keywords
 
 if TYPE_CHECKING:
@@ -96,34 +96,34 @@ def search(
     return run
 
 
-def compare(run: Run, *, progress: bool | Watcher = True, **given: Any) -> None:
+def compare(run: Run | str | Path, *, progress: bool | Watcher = True, **given: Any) -> None:
     """Train the references under a run's protocol, as ``bft-nas compare`` does; `Run.references` has them then.
 
     Args:
-        run: to be compared.
+        run: to be compared; or its name or folder, as `bft_nas.open_run` has them.
         progress: see `search`.
         given: options of the engine, as `search` has them, and ``data`` with where the run's data are now.
 
     Raises:
         UserError: a mistake in what was given, or another process is at work on the run.
 
-    >>> compare(open_run("mobile-50M"), workers=4)  # doctest: +SKIP
+    >>> compare("mobile-50M", workers=4)  # doctest: +SKIP
     """
     from bft_nas.api.opening import open_finished
 
-    show, say = _shown(progress)
+    run, (show, say) = _opened(run), _shown(progress)
     with open_finished(run, given) as work:
         work.compare(show, say)
         _write(run)
 
 
 def fidelity(
-    run: Run, *, train: int | None = None, progress: bool | Watcher = True, **given: Any
+    run: Run | str | Path, *, train: int | None = None, progress: bool | Watcher = True, **given: Any
 ) -> Fidelity:
     """Whether a run's proxy trainings can be trusted, as ``bft-nas fidelity`` says it.
 
     Args:
-        run: with what is recorded of it.
+        run: with what is recorded of it; or its name or folder, as `bft_nas.open_run` has them.
         train: so many candidates of all ranks as the confirmation does before; a dozen will do.
         progress: see `search`.
         given: see `compare`.
@@ -131,17 +131,22 @@ def fidelity(
     Raises:
         UserError: a mistake in what was given, another process is at work on the run, or it has too few candidates.
 
-    >>> fidelity(open_run("mobile-50M"), train=12).tau  # doctest: +SKIP
+    >>> fidelity("mobile-50M", train=12).tau  # doctest: +SKIP
     """
     from bft_nas.api.opening import open_finished
     from bft_nas.record.fidelity import fidelity_of
 
+    run = _opened(run)
     if train is not None:
         show, say = _shown(progress)
         with open_finished(run, given) as work:
             work.sample(show, say, train)
             _write(run)
     return fidelity_of(run)
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return open_run(run) if isinstance(run, str | Path) else run
 
 
 def _write(run: Run) -> None:

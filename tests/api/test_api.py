@@ -109,6 +109,21 @@ def test_a_keyword_of_what_else_trains_is_named_too(tmp_path: Path) -> None:
             call(run, work=2)
 
 
+def test_what_more_is_trained_for_a_run_takes_its_name_or_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_run(Path("runs"), tiny_prepared(), "small").folder
+    for run in ("small", folder, str(folder)):
+        # A keyword is looked at where there is a run.
+        with pytest.raises(UserError, match=r"^work: unknown; expected workers$"):
+            bft_nas.compare(run, work=2)
+        assert repr(bft_nas.fidelity(run)) == repr(bft_nas.fidelity(bft_nas.open_run(folder)))
+    for call in (bft_nas.compare, bft_nas.fidelity):
+        with pytest.raises(UserError, match=r"'none'"):
+            call("none")
+
+
 def test_a_watcher_of_the_callers_is_notified_and_nothing_is_printed(
     tmp_path: Path, tiny_space: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
