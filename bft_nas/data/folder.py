@@ -15,6 +15,8 @@ from bft_nas.data.reading import NAMED, Classes, Reader, count_of, names_of
 _TRAIN_FOLDERS = ("train", "training")
 _VALIDATION_FOLDERS = ("val", "valid", "validation", "dev")
 _TEST_FOLDERS = ("test", "testing")
+# What a Mac packs of its own beside the images: a zip made there brings it along.
+_OF_MACS = "__MACOSX"
 
 
 def load_folder(
@@ -207,6 +209,11 @@ def identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def is_shown(name: str) -> bool:
+    """Whether a file or folder of this name is somebody's own, and not one that a system keeps beside them."""
+    return not name.startswith(".") and name != _OF_MACS
+
+
 def _folders(folder: Path) -> list[Path]:
     return [entry for entry in _visible(folder) if entry.is_dir()]
 
@@ -217,7 +224,7 @@ def _is_image(entry: Path) -> bool:
 
 
 def _visible(folder: Path) -> list[Path]:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    entries = [entry for entry in folder.iterdir() if is_shown(entry.name)]
     return sorted(entries, key=lambda entry: _order(Path(entry.name)))
 
 

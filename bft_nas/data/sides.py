@@ -12,7 +12,7 @@ from bft_nas.data import npz
 from bft_nas.data.dataset import BENCHMARKS
 from bft_nas.data.decode import EXTENSIONS, Encoded
 from bft_nas.data.decoders import no_warnings
-from bft_nas.data.folder import identity
+from bft_nas.data.folder import identity, is_shown
 from bft_nas.data.hub import PREFIX, first_images
 
 GLANCE = 20
@@ -51,10 +51,10 @@ def _in_order(folder: Path) -> Iterator[Path]:
     """
     seen = {identity(parent) for parent in (folder, *folder.resolve().parents)}
     for place, folders, names in os.walk(folder, followlinks=True):
-        below = {identity(Path(place, name)): name for name in sorted(folders) if not name.startswith(".")}
+        below = {identity(Path(place, name)): name for name in sorted(folders) if is_shown(name)}
         folders[:] = [name for key, name in below.items() if key not in seen]
         seen.update(below)
-        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if is_shown(name))
 
 
 def _largest(images: Iterable[Encoded]) -> int | None:

@@ -289,6 +289,13 @@ class TestFolder:
         write_files(photos, {"readme.md": b"", "cover.png": b""})
         assert load_dataset(str(photos), size=16).digest == expected
 
+    def test_passes_over_what_the_zip_of_a_mac_brings_along(self, photos: Path) -> None:
+        before = load_dataset(str(photos), size=16)
+        for folder in (photos / "__MACOSX", photos / "__MACOSX" / "shirt", photos / "shirt" / "__MACOSX"):
+            write_files(folder, {"._1.png": b"", "1.png": b""})
+        after = load_dataset(str(photos), size=16)
+        assert (after.digest, after.classes, after.notes) == (before.digest, before.classes, before.notes)
+
     def test_follows_linked_class_folders(self, photos: Path, tmp_path: Path) -> None:
         expected = load_dataset(str(photos), size=16).digest
         moved = (photos / "shirt").rename(tmp_path / "elsewhere")

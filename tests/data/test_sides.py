@@ -37,7 +37,12 @@ def test_large_images_have_a_side_without_a_warning(tmp_path: Path, monkeypatch:
 
 
 def test_links_are_followed_once_and_what_is_hidden_is_not_seen(tmp_path: Path) -> None:
-    for name, size in (("store/cats/a.png", 32), ("above.png", 99), ("linked/.small/b.png", 64)):
+    for name, size in (
+        ("store/cats/a.png", 32),
+        ("above.png", 99),
+        ("linked/.small/b.png", 64),
+        ("linked/__MACOSX/b.png", 64),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (size, size)).save(tmp_path / name)
     for name, target in (("cats", "../store/cats"), ("more", "../store/cats"), ("up", ".."), ("self", ".")):
