@@ -48,21 +48,36 @@ def run(options: argparse.Namespace) -> int:
     from bft_nas.cli.tables import make_console, print_facts
     from bft_nas.core.files import check_writable
     from bft_nas.dashboard.contact_sheet import check_sheet, write_contact_sheet
-    from bft_nas.data.dataset import has_test, load_dataset
+    from bft_nas.data.dataset import load_dataset
 
     if options.output is None:
         check_writable(Path())
     else:
         check_sheet(options.output)
     dataset = load_dataset(options.data, size=SIDE, max_unreadable=options.max_unreadable)
-    facts = _facts(dataset, test=has_test(options.data))
+    facts = _facts(dataset, _test_images(options.data))
     sheet = options.output or Path(f"{dataset.name}-images.html")
     write_contact_sheet(sheet, dataset, facts)
     print_facts(make_console(), [*facts, ("page", str(sheet))])
     return 0
 
 
-def _facts(dataset: Dataset, *, test: bool) -> Facts:
+def _test_images(source: str) -> str:
+    """What there is to try a training on; a search does without, and so what is wrong with it stops nothing here."""
+    from bft_nas.core.errors import UserError
+    from bft_nas.data.dataset import check_test, has_test
+
+    try:
+        check_test(source)
+    except UserError as error:
+        return f"none that a training takes: {error}"
+    found = has_test(source)
+    return (
+        "there are test images, which are read at the end of a training alone" if found else "no test images"
+    )
+
+
+def _facts(dataset: Dataset, test: str) -> Facts:
     import numpy as np
 
     from bft_nas.data.division import unevenness
@@ -76,12 +91,7 @@ def _facts(dataset: Dataset, *, test: bool) -> Facts:
             "images",
             f"{len(dataset.train.labels):,} to train on, {len(dataset.validation.labels):,} to validate",
         ),
-        (
-            "test",
-            "there are test images, which are read at the end of a training alone"
-            if test
-            else "no test images",
-        ),
+        ("test", test),
         ("classes", f"{len(named)}: {', '.join(named[:NAMED])}{more}"),
     ]
     uneven = unevenness(dataset.train, dataset.classes)

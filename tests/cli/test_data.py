@@ -49,6 +49,25 @@ def test_it_says_what_there_is_and_what_is_left_out(photos: Path, capsys: pytest
     assert "photos-images.html" in said
 
 
+def test_test_images_that_a_training_refuses_are_not_called_good(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = photos / "test"
+    test.mkdir()
+
+    def said() -> str:
+        assert main(["data", "photos"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    assert "none that a training takes: photos/test: no class folders" in said()
+    for name in ("red", "green"):
+        (test / name).mkdir()
+        Image.new("RGB", (50, 40)).save(test / name / "1.png")
+    assert "none that a training takes: photos: only here: blue <sea>" in said()
+    (test / "green").rename(test / "blue <sea>")
+    assert "there are test images" in said()
+
+
 def test_its_page_has_images_of_each_class_as_they_are(photos: Path) -> None:
     assert main(["data", "photos", "-o", "sheet.html"]) == 0
     page = Path("sheet.html").read_text(encoding="utf-8")
