@@ -157,9 +157,15 @@ class Reader:
 
     def chosen(self) -> Chosen:
         """What is used as far as is known now: an image that cannot be decoded is as if it were not there."""
-        paths, labels = flatten(
-            self._usable(self.train, self.train_folder, 2 if self.validation is None else 1)
-        )
+        # A training that has ended is tried on what there is, of whatever classes.
+        least = 2 if self.validation is None else 1 if self.validation else 0
+        paths, labels = flatten(self._usable(self.train, self.train_folder, least))
+        if not paths and self.unreadable:
+            path, why = next(iter(self.unreadable.items()))
+            raise UserError(
+                f"{self.train_folder}: none of {count_of(len(self.unreadable), 'image')} can be used"
+                f" ({path.name}: {why}); expected at least 1"
+            )
         names = [path.relative_to(self.train_folder).as_posix() for path in paths]
         chosen, held = divide(labels, names, self.images, hold_out=self.validation is None)
         train = [paths[at] for at in chosen], [labels[at] for at in chosen]

@@ -257,6 +257,22 @@ class TestImagesThatCannotBeDecoded:
             path.write_bytes(b"")
         assert refusal(tmp_path / "all").startswith(f"{tmp_path / 'all' / 'val' / 'c6'}: 0 of ")
 
+    def test_leave_a_test_with_the_classes_that_can_be_read(self, photos: Path) -> None:
+        write_class_folders(photos / "test", REAL.images, REAL.labels, [f"c{k}" for k in range(10)])
+        gone = sorted((photos / "test" / "c6").iterdir())
+        for path in gone:
+            path.write_bytes(b"")
+        test = load_test(str(photos), size=28)
+        assert set(test.labels) == set(range(10)) - {6}
+        assert len(test.left_out) == len(gone)
+
+    def test_leave_no_test_where_none_can_be_read(self, photos: Path) -> None:
+        for label in range(10):
+            write_files(photos / "test" / f"c{label}", {"x.png": b""})
+        message = mistake(lambda: load_test(str(photos), size=28))
+        assert message.startswith(f"{photos / 'test'}: none of 10 images can be used (x.png: ")
+        assert message.endswith("; expected at least 1")
+
     def test_are_left_out_of_the_test_and_named(self, photos: Path) -> None:
         write_class_folders(photos / "test", REAL.images, REAL.labels, [f"c{k}" for k in range(10)])
         expected = load_test(str(photos), size=8)
@@ -269,12 +285,6 @@ class TestImagesThatCannotBeDecoded:
         assert test.left_out[0].startswith("test/c0/0.png: not an image; expected")
         write_files(photos / "test" / "c0", {"x.png": b""})
         assert "more than 20 images" in mistake(lambda: load_test(str(photos), size=8))
-
-    def test_leave_a_test_image_to_each_class(self, photos: Path) -> None:
-        write_class_folders(photos / "test", REAL.images, REAL.labels, [f"c{k}" for k in range(10)])
-        for path in (photos / "test" / "c6").iterdir():
-            path.write_bytes(b"")
-        assert mistake(lambda: load_test(str(photos), size=8)).startswith(f"{photos / 'test' / 'c6'}: 0 of ")
 
     def test_a_name_that_is_no_text_can_be_shown(self, photos: Path) -> None:
         (photos / "c0" / "two\nlines \udcff.png").write_bytes(b"")
