@@ -38,6 +38,7 @@ from bft_nas.data.dataset import (
     with_margin,
 )
 from bft_nas.data.division import same_names
+from bft_nas.data.reading import apart
 from bft_nas.record import DataFacts
 from bft_nas.record.trained import TRAINING_FILE, Evaluation, check_new, is_trained
 from bft_nas.training.plans import Plan, load_plan, plan_for
@@ -377,8 +378,12 @@ def evaluate(
     if data is None:
         return kept_evaluation(found)
     images, source = images_of(found, {"data": str(data)}, checked=False)
-    if not same_names(images.dataset.classes, found.data.classes):
-        raise UserError(f"{setting('data')} '{data}': its classes are others than those of the training")
+    classes = images.dataset.classes
+    if not same_names(classes, found.data.classes):
+        raise UserError(
+            f"{setting('data')} '{data}': its classes are others than those of the training; "
+            f"{apart(classes, found.data.classes, 'the training')}"
+        )
     return evaluated(found, images, source, tested=True)
 
 

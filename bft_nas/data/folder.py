@@ -9,7 +9,7 @@ from bft_nas.core.errors import UserError
 from bft_nas.data.decode import EXTENSIONS
 from bft_nas.data.division import Parts, Split, check_images, composed
 from bft_nas.data.keeping import Room, read, read_all
-from bft_nas.data.reading import NAMED, Classes, Reader, count_of, names_of
+from bft_nas.data.reading import NAMED, Classes, Reader, apart, count_of, names_of
 
 # The most usual names come first, and each of them before any that is written with capitals.
 _TRAIN_FOLDERS = ("train", "training")
@@ -236,8 +236,13 @@ def _order(path: Path) -> tuple[tuple[str, ...], Path]:
 def _check_same_classes(
     train_folder: Path, train: Mapping[str, object], other_folder: Path, other: Mapping[str, object]
 ) -> None:
-    for folder, here, there in ((train_folder, train, other), (other_folder, other, train)):
-        extra = [name for name in here if name not in there]
-        if extra:
-            both = f"{train_folder.name}/ and {other_folder.name}/"
-            raise UserError(f"{folder}: only here: {', '.join(extra)}; expected the same classes in {both}")
+    if train.keys() == other.keys():
+        return
+    parts = [(train_folder, train), (other_folder, other)]
+    if train.keys() < other.keys():
+        parts.reverse()
+    (folder, here), (elsewhere, there) = parts
+    raise UserError(
+        f"{folder}: {apart([*here], [*there], f'{elsewhere.name}/')}; expected the same classes in "
+        f"{train_folder.name}/ and {other_folder.name}/"
+    )

@@ -22,7 +22,7 @@ from bft_nas.core.extras import require
 from bft_nas.data.decode import Encoded
 from bft_nas.data.division import Labels, Parts, Split, check_images
 from bft_nas.data.keeping import read, read_all
-from bft_nas.data.reading import Reader
+from bft_nas.data.reading import Reader, apart
 
 PREFIX = "hf:"
 FORM = "hf:NAME[:CONFIG]"
@@ -144,7 +144,8 @@ class _Table:
         if len(classes) < 2:
             raise UserError(f"{folder}: {label} has {len(classes)} class; expected at least 2")
         if like is not None and classes != like.classes:
-            raise UserError(f"{folder}: other classes than in {like.folder.name}; expected the same")
+            told = apart(classes, like.classes, like.folder.name)
+            raise UserError(f"{folder}: other classes than in {like.folder.name}; {told}; expected the same")
         values = table.with_format("arrow")[:][label].fill_null(-1)
         rows = table.with_format(None).cast_column(column, datasets.Image(decode=False))
         return cls(folder, rows, column, classes, np.asarray(values.to_numpy(), np.int64))

@@ -13,7 +13,7 @@ import numpy as np
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.data.decode import Encoded, NotNow, Picture
 from bft_nas.data.decoders import decode_all, the_file
-from bft_nas.data.division import FOR_VALIDATION, Labels, Pixels, divide
+from bft_nas.data.division import FOR_VALIDATION, Labels, Pixels, composed, divide
 from bft_nas.data.image_files import scaled
 from bft_nas.data.pixels import EXPECTED, Extent, scaling
 from bft_nas.data.summary import Digest, Moments
@@ -327,6 +327,18 @@ def _picture_notes(pictures: Sequence[Picture], whites: Mapping[bool, int]) -> t
 def count_of(number: int, noun: str) -> str:
     """A number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def apart(here: Sequence[str], there: Sequence[str], place: str) -> str:
+    """Which of the classes here and those of another place are not the same, in words: the first few on each side."""
+    ours, theirs = (dict.fromkeys(map(composed, names)) for names in (here, there))
+    sides = {
+        "only here": [name for name in ours if name not in theirs],
+        f"only in {place}": [name for name in theirs if name not in ours],
+    }
+    return (
+        "; ".join(f"{side}: {names_of(names)}" for side, names in sides.items() if names) or "another order"
+    )
 
 
 def names_of(names: Sequence[str]) -> str:

@@ -250,7 +250,8 @@ def test_it_is_evaluated_on_other_data(trained: bft_nas.Trained, data: Path, tmp
     two = {name: values[fewer[name.replace("images", "labels")] < 2] for name, values in fewer.items()}
     np.savez(tmp_path / "two.npz", **two)
     with pytest.raises(
-        UserError, match=r"data '.*two\.npz': its classes are others than those of the training"
+        UserError,
+        match=r"data '.*two\.npz': its classes are others than those of the training; only in the training: 2, 3, 4 ",
     ):
         bft_nas.evaluate("small", data=tmp_path / "two.npz", trained=place)
 

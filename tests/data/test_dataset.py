@@ -420,6 +420,14 @@ class TestFolderMistakes:
             solid_png(tmp_path / name / "1.png", RED)
         assert refusal(tmp_path).startswith(f"{tmp_path / extra}: only here: hat; expected the same classes")
 
+    def test_what_only_train_and_what_only_validation_has_are_both_named(self, tmp_path: Path) -> None:
+        for name in ("train/a", "train/b", "val/a", "val/c", "val/d", "val/e", "val/f"):
+            solid_png(tmp_path / name / "1.png", RED)
+        assert refusal(tmp_path) == (
+            f"{tmp_path / 'train'}: only here: b; only in val/: c, d, e and 1 more; "
+            "expected the same classes in train/ and val/"
+        )
+
     @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp", ".webp", ".tif", ".ppm"])
     def test_truncated_image(self, photos: Path, suffix: str) -> None:
         path = photos / "shirt" / f"cut{suffix}"

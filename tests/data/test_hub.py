@@ -172,8 +172,12 @@ def test_an_image_that_is_missing_or_no_image_is_named_by_its_row(place: Path) -
     [
         ({"train": real(names=("a", "b", "c", "d"))}, "hf:saved/train: no images of class d; expected some"),
         (
-            {"train": real(), "validation": real(names=("a", "b", "c"))},
-            "hf:saved/validation: other classes than in train; expected the same",
+            {"train": real(), "validation": real(names=("T-shirt/top", "..", "hat"))},
+            "hf:saved/validation: other classes than in train; only here: hat; only in train: Pullover; expected",
+        ),
+        (
+            {"train": real(), "validation": real(names=NAMES[::-1])},
+            "hf:saved/validation: other classes than in train; another order; expected the same",
         ),
         (
             {"train": real(), "validation": real().filter(lambda row: row["kind"] != 1)},
