@@ -212,10 +212,10 @@ def _card(data: RunData, both: list[Chosen]) -> Any:
 
 
 def _trained(runs: Runs, data: RunData, one: Chosen) -> Any:
-    """The networks that were trained to the end from a candidate, or how one is."""
+    """What is trained to the end from a candidate, however far it has come, or how that is done."""
     found = runs.trainings.of_candidate(data.name, one.number, one.architecture)
     if found:
-        parts: list[Any] = [f"{one.name} trained to the end: "]
+        parts: list[Any] = [f"Trainings of {one.name} to the end: "]
         for each in found:
             parts += [html.A(each.name, href=network_link(each.name)), f", {each.accuracy}; "]
         return html.P([*parts, "not to be compared with its accuracy in the search."], className="trained")

@@ -34,8 +34,8 @@ REPORTS = f"{TRAINED}/report/"
 APART = f"sandbox allow-scripts allow-downloads; {WITH_SCRIPTS}"
 EXPORT = "Export as PyTorch and ONNX"
 ABOUT = (
-    "Each was trained to the end at its deployment resolution. Its accuracy is not to be compared with that of a "
-    "candidate in a search, nor with that of a network trained on other data."
+    "Trainings to the end, each at the deployment resolution of its network. An accuracy is not to be compared with "
+    "that of a candidate in a search, nor with that of a network trained on other data."
 )
 ONE = (
     "trained-list.children",

@@ -180,7 +180,7 @@ def test_a_candidate_leads_to_what_was_trained_from_it(
     with looking(window, f"{address}/?candidate={number}") as page:
         told = page.locator("#card .trained")
         expect(told).to_contain_text(
-            f"#{number} trained to the end: shoes, {shoes.measures.accuracy:.2%} (test;"
+            f"Trainings of #{number} to the end: shoes, {shoes.measures.accuracy:.2%} (test;"
         )
         expect(told).to_contain_text("not to be compared with its accuracy in the search")
         expect(page.locator("#trained-count")).to_have_text("3 trained networks")
@@ -220,6 +220,17 @@ def page_of(browser: object, search: str = "", path: str = "/trained") -> str:
     )
     assert answer.status_code == 200
     return json.dumps(json.loads(answer.get_data(as_text=True)), ensure_ascii=False)
+
+
+def test_nothing_is_said_to_have_ended_that_was_interrupted(run: Run, number: int, tmp_path: Path) -> None:
+    source = candidate_source("first", number)
+    go_on(make_training(tmp_path, "half", network=run.architecture(number), source=source, epochs=6), 2)
+    browser = make_app(Runs(run.folder.parent, tmp_path)).server.test_client()
+    card, page = page_of(browser, f"?candidate={number}", path="/"), page_of(browser)
+    for text in (card, page):
+        assert "interrupted, epoch 2/6" in text
+        assert "trained to the end" not in text
+    assert f"Trainings of #{number} to the end: " in card
 
 
 def test_before_the_first_one_the_page_says_the_command(tmp_path: Path) -> None:
