@@ -57,29 +57,27 @@ def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
     if room is None:
         return _in_memory(reader, chosen, notes)
     count, side = len(chosen.paths), reader.size
-    needed, what = count * side * side * 3, f"{count:,} images at {format_pixels(side)}"
+    needed = count * side * side * 3
     fits = needed <= room.memory
     cache = Cache(room.folder / place_of(reader))
     if fits and not cache.has_pixels():
-        return replace(_in_memory(reader, chosen, notes), kept=f"{what} in memory, {format_bytes(needed)}")
+        return _kept(_in_memory(reader, chosen, notes), side, f"in memory, {format_bytes(needed)}")
     fingerprint = fingerprint_of(reader)
     with cache.locked():
         facts = cache.facts(fingerprint)
         if facts is not None and len(facts.unreadable) > reader.most_unreadable(count):
             facts = None
         if facts is not None and cache.has_pixels(needed - len(facts.unreadable) * side * side * 3):
-            kept = f"{what} as decoded before, {format_bytes(needed)} in {cache.folder}"
-            return _of_facts(reader, facts, cache, kept)
+            kept = f"as decoded before, {format_bytes(needed)} in {cache.folder}"
+            return _kept(_of_facts(reader, facts, cache), side, kept)
         if fits:
-            return replace(
-                _in_memory(reader, chosen, notes), kept=f"{what} in memory, {format_bytes(needed)}"
-            )
+            return _kept(_in_memory(reader, chosen, notes), side, f"in memory, {format_bytes(needed)}")
         beyond = f"{format_bytes(needed)}, and there is {format_bytes(room.memory)} of memory for them"
         if needed <= room.disk:
             with cache.making((count, side, side, 3)) as pixels:
                 if pixels is not None:
                     parts = _in_file(reader, chosen, notes, pixels, cache, fingerprint)
-                    return replace(parts, kept=f"{what} {parts.kept}: {beyond}")
+                    return _kept(parts, side, f"{parts.kept}: {beyond}")
         if facts is None:
             passing = Passing(tuple(reader.train), side)
             chosen = reader.decode(chosen, passing)
@@ -87,8 +85,14 @@ def read(reader: Reader, notes: tuple[str, ...], room: Room | None) -> Parts:
             facts = Facts.of(reader, parts, fingerprint, str(passing.digest), passing.moments.normalisation)
             if reader.settled:
                 cache.put(facts, None)
-        kept = f"{what} decoded anew in each epoch: {beyond} and {format_bytes(room.disk)} of the disk"
-        return _of_facts(reader, facts, None, kept)
+        kept = f"decoded anew in each epoch: {beyond} and {format_bytes(room.disk)} of the disk"
+        return _kept(_of_facts(reader, facts, None), side, kept)
+
+
+def _kept(parts: Parts, side: int, where: str) -> Parts:
+    """With what is said of the images that are used, which may be fewer than room was asked for."""
+    count = len(parts.train.labels) + len(parts.validation.labels)
+    return replace(parts, kept=f"{count:,} images at {format_pixels(side)} {where}")
 
 
 def read_all(reader: Reader, room: Room | None) -> Split:
@@ -123,13 +127,13 @@ def _in_file(
     facts = Facts.of(reader, parts, fingerprint, digest_of(parts), normalisation_of(parts.train))
     if reader.settled:
         cache.put(facts, pixels)
-        return _of_facts(reader, facts, cache, f"decoded once into {cache.folder}")
+        return replace(_of_facts(reader, facts, cache), kept=f"decoded once into {cache.folder}")
     # The file goes with this process.
     kept = "decoded into a file for this time, as some cannot be read now"
     return replace(parts, kept=kept, digest=facts.digest, normalisation=facts.normalisation)
 
 
-def _of_facts(reader: Reader, facts: Facts, cache: Cache | None, kept: str) -> Parts:
+def _of_facts(reader: Reader, facts: Facts, cache: Cache | None) -> Parts:
     """What is known of a folder, with the pixels of a cache or those of the files."""
     reader.unreadable.update({reader.root / name: why for name, why in facts.unreadable.items()})
     chosen = reader.chosen()
@@ -142,10 +146,9 @@ def _of_facts(reader: Reader, facts: Facts, cache: Cache | None, kept: str) -> P
         *splits,
         facts.notes,
         facts.left_out,
-        kept,
-        facts.digest,
-        facts.normalisation,
-        facts.whites,
+        digest=facts.digest,
+        normalisation=facts.normalisation,
+        whites=facts.whites,
     )
 
 
