@@ -165,7 +165,12 @@ def _list_classes(folder: Path, root: Path, found: _Found) -> dict[str, list[Pat
     if looping:
         raise UserError(f"{looping[0]}: a link to a folder above it; expected one folder of images per class")
     if len(folders) == 1:
-        raise UserError(f"{folder}: only one class, {folders[0].name}; expected at least 2 class folders")
+        # As after unzipping photos.zip, which has a folder photos, into a folder photos.
+        inside = _holds_classes(folders[0]) and len(_folders(folders[0])) > 1
+        meant = f"; those in {folders[0]} may be meant" if inside else ""
+        raise UserError(
+            f"{folder}: only one class, {folders[0].name}; expected at least 2 class folders{meant}"
+        )
     classes: dict[str, list[Path]] = {}
     for entry in folders:
         # One class may be there in two ways of composing its accents: that of one system in train/, of another in val/.

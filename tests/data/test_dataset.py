@@ -401,7 +401,23 @@ class TestFolderMistakes:
 
     def test_only_one_class(self, tmp_path: Path) -> None:
         solid_png(tmp_path / "hat" / "1.png", RED)
-        assert "only one class, hat; expected at least 2" in refusal(tmp_path)
+        assert refusal(tmp_path).endswith("only one class, hat; expected at least 2 class folders")
+        # Folders below a class's own are nothing unusual.
+        solid_png(tmp_path / "hat" / "more" / "2.png", RED)
+        solid_png(tmp_path / "hat" / "other" / "3.png", RED)
+        assert refusal(tmp_path).endswith("expected at least 2 class folders")
+
+    @pytest.mark.parametrize("names", [("a", "b"), ("train/a", "train/b", "val/a", "val/b")])
+    def test_classes_one_folder_further_down_are_pointed_out(
+        self, tmp_path: Path, names: tuple[str, ...]
+    ) -> None:
+        inner = tmp_path / "photos"
+        for name in names:
+            for number in range(2):
+                solid_png(inner / name / f"{number}.png", RED)
+        said = f"only one class, photos; expected at least 2 class folders; those in {inner} may be meant"
+        assert refusal(tmp_path) == f"{tmp_path}: {said}"
+        assert load_dataset(str(inner), size=8).classes == ("a", "b")
 
     def test_class_with_one_image(self, photos: Path) -> None:
         solid_png(photos / "hat" / "1.png", RED)
