@@ -249,7 +249,8 @@ class Run:
         if not path.is_file():
             return pd.DataFrame(columns=list(REFERENCE_NAMES))
         try:
-            read = pd.read_csv(path, keep_default_na=False, na_values={"accuracy": ""})
+            # A hash of digits alone is no number.
+            read = pd.read_csv(path, dtype={"hash": str}, keep_default_na=False, na_values={"accuracy": ""})
             if missing := {"name", *(objective.column for objective in OBJECTIVES)} - {*read.columns}:
                 raise KeyError(*sorted(missing))
             # A column that the version which wrote them did not have is empty.

@@ -92,6 +92,8 @@ class _Comparison(Reporting):
         self.watcher = watcher
         self.clock = clock
         self.store = ReferenceStore(run.folder.parent, run.protocol)
+        for row in run.references().to_dict("records"):
+            self.store.take_in({str(name): value for name, value in row.items()})
         self.entrants = field.entrants
         self.rows = {entrant: self._known(entrant) for entrant in field.entrants}
         self.missing = [entrant for entrant, row in self.rows.items() if row is None]

@@ -25,6 +25,11 @@ def copy_of(run: Run, folder: Path) -> Run:
     return Run(folder / "runs" / run.folder.name)
 
 
+def moved_alone(run: Run, folder: Path) -> Run:
+    """A copy of the run's own folder, without what is beside it."""
+    return Run(Path(shutil.copytree(run.folder, folder / "moved" / run.folder.name)))
+
+
 def references_of(run: Run) -> tuple[Entrant, ...]:
     return field_of(run, [NAME]).entrants
 

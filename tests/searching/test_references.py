@@ -12,8 +12,10 @@ from bft_nas.engines import local_engine
 from bft_nas.network import REFERENCES, cost
 from bft_nas.record import REFERENCE_NAMES, Candidate, Run
 from bft_nas.searching.loop import Clock, Prepared, search
+from bft_nas.searching.reference_store import ReferenceStore
 from bft_nas.searching.references import compare, field_of
 from tests.conftest import Silent, diverging_trainings, tiny_prepared, tiny_run
+from tests.searching.confirming import moved_alone
 
 FEW = ("mobilenet_v1", "shufflenet_v2_bft")
 
@@ -89,8 +91,54 @@ def test_a_reference_is_trained_once_per_protocol(run: Run, prepared: Prepared, 
 def test_a_record_that_cannot_be_read_is_made_again(run: Run, prepared: Prepared, tmp_path: Path) -> None:
     compared(run, prepared)
     record = next((tmp_path / ".references").rglob("*.json"))
+    other = tiny_run(tmp_path, prepared, "other")
     record.write_text("{")
-    assert len(compared(run, prepared)) == 1
+    assert len(compared(other, prepared)) == 1
+    pd.testing.assert_frame_equal(
+        other.references().drop(columns="seconds"), run.references().drop(columns="seconds")
+    )
+
+
+def test_a_run_that_was_moved_alone_keeps_its_references_and_trains_none(
+    run: Run, prepared: Prepared, tmp_path: Path
+) -> None:
+    compared(run, prepared)
+    before = (run.folder / "references.csv").read_text()
+    moved = moved_alone(run, tmp_path)
+    assert compared(moved, prepared) == []
+    assert (moved.folder / "references.csv").read_text() == before
+    # Every run beside it knows them from now on.
+    assert compared(tiny_run(moved.folder.parent, prepared, "other"), prepared) == []
+
+
+def test_a_run_that_was_moved_alone_trains_only_what_it_has_no_outcome_of(
+    run: Run, prepared: Prepared, tmp_path: Path
+) -> None:
+    compared(run, prepared)
+    first, *others = run.references().astype(object).to_dict("records")
+    failed = {**first, "state": "failed", "accuracy": float("nan"), "epochs": 0, "reason": "diverged"}
+    nameless = {**others[0], "hash": ""}
+    run.record_references([failed, nameless, *others[1:]])  # type: ignore[list-item]
+    moved = moved_alone(run, tmp_path)
+    assert len(compared(moved, prepared)) == 2
+    assert moved.references()["accuracy"].notna().all()
+
+
+@pytest.mark.parametrize("digits", ["000123456789", "12345e678901"])
+def test_a_hash_of_digits_is_no_number(digits: str, run: Run) -> None:
+    row = dict.fromkeys(REFERENCE_NAMES, 1) | {"name": "mobilenet_v1", "hash": digits}
+    run.record_references([row])
+    assert run.references()["hash"].tolist() == [digits]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", ".", "a/b", "a" * 300, "", float("nan")])
+def test_no_table_names_a_file_outside_the_store(
+    name: object, run: Run, prepared: Prepared, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    store = ReferenceStore(tmp_path, run.protocol)
+    store.take_in({"hash": name, "accuracy": 0.5, "epochs": 1, "seconds": 1.0, "name": "x", "width": 1.0})
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, store.folder.parent, store.folder])
 
 
 def test_an_interruption_keeps_what_was_trained_before_it(
