@@ -156,7 +156,7 @@ class Confirmations:
             trained.replace(trained.with_name(CONFIRMED_WEIGHTS))
 
     def _read_run(self) -> None:
-        """Candidates, and whoever else was confirmed under this protocol.
+        """Candidates, and whoever else was confirmed under this protocol; references by way of their store.
 
         What failed is to be tried again, from the rung where it had come so far.
         """
@@ -172,7 +172,9 @@ class Confirmations:
             key = f"{known['name']} {known['budget']}" if known["name"] else f"candidate {known['number']}"
             if key not in self.contenders or known["seed"] not in self.confirmation.seeds:
                 self.others.append(known)
-            elif not known["name"]:
+            elif known["name"]:
+                self.stores[known["seed"]].take_in(known)
+            else:
                 self.rows[key, known["seed"]] = known
 
     def _read_references(self) -> None:

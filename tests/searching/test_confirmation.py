@@ -36,7 +36,7 @@ from bft_nas.training.loop import Training, accuracy
 from bft_nas.training.protocol import Protocol
 from tests.conftest import SPACE, Command, Silent, diverging_trainings, tiny_prepared, tiny_run
 from tests.processes import start
-from tests.searching.confirming import NAME, Impatient, confirmed, copy_of, without_seconds
+from tests.searching.confirming import NAME, Impatient, confirmed, copy_of, moved_alone, without_seconds
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +215,35 @@ def test_references_are_confirmed_once_for_all_runs_of_a_protocol(done: Run, pre
     assert begun
     assert NAME not in {candidate.architecture.family for candidate in begun}
     pd.testing.assert_frame_equal(without_seconds(done), before)
+
+
+def test_a_finished_run_that_was_moved_alone_trains_nobody_and_loses_nothing(
+    done: Run, prepared: Prepared, tmp_path: Path
+) -> None:
+    engine = local_engine(prepared.images, done.protocol)
+    compare(done, field_of(done, [NAME]), engine, Silent(), Clock())
+    run, watcher = moved_alone(done, tmp_path), Silent()
+    search(run, engine, watcher, Clock(), trials=4, seconds=None)
+    compare(run, field_of(run, [NAME]), engine, watcher, Clock())
+    confirmed(run, prepared, watcher)
+    assert watcher.begun == []
+    for table in ("references.csv", "confirmations.csv"):
+        assert (run.folder / table).read_text() == (done.folder / table).read_text()
+    pd.testing.assert_frame_equal(run.results(), done.results())
+
+
+def test_a_run_that_was_moved_alone_and_goes_on_loses_no_confirmation_of_a_reference(
+    done: Run, prepared: Prepared, tmp_path: Path
+) -> None:
+    before = done.confirmations()
+    last = before["name"].ne("").to_numpy().nonzero()[0][-1]
+    done.record_confirmations(before.drop(index=last).to_dict("records"))
+    run = moved_alone(done, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        confirmed(run, prepared, Impatient(after=0))
+    assert len(run.confirmations()) == len(before) - 1
+    assert len(confirmed(run, prepared).begun) == 1
+    pd.testing.assert_frame_equal(without_seconds(run), before.drop(columns="seconds"))
 
 
 @pytest.mark.parametrize("after", [1, 7])
