@@ -125,7 +125,7 @@ def _most_accurate_reference(run: Run, shown: str) -> Source:
     if known.empty:
         raise UserError(
             f"{shown}: run '{run.name}' has no trained reference; expected bft-nas compare "
-            f"{shlex.quote(run.name)} first"
+            f"{shlex.quote(run.found_by)} first"
         )
     # As winners are: by what was confirmed, where anything was.
     by = [name for name in ("confirmed", "accuracy") if name in known]

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bft_nas.cli.unforeseen import describe, left_out
@@ -47,7 +46,7 @@ def to_the_end(
     keep_freed_memory()
     listen()
     code = 0
-    resume = printable(f"resume with: {' '.join(['bft-nas', again, shlex.quote(_as_named(run)), *flags])}")
+    resume = printable(f"resume with: {' '.join(['bft-nas', again, shlex.quote(run.found_by), *flags])}")
     try:
         train()
     except KeyboardInterrupt as interrupt:
@@ -67,11 +66,6 @@ def to_the_end(
     if problems:
         print(f"bft-nas: error: {'; '.join(problems)}", file=sys.stderr)
     return code or int(bool(problems))
-
-
-def _as_named(run: Run) -> str:
-    """What a command finds the run by: its name, or its folder where that is not under ``runs``."""
-    return run.name if run.folder.parent == Path("runs") else str(run.folder)
 
 
 def _conclude(console: Console, run: Run, clock: Clock, flags: Sequence[str]) -> list[str]:
@@ -130,7 +124,7 @@ def _conclude(console: Console, run: Run, clock: Clock, flags: Sequence[str]) ->
 
 def _print_uses(console: Console, run: Run) -> None:
     """What may be done with a run that has a winner, a command a line."""
-    quoted = shlex.quote(_as_named(run))
+    quoted = shlex.quote(run.found_by)
     winner = shlex.quote(f"{run.name}-winner")
     console.print(f"look     bft-nas show {quoted}")
     if run.settings.confirm_divisor > 1 and not run.confirmations().empty:
@@ -143,5 +137,5 @@ def _print_resume(console: Console, run: Run, candidates: int, flags: Sequence[s
     """How the search of a run that has so many candidates goes on."""
     under_way = candidates < (run.settings.trials or 0)
     more = flags if under_way else ["--trials", str(2 * max(8, candidates)), *flags]
-    line = " ".join(["bft-nas search --resume", shlex.quote(_as_named(run)), *more])
+    line = " ".join(["bft-nas search --resume", shlex.quote(run.found_by), *more])
     console.print(f"resume   {line}")

@@ -36,4 +36,4 @@ def measure_front(run: Run) -> str:
     if busy := busy_text(measured[0].latency.share):
         text = f"{text}; {busy}"
     left = len(networks) - len(measured)
-    return text if not left else f"{text}; bft-nas latency {shlex.quote(run.name)} measures {left} more"
+    return text if not left else f"{text}; bft-nas latency {shlex.quote(run.found_by)} measures {left} more"

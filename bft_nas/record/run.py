@@ -116,6 +116,11 @@ class Run:
         """The directory's name, that of the link where it is one."""
         return self.folder.name if self.folder.is_symlink() else self.folder.resolve().name
 
+    @property
+    def found_by(self) -> str:
+        """What a command that is told of no other folder finds it by: its name, or its path if not under ``runs``."""
+        return self.name if self.folder.parent == RUNS else str(self.folder)
+
     def keep(self, **changes: Any) -> None:
         """Keep what changed of its settings: where the run's data are now, at what its winner is confirmed."""
         settings = replace(self.settings, **changes)

@@ -253,7 +253,8 @@ def test_a_teacher_out_of_a_search_that_cannot_be_had_is_said_in_a_line(
         ),
         (
             ["my own", "--teacher", "reference", "--runs", str(alone.parent)],
-            "--teacher reference: run 'my own' has no trained reference; expected bft-nas compare 'my own' first",
+            "--teacher reference: run 'my own' has no trained reference; expected bft-nas compare "
+            f"'{alone}' first",
         ),
     ):
         assert main(["train", *line, "--data", str(data)]) == 2
