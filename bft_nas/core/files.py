@@ -91,6 +91,15 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def straight(folder: Path) -> Path:
+    """A folder's path without the steps that go up again, unless a symbolic link makes them lead elsewhere."""
+    path = Path(os.path.normpath(folder))
+    try:
+        return path if path.samefile(folder) else folder
+    except OSError:
+        return folder
+
+
 def expanded(name: str) -> Path:
     """A path that a user wrote, with the home folder for ``~``; as it is where this machine knows of none."""
     try:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bft_nas.core.errors import RunError, UserError, setting, shortened
+from bft_nas.core.files import straight
 from bft_nas.core.units import format_macs
 from bft_nas.record.run_file import RUN_FILE
 from bft_nas.record.settings import Settings
@@ -50,7 +51,7 @@ def find_run_folder(runs: Path, name: str) -> Path:
     for folder in (runs / name, Path(name)):
         try:
             if (folder / RUN_FILE).is_file():
-                return folder
+                return straight(folder)
         except OSError as error:
             raise UserError(f"run '{shortened(name)}': cannot be read ({error.strerror})") from None
     known = ", ".join(run_names(runs)) or "a run, but there is none yet"

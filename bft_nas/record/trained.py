@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from bft_nas.core.errors import UserError, one_line, setting
-from bft_nas.core.files import is_file, locks, write_text, writing
+from bft_nas.core.files import is_file, locks, straight, write_text, writing
 from bft_nas.network import Architecture
 from bft_nas.record.candidate import ARCHITECTURE, CURVE
 from bft_nas.record.latency import Latency, add_latencies, read_latencies
@@ -144,7 +144,7 @@ class Trained:
         """
         for folder in (trained / name, Path(name)) if str(name) else ():
             if is_file(folder / TRAINING_FILE):
-                return cls(folder)
+                return cls(straight(folder))
         known = ", ".join(trained_names(trained)) or "one, but there is none yet"
         shown = one_line(str(name))[:80]
         raise UserError(f"trained network '{shown}': not found under '{trained}'; expected {known}")

@@ -276,6 +276,24 @@ def test_it_says_how_large_the_images_of_a_confirmation_were_and_how_it_is_surer
     assert surer not in out
 
 
+def test_a_run_that_is_named_by_its_path_is_called_by_it_once(
+    searched: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    shutil.copytree(searched[0], tmp_path / "copy")
+    (tmp_path / "copy" / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "copy" / "elsewhere")
+    there = ("--resume", "../runs/first", "--runs", "../runs", "--data", "../photos")
+    code, out, err = cli(
+        "search", *there, "--trials", "2", "--no-references", "--no-confirm", "--no-timing", "--workers", "1"
+    )
+    assert code == 0, err
+    assert "../runs/.." not in out
+    offered = [each.split(maxsplit=1)[1] for each in out.splitlines() if "bft-nas" in each]
+    assert "bft-nas show ../runs/first" in offered
+    assert "bft-nas export ../runs/first -o first-winner" in offered
+    assert cli("show", "../runs/first")[0] == 0
+
+
 def test_a_search_whose_time_was_up_at_once_says_so_and_offers_nothing_that_fails(
     monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

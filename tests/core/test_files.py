@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bft_nas.core.errors import RunError, UserError
-from bft_nas.core.files import cache_folder, check_writable, expanded, write_text
+from bft_nas.core.files import cache_folder, check_writable, expanded, straight, write_text
 
 
 def test_a_file_that_is_replaced_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -91,3 +91,23 @@ def test_without_a_home_there_is_no_place_for_a_cache(
         cache_folder("images").mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder("images") == tmp_path / "bft-nas" / "images"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("../a/../a/b", "../a/b"), ("b/../../a", "../a"), ("b", "b"), ("b/..", "."), ("none/../b", "none/../b")],
+)
+def test_a_path_goes_up_no_further_than_it_must(
+    path: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a")
+    assert straight(Path(path)) == Path(expected)
+
+
+def test_a_path_through_a_symbolic_link_still_leads_where_it_led(tmp_path: Path) -> None:
+    for name in ("far/runs", "far/link", "runs"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("far/link")
+    path = tmp_path / "link" / ".." / "runs"
+    assert straight(path).samefile(tmp_path / "far" / "runs")
