@@ -21,7 +21,7 @@ from bft_nas.cli.options import (
     trained_folder,
 )
 from bft_nas.core.errors import UserError, setting
-from bft_nas.core.units import format_bytes, format_macs, format_pixels
+from bft_nas.core.units import format_bytes, format_epochs, format_macs, format_pixels
 from bft_nas.export.runtimes import RUNTIMES, checked_int8, checked_runtimes
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         trained.weights()
         console.print(f"{trained.name}: {trained.facts['network']}", highlight=False, markup=False)
         if not trained.finished:
-            done = f"{len(trained.curve())} of {trained.protocol.epochs} epochs"
+            done = f"{len(trained.curve())} of {format_epochs(trained.protocol.epochs)}"
             console.print(
                 f"not trained to the end: the best weights of {done}", highlight=False, markup=False
             )

@@ -87,7 +87,7 @@ def _train(work: OpenTraining) -> int:
 def _plan(work: OpenTraining) -> Facts:
     """What is about to be done."""
     from bft_nas.api.training_work import count_of
-    from bft_nas.core.units import format_macs, format_params
+    from bft_nas.core.units import format_epochs, format_macs, format_params
     from bft_nas.data.division import unevenness
     from bft_nas.network import cost
 
@@ -111,7 +111,7 @@ def _plan(work: OpenTraining) -> Facts:
         *([("images", work.images.dataset.kept)] if work.images.dataset.kept else []),
         (
             "recipe",
-            f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
+            f"{trained.facts['recipe']}: {format_epochs(protocol.epochs)}, batches of {protocol.batch_size}, "
             f"{protocol.recipe.optimiser}, {protocol.recipe.precision}",
         ),
         *([("together", f"{count} {kind}, {norms}")] if count > 1 or work.cluster else []),
@@ -123,7 +123,7 @@ def _plan(work: OpenTraining) -> Facts:
 
 def _teacher(work: OpenTraining) -> str:
     """Which network teaches, and what its own training takes; empty without one."""
-    from bft_nas.core.units import format_macs, format_params
+    from bft_nas.core.units import format_epochs, format_macs, format_params
     from bft_nas.network import cost
 
     place = work.trained.facts["teacher"]
@@ -135,6 +135,6 @@ def _teacher(work: OpenTraining) -> str:
     resumed = f" ({done} of them done)" if done else ""
     return (
         f"{teacher.facts['network']} ({format_macs(theirs.macs)} MACs, {format_params(theirs.params)} parameters), "
-        f"trained first, in {teacher.folder}: {protocol.epochs} epochs{resumed} of {protocol.train_images:,} images, "
-        f"with {theirs.macs / ours.macs:.1f} times the MACs of the network itself"
+        f"trained first, in {teacher.folder}: {format_epochs(protocol.epochs)}{resumed} of "
+        f"{protocol.train_images:,} images, with {theirs.macs / ours.macs:.1f} times the MACs of the network itself"
     )

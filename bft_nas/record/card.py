@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from bft_nas.core.files import write_text
-from bft_nas.core.units import format_duration, format_macs, format_params, format_percent
+from bft_nas.core.units import format_duration, format_epochs, format_macs, format_params, format_percent
 from bft_nas.data.dataset import is_of_arrays
 from bft_nas.network import cost
 from bft_nas.record.exported import read_files
@@ -43,7 +43,7 @@ def facts_of_trained(trained: Trained) -> list[tuple[str, str]]:
         "parameters": format_params(counted.params),
         "fusions": architecture.fusion_pattern,
         "data": f"{protocol.data}, {protocol.train_images:,} images to train on, {protocol.data_classes} classes",
-        "recipe": f"{trained.facts['recipe']}: {protocol.epochs} epochs, batches of {protocol.batch_size}, "
+        "recipe": f"{trained.facts['recipe']}: {format_epochs(protocol.epochs)}, batches of {protocol.batch_size}, "
         f"{protocol.recipe.optimiser} (protocol {protocol.hash})",
         **({"teacher": str(trained.facts["teacher"])} if trained.facts["teacher"] else {}),
         "trained for": format_duration(sum(row["seconds"] for row in curve)),

@@ -70,6 +70,18 @@ def test_it_is_evaluated_on_the_test_images_alone(trained: bft_nas.Trained, data
     assert evaluation.measures.right == int((predicted.numpy() == test.labels).sum())
 
 
+def test_a_training_of_one_epoch_says_so(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ("train", *TINY, "--data", str(data), "--epochs", "1", "--batch-size", "32")
+    assert main([*line, "--name", "teacher"]) == 0
+    plan = capsys.readouterr().out
+    card = (tmp_path / "trained" / "teacher" / "card.md").read_text(encoding="utf-8")
+    for text in (plan, card):
+        assert "thousands: 1 epoch, batches of 32" in text
+
+
 def test_its_card_can_be_read_by_a_hub(trained: bft_nas.Trained) -> None:
     card = (trained.folder / "card.md").read_text(encoding="utf-8")
     assert (trained.folder / "README.md").read_text(encoding="utf-8") == card
