@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from bft_nas.core.errors import UserError
 from bft_nas.dashboard._run_data import RunData, read_run
 from bft_nas.dashboard.butterflies import butterfly_figure
 from bft_nas.dashboard.choices import importance_figure, parallel_figure
@@ -30,7 +31,13 @@ class Figures:
         self._run = run
 
     def front(self, against: Against = "macs") -> go.Figure:
-        """Accuracy against MACs or latency: candidates, front, budgets, winners, references; see `front_figure`."""
+        """Accuracy against MACs or latency: candidates, front, budgets, winners, references; see `front_figure`.
+
+        Raises:
+            UserError: against anything else.
+        """
+        if against not in get_args(Against):
+            raise UserError(f"against {against}: expected {' or '.join(get_args(Against))}")
         data = self._data()
         return front_figure(
             data.results,
@@ -46,7 +53,13 @@ class Figures:
         return standings_figure(self._data().verdicts)
 
     def curves(self, *highlighted: int) -> go.Figure:
-        """The learning curves; those of some candidates are drawn strongly."""
+        """The learning curves; those of some candidates are drawn strongly.
+
+        Raises:
+            UserError: there is no such candidate.
+        """
+        for number in highlighted:
+            self._run.row(number)
         return curves_figure(self._data().curves, highlighted=highlighted)
 
     def butterflies(self) -> go.Figure:
@@ -83,10 +96,10 @@ class Figures:
         """How the search went; ``view`` is one of `SEARCH_VIEWS`, with other runs beside this one.
 
         Raises:
-            KeyError: there is no such view.
+            UserError: there is no such view.
         """
         if view not in SEARCH_VIEWS:
-            raise KeyError(f"{view}: expected one of {', '.join(SEARCH_VIEWS)}")
+            raise UserError(f"view {view}: expected one of {', '.join(SEARCH_VIEWS)}")
         return search_figures({run.name: read_run(run) for run in (self._run, *beside)})[view]
 
     def _data(self) -> RunData:

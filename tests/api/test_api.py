@@ -296,6 +296,7 @@ def test_a_candidate_that_there_is_not_is_named_with_those_that_there_are(
         lambda: run.export(tmp_path / "out", number),
         lambda: run.figures.network(number),
         lambda: run.figures.comparison(0, number),
+        lambda: run.figures.curves(0, number),
     )
     for ask in asked:
         with pytest.raises(
@@ -303,6 +304,14 @@ def test_a_candidate_that_there_is_not_is_named_with_those_that_there_are(
         ):
             ask()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    figures = bft_nas.open_run(ROOT / "runs/example").figures
+    with pytest.raises(UserError, match="against lat: expected macs or latency"):
+        figures.front("lat")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="view x: expected one of hypervolume_epochs, "):
+        figures.course("x")
 
 
 SCRIPT = """
