@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from bft_nas.cli.tables import make_console, plan_facts, print_front
-from bft_nas.dashboard._runs import EXAMPLE
 from bft_nas.export.write import CONTENTS
 from bft_nas.record import Run
 from bft_nas.record.pareto import complete, front
 from bft_nas.searching.references import USUAL
 from tests.cli.conftest import Cli, files_under, write_image
-from tests.conftest import SPACE, tiny_prepared, tiny_run
+from tests.conftest import FORMER, SPACE, tiny_prepared, tiny_run
 
 SMALL = (
     *("--sampler", "random", "--trials", "2", "--images", "64", "--epochs", "1", "--batch-size", "32"),
@@ -99,7 +98,7 @@ def test_the_plan_names_what_leaves_more_to_choose_from(
 
 
 def test_a_winner_behind_the_front_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(EXAMPLE)
+    run = Run(FORMER)
     results = run.results()
     print_front(make_console(), run, results)
     assert "is not on the front" not in capsys.readouterr().out

@@ -138,7 +138,9 @@ def test_the_winner_is_the_best_mean_and_says_so(searched: Run, done: Run) -> No
     assert UNCONFIRMED in winner_text(winners(searched.results(), budgets).iloc[-1].to_dict())
     run = done
     rows = run.confirmations()
-    means = rows.dropna(subset=["number", "accuracy"]).groupby("number")["accuracy"].mean()
+    each = rows.dropna(subset=["number", "accuracy"]).groupby("number")["accuracy"]
+    # One that was out of it after its first seed may have had a lucky one.
+    means = each.mean()[each.size() == 3]
     winner = run.winner()
     assert winner["number"] == means.idxmax()
     assert winner["confirmed"] == pytest.approx(means.max())
