@@ -142,7 +142,8 @@ def test_the_winner_is_the_best_mean_and_says_so(searched: Run, done: Run) -> No
     # One that was out of it after its first seed may have had a lucky one.
     means = each.mean()[each.size() == 3]
     winner = run.winner()
-    assert winner["number"] == means.idxmax()
+    # Two may have the same mean.
+    assert means[winner["number"]] == pytest.approx(means.max())
     assert winner["confirmed"] == pytest.approx(means.max())
     assert winner["confirmed_error"] > 0
     # The proxy's own ranking is what it was.
