@@ -18,7 +18,7 @@ HOW_FAR_APART = (
 )
 NONE_CONFIRMED = "No winner was confirmed by longer trainings."
 WITH_BUTTERFLIES, WITHOUT, KNOWN = "candidates with butterflies", "candidates without", "references"
-COLOURS = {WITH_BUTTERFLIES: BUTTERFLY, WITHOUT: DENSE, KNOWN: REFERENCE}
+COLOUR_OF = {WITH_BUTTERFLIES: BUTTERFLY, WITHOUT: DENSE, KNOWN: REFERENCE}
 ROW = 26
 AROUND = 130
 
@@ -34,7 +34,7 @@ def standings_figure(verdicts: Sequence[Verdict]) -> go.Figure:
         return nothing(figure, NONE_CONFIRMED)
     places = list(_placed(verdicts))
     rows = [(place, standing) for place, (_, standing) in enumerate(places) if standing is not None]
-    for kind in COLOURS:
+    for kind in COLOUR_OF:
         drawn = [(place, standing) for place, standing in rows if _kind(standing) == kind]
         if drawn:
             _draw(figure, drawn, kind)
@@ -73,7 +73,7 @@ def _kind(standing: Standing) -> str:
 
 
 def _draw(figure: go.Figure, drawn: list[tuple[int, Standing]], kind: str) -> None:
-    colour = COLOURS[kind]
+    colour = COLOUR_OF[kind]
     figure.add_trace(
         go.Scatter(
             x=[100 * standing.network.mean for _, standing in drawn],
