@@ -81,6 +81,7 @@ def _facts(dataset: Dataset, test: str) -> Facts:
     import numpy as np
 
     from bft_nas.data.division import unevenness
+    from bft_nas.data.doubles import doubles
 
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.classes))
     named = [f"{name} {count:,}" for name, count in zip(dataset.classes, counts, strict=True)]
@@ -96,5 +97,7 @@ def _facts(dataset: Dataset, test: str) -> Facts:
     ]
     uneven = unevenness(dataset.train, dataset.classes)
     facts += [("uneven", f"{uneven}; bft-nas train --balance evens it out")] if uneven else []
+    twice = doubles(dataset.train, dataset.validation)
+    facts += [("twice", twice)] if twice else []
     facts += [("read", note) for note in dataset.notes]
     return facts + [("left out", text) for text in dataset.left_out]

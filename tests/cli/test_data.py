@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,26 @@ def test_it_says_what_there_is_and_what_is_left_out(photos: Path, capsys: pytest
     assert "red/torn.jpg: " in said
     assert "no test images" in said
     assert "photos-images.html" in said
+
+
+def test_pictures_that_are_held_out_and_trained_on_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, path in enumerate(("train/cat/1", "train/cat/2", "train/dog/1", "val/cat/1", "val/dog/1")):
+        at = Path("photos", f"{path}.png")
+        at.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (50, 40), (40 * number, 0, 0)).save(at)
+    assert main(["data", "photos"]) == 0
+    assert "twice" not in capsys.readouterr().out
+    for to in ("cat/again", "dog/other"):
+        shutil.copy("photos/train/cat/1.png", f"photos/val/{to}.png")
+    assert main(["data", "photos"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2 of 4 images to validate are also trained on, 1 of them as another class: val/cat/again.png, val"
+        in said
+    )
 
 
 def test_test_images_that_a_training_refuses_are_not_called_good(
