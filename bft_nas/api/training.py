@@ -40,7 +40,8 @@ from bft_nas.data.dataset import (
 from bft_nas.data.division import same_names
 from bft_nas.data.reading import apart
 from bft_nas.record import DataFacts
-from bft_nas.record.trained import TRAINING_FILE, Evaluation, check_new, is_trained
+from bft_nas.record.candidate import TRAINING_FILE
+from bft_nas.record.trained import Evaluation, check_new, is_trained
 from bft_nas.training.plans import Plan, load_plan, plan_for
 from bft_nas.training.protocol import Protocol
 

@@ -23,8 +23,9 @@ from bft_nas.data.dataset import (
     load_dataset,
     with_margin,
 )
+from bft_nas.record.candidate import TRAINED
 from bft_nas.record.card import accuracy_text, write_card
-from bft_nas.record.trained import TRAINED, Evaluation
+from bft_nas.record.trained import Evaluation
 from bft_nas.training.curve import CHECKPOINT, FullCurve
 
 if TYPE_CHECKING:

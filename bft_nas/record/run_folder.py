@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from bft_nas.core.errors import RunError, UserError, setting, shortened
-from bft_nas.core.files import straight
+from bft_nas.core.files import is_file, straight
 from bft_nas.core.units import format_macs
+from bft_nas.record.candidate import TRAINED, TRAINING_FILE
 from bft_nas.record.run_file import RUN_FILE
 from bft_nas.record.settings import Settings
 
@@ -55,7 +56,9 @@ def find_run_folder(runs: Path, name: str) -> Path:
         except OSError as error:
             raise UserError(f"run '{shortened(name)}': cannot be read ({error.strerror})") from None
     known = ", ".join(run_names(runs)) or "a run, but there is none yet"
-    raise UserError(f"run '{shortened(name)}': not found under '{runs}'; expected {known}")
+    trained = any(is_file(folder / TRAINING_FILE) for folder in (TRAINED / name, Path(name)))
+    other = f" (train --resume, evaluate and export take trained network {name})" if trained else ""
+    raise UserError(f"run '{shortened(name)}': not found under '{runs}'{other}; expected {known}")
 
 
 def make_run_folder(runs: Path, name: str | None, settings: Settings, fill: Callable[[Path], None]) -> Path:

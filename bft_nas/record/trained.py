@@ -24,7 +24,7 @@ import yaml
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file, locks, straight, write_text, writing
 from bft_nas.network import Architecture
-from bft_nas.record.candidate import ARCHITECTURE, CURVE
+from bft_nas.record.candidate import ARCHITECTURE, CURVE, TRAINED, TRAINING_FILE
 from bft_nas.record.latency import Latency, add_latencies, read_latencies
 from bft_nas.record.run_file import DataFacts, versions
 from bft_nas.record.run_folder import UNFINISHED, check_name, moved
@@ -35,8 +35,6 @@ from bft_nas.training.protocol import Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-TRAINED = Path("trained")
-TRAINING_FILE = "training.yaml"
 EVALUATION, LOCK = "evaluation.json", ".lock"
 DESCRIPTION = (TRAINING_FILE, ARCHITECTURE)
 

@@ -70,6 +70,11 @@ def test_it_is_evaluated_on_the_test_images_alone(trained: bft_nas.Trained, data
     assert evaluation.measures.right == int((predicted.numpy() == test.labels).sum())
 
 
+def test_where_a_run_is_expected_its_name_is_known_for_a_trained_network(trained: bft_nas.Trained) -> None:
+    with pytest.raises(UserError, match=r"not found under 'runs' \(train --resume, evaluate and export take trained"):
+        bft_nas.open_run(str(trained.folder))
+
+
 def test_a_training_of_one_epoch_says_so(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
