@@ -105,8 +105,10 @@ def write_rotations(cifar10: str, path: Path) -> None:
 
 
 def search(job: Search, data: str, done: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """Search, or go on with it; None where the search whose seconds it has is not done."""
+    """Search, or go on with it; None where another task's is taken, or that whose seconds it has is not done."""
     task = job.task
+    if task.searches:
+        return None
     asked = ["search", "--flops", task.flops, "--data", data, "--seed", str(job.seed), "--no-references"]
     asked += ["--workers", str(WORKERS), *SEARCHES[job.contestant]]
     if job.contestant != "default":
@@ -165,6 +167,8 @@ def train(job: Training, data: str, done: dict[str, dict[str, Any]]) -> dict[str
         path = WORK / f"{searched}.json"
         path.write_text(json.dumps(done[searched]["architecture"]), encoding="utf-8")
         network = [path.name]
+    if task.recipe and "--recipe" not in network:
+        network += ["--recipe", task.recipe]
     asked = ["train", *network, "--data", data, "--seed", str(job.seed), "--epochs", str(task.epochs)]
     typed = begin_or_resume(asked, "trained", job.name)
     trained = open_trained(job.name, trained=WORK / "trained")

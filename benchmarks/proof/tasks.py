@@ -40,6 +40,10 @@ class Task:
     """Other trainings of references, such as ``mobilenet_v2-plain``: what a part of the recipe is worth."""
     epochs: int = 6
     """Of each training to the end."""
+    recipe: str | None = None
+    """Of these, where it is named."""
+    searches: str = ""
+    """The task whose searches' winners are trained, where it has none of its own."""
 
 
 TASKS = {
@@ -73,11 +77,16 @@ TASKS = {
             "CIFAR-10 within 15M MACs",
             "cifar10",
             "15M",
-            variants=(
-                "mobilenet_v3_small-plain",
-                "mobilenet_v3_small-taught",
-                "mobilenet_v3_small-grown",
-            ),
+            variants=("mobilenet_v3_small-plain", "mobilenet_v3_small-taught", "mobilenet_v3_small-grown"),
+        ),
+        Task(
+            "augmented-15M",
+            "The same with images that are changed as for 40 epochs",
+            "cifar10",
+            "15M",
+            variants=("mobilenet_v3_small-plain", "mobilenet_v3_small-taught"),
+            recipe="tens_of_thousands",
+            searches="cifar10-15M",
         ),
         Task("rotations-15M", "CIFAR-10, class and rotation (40 classes), within 15M", "rotations", "15M"),
         Task("fashion-15M", "The bundled images (Fashion-MNIST) within 15M", "fashion-mnist", "15M"),
@@ -137,7 +146,7 @@ class Search:
 
     @property
     def name(self) -> str:
-        return f"{self.task.name}-{self.contestant}-{self.seed}"
+        return f"{self.task.searches or self.task.name}-{self.contestant}-{self.seed}"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from networks import Network, budget_of, read_proof
 from rows import TRUTH, Curve, Table
 
 FULL, END = "full", "end"
+ENDED, SEARCHED = "augmented-15M", "cifar10-15M"
+"""Tasks of the proof: whose trainings are an *end*, and whose searches found what was trained."""
 KINDS = (
     "full crop",
     "d6 brief",
@@ -66,9 +68,9 @@ def ends(networks: Mapping[int, Network]) -> dict[int, float]:
     numbers = {(network.name, network.budget): number for number, network in networks.items()}
     found: dict[int, list[float]] = {}
     for row in read_proof():
-        if "last" in row:
+        if "last" in row and row["task"] == ENDED:
             searched = row["searched"]
-            name = row["contestant"] if searched is None else f"{row['task']}-{row['contestant']}-{searched}"
+            name = row["contestant"] if searched is None else f"{SEARCHED}-{row['contestant']}-{searched}"
             number = numbers.get((name, budget_of(row["task"])))
             if number is not None:
                 found.setdefault(number, []).append(row["last"]["accuracy"])

@@ -201,7 +201,7 @@ def _begun(
     images = on_device(dataset)
     on_gpu = cluster.portion.gpus > 0 if cluster is not None else images.device.type == "cuda"
     count = count_of(processes, cluster)
-    plan = named or plan_for(len(dataset.train.labels))
+    plan = named or _plan_for(dataset, options)
     protocol = _protocol(dataset, plan, options, on_gpu, count)
     taught = _teacher_for(name, source, chosen, protocol, images, options, processes)
     if taught.place is not None:
@@ -289,6 +289,12 @@ def _named_plan(options: TrainingOptions) -> Plan | None:
     if plan is not None and plan.recipe.distillation and options.teacher is None:
         raise UserError(f"recipe {plan.name}: distillation without a teacher; expected {setting('teacher')}")
     return plan
+
+
+def _plan_for(dataset: Dataset, options: TrainingOptions) -> Plan:
+    """The recipe where none is named; one that is named is taken as it is."""
+    plan = plan_for(len(dataset.train.labels))
+    return plan.within(options.epochs or plan.epochs)
 
 
 def _protocol(dataset: Dataset, plan: Plan, options: TrainingOptions, on_gpu: bool, count: int) -> Protocol:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,6 +18,9 @@ from bft_nas.core.files import is_file, read_text
 from bft_nas.training.recipe import Precision, Recipe
 
 SHIPPED = Path(__file__).parent / "recipes"
+SETTLED = 40
+"""Epochs from which on images are changed as much as a shipped recipe says: with six of them MobileNetV3-Small within
+15M MACs loses by it what it gains with many (docs/results.md)."""
 _PART = (0.0, 1.0)
 LIMITS: Mapping[str, tuple[float, float]] = {
     "momentum": (0.0, 0.999),
@@ -50,6 +53,23 @@ class Plan:
     """Where the file names one; it is the device's otherwise."""
     up_to: float = math.inf
     """Training images that it is meant for, at most."""
+
+    def within(self, epochs: int) -> Plan:
+        """This one in so many epochs: when they are few, images are changed as much less, and the name says so.
+
+        >>> plan_for(45_000).within(10).name
+        'tens_of_thousands with 25% of its augmentation'
+        """
+        part = min(1.0, epochs / min(SETTLED, self.epochs))
+        if part == 1:
+            return self
+        changed = replace(
+            self.recipe,
+            crop_area=1 - part * (1 - self.recipe.crop_area),
+            jitter=part * self.recipe.jitter,
+            erasing=part * self.recipe.erasing,
+        )
+        return replace(self, name=f"{self.name} with {part:.0%} of its augmentation", recipe=changed)
 
 
 def plan_names() -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from bft_nas.network import Architecture, cost
 from bft_nas.network.references import widest
 from bft_nas.training.curve import FullEpoch
 from bft_nas.training.measures import measures_of
+from bft_nas.training.plans import load_plan
 from tests.api.conftest import NAME, SMALL
 from tests.dashboard.made_up import make_run
 
@@ -49,7 +50,8 @@ def test_its_folder_has_all_that_is_known_of_it(trained: bft_nas.Trained, data: 
     protocol = trained.protocol
     assert (protocol.epochs, protocol.batch_size, protocol.resolution_divisor) == (2, 32, 1)
     assert (protocol.train_images, protocol.validation_images) == (160, 100)
-    assert trained.facts["recipe"] == "thousands"
+    assert trained.facts["recipe"] == "thousands with 5% of its augmentation"
+    assert trained.protocol.recipe == load_plan("thousands").within(2).recipe
     assert trained.facts["data"] == str(data)
     assert [row["epoch"] for row in trained.curve()] == [1, 2]
     assert repr(trained) == f"<Trained {trained.folder}>"
@@ -84,7 +86,7 @@ def test_a_training_of_one_epoch_says_so(
     plan = capsys.readouterr().out
     card = (tmp_path / "trained" / "teacher" / "card.md").read_text(encoding="utf-8")
     for text in (plan, card):
-        assert "thousands: 1 epoch, batches of 32" in text
+        assert "thousands with 2% of its augmentation: 1 epoch, batches of 32" in text
 
 
 def test_its_card_can_be_read_by_a_hub(trained: bft_nas.Trained) -> None:

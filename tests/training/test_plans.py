@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,28 @@ def test_the_shipped_ones_average_weights_and_say_what_they_are_for() -> None:
     for name in plan_names():
         assert 0 < load_plan(name).recipe.averaging < 1
         assert (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").startswith("# For ")
+
+
+@pytest.mark.parametrize("name", plan_names())
+def test_few_epochs_change_images_less_and_many_as_the_recipe_says(name: str) -> None:
+    plan = load_plan(name)
+    assert plan.within(40) is plan
+    assert plan.within(1000) is plan
+    short = plan.within(10)
+    assert short.name == f"{name} with 25% of its augmentation"
+    assert short.recipe.crop_area == pytest.approx(1 - 0.25 * (1 - plan.recipe.crop_area))
+    assert short.recipe.jitter == pytest.approx(0.25 * plan.recipe.jitter)
+    assert short.recipe.erasing == pytest.approx(0.25 * plan.recipe.erasing)
+
+
+@pytest.mark.parametrize("name", plan_names())
+def test_nothing_else_of_a_shipped_recipe_depends_on_the_epochs(name: str) -> None:
+    """All that it changes images by is among what few epochs change less; another setting has to join them."""
+    plan = load_plan(name)
+    of_images = ("rand_operations", "mixup", "cutmix")
+    assert {getattr(plan.recipe, field) for field in of_images} == {0}
+    rest = {field: getattr(plan.recipe, field) for field in ("crop_area", "jitter", "erasing")}
+    assert replace(plan.within(3).recipe, **rest) == plan.recipe
 
 
 def test_ones_own_is_a_file(tmp_path: Path) -> None:
