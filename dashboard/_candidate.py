@@ -189,6 +189,9 @@ def _card(data: RunData, both: list[Chosen]) -> Any:
     accuracy, columns = column_named("accuracy"), columns_for("card", data.results)
     if len(both) == 1:
         (one,) = both
+        # What names a winner comes first; the proxy's accuracy is then one fact of many.
+        told = next((each for each in columns if each.name == "confirmed" and each.cell(one.row)), accuracy)
+        columns = tuple(accuracy if each is told else each for each in columns)
         named = [
             html.Div(
                 [
@@ -199,7 +202,7 @@ def _card(data: RunData, both: list[Chosen]) -> Any:
             for column in columns
         ]
         return [
-            html.P([html.Strong(accuracy.cell(one.row)), f" {_standing(data, one)}"], className="headline"),
+            html.P([html.Strong(told.cell(one.row)), f" {_standing(data, one)}"], className="headline"),
             html.Dl(named, className="facts small"),
         ]
     rows = [

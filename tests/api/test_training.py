@@ -73,7 +73,9 @@ def test_it_is_evaluated_on_the_test_images_alone(trained: bft_nas.Trained, data
 
 
 def test_where_a_run_is_expected_its_name_is_known_for_a_trained_network(trained: bft_nas.Trained) -> None:
-    with pytest.raises(UserError, match=r"not found under 'runs' \(train --resume, evaluate and export take trained"):
+    with pytest.raises(
+        UserError, match=r"not found under 'runs' \(train --resume, evaluate and export take trained"
+    ):
         bft_nas.open_run(str(trained.folder))
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, expect
 from bft_nas.cli.main import main
 from bft_nas.core.units import format_macs
 from bft_nas.dashboard import write_run_report
-from bft_nas.dashboard._candidate import _find, _standing
+from bft_nas.dashboard._candidate import _card, _find, _standing
 from bft_nas.dashboard._confirmed import HOW_REFERENCES_ARE_TRAINED, WHAT_IS_LEFT
 from bft_nas.dashboard._run_data import read_run, signature
 from bft_nas.dashboard._runs import Runs
@@ -243,6 +243,20 @@ def test_the_app_shows_the_same(runs: Path, proven: Run) -> None:
     assert NONE_CONFIRMED in _values("confirmed", Runs(runs), View(run="plain"))
     best = int(Run(runs / "plain").winner()["number"])
     assert _standing(plain, _find(opened, plain, best)) == "winner within 50M (unconfirmed)"
+
+
+def test_the_app_tells_the_confirmed_accuracy_first_and_the_proxys_among_the_facts(
+    runs: Path, proven: Run
+) -> None:
+    opened = Runs(runs)
+    for run, first, among in ((proven, "confirmed", "accuracy"), (Run(runs / "plain"), "accuracy", None)):
+        number = int(run.winner()["number"])
+        data = opened.read(run.name)
+        headline, facts = _card(data, [_find(opened, data, number)])
+        assert headline.children[0].children == column_named(first).cell(run.row(number))
+        told = {fact.children[0].children: fact.children[1].children for fact in facts.children}
+        assert "confirmed" not in told
+        assert told.get("accuracy") == (None if among is None else column_named(among).cell(run.row(number)))
 
 
 def test_the_report_has_the_card_of_the_app_and_exports_what_has_weights(
