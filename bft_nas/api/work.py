@@ -196,7 +196,7 @@ class Work:
             seconds=None,
             epochs=chosen.epochs,
             best=None,
-            noun="confirmation",
+            noun="confirmation, part",
             at_most=cost.least < cost.most,
         ) as watcher:
             engine = self.make_engine(images, run.folder, chosen.protocol)

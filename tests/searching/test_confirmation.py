@@ -381,7 +381,7 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     process = start(tmp_path, *search_line(data, "killed", "--workers", "1"))
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("confirmation 3 of ") and "epoch 1/" in line:
+        if line.startswith("confirmation, part 3 of ") and "epoch 1/" in line:
             break
     process.send_signal(signal.SIGKILL)
     process.wait(60)
@@ -389,8 +389,8 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     resumed = bft_nas("search", "--resume", "killed", "--no-references", "--no-timing", "--workers", "1")
     assert resumed.returncode == 0, resumed.stderr
     # From its last epoch: the first one is not trained again.
-    assert "confirmation 3 of " in resumed.stdout
-    assert "confirmation 2 of " not in resumed.stdout
+    assert "confirmation, part 3 of " in resumed.stdout
+    assert "confirmation, part 2 of " not in resumed.stdout
     assert confirmations(tmp_path, "killed") == confirmations(tmp_path, "peace")
     assert len(confirmations(tmp_path, "peace")) >= 5
 
@@ -400,7 +400,7 @@ def test_of_several_that_share_a_run_one_confirms(data: Path, tmp_path: Path, ti
     assert first.wait(120) == 0
     line = ("search", "--join", "shared", "--trials", "6", "--no-references", "--workers", "1")
     told = [process.communicate(timeout=240)[0] for process in [start(tmp_path, *line) for _ in range(2)]]
-    assert sum("\nconfirmation 1 of " in text for text in told) == 1, told
+    assert sum("\nconfirmation, part 1 of " in text for text in told) == 1, told
     rows = confirmations(tmp_path, "shared")
     assert len({(row["number"], row["seed"]) for row in rows}) == len(rows)
     assert len(Run.open("shared", runs=tmp_path / "runs").results()) == 6
