@@ -69,6 +69,7 @@ TASKS = {
             32,
             SMALL_REFERENCES,
             10,
+            variants=("resnet_8-cropped",),
             epochs=40,
         ),
         Task("cifar10-10M", "CIFAR-10 within 10M MACs", "cifar10", "10M"),
@@ -94,6 +95,7 @@ TASKS = {
 }
 
 VARIANTS = {
+    "cropped": ("with crops and colours as larger images have them", ("--recipe", "tens_of_thousands")),
     "plain": ("without augmentation", ("--recipe", "../plain.yaml")),
     "grown": ("with images that grow from half of their size", ("--recipe", "../grown.yaml")),
     "taught": ("with another training of itself as its teacher", ("--teacher", "trained/{teacher}")),

@@ -201,7 +201,7 @@ def _begun(
     images = on_device(dataset)
     on_gpu = cluster.portion.gpus > 0 if cluster is not None else images.device.type == "cuda"
     count = count_of(processes, cluster)
-    plan = named or _plan_for(dataset, options)
+    plan = named or _plan_for(dataset, architecture.resolution, options)
     protocol = _protocol(dataset, plan, options, on_gpu, count)
     taught = _teacher_for(name, source, chosen, protocol, images, options, processes)
     if taught.place is not None:
@@ -291,9 +291,9 @@ def _named_plan(options: TrainingOptions) -> Plan | None:
     return plan
 
 
-def _plan_for(dataset: Dataset, options: TrainingOptions) -> Plan:
-    """The recipe where none is named; one that is named is taken as it is."""
-    plan = plan_for(len(dataset.train.labels))
+def _plan_for(dataset: Dataset, side: int, options: TrainingOptions) -> Plan:
+    """The recipe where none is named, for images of so many pixels a side; one that is named is taken as it is."""
+    plan = plan_for(len(dataset.train.labels), side)
     return plan.within(options.epochs or plan.epochs)
 
 

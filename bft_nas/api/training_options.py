@@ -39,8 +39,8 @@ class TrainingOptions:
         kind=NATURAL,
     )
     recipe: str | None = option(
-        "thousands, tens_of_thousands, millions or a .yaml file (default: by the number of images, and images are "
-        "changed less where they are seen fewer than 40 times)",
+        "thousands, tens_of_thousands_small, tens_of_thousands, millions or a .yaml file (default: by the images' "
+        "number and size; they are changed less where they are seen fewer than 40 times)",
         metavar="NAME",
     )
     teacher: str | None = option(

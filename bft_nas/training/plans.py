@@ -1,4 +1,4 @@
-"""How long a training to the end takes, and by which recipe: YAML files, of which the images' number chooses one.
+"""How long a training to the end takes, and by which recipe: YAML files, of which the images choose one.
 
 Needs no torch.
 """
@@ -53,11 +53,13 @@ class Plan:
     """Where the file names one; it is the device's otherwise."""
     up_to: float = math.inf
     """Training images that it is meant for, at most."""
+    up_to_side: float = math.inf
+    """Their pixels a side, at most."""
 
     def within(self, epochs: int) -> Plan:
         """This one in so many epochs: when they are few, images are changed as much less, and the name says so.
 
-        >>> plan_for(45_000).within(10).name
+        >>> plan_for(45_000, 160).within(10).name
         'tens_of_thousands with 25% of its augmentation'
         """
         part = min(1.0, epochs / min(SETTLED, self.epochs))
@@ -73,17 +75,17 @@ class Plan:
 
 
 def plan_names() -> tuple[str, ...]:
-    """Those that are shipped, the one for the fewest images first."""
+    """Those that are shipped, the one for the fewest and smallest images first."""
     return tuple(plan.name for plan in _shipped())
 
 
-def plan_for(images: int) -> Plan:
-    """The shipped one that is meant for so many training images.
+def plan_for(images: int, side: int) -> Plan:
+    """The shipped one that is meant for so many training images of so many pixels a side.
 
-    >>> plan_for(45_000).name
+    >>> plan_for(45_000, 160).name
     'tens_of_thousands'
     """
-    return next(plan for plan in _shipped() if images <= plan.up_to)
+    return next(plan for plan in _shipped() if images <= plan.up_to and side <= plan.up_to_side)
 
 
 def load_plan(name: str) -> Plan:
@@ -102,7 +104,7 @@ def load_plan(name: str) -> Plan:
 
 
 def _shipped() -> list[Plan]:
-    return sorted(map(_read, SHIPPED.glob("*.yaml")), key=lambda plan: plan.up_to)
+    return sorted(map(_read, SHIPPED.glob("*.yaml")), key=lambda plan: (plan.up_to, plan.up_to_side))
 
 
 def _read(path: Path) -> Plan:
@@ -115,7 +117,7 @@ def _read(path: Path) -> Plan:
     missing = [name for name in ("epochs", "batch_size", "recipe") if name not in content]
     if missing:
         raise UserError(f"{path}: key '{missing[0]}' is missing")
-    for name in ("epochs", "batch_size", "up_to"):
+    for name in ("epochs", "batch_size", "up_to", "up_to_side"):
         value = content.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(

@@ -72,7 +72,7 @@ def test_images_are_validated_on_and_normalised_as_in_the_search(tmp_path: Path)
 @pytest.mark.parametrize("images", [10_000, 45_000])
 def test_images_are_changed_as_in_a_training_to_the_end(images: int, tmp_path: Path) -> None:
     confirmation, _ = confirmation_of(prepared_for(tmp_path, 500, 50))
-    recipe, to_the_end = confirmation.protocol.recipe, plan_for(images).recipe
+    recipe, to_the_end = confirmation.protocol.recipe, plan_for(images, 160).recipe
     for name in ("crop_area", "jitter", "flip", "shift"):
         assert getattr(recipe, name) == getattr(to_the_end, name)
 

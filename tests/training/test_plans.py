@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bft_nas.core.errors import UserError
+from bft_nas.data.dataset import SMALL_SIDE
 from bft_nas.training.plans import SHIPPED, load_plan, plan_for, plan_names
 from bft_nas.training.recipe import Recipe
 
@@ -15,21 +16,28 @@ GOOD = "epochs: 3\nbatch_size: 32\nrecipe: {learning_rate: 0.1, averaging: 0.9}\
 
 
 @pytest.mark.parametrize(
-    ("images", "name"),
+    ("images", "side", "name"),
     [
-        (2, "thousands"),
-        (20_000, "thousands"),
-        (20_001, "tens_of_thousands"),
-        (45_000, "tens_of_thousands"),
-        (1_281_167, "millions"),
+        (2, 224, "thousands"),
+        (20_000, 32, "thousands"),
+        (20_001, 97, "tens_of_thousands"),
+        (20_001, 96, "tens_of_thousands_small"),
+        (45_000, 224, "tens_of_thousands"),
+        (200_000, 32, "tens_of_thousands_small"),
+        (200_001, 32, "millions"),
+        (1_281_167, 224, "millions"),
     ],
 )
-def test_the_number_of_images_chooses_the_recipe(images: int, name: str) -> None:
-    assert plan_for(images).name == name
+def test_the_number_and_the_size_of_the_images_choose_the_recipe(images: int, side: int, name: str) -> None:
+    assert plan_for(images, side).name == name
+
+
+def test_small_images_are_small_wherever_something_depends_on_it() -> None:
+    assert load_plan("tens_of_thousands_small").up_to_side == SMALL_SIDE
 
 
 def test_the_shipped_ones_average_weights_and_say_what_they_are_for() -> None:
-    assert plan_names() == ("thousands", "tens_of_thousands", "millions")
+    assert plan_names() == ("thousands", "tens_of_thousands_small", "tens_of_thousands", "millions")
     for name in plan_names():
         assert 0 < load_plan(name).recipe.averaging < 1
         assert (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").startswith("# For ")
@@ -80,7 +88,10 @@ def test_a_file_may_name_a_precision_or_leave_it_to_the_device(tmp_path: Path) -
         ("- epochs", "expected keys and values"),
         ("epochs: [", "no YAML"),
         ("epochs: 3", "key 'batch_size' is missing"),
-        (GOOD + "colour: red", "key 'colour' is unknown; expected epochs, batch_size, recipe, up_to"),
+        (
+            GOOD + "colour: red",
+            "key 'colour' is unknown; expected epochs, batch_size, recipe, up_to, up_to_side",
+        ),
         (GOOD.replace("epochs: 3", "epochs: 0"), "epochs 0: expected a whole number of 1 or more"),
         (GOOD.replace("epochs: 3", "epochs: true"), "epochs True: expected a whole number of 1 or more"),
         (GOOD.replace("averaging", "average"), "recipe: key 'average' is unknown; expected optimiser"),
@@ -118,6 +129,7 @@ def test_a_mistake_in_it_is_named(content: str, said: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["", "none", "none.yaml", "../thousands", "thousands.yaml"])
 def test_one_that_is_not_there_is_named_with_those_that_are(name: str) -> None:
     with pytest.raises(
-        UserError, match=r"not found; expected thousands, tens_of_thousands, millions or a \.yaml file"
+        UserError,
+        match=r"not found; expected thousands, tens_of_thousands_small, tens_of_thousands, millions or a \.yaml file",
     ):
         load_plan(name)
