@@ -179,20 +179,6 @@ def train(
     return curve
 
 
-def batch_sizes(images: int, size: int) -> list[int]:
-    """Into how many images each a number of them is split, for batch norm to learn from.
-
-    A single one that would be left joins the batch before it, since one image has no spread.
-
-    >>> batch_sizes(300, 128), batch_sizes(257, 128)
-    ([128, 128, 44], [128, 129])
-    """
-    whole, rest = divmod(images, size)
-    if rest == 1 and whole:
-        return [size] * (whole - 1) + [size + 1]
-    return [size] * whole + [rest] * (rest > 0)
-
-
 def _step(parts: Parts, protocol: Protocol, images: Images, size: int, picked: Tensor) -> Tensor:
     """Train on the images of these numbers at ``size`` x ``size`` pixels, and return their loss."""
     data = images.at(size)
@@ -235,8 +221,12 @@ def accuracy(model: nn.Module, protocol: Protocol, images: Images, size: int) ->
 
 
 def settling_batches(images: Tensor) -> tuple[Tensor, ...]:
-    """The images, or their numbers, in the batches that `settle_norms` takes."""
-    return torch.split(images, batch_sizes(len(images), 128))
+    """The images, or their numbers, in the batches that `settle_norms` takes, of 128 at most.
+
+    They are even but for one image, since each batch weighs as much as any other: of 130 images two alone would make
+    half of every statistic.
+    """
+    return torch.tensor_split(images, math.ceil(len(images) / 128))
 
 
 @torch.no_grad()

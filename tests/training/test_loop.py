@@ -25,9 +25,10 @@ from bft_nas.training.loop import (
     Training,
     TrainingFailed,
     accuracy,
-    batch_sizes,
     build_and_train,
     check_loss,
+    settle_norms,
+    settling_batches,
     train,
 )
 from bft_nas.training.optimiser import learning_rate_at
@@ -350,14 +351,18 @@ def test_an_error_of_whoever_listens_is_no_failure_of_the_training(
     assert caught.value is error
 
 
-@given(images=st.integers(2, 400), size=st.integers(2, 400))
-def test_no_batch_holds_a_single_image_and_nothing_else_differs(images: int, size: int) -> None:
-    sizes = batch_sizes(images, size)
-    assert sum(sizes) == images
-    assert min(sizes) > 1
-    assert max(sizes) <= size + 1
-    if images % size != 1:
-        assert sizes == [len(part) for part in torch.split(torch.arange(images), size)]
+@given(images=st.integers(1, 1500))
+@example(images=129)
+@example(images=130)
+def test_norms_settle_on_even_batches(images: int) -> None:
+    batches = settling_batches(torch.arange(images))
+    assert torch.cat(batches).tolist() == list(range(images))
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) <= 128
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) > 1 or images == 1
+    if images % 128 == 0:
+        assert set(sizes) == {128}
 
 
 class Counting(nn.Module):
@@ -432,6 +437,16 @@ def test_batch_norm_is_judged_by_the_weights_of_now_and_not_by_a_lagging_average
     spread = outputs[0].std((0, 2, 3))
     difference = (norm.running_mean - outputs[0].mean((0, 2, 3))).abs()
     assert (difference < 0.05 * spread).all()
+
+
+@pytest.mark.parametrize("number", [130, 258])
+def test_few_images_over_whole_batches_are_no_half_of_the_statistics(number: int) -> None:
+    images, model = images_of(number), Counting()
+    train_images = images.at(8).train
+    settle_norms(model, protocol_of(images), images, settling_batches(train_images), 8)
+    assert model.norm.running_mean is not None
+    found = model.norm.running_mean
+    assert torch.allclose(found, images.normalise(train_images).mean((0, 2, 3)), atol=0.01)
 
 
 def test_images_are_normalised_to_three_channels_in_channels_last(images: Images) -> None:
