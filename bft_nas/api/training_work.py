@@ -84,13 +84,17 @@ class OpenTraining:
     def train(self, watcher: TrainingWatcher) -> None:
         """Train to the end alone, together with the other processes, or on the cluster; see `run`."""
         from bft_nas.training.begin import begin
-        from bft_nas.training.checkpoint import damage_of
+        from bft_nas.training.checkpoint import DAMAGED, set_aside_damaged
 
         trained, protocol, images = self.trained, self.trained.protocol, self.images
 
-        damage = damage_of(trained.folder / CHECKPOINT)
+        checkpoint = trained.folder / CHECKPOINT
+        damage = set_aside_damaged(checkpoint)
         if damage:
-            watcher.say(f"{trained.folder / CHECKPOINT}: {damage}; the training restarts from scratch")
+            aside = checkpoint.with_suffix(DAMAGED).name
+            watcher.say(
+                f"{checkpoint}: {damage}; it is kept as {aside}, and the training restarts from scratch"
+            )
         with ExitStack() as stack:
             logs: list[Callable[[FullCurve], None]] = []
 

@@ -28,6 +28,7 @@ from bft_nas.engines._ray_mailbox import Mailbox
 from bft_nas.engines._ray_train_worker import Courier, TrainingSetup, train_share
 from bft_nas.engines._ray_worker import Portion
 from bft_nas.engines.ray_cluster import clear, connected, leave
+from bft_nas.training.checkpoint import stored_bytes
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.loop import Diverged
 
@@ -123,13 +124,13 @@ class _Course:
         self, architecture: Architecture, protocol: Protocol, dataset: Dataset, teacher: Teacher | None
     ) -> None:
         portion = self.cluster.portion
-        before = self.folder / CHECKPOINT
+        before = stored_bytes(self.folder / CHECKPOINT)
         trainer = TorchTrainer(
             train_share,
             train_loop_config={
                 "setup": TrainingSetup(architecture, protocol, teacher, portion.cpus, portion.gpus),
                 "dataset": ray.put(dataset),
-                "checkpoint": ray.put(before.read_bytes()) if before.is_file() else None,
+                "checkpoint": None if before is None else ray.put(before),
                 "mailbox": self.mailbox,
             },
             torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if portion.gpus else "gloo"),

@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from bft_nas.core.errors import one_line
-from bft_nas.core.files import write_bytes
+from bft_nas.core.errors import RunError, one_line
+from bft_nas.core.files import write_bytes, writing
 from bft_nas.training.curve import Epoch
 
 UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
 """What torch raises when a file is not what it wrote."""
+
+DAMAGED = ".damaged"
+"""The suffix of a checkpoint that was set aside."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,46 @@ def store(path: Path, parts: Parts, curve: Sequence[Epoch], protocol_hash: str) 
 
 def damage_of(path: Path) -> str:
     """What is wrong with a checkpoint, in words; empty when it can be read or there is none."""
-    if not path.is_file():
-        return ""
+    return _damage_in(path) if path.is_file() else ""
+
+
+def _damage_in(stored: Path | io.BytesIO) -> str:
     try:
-        torch.load(path, map_location="cpu", weights_only=True)["curve"]
+        torch.load(stored, map_location="cpu", weights_only=True)["curve"]
     except UNREADABLE as error:
         return f"cannot be read ({one_line(error)[:80]})"
     return ""
+
+
+def stored_bytes(path: Path) -> bytes | None:
+    """Those of a checkpoint; None when there is none.
+
+    Raises:
+        RunError: it cannot be read, which may pass: what it holds is not given up for that.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise RunError(f"{path}: cannot be read ({reason}); the training is left as it is") from error
+
+
+def set_aside_damaged(path: Path) -> str:
+    """What is wrong with a checkpoint, in words, which is then beside its place: nothing is to be written over it.
+
+    Empty when it can be read or there is none.
+
+    Raises:
+        RunError: see `stored_bytes`.
+    """
+    stored = stored_bytes(path)
+    damage = "" if stored is None else _damage_in(io.BytesIO(stored))
+    if damage:
+        with writing(path):
+            path.replace(path.with_suffix(DAMAGED))
+    return damage
 
 
 def restore(path: Path, parts: Parts, protocol_hash: str) -> tuple[Epoch, ...]:

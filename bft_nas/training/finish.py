@@ -22,7 +22,7 @@ from bft_nas.core.interrupts import awaited
 from bft_nas.data.feed import Feed, batches_of, feeds_of
 from bft_nas.data.images import Images, resize
 from bft_nas.training.augment import augment, mix
-from bft_nas.training.checkpoint import UNREADABLE, Parts, load_state, state_of, write
+from bft_nas.training.checkpoint import UNREADABLE, Parts, load_state, state_of, stored_bytes, write
 from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.draws import Share
 from bft_nas.training.fast import trained_fast
@@ -326,7 +326,8 @@ class FullTraining:
     def _restore(self) -> bool:
         """Take up the training of the checkpoint in the folder, if there is one of this protocol."""
         try:
-            stored = self.processes.from_first(self._stored_bytes())
+            own = stored_bytes(self.folder / CHECKPOINT) if self.processes.first else None
+            stored = self.processes.from_first(own)
             if stored is None:
                 return False
             content: Mapping[str, Any] = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
@@ -342,14 +343,6 @@ class FullTraining:
         self.losses = content["losses"].to(self.images.device)
         self.seconds, self.slowed = content["seconds"], content["slowed"]
         return True
-
-    def _stored_bytes(self) -> bytes | None:
-        if not self.processes.first:
-            return None
-        try:
-            return (self.folder / CHECKPOINT).read_bytes()
-        except OSError:
-            return None
 
     def _go_back(self, say: Callable[[str], None]) -> None:
         epoch = len(self.curve) + 1

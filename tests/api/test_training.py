@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
@@ -137,6 +138,44 @@ def test_interrupted_and_resumed_it_is_the_same(trained: bft_nas.Trained, data: 
     before = (resumed.folder / "evaluation.json").stat().st_mtime_ns
     bft_nas.train(resume="cut", trained=tmp_path, progress=False)
     assert (resumed.folder / "evaluation.json").stat().st_mtime_ns == before
+
+
+class Saying(SilentTraining):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_what_a_checkpoint_holds_is_given_up_for_no_reading_that_failed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {**SMALL, "progress": Stopping(7)}
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.train(NAME, data=data, trained=tmp_path, name="cut", **given)
+    checkpoint = tmp_path / "cut" / "checkpoint.pt"
+    stored, read = checkpoint.read_bytes(), Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name == checkpoint.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        with pytest.raises(RunError, match=r"checkpoint\.pt: cannot be read \(Input/output error\)"):
+            bft_nas.train(resume="cut", trained=tmp_path, progress=False)
+    assert checkpoint.read_bytes() == stored
+    torn = stored[: len(stored) // 2]
+    checkpoint.write_bytes(torn)
+    watcher = Saying()
+    assert bft_nas.train(resume="cut", trained=tmp_path, progress=watcher).finished
+    assert checkpoint.with_name("checkpoint.damaged").read_bytes() == torn
+    assert "cannot be read" in watcher.said[0]
+    assert watcher.said[0].endswith("kept as checkpoint.damaged, and the training restarts from scratch")
 
 
 def test_a_candidate_of_a_run_is_trained_on_its_data(data: Path, tmp_path: Path) -> None:

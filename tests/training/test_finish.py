@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bft_nas.core.errors import RunError
 from bft_nas.core.interrupts import Interrupt
 from bft_nas.data.division import Split
 from bft_nas.data.feed import feeds_of
@@ -117,6 +119,24 @@ def test_killed_after_any_step_it_ends_with_the_same_weights(
     for name in (BEST, LAST):
         assert equal(tmp_path / name, undisturbed[0] / name)
     assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_begun_over(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"of days")
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name == CHECKPOINT:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        with pytest.raises(RunError, match=r"Input/output error\); the training is left as it is"):
+            training(images, tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == b"of days"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
