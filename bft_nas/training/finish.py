@@ -307,6 +307,8 @@ class FullTraining:
         return bool(self.losses.isfinite()) and all(bool(each.isfinite().all()) for each in weights)
 
     def _store(self) -> None:
+        # Of all processes: each looks at its weights before, and not after every step.
+        self._stored = time.monotonic()
         if not self.processes.first:
             return
         content = {
@@ -321,7 +323,6 @@ class FullTraining:
             **state_of(self.parts),
         }
         write(self.folder / CHECKPOINT, content, durable=True)
-        self._stored = time.monotonic()
 
     def _restore(self) -> bool:
         """Take up the training of the checkpoint in the folder, if there is one of this protocol."""

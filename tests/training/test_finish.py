@@ -29,6 +29,7 @@ from bft_nas.training.finish import FullTraining, predict
 from bft_nas.training.initialise import initialise
 from bft_nas.training.loop import Diverged
 from bft_nas.training.optimiser import learning_rate_at
+from bft_nas.training.processes import Processes
 from bft_nas.training.protocol import Protocol
 from bft_nas.training.recipe import Recipe
 from bft_nas.training.teacher import Teacher
@@ -137,6 +138,25 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_begun_over(
         with pytest.raises(RunError, match=r"Input/output error\); the training is left as it is"):
             training(images, tmp_path)
     assert (tmp_path / CHECKPOINT).read_bytes() == b"of days"
+
+
+def test_a_process_that_stores_nothing_looks_at_the_weights_as_rarely(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second, looks = training(images, tmp_path), 0
+    second.processes = Processes(rank=1, count=2)
+
+    def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    monkeypatch.setattr(second, "_is_finite", look)
+    second._check_interrupt = lambda: None
+    second._stored = -math.inf
+    for _ in range(3):
+        second._keep_in_time()
+    assert looks == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
