@@ -46,7 +46,8 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         settings,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
+        # torch takes it with a momentum alone, and without one there is nothing to look ahead by.
+        nesterov=recipe.nesterov and recipe.momentum > 0,
         fused=True,
     )
 

@@ -37,6 +37,11 @@ def test_rates_follow_what_a_layer_can_reach_and_butterflies_do_not_decay() -> N
     assert rates["blocks.0.pointwise.stages.0"] == (0.5 * 16 * 64 / (4 * 2 * 16 * 4), 0)
 
 
+def test_a_recipe_may_have_no_momentum() -> None:
+    (group,) = make_optimiser(nn.Linear(2, 2, bias=False), Recipe(momentum=0)).param_groups
+    assert (group["momentum"], group["nesterov"]) == (0, False)
+
+
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 def test_what_an_activation_learns_does_not_decay(optimiser: str) -> None:
     recipe = Recipe(optimiser=optimiser, weight_decay=0.05)  # type: ignore[arg-type]
