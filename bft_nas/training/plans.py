@@ -108,9 +108,11 @@ def _shipped() -> list[Plan]:
 
 
 def _read(path: Path) -> Plan:
+    text = read_text(path)
     try:
-        content = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, RecursionError) as error:
+        content = yaml.safe_load(text)
+    # ValueError: a number or a date that Python has none for.
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path}: no YAML ({one_line(error)[:120]})") from None
     names = [each.name for each in fields(Plan) if each.name not in ("name", "precision")]
     content = _keys(content, names, str(path))
@@ -156,9 +158,20 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise UserError(f"{where} {shown}: expected a whole number of 0 or more")
     elif kind is float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        number = _number(value)
+        if not 0 <= number < math.inf:
             raise UserError(f"{where} {shown}: expected a number of 0 or more")
-        return float(value)
+        return number
     elif value not in get_args(kind):
         raise UserError(f"{where} {shown}: expected {' or '.join(get_args(kind))}")
     return value
+
+
+def _number(value: Any) -> float:
+    """NaN for what is none. YAML 1.1 takes a number without a point, such as 1e-1, for a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan

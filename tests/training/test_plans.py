@@ -73,6 +73,13 @@ def test_ones_own_is_a_file(tmp_path: Path) -> None:
     assert plan.recipe == Recipe(learning_rate=0.1, averaging=0.9)
 
 
+@pytest.mark.parametrize("written", ["1e-1", "1E-1", "100e-3", ".1"])
+def test_a_number_may_be_written_without_a_point(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("0.1", written))
+    assert load_plan(str(path)).recipe.learning_rate == 0.1
+
+
 def test_a_file_may_name_a_precision_or_leave_it_to_the_device(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD)
@@ -98,6 +105,11 @@ def test_a_file_may_name_a_precision_or_leave_it_to_the_device(tmp_path: Path) -
         (GOOD.replace("0.1", "fast"), "recipe: learning_rate 'fast': expected a number of 0 or more"),
         (GOOD.replace("0.1", "-0.1"), "recipe: learning_rate -0.1: expected a number of 0 or more"),
         (GOOD.replace("0.1", ".inf"), "recipe: learning_rate inf: expected a number of 0 or more"),
+        (GOOD.replace("0.1", "-1e-1"), "recipe: learning_rate '-1e-1': expected a number of 0 or more"),
+        (GOOD.replace("0.1", "1e999"), "recipe: learning_rate '1e999': expected a number of 0 or more"),
+        (GOOD.replace("0.1", "1" + "0" * 400), "recipe: learning_rate 10000"),
+        (GOOD.replace("0.1", "1" + "0" * 5000), "no YAML (Exceeds the limit"),
+        (GOOD.replace("0.1", "2026-99-99"), "no YAML (month must be in"),
         (
             GOOD.replace("averaging: 0.9", "averaging: 1"),
             "recipe: averaging 1: expected a number from 0 to 0.99",
