@@ -63,20 +63,24 @@ class Lines:
         self.done = 0
         self.left = ""
         self.first: int | None = None
-        self.started = time.monotonic()
+        self.started = self.latest = time.monotonic()
 
     def begin(self, curve: FullCurve, protocol: Protocol, images: int) -> None:
         """See `TrainingWatcher`."""
-        self.epochs, self.images, self.batch = protocol.epochs, images, protocol.batch_size
-        self.started, self.first = time.monotonic(), None
+        self.epochs, self.batch = protocol.epochs, protocol.batch_size
+        # What is left over for no whole batch is not trained on.
+        self.images = images // self.batch * self.batch or images
+        self.latest, self.first = time.monotonic(), None
         if curve:
             self.say(f"goes on after epoch {len(curve)}/{self.epochs}")
 
     def step(self, done: int, total: int) -> None:
         """See `TrainingWatcher`."""
-        self.first = done - 1 if self.first is None else self.first
-        self.done = done
-        elapsed = time.monotonic() - self.started
+        if self.first is None or done <= self.done:
+            # What was undone by going back to a checkpoint says nothing of the steps to come.
+            self.first, self.started = done - 1, self.latest
+        self.done, self.latest = done, time.monotonic()
+        elapsed = self.latest - self.started
         pace = (done - self.first) / max(elapsed, 1e-9)
         self.left = f", {format_duration((total - done) / pace)} left"
         if self.bar is not None and self.task is not None:
