@@ -15,7 +15,7 @@ from bft_nas.training.draws import Draws, Share
 from bft_nas.training.recipe import Recipe
 
 
-def test_augmentation_flips_and_shifts_each_image_by_itself() -> None:
+def test_augmentation_flips_each_image_by_itself() -> None:
     train = load_dataset("fashion-mnist", size=28, images=64).train.images
     pixels = torch.from_numpy(train).permute(0, 3, 1, 2)
     same = augment(pixels, Recipe(flip=False, shift=0), torch.Generator())
@@ -27,19 +27,22 @@ def test_augmentation_flips_and_shifts_each_image_by_itself() -> None:
     ]
     assert 15 < kinds.count("flipped") < 49
     assert "other" not in kinds
-    shifted = augment(pixels, Recipe(flip=False), torch.Generator().manual_seed(0))
-    assert shifted.shape == pixels.shape
-    offsets = {
-        next(((dy, dx) for dy in (-2, -1, 0, 1, 2) for dx in (-2, -1, 0, 1, 2) if _inner(a, dy, dx, b)), None)
-        for a, b in zip(shifted, pixels, strict=True)
-    }
-    assert None not in offsets
-    assert len(offsets) > 10
 
 
-def _inner(shifted: torch.Tensor, dy: int, dx: int, pixels: torch.Tensor) -> bool:
-    moved = torch.roll(pixels, (-dy, -dx), (1, 2))
-    return torch.equal(shifted[:, 2:-2, 2:-2], moved[:, 2:-2, 2:-2])
+@pytest.mark.parametrize(("shift", "most"), [(1 / 14, 2), (1 / 7, 4)])
+def test_images_are_shifted_by_any_way_as_far_as_the_recipe_says(shift: float, most: int) -> None:
+    pixels = photos(100, 28)
+    shifted = augment(pixels, Recipe(flip=False, shift=shift), torch.Generator().manual_seed(0))
+    inner = slice(most, -most)
+    # The place in the image that each pixel has been taken from.
+    step = 255 / 27
+    across = (shifted[:, 0, 0, inner] / step).round() - torch.arange(28)[inner]
+    down = (shifted[:, 1, inner, 0] / step).round() - torch.arange(28)[inner]
+    for moved in (across, down):
+        assert (moved == moved[:, :1]).all()
+        assert {*moved[:, 0].tolist()} == {*range(-most, most + 1)}
+    assert len({*zip(across[:, 0].tolist(), down[:, 0].tolist(), strict=True)}) > 2 * (2 * most + 1)
+    assert torch.equal(shifted[:, 2], pixels[:, 2])
 
 
 def photos(count: int, size: int = 40) -> torch.Tensor:
@@ -81,6 +84,13 @@ def test_a_crop_is_a_part_of_its_own_image_stretched_to_the_whole(size: int) -> 
     assert 0.7 < float(ratio.min()) < 0.9
     assert 1.1 < float(ratio.max()) < 1.4
     assert 16 < int((wide < 0).sum()) < 48
+    # Where it is: anywhere that it has room.
+    for part, ends in (
+        (wide.abs(), found[:, 0, 0, 0] + found[:, 0, 0, -1]),
+        (high, found[:, 1, 0, 0] + found[:, 1, -1, 0]),
+    ):
+        place = (ends / 510 - part / 2) / (1 - part)
+        assert kstest(place[part < 0.9], "uniform").pvalue > 0.01
     unflipped = augment(pixels, replace(recipe, flip=False), torch.Generator().manual_seed(0), size)
     assert torch.equal(found[wide > 0], unflipped[wide > 0])
     assert torch.allclose(found[wide < 0].flip(-1), unflipped[wide < 0], atol=0.01)
@@ -140,12 +150,16 @@ def test_erasing_puts_the_mean_colour_into_a_rectangle_of_some_images() -> None:
     changed = (found != pixels.float()).any(1)
     erased = changed.flatten(1).any(1)
     assert 30 < int(erased.sum()) < 70
+    places = []
     for image, where in zip(found[erased], changed[erased], strict=True):
         rows, columns = where.any(1).nonzero().flatten(), where.any(0).nonzero().flatten()
         box = image[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         assert torch.equal(box, box[:, :1, :1].expand_as(box))
         assert torch.allclose(box[:2, 0, 0], torch.full((2,), 127.5), atol=0.5)
         assert 0.01 < box[0].numel() / 1600 < 0.25
+        places.append((int(rows[0]) / (40 - len(rows)), int(columns[0]) / (40 - len(columns))))
+    for place in zip(*places, strict=True):
+        assert kstest(place, "uniform").pvalue > 0.01
 
 
 def test_the_same_generator_changes_images_alike() -> None:
@@ -178,16 +192,23 @@ def test_the_part_that_is_left_of_an_image_is_beta_distributed(recipe: Recipe, s
     assert kstest(parts, "uniform").pvalue < 1e-6
 
 
-def test_cutmix_covers_a_rectangle_of_each_image_by_another_one() -> None:
+def test_cutmix_covers_a_rectangle_anywhere_in_each_image_by_another_one() -> None:
     pixels = photos(16)
     generator = torch.Generator().manual_seed(5)
-    for _ in range(20):
+    places = []
+    for _ in range(60):
         found, order, part = mix(pixels, Recipe(cutmix=1.0), generator)
         assert order is not None
         own, other = ((found == images.float()).all(1) for images in (pixels, pixels[order]))
         assert (own | other).all()
         moved = order != torch.arange(16)
         assert own[moved].float().mean((1, 2)) == pytest.approx(part, abs=1e-6)
+        covered = ~own[moved][0]
+        rows, columns = covered.any(1).nonzero().flatten(), covered.any(0).nonzero().flatten()
+        if 0 < len(rows) < 30:
+            places.append((int(rows[0]) / (40 - len(rows)), int(columns[0]) / (40 - len(columns))))
+    for place in zip(*places, strict=True):
+        assert kstest(place, "uniform").pvalue > 0.01
 
 
 def test_nothing_is_mixed_by_default_and_both_kinds_take_turns() -> None:

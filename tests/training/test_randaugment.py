@@ -93,17 +93,22 @@ def test_equalising_spreads_levels_evenly() -> None:
     assert (found.flatten()[order].diff() >= 0).all()
 
 
-def test_each_image_gets_operations_of_its_own_and_the_same_generator_the_same_ones() -> None:
+@pytest.mark.parametrize("strength", [0.5, 0.9])
+def test_each_image_gets_operations_of_its_own_and_the_same_generator_the_same_ones(strength: float) -> None:
     def draws() -> Draws:
         return Draws(torch.Generator().manual_seed(0), Share.all(200))
 
     pixels = photos(1).expand(200, -1, -1, -1)
-    found = randaugment(pixels, 1, 0.5, draws())
+    found = randaugment(pixels, 1, strength, draws())
+    possible = torch.cat(
+        [changed(name, pixels[:1], sign * strength) for name in OPERATIONS for sign in (-1, 1)]
+    )
+    assert all(float((possible - each).abs().amax((1, 2, 3)).min()) < 1e-3 for each in found)
     kinds = {tuple(each.flatten()[::97].round().tolist()) for each in found}
     # One for each operation, two where a sign tells.
     assert len(OPERATIONS) < len(kinds) <= 2 * len(OPERATIONS)
-    assert torch.equal(found, randaugment(pixels, 1, 0.5, draws()))
-    assert torch.equal(randaugment(pixels, 0, 0.5, draws()), pixels)
+    assert torch.equal(found, randaugment(pixels, 1, strength, draws()))
+    assert torch.equal(randaugment(pixels, 0, strength, draws()), pixels)
 
 
 def test_a_recipe_asks_for_it() -> None:
@@ -113,3 +118,6 @@ def test_a_recipe_asks_for_it() -> None:
     assert torch.equal(augment(pixels, plain, torch.Generator().manual_seed(1)), pixels)
     found = augment(pixels, recipe, torch.Generator().manual_seed(1))
     assert ((found - pixels).abs().amax((1, 2, 3)) > 1).sum() >= 4
+    generator = torch.Generator().manual_seed(1)
+    augment(pixels, plain, generator)
+    assert torch.equal(found, randaugment(pixels, 2, 0.5, Draws(generator, Share.all(8))))
