@@ -38,3 +38,14 @@ def test_images_are_prepared_as_the_teacher_knows_them() -> None:
     grey = torch.full((2, 1, 12, 12), 255, dtype=torch.uint8)
     assert torch.allclose(teacher(grey), torch.tensor([[1.0, 3.0, 1.0]]).expand(2, 3))
     assert not teacher(grey).requires_grad
+
+
+def test_its_digest_changes_with_any_weight() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    teacher = Teacher(model, (0.5,), (0.5,), 8, 2, torch.device("cpu"))
+    found = [teacher.digest]
+    assert teacher.digest == found[0]
+    for values in model.state_dict().values():
+        values.view(-1)[-1] += 1
+        found.append(teacher.digest)
+    assert len(set(found)) == 1 + 4
