@@ -77,3 +77,10 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
     assert rates.index(max(rates)) == 15
     assert rates[15:] == sorted(rates[15:], reverse=True)
     assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_it_falls_along_half_a_cosine(warmup: float) -> None:
+    expected = {0.0: 1.0, 0.25: (2 + 2**0.5) / 4, 0.5: 0.5, 0.75: (2 - 2**0.5) / 4, 1.0: 0.0}
+    found = {part: learning_rate_at(warmup + (1 - warmup) * part, warmup) for part in expected}
+    assert found == pytest.approx(expected, abs=1e-9)
