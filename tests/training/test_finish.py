@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,11 +21,11 @@ from bft_nas.core.errors import RunError
 from bft_nas.core.interrupts import Interrupt
 from bft_nas.data.division import Split
 from bft_nas.data.feed import feeds_of
-from bft_nas.data.images import Images
+from bft_nas.data.images import Images, resize
 from bft_nas.network import DENSE, Architecture, Head, Stem, build, butterfly_fusion
 from bft_nas.network.blocks.separable import SeparableBlock
 from bft_nas.training.augment import augment, mix
-from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve
+from bft_nas.training.curve import BEST, CHECKPOINT, LAST, FullCurve, FullEpoch
 from bft_nas.training.finish import FullTraining, predict
 from bft_nas.training.initialise import initialise
 from bft_nas.training.loop import Diverged
@@ -182,12 +183,17 @@ def test_a_signal_waits_for_the_step_and_writes_a_checkpoint(
     assert equal(tmp_path / LAST, undisturbed[0] / LAST)
 
 
+def normed() -> torch.nn.Module:
+    """The smallest network with a norm."""
+    return torch.nn.Sequential(torch.nn.BatchNorm2d(3), classifier())
+
+
 class Breaking(torch.nn.Module):
     """A network whose logits are NaN at some of its steps, or their gradient alone, which no loss tells then."""
 
     def __init__(self, at: set[int], *, in_gradient: bool = False) -> None:
         super().__init__()
-        self.network = build(NET)
+        self.network = normed()
         self.at = at
         self.in_gradient = in_gradient
         self.seen = 0
@@ -205,8 +211,11 @@ class Breaking(torch.nn.Module):
 
 def broken(images: Images, folder: Path, at: set[int], *, in_gradient: bool = False) -> FullTraining:
     """Two epochs of six steps, of which some are broken."""
-    protocol = replace(Protocol.of(images.dataset, 1, epochs=2, batch_size=50), recipe=RECIPE)
-    return FullTraining(Breaking(at, in_gradient=in_gradient), protocol, images, 32, folder)
+    # At a rate that a classifier by itself does not overshoot with.
+    recipe = replace(RECIPE, learning_rate=0.01)
+    protocol = replace(Protocol.of(images.dataset, 1, epochs=2, batch_size=50), recipe=recipe)
+    folder.mkdir(exist_ok=True)
+    return FullTraining(Breaking(at, in_gradient=in_gradient), protocol, images, SIZE, folder)
 
 
 def test_balanced_epochs_have_as_many_images_of_each_class(images: Images, tmp_path: Path) -> None:
@@ -215,15 +224,13 @@ def test_balanced_epochs_have_as_many_images_of_each_class(images: Images, tmp_p
     )
     split = Split(images.dataset.train.images[kept], images.dataset.train.labels[kept])
     uneven = Images(replace(images.dataset, train=split), images.device)
-    for balance in (False, True):
-        folder = tmp_path / str(balance)
-        order = training(uneven, folder, balance=balance)._new_order()
-        counts = torch.bincount(uneven.at(28).train_labels[order], minlength=10)
-        if not balance:
-            assert sorted(order.tolist()) == list(range(len(kept)))
-        else:
-            assert float(counts.float().std()) < 8
-            assert len(order) == len(kept)
+    each_once = training(uneven, tmp_path / "each once")._new_order()
+    assert sorted(each_once.tolist()) == list(range(len(kept)))
+    balanced = training(uneven, tmp_path / "balanced", balance=True)
+    orders = torch.stack([balanced._new_order() for _ in range(50)])
+    assert orders.shape[1] == len(kept)
+    counts = torch.bincount(torch.from_numpy(split.labels)[orders.flatten()], minlength=10)
+    assert (counts / orders.numel()).tolist() == pytest.approx([0.1] * 10, abs=0.015)
 
 
 def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
@@ -236,10 +243,34 @@ def test_nan_leads_back_to_the_last_checkpoint_at_half_of_the_rate_once(
     assert "goes on from the last checkpoint at half of the learning rate" in said[0]
     assert [row.epoch for row in curve] == [1, 2]
     assert all(torch.isfinite(value).all() for value in load_file(tmp_path / LAST).values())
-    assert slower.parts.schedule.base_lrs[0] == pytest.approx(RECIPE.learning_rate / 2)
-    (tmp_path / "again").mkdir()
+    assert slower.parts.schedule.base_lrs[0] == pytest.approx(0.01 / 2)
     with pytest.raises(Diverged, match="again"):
         broken(images, tmp_path / "again", {3, 9}).run()
+
+
+def test_killed_after_it_went_back_it_ends_as_if_it_had_not_been_and_goes_back_no_more(
+    images: Images, tmp_path: Path
+) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    curve = broken(images, undisturbed, {9}).run()
+    said: list[str] = []
+
+    def die(done: int, total: int) -> None:
+        if said:
+            raise Dies
+
+    with pytest.raises(Dies):
+        broken(images, killed, {9}).run(on_step=die, say=said.append)
+    with pytest.raises(Diverged, match="again"):
+        broken(images, killed, {2}).run()
+    assert told(broken(images, killed, set()).run()) == told(curve)
+    for name in (BEST, LAST):
+        assert equal(killed / name, undisturbed / name)
+
+
+def test_a_loss_far_worse_than_chance_ends_a_training(images: Images, tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match=r"training loss .* in epoch 1, guessing gives 2\.3"):
+        trained(images, tmp_path / "far", learning_rate=100.0, clip=0.0)
 
 
 @pytest.mark.parametrize("last", [6, 12])
@@ -296,6 +327,13 @@ def test_what_a_teacher_says_is_learnt_as_far_as_the_recipe_gives_it_weight(
     assert (labelled == 0).float().mean() < 0.5
 
 
+class Looks(torch.nn.Module):
+    """A teacher of which each image has predictions of its own: some pixels in its middle."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0, SIZE // 2, 3:13]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -313,7 +351,7 @@ def test_an_epoch_is_the_steps_of_the_formulas_in_the_order_of_its_seed(
 ) -> None:
     recipe = Recipe(**({"learning_rate": 0.01, "weight_decay": 0.1} | changes))
     protocol = replace(Protocol.of(images.dataset, 1, epochs=1, batch_size=60, seed=3), recipe=recipe)
-    teacher = Teacher(Knows(), images.mean, images.std, SIZE, 10, images.device)
+    teacher = Teacher(Looks(), images.mean, images.std, SIZE, 10, images.device)
     model = classifier()
     training = FullTraining(model, protocol, images, SIZE, tmp_path, teacher=teacher)
     (row,) = training.run()
@@ -327,7 +365,7 @@ def test_an_epoch_is_the_steps_of_the_formulas_in_the_order_of_its_seed(
         if others is not None:
             targets = part * targets + (1 - part) * by_hand.targets(labels[others])
         losses.append(loss_of(logits, targets))
-        taught, heat, weight = Knows()(x), recipe.temperature, recipe.distillation
+        taught, heat, weight = Looks()(x), recipe.temperature, recipe.distillation
         wrong = (1 - weight) * (logits.softmax(1) - targets)
         # Of the divergence times the temperature squared.
         wrong += weight * heat * ((logits / heat).softmax(1) - (taught / heat).softmax(1))
@@ -339,6 +377,8 @@ def test_an_epoch_is_the_steps_of_the_formulas_in_the_order_of_its_seed(
     assert row.train_loss == pytest.approx(sum(losses) / training.steps, abs=1e-5)
     for found, expected in zip(model.parameters(), by_hand.values, strict=True):
         assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+    last = load_file(tmp_path / LAST)
+    assert all(torch.equal(last[name], value) for name, value in model.state_dict().items())
     if training.average is not None:
         for found, expected in zip(training.average.module.parameters(), averages, strict=True):
             assert torch.allclose(found, expected, rtol=0, atol=1e-6)
@@ -358,6 +398,26 @@ def test_a_batch_in_parts_is_the_same_step_but_for_the_norms(images: Images, tmp
     for name, value in classifier().state_dict().items():
         assert torch.allclose(parts[name], whole[name], atol=1e-6)
         assert not torch.allclose(whole[name], value, atol=1e-3)
+
+
+def test_norms_are_settled_on_the_first_images_of_an_epochs_order(images: Images, tmp_path: Path) -> None:
+    # As those of a folder lie: class by class, so that the first ones of all would be of a few classes.
+    train = images.dataset.train
+    sorted_by = np.argsort(train.labels, kind="stable")
+    split = Split(train.images[sorted_by], train.labels[sorted_by])
+    images = Images(replace(images.dataset, train=split), images.device)
+    recipe = Recipe(learning_rate=0.01, averaging=0.9)
+    protocol = Protocol.of(images.dataset, 1, epochs=1, batch_size=50, norm_images=100, seed=3)
+    model = normed()
+    training = FullTraining(model, replace(protocol, recipe=recipe), images, SIZE, tmp_path)
+    training.run()
+    data = feeds_of(images, SIZE)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(3))
+    x = images.normalise(resize(data.train[order[:100]], SIZE))
+    assert training.average is not None
+    for network in (model, training.average.module):
+        assert torch.allclose(network.get_buffer("0.running_mean"), x.mean((0, 2, 3)), atol=1e-4)
+        assert torch.allclose(network.get_buffer("0.running_var"), x.var((0, 2, 3)), rtol=1e-4)
 
 
 def test_images_grow_to_their_whole_size(images: Images, tmp_path: Path) -> None:
@@ -390,6 +450,18 @@ def test_patience_ends_a_training_that_gets_no_better(images: Images, tmp_path: 
     assert not (tmp_path / CHECKPOINT).exists()
     patient = tmp_path / "patient"
     assert len(training(images, patient, patience=3, **stuck).run()) == EPOCHS
+
+
+def test_patience_is_for_the_better_ones_of_last_and_averaged_weights(images: Images, tmp_path: Path) -> None:
+    said: list[str] = []
+    waiting = training(images, tmp_path, patience=1)
+    of_both = [(0.5, 0.3), (0.4, 0.6), (0.55, 0.5)]
+    curve = [FullEpoch(at, 2.0, 2.0, *both, 0.1, 1.0) for at, both in enumerate(of_both, start=1)]
+    waiting.curve = tuple(curve[:2])
+    assert not waiting._out_of_patience(said.append)
+    waiting.curve = tuple(curve)
+    assert waiting._out_of_patience(said.append)
+    assert said == ["no better validation accuracy since epoch 2: the training ends after 1 such epoch"]
 
 
 def test_a_compiled_step_trains_alike(images: Images, tmp_path: Path) -> None:
