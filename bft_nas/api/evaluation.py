@@ -85,7 +85,7 @@ def prepared(split: Split, size: int) -> Iterator[Tensor]:
 def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor:
     """Some images that a network was trained on, as it takes them: (n, 3, resolution, resolution), normalised.
 
-    They are in no order: each half has images of all classes.
+    They are in no order, and each half has images of all classes that have more than one here.
 
     Raises:
         UserError: the data is not there any more.
@@ -101,8 +101,22 @@ def calibration_images(source: str, resolution: int, facts: DataFacts) -> Tensor
         source, size=size, images=count, max_unreadable=unreadable_of(facts), room=Room.here()
     )
     found = torch.cat([normalised(pixels, facts) for pixels in prepared(train, resolution)])
-    # A folder's come class by class.
-    return found[torch.randperm(len(found), generator=torch.Generator().manual_seed(0))]
+    return found[_dealt(torch.from_numpy(train.labels))]
+
+
+def _dealt(labels: Tensor) -> Tensor:
+    """The places of images with these labels in an order as by chance; see `calibration_images`."""
+    import torch
+
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    counts, half = torch.bincount(labels), len(labels) // 2
+    in_first = torch.bincount(labels[order[:half]], minlength=len(counts))
+    if ((in_first > 0) & (in_first < counts))[counts > 1].all():
+        return order
+    # Each class by turns, in that same order within both halves.
+    turns = torch.empty_like(order)
+    turns[labels[order].argsort(stable=True)] = torch.arange(len(order))
+    return torch.cat([order[turns % 2 == 1], order[turns % 2 == 0]])
 
 
 def unreadable_of(facts: DataFacts) -> int | None:

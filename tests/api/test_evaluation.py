@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import bft_nas
-from bft_nas.api.evaluation import judged
+from bft_nas.api.evaluation import _dealt, judged
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_work import images_of
 from bft_nas.cli.main import main
@@ -29,6 +32,17 @@ def write_grey(root: Path, part: str, *values: int) -> None:
         (root / part / name).mkdir(parents=True)
         for number, value in enumerate(values):
             Image.fromarray(np.full((9, 9), value, np.uint16)).save(root / part / name / f"{number}.png")
+
+
+@given(counts=st.lists(st.integers(0, 6), min_size=1, max_size=120).filter(any))
+def test_both_halves_of_those_for_int8_have_all_classes(counts: list[int]) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    order = _dealt(labels)
+    assert sorted(order.tolist()) == list(range(len(labels)))
+    half = len(labels) // 2
+    several = {label for label, count in enumerate(counts) if count > 1}
+    for part in (order[:half], order[half:]):
+        assert several <= set(labels[part].tolist())
 
 
 @pytest.fixture
