@@ -277,7 +277,8 @@ def _teacher_for(
 
 def _facts(images: Images) -> DataFacts:
     of = images.dataset
-    return DataFacts(of.classes, images.mean, images.std, of.notes, of.left_out)
+    whites = tuple(of.whites.get(floats, 0) for floats in (False, True))
+    return DataFacts(of.classes, images.mean, images.std, of.notes, of.left_out, whites)
 
 
 def _named_plan(options: TrainingOptions) -> Plan | None:

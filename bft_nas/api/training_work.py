@@ -241,5 +241,8 @@ def images_of(trained: Trained, given: Mapping[str, Any], *, checked: bool = Tru
     dataset = load_dataset(data, size=size, max_unreadable=limit, room=Room.here())
     if checked and dataset.digest != trained.protocol.data_digest:
         raise UserError(f"{setting('data')} '{data}': other images than the training began with")
-    dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std))
+    # Other data, too, are on the scale that the network has learnt.
+    kinds = zip((False, True), trained.data.whites, strict=False)
+    whites = {**dataset.whites, **{floats: white for floats, white in kinds if white}}
+    dataset = replace(dataset, normalisation=(trained.data.mean, trained.data.std), whites=whites)
     return on_device(dataset), data

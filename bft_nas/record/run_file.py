@@ -37,6 +37,9 @@ class DataFacts:
     """How they were read, where they could have been read otherwise."""
     left_out: tuple[str, ...] = ()
     """Images that could not be decoded, each with the reason."""
+    whites: tuple[int, ...] = ()
+    """What was taken for white in image files of more than 8 bits and in those of floats, 0 where there was none; empty
+    where that is not known."""
 
 
 @dataclass(frozen=True)

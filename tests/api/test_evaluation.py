@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -58,6 +59,29 @@ def test_they_are_on_the_scale_of_those_that_it_was_trained_on(photos: Path) -> 
     split, test = judged(str(photos), load_dataset(str(photos), size=16), 16)
     assert split == "test"
     assert set(test.images.ravel()) == {round(4000 * 255 / 65535)}
+
+
+def test_other_data_are_on_the_scale_of_the_training(photos: Path, tmp_path: Path) -> None:
+    small = {**SMALL, "epochs": 1, "batch_size": 4}
+    trained = bft_nas.train(NAME, data=photos, trained=tmp_path / "trained", **small)  # type: ignore[arg-type]
+    other = tmp_path / "other"
+    write_grey(other, "train", 4000, 2000)
+    write_grey(other, "val", 4000)
+    shutil.copytree(photos / "test", other / "test")
+
+    def white() -> int:
+        known = Trained(trained.folder)
+        images, source = images_of(known, {"data": str(other)}, checked=False)
+        (level,) = set(judged(source, images.dataset, 32, tested=True)[1].images.ravel())
+        return round(4000 * 255 / int(level))
+
+    assert white() > 60_000
+    # Those that were trained before it was kept.
+    file = trained.folder / "training.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert content["data_facts"].pop("whites") == [65_535, 0]
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert white() < 4100
 
 
 @pytest.fixture(scope="module")
