@@ -84,6 +84,17 @@ def check_teacher(trained: Trained, teacher: Teacher) -> None:
         raise UserError(f"{shown}: other weights than the training began with; expected those")
 
 
+def moved_along(place: str, trained: Path) -> str:
+    """Where a teacher is that was at a place as `place_of` told it: there, or under its name where networks are now.
+
+    Whether it is the same one is for `check_teacher` to say.
+    """
+    if place.startswith(TIMM) or is_trained(place) or is_file(Path(place)):
+        return place
+    now = str((trained / Path(place).name).absolute())
+    return now if is_trained(now) else place
+
+
 def place_of(teacher: str, trained: Path) -> str:
     """Where a teacher is, by a path that still holds in another directory, or its name elsewhere."""
     if teacher.startswith(TIMM):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.evaluation import evaluated, kept_evaluation
 from bft_nas.api.sources import Source, architecture_of, source_of
-from bft_nas.api.teachers import WEIGHT, check_found, load_teacher, place_of, trained_teacher
+from bft_nas.api.teachers import WEIGHT, check_found, load_teacher, moved_along, place_of, trained_teacher
 from bft_nas.api.teaching import Teaching, is_complete, teacher_source, teaching_of
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_options import OF_RAY, RETRIES, TrainingOptions
@@ -362,7 +362,10 @@ def _resumed(
 def _teacher_on_the_way(trained: Trained) -> Trained | None:
     """A network's teacher whose training has to end before its own goes on."""
     place = trained.facts["teacher"]
-    if place is None or trained.finished or not trained.facts["teacher_first"] or not is_trained(place):
+    if place is None or trained.finished or not trained.facts["teacher_first"]:
+        return None
+    place = moved_along(place, trained.folder.parent)
+    if not is_trained(place):
         return None
     teacher = Trained.open(place)
     return None if is_complete(teacher) else teacher

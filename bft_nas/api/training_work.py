@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bft_nas.api.evaluation import evaluated, unreadable_of
-from bft_nas.api.teachers import check_found, check_teacher, load_teacher, trained_teacher
+from bft_nas.api.teachers import check_found, check_teacher, load_teacher, moved_along, trained_teacher
 from bft_nas.api.trained import Trained
 from bft_nas.api.training_log import tensorboard_log
 from bft_nas.api.training_progress import SilentTraining, TrainingWatcher
@@ -23,7 +23,6 @@ from bft_nas.data.dataset import (
     load_dataset,
     with_margin,
 )
-from bft_nas.record.candidate import TRAINED
 from bft_nas.record.card import accuracy_text, write_card
 from bft_nas.record.trained import Evaluation
 from bft_nas.training.curve import CHECKPOINT, FullCurve
@@ -147,6 +146,7 @@ class OpenTraining:
             "files": self.trained.description(),
             "data": self.data,
             "max_unreadable": given.get("max_unreadable"),
+            "trained": str(Path(given.get("trained") or self.trained.folder.parent).absolute()),
         }
         self.processes.from_first(json.dumps(content).encode())
 
@@ -181,7 +181,7 @@ def take_part(processes: Processes) -> Trained:
         with tempfile.TemporaryDirectory(prefix="bft-nas-") as folder:
             copy = Trained(Path(folder))
             copy.write_description(content["files"])
-            given = {"data": content["data"], "max_unreadable": content["max_unreadable"]}
+            given = {name: content[name] for name in ("data", "max_unreadable", "trained")}
             work = resumed(copy, given, processes=processes)
             work.train(SilentTraining())
     return Trained(Path(content["folder"]))
@@ -195,8 +195,9 @@ def resumed(
     Raises:
         UserError: images or teacher are not what they were.
     """
-    name, place = trained.facts["teacher"], Path(given.get("trained") or TRAINED)
+    name, place = trained.facts["teacher"], Path(given.get("trained") or trained.folder.parent)
     if taught := name is not None and not trained.finished:
+        name = moved_along(name, place)
         # Before the images are decoded, which takes its time.
         check_found(name, trained=place)
     (images, data), teacher = images_of(trained, given), None

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import bft_nas
-from bft_nas.api.teachers import load_teacher
+from bft_nas.api.teachers import load_teacher, moved_along
 from bft_nas.api.training import open_training
 from bft_nas.api.training_progress import SilentTraining
 from bft_nas.cli.main import main
@@ -115,6 +115,16 @@ def test_the_widest_candidate_is_trained_to_the_end_and_teaches(
         == (ours.epochs, ours.batch_size, ours.seed)
         == (2, 32, 0)
     )
+
+
+def test_a_teacher_is_found_where_it_was_or_where_it_was_moved_along_with_its_pupil(tmp_path: Path) -> None:
+    before, now = tmp_path / "before" / "shoes", tmp_path / "now" / "shoes"
+    assert moved_along(str(before), now.parent) == str(before)
+    for folder, found in ((now, now), (before, before)):
+        folder.mkdir(parents=True)
+        (folder / "training.yaml").touch()
+        assert moved_along(str(before), now.parent) == str(found)
+    assert moved_along("timm:shoes", now.parent) == "timm:shoes"
 
 
 def test_either_half_is_interrupted_and_resumed_and_ends_with_the_same_weights(

@@ -275,6 +275,23 @@ def test_it_learns_from_a_teacher(
     assert not same_weights(pupil.folder / "last.safetensors", trained.folder / "last.safetensors")
 
 
+def test_a_teacher_that_was_moved_along_with_its_pupil_goes_on_teaching(
+    trained: bft_nas.Trained, data: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "before" / "trained"
+    shutil.copytree(trained.folder, place / "small")
+    given: dict[str, Any] = {**SMALL, "progress": Stopping(7)}
+    with pytest.raises(KeyboardInterrupt):
+        bft_nas.train(NAME, data=data, trained=place, name="pupil", teacher="small", **given)
+    place.parent.rename(tmp_path / "after")
+    place = tmp_path / "after" / "trained"
+    (place / "small").rename(place / "other")
+    with pytest.raises(UserError, match=r"^teacher '.*before.*': not found; expected a trained network"):
+        bft_nas.train(resume=place / "pupil", progress=False)
+    (place / "other").rename(place / "small")
+    assert bft_nas.train(resume=place / "pupil", progress=False).finished
+
+
 def test_a_teacher_that_cannot_teach_is_named(trained: bft_nas.Trained, data: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"trained": tmp_path / "trained", **SMALL}
     (tmp_path / "torn.pt2").write_bytes(b"torn")
