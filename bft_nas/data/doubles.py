@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from bft_nas.data.division import Pixels, Split
-
-_NAMED = 3
+from bft_nas.data.reading import names_of
 
 
 def doubles(train: Split, validation: Split) -> str:
@@ -18,16 +17,14 @@ def doubles(train: Split, validation: Split) -> str:
     labels: dict[bytes, set[int]] = {}
     for image, label in zip(train.images, train.labels.tolist(), strict=False):
         labels.setdefault(_of(image), set()).add(label)
-    held = [
-        (at, labels[_of(image)] - {int(validation.labels[at])})
-        for at, image in enumerate(validation.images)
-        if _of(image) in labels
-    ]
+    held = {}
+    for at, (image, label) in enumerate(zip(validation.images, validation.labels.tolist(), strict=False)):
+        if known := labels.get(_of(image)):
+            held[at] = bool(known - {label})
     if not held:
         return ""
-    named = [validation.names[at] for at, _ in held[:_NAMED] if validation.names]
-    names = f": {', '.join(named)}{', ...' if len(held) > len(named) else ''}" if named else ""
-    other = sum(1 for _, elsewhere in held if elsewhere)
+    names = f": {names_of([validation.names[at] for at in held])}" if validation.names else ""
+    other = sum(held.values())
     mislabelled = f", {other:,} of them as another class" if other else ""
     return f"{len(held):,} of {len(validation.labels):,} images to validate are also trained on{mislabelled}{names}"
 

@@ -27,5 +27,7 @@ def test_those_of_another_class_are_counted() -> None:
 
 
 def test_images_that_are_decoded_as_they_are_needed_are_not_looked_at() -> None:
-    train = Split(np.empty((0, 4, 4, 3), np.uint8), np.array([0, 0]))
-    assert doubles(train, split(1)) == ""
+    streamed = Split(np.empty((0, 4, 4, 3), np.uint8), np.array([0, 0]))
+    assert doubles(streamed, split(1)) == ""
+    assert doubles(streamed, streamed) == ""
+    assert doubles(split(1), streamed) == ""
