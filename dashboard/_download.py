@@ -13,7 +13,7 @@ from threading import Lock
 
 from bft_nas.core.errors import UserError, one_line, printable
 from bft_nas.record import RUNS
-from bft_nas.record.candidate import TRAINED
+from bft_nas.record.trained_folder import TRAINED
 
 NO_WEIGHTS = "there are no weights of it; a search keeps those of the front and of what it confirms"
 LONGEST = 900

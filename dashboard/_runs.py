@@ -10,7 +10,7 @@ from bft_nas.dashboard._run_data import RunData, read_run, signature
 from bft_nas.dashboard._trainings import Trainings
 from bft_nas.network import Architecture
 from bft_nas.record import Run, run_names
-from bft_nas.record.candidate import TRAINED
+from bft_nas.record.trained_folder import TRAINED
 
 EXAMPLE = Path(__file__).parent / "example"
 """A finished search that is bundled, shown where there is no run yet."""

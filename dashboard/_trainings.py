@@ -8,9 +8,10 @@ from threading import Lock
 from bft_nas.core.errors import UserError, printable
 from bft_nas.network import Architecture
 from bft_nas.record import exported
-from bft_nas.record.candidate import ARCHITECTURE, CURVE, TRAINING_FILE
+from bft_nas.record.candidate import ARCHITECTURE, CURVE
 from bft_nas.record.latency import LATENCY_FILE
 from bft_nas.record.trained import EVALUATION, Trained, trained_names
+from bft_nas.record.trained_folder import TRAINING_FILE
 from bft_nas.record.trained_summary import Summary, newest_first, summary_of
 from bft_nas.training.curve import BEST, LAST
 

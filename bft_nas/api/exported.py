@@ -10,9 +10,9 @@ from bft_nas.api.trained import Trained, open_trained
 from bft_nas.core.errors import UserError, setting
 from bft_nas.core.files import check_writable, is_file
 from bft_nas.latency.networks import RUNTIME_OF, File, files_at
-from bft_nas.record.candidate import TRAINED
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.exported import FileEvaluation, add_files
+from bft_nas.record.trained_folder import TRAINED
 
 if TYPE_CHECKING:
     from bft_nas.data.dataset import Split

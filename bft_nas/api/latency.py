@@ -23,11 +23,10 @@ from bft_nas.latency.networks import (
     networks_of_run,
 )
 from bft_nas.latency.single_stream import Rule
-from bft_nas.record.candidate import TRAINED
 from bft_nas.record.card import CARD, write_card
 from bft_nas.record.run_file import RUN_FILE
 from bft_nas.record.run_folder import RUNS
-from bft_nas.record.trained import is_trained
+from bft_nas.record.trained_folder import TRAINED, is_trained
 
 if TYPE_CHECKING:
     from bft_nas.latency.measure import Measured, Watcher

@@ -14,7 +14,7 @@ from bft_nas.core.files import is_file
 from bft_nas.data.division import same_names
 from bft_nas.network import Architecture
 from bft_nas.record.candidate import ARCHITECTURE
-from bft_nas.record.trained import is_trained
+from bft_nas.record.trained_folder import is_trained
 
 if TYPE_CHECKING:
     import torch

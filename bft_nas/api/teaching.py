@@ -17,7 +17,8 @@ from bft_nas.network import Architecture
 from bft_nas.network.references import widest
 from bft_nas.record import Run
 from bft_nas.record.pareto import complete
-from bft_nas.record.trained import candidate_source, check_new, is_trained
+from bft_nas.record.trained import candidate_source, check_new
+from bft_nas.record.trained_folder import is_trained
 from bft_nas.training.protocol import Protocol
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bft_nas.record.trained
-from bft_nas.record.candidate import TRAINED
+from bft_nas.record.trained_folder import TRAINED
 
 if TYPE_CHECKING:
     from torch import nn

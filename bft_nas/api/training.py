@@ -40,8 +40,8 @@ from bft_nas.data.dataset import (
 from bft_nas.data.division import same_names
 from bft_nas.data.reading import apart
 from bft_nas.record import DataFacts
-from bft_nas.record.candidate import TRAINING_FILE
-from bft_nas.record.trained import Evaluation, check_new, is_trained
+from bft_nas.record.trained import Evaluation, check_new
+from bft_nas.record.trained_folder import TRAINING_FILE, is_trained
 from bft_nas.training.plans import Plan, load_plan, plan_for
 from bft_nas.training.protocol import Protocol
 

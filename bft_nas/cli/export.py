@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from bft_nas.api.trained import open_trained
     from bft_nas.cli import tables
     from bft_nas.record import RUN_FILE
-    from bft_nas.record.trained import is_trained
+    from bft_nas.record.trained_folder import is_trained
 
     console = tables.make_console()
     runtimes = checked_runtimes(options.runtimes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from bft_nas.network.architecture import Architecture
 
@@ -13,8 +12,6 @@ WEIGHTS, CONFIRMED_WEIGHTS = "weights.safetensors", "confirmed.safetensors"
 """Those of the proxy training, and of the best confirmation."""
 TRACEBACK = "traceback.txt"
 """Of a training that failed."""
-TRAINED, TRAINING_FILE = Path("trained"), "training.yaml"
-"""Where networks trained to the end are by default, and what the folder of each holds first."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from bft_nas.core.errors import RunError, UserError, setting, shortened
-from bft_nas.core.files import is_file, straight
+from bft_nas.core.files import straight
 from bft_nas.core.units import format_macs
-from bft_nas.record.candidate import TRAINED, TRAINING_FILE
 from bft_nas.record.run_file import RUN_FILE
 from bft_nas.record.settings import Settings
+from bft_nas.record.trained_folder import is_trained
 
 RUNS = Path("runs")
 LONGEST_NAME = 200
@@ -56,8 +56,7 @@ def find_run_folder(runs: Path, name: str) -> Path:
         except OSError as error:
             raise UserError(f"run '{shortened(name)}': cannot be read ({error.strerror})") from None
     known = ", ".join(run_names(runs)) or "a run, but there is none yet"
-    trained = any(is_file(folder / TRAINING_FILE) for folder in (TRAINED / name, Path(name)))
-    other = f" (train --resume, evaluate and export take trained network {name})" if trained else ""
+    other = f" (train --resume, evaluate and export take trained network {name})" if is_trained(name) else ""
     raise UserError(f"run '{shortened(name)}': not found under '{runs}'{other}; expected {known}")
 
 

@@ -24,10 +24,11 @@ import yaml
 from bft_nas.core.errors import UserError, one_line, setting
 from bft_nas.core.files import is_file, locks, straight, write_text, writing
 from bft_nas.network import Architecture
-from bft_nas.record.candidate import ARCHITECTURE, CURVE, TRAINED, TRAINING_FILE
+from bft_nas.record.candidate import ARCHITECTURE, CURVE
 from bft_nas.record.latency import Latency, add_latencies, read_latencies
 from bft_nas.record.run_file import DataFacts, versions
 from bft_nas.record.run_folder import UNFINISHED, check_name, moved
+from bft_nas.record.trained_folder import TRAINED, TRAINING_FILE
 from bft_nas.training.curve import BEST, LAST
 from bft_nas.training.measures import Measures
 from bft_nas.training.protocol import Protocol
@@ -338,11 +339,6 @@ def trained_names(trained: Path = TRAINED) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(name for name in found if not name.startswith(UNFINISHED))
-
-
-def is_trained(name: str, *, trained: Path = TRAINED) -> bool:
-    """Whether there is a network of that name under ``trained``, or in the folder of that path."""
-    return bool(name) and any(is_file(folder / TRAINING_FILE) for folder in (trained / name, Path(name)))
 
 
 def _taken(name: str, folder: Path) -> UserError:

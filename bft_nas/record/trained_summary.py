@@ -10,8 +10,8 @@ from pathlib import Path
 from bft_nas.core.errors import printable
 from bft_nas.core.units import format_macs, format_params, format_percent
 from bft_nas.network import cost
-from bft_nas.record.candidate import TRAINING_FILE
 from bft_nas.record.trained import Evaluation, Trained, candidate_of
+from bft_nas.record.trained_folder import TRAINING_FILE
 
 HEADINGS = ("trained", "accuracy", "MACs", "parameters", "network", "data", "begun (UTC)")
 """Of `Summary.cells`."""
